@@ -1,0 +1,4 @@
+/** y = x. */
+import type { GradientRule } from '../rule.js';
+
+export const identityGrad: GradientRule = ({ grad }) => [grad];

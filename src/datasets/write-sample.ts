@@ -1,0 +1,54 @@
+/** The procedural sample product as an MVTec tree on disk. */
+import { mkdir, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { encodePng } from '../imaging/index.js';
+import { drawSample, type SampleDefect, sampleDefects } from './sample-product.js';
+
+export interface SampleOptions {
+  readonly seed: number;
+  /** Good images to distill from; default 120. */
+  readonly train?: number;
+  /** Good images to test with; default 40. */
+  readonly good?: number;
+  /** Defective images of each kind; default 12. */
+  readonly defective?: number;
+  /** Called after each image, with images written and images in all. */
+  readonly onProgress?: (done: number, total: number) => void;
+}
+
+/** Writes `train/good`, `test/good`, `test/<defect>` and `ground_truth/<defect>` below `root`. */
+export async function writeSample(root: string, options: SampleOptions): Promise<number> {
+  const { seed, train = 120, good = 40, defective = 12, onProgress } = options;
+  const total = train + good + defective * sampleDefects.length;
+  let done = 0;
+  const write = async (
+    split: 'train' | 'test',
+    kind: SampleDefect | 'good',
+    count: number,
+    first: number,
+  ) => {
+    await mkdir(join(root, split, kind), { recursive: true });
+    if (kind !== 'good') await mkdir(join(root, 'ground_truth', kind), { recursive: true });
+    for (let number = 0; number < count; number++) {
+      const stem = String(number).padStart(3, '0');
+      const { width, height, pixels, mask } = drawSample({
+        seed,
+        index: first + number,
+        ...(kind === 'good' ? {} : { defect: kind }),
+      });
+      await writeFile(join(root, split, kind, `${stem}.png`), await encodePng(pixels, width, height, 3));
+      if (kind !== 'good') {
+        const file = join(root, 'ground_truth', kind, `${stem}_mask.png`);
+        await writeFile(file, await encodePng(mask, width, height, 1));
+      }
+      onProgress?.(++done, total);
+    }
+  };
+  // Every image has an index of its own, so that no part appears twice.
+  await write('train', 'good', train, 0);
+  await write('test', 'good', good, train);
+  for (const [index, kind] of sampleDefects.entries()) {
+    await write('test', kind, defective, train + good + index * defective);
+  }
+  return total;
+}

@@ -1,0 +1,40 @@
+/** How large an expert's activations are, so that its card can rescale them to unit size. */
+
+import { addExpert, addImageInput, type Expert } from '../networks/index.js';
+import { encodeModel, Graph } from '../onnx/index.js';
+import { type Device, float32Data, uint8 } from '../runtime/index.js';
+
+/**
+ * Root mean square of every convolution's output after ReLU.
+ * @param expert one whose card says 1 for every convolution.
+ * @param images uint8 [N, H, W, 3] of the reference images, row-major.
+ */
+export async function measureActivationRms(
+  device: Device,
+  expert: Expert,
+  images: { readonly pixels: Uint8Array; readonly count: number; readonly size: number },
+): Promise<Record<string, number>> {
+  const graph = new Graph('activation-rms');
+  const image = addImageInput(graph, [images.size, images.size]);
+  addExpert(graph, image, expert, (name, convolved) => {
+    const activation = graph.op.Relu(convolved);
+    const squares = graph.op.ReduceMean(graph.op.Mul(activation, activation), [0, 1, 2, 3], {
+      keepdims: false,
+    });
+    graph.output(graph.op.Sqrt(squares), name);
+  });
+  const session = await device.session(encodeModel(graph));
+  try {
+    const { outputs } = await session.run({
+      image: uint8([images.count, images.size, images.size, 3], images.pixels),
+    });
+    return Object.fromEntries(
+      Object.keys(outputs).map((name) => [
+        name,
+        Number((float32Data(outputs, name)[0] as number).toPrecision(6)),
+      ]),
+    );
+  } finally {
+    await session.close();
+  }
+}

@@ -1,0 +1,169 @@
+/**
+ * From the bytes of an image file to the pixels a detector sees: one way for distillation and serving. Only
+ * JPEG, PNG, WebP and TIFF are ever handed to a decoder, within bounds on bytes and pixels.
+ */
+import sharp, { type Sharp } from 'sharp';
+
+// Every loader is shut, then those of the four formats are opened, from memory only.
+sharp.block({ operation: ['VipsForeignLoad'] });
+sharp.unblock({
+  operation: [
+    'VipsForeignLoadJpegBuffer',
+    'VipsForeignLoadPngBuffer',
+    'VipsForeignLoadWebpBuffer',
+    'VipsForeignLoadTiffBuffer',
+  ],
+});
+// libvips keeps what it decoded; a service that sees every image once has no use for that.
+sharp.cache(false);
+// One thread an image: several images are decoded beside each other, and inference needs the cores.
+sharp.concurrency(1);
+
+export type ImageFormat = 'jpeg' | 'png' | 'webp' | 'tiff';
+
+/** Bounds on what is decoded. */
+export interface ImageLimits {
+  readonly maxBytes: number;
+  /** Width times height. */
+  readonly maxPixels: number;
+}
+
+export const defaultImageLimits: ImageLimits = { maxBytes: 32 * 2 ** 20, maxPixels: 50_000_000 };
+
+export type ImageErrorKind = 'empty' | 'unsupported' | 'damaged' | 'too-many-bytes' | 'too-many-pixels';
+
+/** The bytes are no image that can be taken; the message says what is wrong and what would be right. */
+export class ImageError extends Error {
+  override readonly name = 'ImageError';
+
+  constructor(
+    readonly kind: ImageErrorKind,
+    message: string,
+  ) {
+    super(message);
+  }
+}
+
+export interface ImageInfo {
+  readonly format: ImageFormat;
+  /** Size as seen, EXIF orientation applied, in pixels. */
+  readonly width: number;
+  readonly height: number;
+}
+
+export interface DecodedImage extends ImageInfo {
+  /** uint8 RGB, `size` x `size` pixels, row-major. */
+  readonly pixels: Uint8Array;
+}
+
+/**
+ * Decodes an image and scales it to the square input of a detector: EXIF orientation applied, transparency
+ * laid on white, 16 bit, gray and CMYK brought to 8-bit sRGB; the aspect ratio is not kept.
+ * @throws ImageError
+ */
+export async function decodeImage(
+  bytes: Uint8Array,
+  size: number,
+  limits: ImageLimits = defaultImageLimits,
+): Promise<DecodedImage> {
+  const info = await inspectImage(bytes, limits);
+  const pixels = await rawPixels(open(bytes, limits).resize(size, size, { fit: 'fill', kernel: 'cubic' }));
+  return { ...info, pixels };
+}
+
+/** Decodes an image in its own size. @throws ImageError */
+export async function decodeFullImage(
+  bytes: Uint8Array,
+  limits: ImageLimits = defaultImageLimits,
+): Promise<DecodedImage> {
+  const info = await inspectImage(bytes, limits);
+  return { ...info, pixels: await rawPixels(open(bytes, limits)) };
+}
+
+/**
+ * Decodes a mask: not 0 where it is white, in `size` x `size` bytes. Nearest neighbor, so that it stays a mask.
+ * @throws ImageError
+ */
+export async function decodeMask(bytes: Uint8Array, size: number): Promise<Uint8Array> {
+  await inspectImage(bytes, defaultImageLimits);
+  const gray = await open(bytes, defaultImageLimits)
+    .resize(size, size, { fit: 'fill', kernel: 'nearest' })
+    .toColourspace('b-w')
+    .raw({ depth: 'uchar' })
+    .toBuffer({ resolveWithObject: true });
+  const { channels } = gray.info;
+  return Uint8Array.from({ length: size * size }, (_, index) =>
+    (gray.data[index * channels] ?? 0) > 127 ? 255 : 0,
+  );
+}
+
+/** Checks format and bounds from the header, before anything is decoded. @throws ImageError */
+export async function inspectImage(bytes: Uint8Array, limits: ImageLimits): Promise<ImageInfo> {
+  if (bytes.length === 0)
+    throw new ImageError('empty', 'the image is empty; wanted a JPEG, PNG, WebP or TIFF file');
+  if (bytes.length > limits.maxBytes) {
+    throw new ImageError(
+      'too-many-bytes',
+      `the image has ${bytes.length} bytes; at most ${limits.maxBytes} are taken`,
+    );
+  }
+  const format = sniff(bytes);
+  if (!format) {
+    throw new ImageError(
+      'unsupported',
+      'this is no JPEG, PNG, WebP or TIFF image, which are the formats taken',
+    );
+  }
+  const metadata = await sharp(bytes, { limitInputPixels: false })
+    .metadata()
+    .catch((error: unknown) => {
+      throw damaged(format, error);
+    });
+  const { width, height } = metadata.autoOrient;
+  if (width * height > limits.maxPixels) {
+    const megapixels = (count: number): string => `${Math.round(count / 1e5) / 10} megapixels`;
+    throw new ImageError(
+      'too-many-pixels',
+      `the image has ${width} x ${height} = ${megapixels(width * height)}; at most ${megapixels(limits.maxPixels)} are taken`,
+    );
+  }
+  return { format, width, height };
+}
+
+/** A pipeline that gives the image as a user sees it, in sRGB without transparency. */
+export function open(bytes: Uint8Array, limits: ImageLimits): Sharp {
+  return sharp(bytes, { limitInputPixels: limits.maxPixels, failOn: 'warning' })
+    .autoOrient()
+    .flatten({ background: '#ffffff' })
+    .toColourspace('srgb');
+}
+
+async function rawPixels(pipeline: Sharp): Promise<Uint8Array> {
+  const { data, info } = await pipeline
+    .raw({ depth: 'uchar' })
+    .toBuffer({ resolveWithObject: true })
+    .catch((error: unknown) => {
+      throw damaged('image', error);
+    });
+  if (info.channels === 3) return data;
+  throw new ImageError(
+    'unsupported',
+    `the image decodes to ${info.channels} channels; wanted gray, RGB or CMYK`,
+  );
+}
+
+function damaged(format: string, error: unknown): ImageError {
+  const [reason = ''] = (error instanceof Error ? error.message : String(error)).split('\n');
+  return new ImageError('damaged', `the ${format} is damaged or incomplete: ${reason}`);
+}
+
+/** The format by its first bytes, so that a name or a content type cannot mislead. */
+function sniff(bytes: Uint8Array): ImageFormat | undefined {
+  const starts = (at: number, ...expected: number[]): boolean =>
+    expected.every((byte, index) => bytes[at + index] === byte);
+  if (starts(0, 0xff, 0xd8, 0xff)) return 'jpeg';
+  if (starts(0, 0x89, 0x50, 0x4e, 0x47, 0x0d, 0x0a, 0x1a, 0x0a)) return 'png';
+  if (starts(0, 0x52, 0x49, 0x46, 0x46) && starts(8, 0x57, 0x45, 0x42, 0x50)) return 'webp';
+  if (starts(0, 0x49, 0x49, 0x2a, 0x00) || starts(0, 0x4d, 0x4d, 0x00, 0x2a)) return 'tiff';
+  return undefined;
+}

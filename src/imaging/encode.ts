@@ -1,0 +1,13 @@
+/** Pixels as PNG files. */
+import sharp from 'sharp';
+
+/** A PNG of uint8 pixels, one channel (gray) or three (RGB). */
+export async function encodePng(
+  pixels: Uint8Array,
+  width: number,
+  height: number,
+  channels: 1 | 3,
+): Promise<Buffer> {
+  const image = sharp(pixels, { raw: { width, height, channels } });
+  return (channels === 1 ? image.toColourspace('b-w') : image).png({ compressionLevel: 9 }).toBuffer();
+}

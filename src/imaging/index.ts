@@ -1,0 +1,22 @@
+/** Images in and pictures out: the one place that knows sharp. */
+export {
+  type DecodedImage,
+  decodeFullImage,
+  decodeImage,
+  decodeMask,
+  defaultImageLimits,
+  ImageError,
+  type ImageErrorKind,
+  type ImageFormat,
+  type ImageLimits,
+} from './decode.js';
+export { encodePng } from './encode.js';
+export { encodeNpy } from './npy.js';
+export {
+  type LocalizationMap,
+  type PictureSize,
+  renderHeatmap,
+  renderMask,
+  renderOverlay,
+} from './render.js';
+export { resizeMap } from './resize-map.js';

@@ -1,0 +1,15 @@
+/** NumPy's file format, version 1.0: what `numpy.load` reads. */
+
+/** A .npy file of a float32 array in row-major order. */
+export function encodeNpy(data: Float32Array, shape: readonly number[]): Buffer {
+  const sizes = shape.length === 1 ? `${shape[0]},` : shape.join(', ');
+  const description = `{'descr': '<f4', 'fortran_order': False, 'shape': (${sizes}), }`;
+  const prefix = 10;
+  const length = Math.ceil((prefix + description.length + 1) / 64) * 64 - prefix;
+  const header = Buffer.alloc(prefix + length, ' ');
+  header.set([0x93, 0x4e, 0x55, 0x4d, 0x50, 0x59, 1, 0]);
+  header.writeUInt16LE(length, 8);
+  header.write(description, prefix, 'latin1');
+  header[prefix + length - 1] = 0x0a;
+  return Buffer.concat([header, new Uint8Array(data.buffer, data.byteOffset, data.byteLength)]);
+}

@@ -1,0 +1,116 @@
+/**
+ * Pictures of localization maps. Maps of all images are drawn on one scale, that of the detector: what good
+ * parts reach stays dark. Colors are chosen at the map's own size and scaled up afterwards, in sharp's threads.
+ */
+import sharp, { type Sharp, type SharpOptions } from 'sharp';
+import { defaultImageLimits, type ImageLimits, open } from './decode.js';
+
+/** A localization map: square, row-major, at least 0. */
+export interface LocalizationMap {
+  readonly size: number;
+  readonly values: Float32Array;
+}
+
+/** Size of a picture, in pixels. */
+export interface PictureSize {
+  readonly width: number;
+  readonly height: number;
+}
+
+/** Multiples of the threshold at which colors begin and end: good parts lie below 1. */
+const darkBelow = 0.5;
+const brightAt = 4;
+
+/** PNG of the map in color, black to yellow. `threshold` is the value good parts stay below. */
+export async function renderHeatmap(
+  map: LocalizationMap,
+  threshold: number,
+  to: PictureSize,
+): Promise<Buffer> {
+  const rgb = Buffer.alloc(map.values.length * 3);
+  for (const [index, value] of map.values.entries()) {
+    rgb.set(inferno(intensity(value, threshold)), index * 3);
+  }
+  return upscaled(sharp(rgb, rawImage(map.size, 3)), to)
+    .png({ compressionLevel: 6 })
+    .toBuffer();
+}
+
+/** PNG of the image with the heatmap laid over it, the more opaque the more anomalous. */
+export async function renderOverlay(
+  image: Uint8Array,
+  map: LocalizationMap,
+  threshold: number,
+  to: PictureSize,
+  limits: ImageLimits = defaultImageLimits,
+): Promise<Buffer> {
+  const rgba = Buffer.alloc(map.values.length * 4);
+  for (const [index, value] of map.values.entries()) {
+    const strength = intensity(value, threshold);
+    rgba.set([...inferno(strength), Math.round(255 * Math.min(0.75, 1.5 * strength))], index * 4);
+  }
+  const layer = await upscaled(sharp(rgba, rawImage(map.size, 4)), to)
+    .png({ compressionLevel: 1 })
+    .toBuffer();
+  const base = await open(image, limits).png({ compressionLevel: 0 }).toBuffer();
+  return sharp(base, { limitInputPixels: limits.maxPixels })
+    .composite([{ input: layer }])
+    .removeAlpha()
+    .png({ compressionLevel: 6 })
+    .toBuffer();
+}
+
+/** PNG of one channel: 255 where the map reaches the threshold, opened with a 3 x 3 element. */
+export async function renderMask(map: LocalizationMap, threshold: number, to: PictureSize): Promise<Buffer> {
+  const gray = Buffer.alloc(map.values.length);
+  for (const [index, value] of map.values.entries()) {
+    gray[index] = Math.min(255, Math.round((value / threshold) * 128));
+  }
+  const binary = await upscaled(sharp(gray, rawImage(map.size, 1)), to)
+    .threshold(128)
+    .toColourspace('b-w')
+    .raw()
+    .toBuffer();
+  const raw = { raw: { ...to, channels: 1 as const }, limitInputPixels: false as const };
+  const eroded = await sharp(binary, raw).erode(1).toColourspace('b-w').raw().toBuffer();
+  return sharp(eroded, raw).dilate(1).toColourspace('b-w').png({ compressionLevel: 6 }).toBuffer();
+}
+
+function rawImage(size: number, channels: 1 | 3 | 4): SharpOptions {
+  return { raw: { width: size, height: size, channels } };
+}
+
+function upscaled(pipeline: Sharp, { width, height }: PictureSize): Sharp {
+  return pipeline.resize(width, height, { fit: 'fill', kernel: 'linear', fastShrinkOnLoad: false });
+}
+
+/** 0..1 on the scale of the detector. */
+function intensity(value: number, threshold: number): number {
+  return Math.min(1, Math.max(0, (value / threshold - darkBelow) / (brightAt - darkBelow)));
+}
+
+/** Matplotlib's "inferno" at nine points, interpolated: even steps of lightness, also for the color-blind. */
+const infernoPoints = [
+  [0, 0, 4],
+  [31, 12, 72],
+  [85, 15, 109],
+  [136, 34, 106],
+  [186, 54, 85],
+  [227, 89, 51],
+  [249, 140, 10],
+  [249, 201, 50],
+  [252, 255, 164],
+] as const;
+
+function inferno(intensityValue: number): [number, number, number] {
+  const at = intensityValue * (infernoPoints.length - 1);
+  const below = Math.min(Math.floor(at), infernoPoints.length - 2);
+  const [from, to] = [infernoPoints[below], infernoPoints[below + 1]] as [
+    readonly number[],
+    readonly number[],
+  ];
+  return [0, 1, 2].map((channel) => {
+    const start = from[channel] as number;
+    return Math.round(start + (at - below) * ((to[channel] as number) - start));
+  }) as [number, number, number];
+}

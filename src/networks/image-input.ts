@@ -1,0 +1,17 @@
+/** How images enter every graph: as decoded, uint8 with channels last. */
+import type { Dim, Graph, Value } from '../onnx/index.js';
+
+/**
+ * Declares the input `image`, uint8 [N, H, W, 3] in RGB.
+ * @returns it as float32 [N, 3, H, W] in 0..1, which gradients can be taken of.
+ */
+export function addImageInput(
+  graph: Graph,
+  [height, width]: readonly [number, number],
+  batch: Dim = 'N',
+): Value {
+  const { op } = graph;
+  const bytes = graph.input('image', 'uint8', [batch, height, width, 3]);
+  const planes = op.Cast(op.Transpose(bytes, [0, 3, 1, 2]), 'float32');
+  return op.Mul(planes, graph.scalar(1 / 255));
+}

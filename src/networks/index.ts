@@ -1,0 +1,5 @@
+/** The expert and the cloners, as graphs. */
+export * from './cloner.js';
+export * from './expert.js';
+export * from './image-input.js';
+export * from './layout.js';

@@ -1,0 +1,66 @@
+/**
+ * Discrepancies between expert and cloner (MKD, section 3), written once: their weighted sum is the anomaly
+ * score of an image, and its mean over a batch of good images is the loss of distillation.
+ */
+import type { Graph, Value } from '../onnx/index.js';
+
+/** The activations of one critical layer, float32 [N, C, H, W] each. */
+export interface LayerActivations {
+  readonly expert: Value;
+  readonly cloner: Value;
+}
+
+export interface Objective {
+  /** Value discrepancy of each layer (equation 1): mean squared difference, [N, L]. */
+  readonly value: Value;
+  /** Direction discrepancy of each layer (equation 2): 1 - cosine, in 0..2, [N, L]. */
+  readonly direction: Value;
+  /** Sum over the layers of both, weighted (equation 3), [N]. */
+  readonly score: Value;
+}
+
+/** Squared lengths below this count as this: an image that excites nothing has no direction. */
+const smallestSquaredLength = 1e-12;
+
+/**
+ * Adds the objective to a graph.
+ * @param valueWeights, directionWeights float32 [L], one for each of `layers`.
+ */
+export function addObjective(
+  graph: Graph,
+  layers: readonly LayerActivations[],
+  valueWeights: Value,
+  directionWeights: Value,
+): Objective {
+  const { op } = graph;
+  const value = op.Concat(
+    layers.map((layer) => valueDiscrepancy(graph, layer)),
+    1,
+  );
+  const direction = op.Concat(
+    layers.map((layer) => directionDiscrepancy(graph, layer)),
+    1,
+  );
+  const weighted = op.Add(op.Mul(value, valueWeights), op.Mul(direction, directionWeights));
+  return { value, direction, score: op.ReduceSum(weighted, [1], { keepdims: false }) };
+}
+
+/** [N, 1] */
+function valueDiscrepancy(graph: Graph, { expert, cloner }: LayerActivations): Value {
+  const { op } = graph;
+  const entries = expert.shape.slice(1).reduce<number>((product, size) => product * Number(size), 1);
+  const squares = op.ReduceSumSquare(op.Sub(expert, cloner), perImage);
+  return op.Reshape(op.Mul(squares, graph.scalar(1 / entries)), [0, 1]);
+}
+
+/** [N, 1] */
+function directionDiscrepancy(graph: Graph, { expert, cloner }: LayerActivations): Value {
+  const { op } = graph;
+  const inverseLength = (x: Value): Value =>
+    op.Reciprocal(op.Sqrt(op.Max(op.ReduceSumSquare(x, perImage), graph.scalar(smallestSquaredLength))));
+  const product = op.ReduceSum(op.Mul(expert, cloner), perImage);
+  const cosine = op.Mul(product, op.Mul(inverseLength(expert), inverseLength(cloner)));
+  return op.Reshape(op.Sub(graph.scalar(1), cosine), [0, 1]);
+}
+
+const perImage = [1, 2, 3] as const;

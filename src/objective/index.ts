@@ -1,0 +1,2 @@
+/** What is compared between expert and cloner, as graphs. */
+export { addObjective, type LayerActivations, type Objective } from './discrepancy.js';

@@ -1,0 +1,96 @@
+/** A graph as the bytes of an ONNX model, by the onnx-proto package. */
+import onnxProto from 'onnx-proto';
+import type { Graph } from './graph.js';
+import { dataTypeNumbers, opset } from './operators.js';
+import { type Attribute, type ConstantTensor, GraphError } from './types.js';
+import type { Node, Value } from './value.js';
+
+const { onnx } = onnxProto;
+
+/** Format version that goes with opset 18. */
+const irVersion = 8;
+
+/**
+ * Encodes a model. Nodes and constants that no output needs are left out.
+ * @throws GraphError when the graph has no output.
+ */
+export function encodeModel(graph: Graph): Uint8Array {
+  if (graph.outputs.length === 0) throw new GraphError(`graph ${graph.name} has no output`);
+  const { nodes, values } = neededFor(graph);
+  const model = onnx.ModelProto.create({
+    irVersion,
+    producerName: 'mkd',
+    opsetImport: [{ domain: '', version: opset }],
+    graph: {
+      name: graph.name,
+      node: nodes.map(encodeNode),
+      initializer: graph.constants.filter((value) => values.has(value)).map(encodeTensor),
+      input: graph.inputs.map(encodeInfo),
+      output: graph.outputs.map(encodeInfo),
+    },
+  });
+  return onnx.ModelProto.encode(model).finish();
+}
+
+/** The nodes the outputs depend on, in order, and every value those nodes touch. */
+function neededFor(graph: Graph): { nodes: Node[]; values: Set<Value> } {
+  const values = new Set<Value>(graph.outputs);
+  const nodes: Node[] = [];
+  for (const node of [...graph.nodes].reverse()) {
+    if (!node.outputs.some((output) => values.has(output))) continue;
+    nodes.push(node);
+    for (const input of node.inputs) if (input) values.add(input);
+  }
+  return { nodes: nodes.reverse(), values };
+}
+
+function encodeNode(node: Node): InstanceType<typeof onnx.NodeProto> {
+  return onnx.NodeProto.create({
+    name: node.name,
+    opType: node.operator,
+    input: withoutTrailingGaps(node.inputs.map((value) => value?.name ?? '')),
+    output: node.outputs.map((value) => value.name),
+    attribute: Object.entries(node.attributes).map(([name, attribute]) => encodeAttribute(name, attribute)),
+  });
+}
+
+function withoutTrailingGaps(names: string[]): string[] {
+  while (names.at(-1) === '') names.pop();
+  return names;
+}
+
+function encodeAttribute(name: string, attribute: Attribute): InstanceType<typeof onnx.AttributeProto> {
+  const { AttributeType } = onnx.AttributeProto;
+  switch (attribute.kind) {
+    case 'int':
+      return onnx.AttributeProto.create({ name, type: AttributeType.INT, i: attribute.value });
+    case 'ints':
+      return onnx.AttributeProto.create({ name, type: AttributeType.INTS, ints: [...attribute.value] });
+    case 'float':
+      return onnx.AttributeProto.create({ name, type: AttributeType.FLOAT, f: attribute.value });
+    case 'string':
+      return onnx.AttributeProto.create({
+        name,
+        type: AttributeType.STRING,
+        s: new TextEncoder().encode(attribute.value),
+      });
+  }
+}
+
+function encodeInfo(value: Value): InstanceType<typeof onnx.ValueInfoProto> {
+  const dim = value.shape.map((size) => (typeof size === 'number' ? { dimValue: size } : { dimParam: size }));
+  return onnx.ValueInfoProto.create({
+    name: value.name,
+    type: { tensorType: { elemType: dataTypeNumbers[value.type], shape: { dim } } },
+  });
+}
+
+function encodeTensor(value: Value): InstanceType<typeof onnx.TensorProto> {
+  const { type, shape, data } = value.constant as ConstantTensor;
+  return onnx.TensorProto.create({
+    name: value.name,
+    dataType: dataTypeNumbers[type],
+    dims: [...shape],
+    rawData: new Uint8Array(data.buffer, data.byteOffset, data.byteLength),
+  });
+}

@@ -1,0 +1,172 @@
+/**
+ * A graph of ONNX operators under construction. Nodes are kept in the order they were added, which is
+ * topological by construction: a value has to exist before it can be used.
+ */
+import { Operators } from './operators.js';
+import { type Attribute, type ConstantTensor, type DataType, GraphError, type Shape } from './types.js';
+import type { Node, NodeSink, Value, ValueInfo } from './value.js';
+
+interface MutableValue extends Value {
+  name: string;
+}
+
+export class Graph implements NodeSink {
+  /** One method for each operator: `graph.op.Conv(...)`. */
+  readonly op: Operators = new Operators(this);
+  readonly inputs: Value[] = [];
+  readonly outputs: Value[] = [];
+  readonly nodes: Node[] = [];
+  readonly constants: Value[] = [];
+  readonly #names = new Set<string>();
+  readonly #serials = new Map<string, number>();
+  readonly #sharedConstants = new Map<string, Value>();
+
+  constructor(readonly name: string) {}
+
+  /** Declares an input of the model. */
+  input(name: string, type: DataType, shape: Shape): Value {
+    const value = this.#value(name, { type, shape }, undefined, undefined);
+    this.inputs.push(value);
+    return value;
+  }
+
+  /** Puts a tensor into the model. */
+  constant(tensor: ConstantTensor, name?: string): Value {
+    const count = tensor.shape.reduce((product, size) => product * size, 1);
+    if (count !== tensor.data.length) {
+      throw new GraphError(
+        `constant ${name ?? ''}: ${tensor.data.length} elements do not fill shape [${tensor.shape.join(', ')}]`,
+      );
+    }
+    const value = this.#value(name ?? this.#serial('constant'), tensor, undefined, tensor);
+    this.constants.push(value);
+    return value;
+  }
+
+  /** A float32 scalar; equal scalars are stored once. */
+  scalar(number: number): Value {
+    return this.#shared(`scalar:${number}`, () => ({
+      type: 'float32',
+      shape: [],
+      data: Float32Array.of(number),
+    }));
+  }
+
+  /** An int64 vector, as shapes and axes are given to operators; equal vectors are stored once. */
+  ints(numbers: readonly number[]): Value {
+    return this.#shared(`ints:${numbers.join(',')}`, () => ({
+      type: 'int64',
+      shape: [numbers.length],
+      data: BigInt64Array.from(numbers, BigInt),
+    }));
+  }
+
+  /** Makes a value an output of the model, under this name. */
+  output(value: Value, name: string): Value {
+    this.#own(value, `output ${name}`);
+    if (value.producer === undefined || this.outputs.includes(value)) {
+      return this.output(this.op.Identity(value), name);
+    }
+    this.rename(value, name);
+    this.outputs.push(value);
+    return value;
+  }
+
+  isFree(name: string): boolean {
+    return !this.#names.has(name);
+  }
+
+  /** Gives a computed value a name of its own, which the model keeps. */
+  rename(value: Value, name: string): Value {
+    this.#own(value, name);
+    if (value.name === name) return value;
+    this.#take(name);
+    this.#names.delete(value.name);
+    (value as MutableValue).name = name;
+    return value;
+  }
+
+  /**
+   * Adds a node; the methods of {@link Operators} call this once they have inferred `outputs`.
+   * @throws GraphError when an input belongs to another graph.
+   */
+  node(
+    operator: string,
+    inputs: readonly (Value | undefined)[],
+    attributes: Record<string, Attribute | undefined>,
+    outputs: readonly ValueInfo[],
+  ): Node {
+    const name = this.#serial(operator);
+    for (const input of inputs) if (input) this.#own(input, `${operator} node ${name}`);
+    const set = Object.entries(attributes).filter(
+      (entry): entry is [string, Attribute] => entry[1] !== undefined,
+    );
+    const values: Value[] = [];
+    const node: Node = { name, operator, inputs, outputs: values, attributes: Object.fromEntries(set) };
+    for (const [index, info] of outputs.entries()) {
+      values.push(this.#value(index === 0 ? name : `${name}_${index}`, info, node, undefined));
+    }
+    this.nodes.push(node);
+    return node;
+  }
+
+  /** Adds an optional output to an existing node, once; a later call returns the same value. */
+  optionalOutput(node: Node, index: number, info: ValueInfo): Value {
+    const existing = node.outputs[index];
+    if (existing) return existing;
+    if (node.outputs.length !== index) {
+      throw new GraphError(`${node.operator} node ${node.name}: output ${index} before output ${index - 1}`);
+    }
+    const value = this.#value(`${node.name}_${index}`, info, node, undefined);
+    (node.outputs as Value[]).push(value);
+    return value;
+  }
+
+  #shared(key: string, tensor: () => ConstantTensor): Value {
+    const known = this.#sharedConstants.get(key);
+    if (known) return known;
+    const value = this.constant(tensor());
+    this.#sharedConstants.set(key, value);
+    return value;
+  }
+
+  #value(
+    name: string,
+    info: ValueInfo,
+    producer: Node | undefined,
+    constant: ConstantTensor | undefined,
+  ): MutableValue {
+    for (const dim of info.shape) {
+      if (typeof dim === 'number' && (!Number.isInteger(dim) || dim < 0)) {
+        throw new GraphError(`${name}: ${dim} is no dimension; shape [${info.shape.join(', ')}]`);
+      }
+    }
+    this.#take(name);
+    return { graph: this, name, type: info.type, shape: [...info.shape], producer, constant };
+  }
+
+  #take(name: string): void {
+    if (name === '' || this.#names.has(name)) {
+      throw new GraphError(`graph ${this.name}: the name '${name}' is ${name === '' ? 'empty' : 'taken'}`);
+    }
+    this.#names.add(name);
+  }
+
+  #own(value: Value, user: string): void {
+    if (value.graph !== this) {
+      throw new GraphError(
+        `${user}: value ${value.name} belongs to graph ${value.graph.name}, not ${this.name}`,
+      );
+    }
+  }
+
+  #serial(stem: string): string {
+    let name: string;
+    do {
+      const serial = (this.#serials.get(stem) ?? 0) + 1;
+      this.#serials.set(stem, serial);
+      name = `${stem}_${serial}`;
+    } while (this.#names.has(name));
+    return name;
+  }
+}

@@ -1,0 +1,7 @@
+/** Building ONNX graphs: typed operators, shapes, the protobuf. */
+export { encodeModel } from './encode.js';
+export { Graph } from './graph.js';
+export { type ConvAttributes, maxPoolIndices, opset } from './operators.js';
+export { divide, sameShape } from './shapes.js';
+export { type ConstantTensor, type DataType, type Dim, GraphError, type Shape } from './types.js';
+export { describe, knownShape, type Node, type Value, type ValueInfo } from './value.js';

@@ -1,0 +1,122 @@
+/**
+ * Running graphs without ever blocking the event loop: a device is a worker thread that holds sessions on one
+ * execution provider and runs them one after another.
+ */
+import { Worker } from 'node:worker_threads';
+import type { ModelRecipe, NumberedRequest, Reply, Request, WorkerSettings } from './messages.js';
+import type { Provider } from './onnxruntime.js';
+import type { Tensors } from './tensor.js';
+
+/** The provider asked for is not to be had, a graph failed, or the worker is gone. */
+export class RuntimeError extends Error {
+  override readonly name = 'RuntimeError';
+}
+
+export interface DeviceOptions {
+  /** `auto` (default) takes CUDA where it can be had, else the CPU. */
+  readonly provider?: Provider | 'auto';
+  /** Threads for one operator on the CPU; 0 (default) takes one for each core. */
+  readonly threads?: number;
+}
+
+export interface RunResult {
+  readonly outputs: Tensors;
+  /** Time in the runtime, without waiting for earlier requests. */
+  readonly seconds: number;
+}
+
+/** A graph ready to run. */
+export interface Session {
+  /** @throws RuntimeError when inputs do not fit the graph. */
+  run(feeds: Tensors): Promise<RunResult>;
+  /** Frees the memory the session holds. */
+  close(): Promise<void>;
+}
+
+interface Pending {
+  readonly resolve: (result: RunResult) => void;
+  readonly reject: (error: Error) => void;
+}
+
+export class Device {
+  readonly #worker: Worker;
+  readonly #pending = new Map<number, Pending>();
+  #serial = 0;
+  #gone: RuntimeError | undefined;
+
+  private constructor(
+    worker: Worker,
+    /** The provider in use. */
+    readonly provider: Provider,
+    /** Why it is not the better one, if so. */
+    readonly note: string | undefined,
+  ) {
+    this.#worker = worker;
+    worker.on('message', (reply: Reply) => this.#settle(reply));
+    worker.on('error', (error) => this.#fail(`the inference worker failed: ${error.message}`));
+    worker.on('exit', () => this.#fail('the inference worker has ended'));
+  }
+
+  /** @throws RuntimeError when the provider asked for is not to be had. */
+  static async open(options: DeviceOptions = {}): Promise<Device> {
+    const settings: WorkerSettings = { provider: options.provider ?? 'auto', threads: options.threads ?? 0 };
+    const worker = new Worker(new URL('./worker.js', import.meta.url), { workerData: settings });
+    const first = await new Promise<Reply>((resolve, reject) => {
+      worker.once('message', resolve);
+      worker.once('error', reject);
+    });
+    if (first.kind === 'started') return new Device(worker, first.provider, first.note);
+    await worker.terminate();
+    throw new RuntimeError(first.kind === 'refused' ? first.message : 'the inference worker did not start');
+  }
+
+  /** False once the worker has ended. */
+  get alive(): boolean {
+    return this.#gone === undefined;
+  }
+
+  /** Loads a model, given as bytes or as a recipe that the worker follows. */
+  async session(model: Uint8Array | ModelRecipe): Promise<Session> {
+    const session = ++this.#serial;
+    await this.#ask({ kind: 'open', session, model });
+    return {
+      run: (feeds) => this.#ask({ kind: 'run', session, feeds }),
+      close: async () => {
+        await this.#ask({ kind: 'close', session });
+      },
+    };
+  }
+
+  /** Ends the worker; what it had not answered is rejected. */
+  async close(): Promise<void> {
+    this.#fail('the device is closed');
+    await this.#worker.terminate();
+  }
+
+  #ask(request: Request): Promise<RunResult> {
+    return new Promise((resolve, reject) => {
+      if (this.#gone) {
+        reject(this.#gone);
+        return;
+      }
+      const id = ++this.#serial;
+      this.#pending.set(id, { resolve, reject });
+      const message: NumberedRequest = { id, request };
+      this.#worker.postMessage(message);
+    });
+  }
+
+  #settle(reply: Reply): void {
+    if (reply.kind !== 'done' && reply.kind !== 'failed') return;
+    const pending = this.#pending.get(reply.id);
+    this.#pending.delete(reply.id);
+    if (reply.kind === 'done') pending?.resolve({ outputs: reply.outputs, seconds: reply.seconds });
+    else pending?.reject(new RuntimeError(reply.message));
+  }
+
+  #fail(message: string): void {
+    this.#gone ??= new RuntimeError(message);
+    for (const { reject } of this.#pending.values()) reject(this.#gone);
+    this.#pending.clear();
+  }
+}

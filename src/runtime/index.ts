@@ -1,0 +1,5 @@
+/** Running graphs: devices, sessions, tensors. */
+export { Device, type DeviceOptions, type RunResult, RuntimeError, type Session } from './device.js';
+export type { ModelRecipe } from './messages.js';
+export type { Provider } from './onnxruntime.js';
+export { float32, float32Data, type Tensor, type Tensors, uint8 } from './tensor.js';

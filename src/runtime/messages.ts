@@ -1,0 +1,34 @@
+/** What the main thread and an inference worker say to each other. */
+import type { Provider } from './onnxruntime.js';
+import type { Tensors } from './tensor.js';
+
+/**
+ * How to make a model in the worker, so that the main thread never holds it: `module` (a URL) exports a
+ * function of this name, which takes the argument and gives the bytes of an ONNX model.
+ */
+export interface ModelRecipe {
+  readonly module: string;
+  readonly function: string;
+  readonly argument: unknown;
+}
+
+export interface WorkerSettings {
+  readonly provider: Provider | 'auto';
+  readonly threads: number;
+}
+
+export type Request =
+  | { readonly kind: 'open'; readonly session: number; readonly model: Uint8Array | ModelRecipe }
+  | { readonly kind: 'run'; readonly session: number; readonly feeds: Tensors }
+  | { readonly kind: 'close'; readonly session: number };
+
+export type Reply =
+  | { readonly kind: 'started'; readonly provider: Provider; readonly note?: string }
+  | { readonly kind: 'refused'; readonly message: string }
+  | { readonly kind: 'done'; readonly id: number; readonly outputs: Tensors; readonly seconds: number }
+  | { readonly kind: 'failed'; readonly id: number; readonly message: string };
+
+export interface NumberedRequest {
+  readonly id: number;
+  readonly request: Request;
+}

@@ -1,0 +1,25 @@
+/** Tensors as they enter and leave a running graph. */
+
+/** A tensor in host memory: shape as sizes, elements in row-major order. */
+export type Tensor =
+  | { readonly type: 'float32'; readonly dims: readonly number[]; readonly data: Float32Array }
+  | { readonly type: 'uint8'; readonly dims: readonly number[]; readonly data: Uint8Array }
+  | { readonly type: 'int64'; readonly dims: readonly number[]; readonly data: BigInt64Array };
+
+/** Tensors by the name of the graph's input or output. */
+export type Tensors = Readonly<Record<string, Tensor>>;
+
+export function float32(dims: readonly number[], data: Float32Array | readonly number[]): Tensor {
+  return { type: 'float32', dims, data: data instanceof Float32Array ? data : Float32Array.from(data) };
+}
+
+export function uint8(dims: readonly number[], data: Uint8Array): Tensor {
+  return { type: 'uint8', dims, data };
+}
+
+/** The elements of a float32 output. @throws Error when the graph has no such output. */
+export function float32Data(tensors: Tensors, name: string): Float32Array {
+  const tensor = tensors[name];
+  if (tensor?.type !== 'float32') throw new Error(`the graph gave no float32 output '${name}'`);
+  return tensor.data;
+}

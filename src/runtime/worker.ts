@@ -1,0 +1,87 @@
+/** The thread that holds sessions and runs them, one request after another. */
+import { parentPort, workerData } from 'node:worker_threads';
+import { encodeModel, Graph } from '../onnx/index.js';
+import type { ModelRecipe, NumberedRequest, Reply, Request, WorkerSettings } from './messages.js';
+import { type BlockingSession, createSession, type Provider } from './onnxruntime.js';
+import type { Tensors } from './tensor.js';
+
+const settings = workerData as WorkerSettings;
+const port = parentPort;
+if (!port) throw new Error('runtime/worker.js runs as a worker thread only');
+
+const sessions = new Map<number, BlockingSession>();
+
+/** CUDA where it can be had and is wanted; a session has to be made to know. */
+async function chooseProvider(): Promise<{ provider: Provider; note?: string }> {
+  if (settings.provider === 'cpu') return { provider: 'cpu' };
+  try {
+    const graph = new Graph('probe');
+    graph.output(graph.op.Relu(graph.input('x', 'float32', [1])), 'y');
+    const probe = await createSession(encodeModel(graph), { provider: 'cuda', threads: 1 });
+    await probe.run({ x: { type: 'float32', dims: [1], data: Float32Array.of(1) } });
+    await probe.release();
+    return { provider: 'cuda' };
+  } catch (error) {
+    const [reason = ''] = messageOf(error).split('\n');
+    if (settings.provider === 'cuda') throw new Error(`CUDA is not to be had: ${reason}`);
+    return { provider: 'cpu', note: `CUDA is not to be had, running on the CPU: ${reason}` };
+  }
+}
+
+async function answer(provider: Provider, request: Request): Promise<Tensors> {
+  switch (request.kind) {
+    case 'open': {
+      const model = request.model instanceof Uint8Array ? request.model : await build(request.model);
+      sessions.set(request.session, await createSession(model, { provider, threads: settings.threads }));
+      return {};
+    }
+    case 'run': {
+      const session = sessions.get(request.session);
+      if (!session) throw new Error('the session is closed');
+      return session.run(request.feeds);
+    }
+    case 'close': {
+      await sessions.get(request.session)?.release();
+      sessions.delete(request.session);
+      return {};
+    }
+  }
+}
+
+async function build(recipe: ModelRecipe): Promise<Uint8Array> {
+  const exported: unknown = Reflect.get(await import(recipe.module), recipe.function);
+  if (typeof exported !== 'function')
+    throw new Error(`${recipe.module} exports no function ${recipe.function}`);
+  const model: unknown = await exported(recipe.argument);
+  if (!(model instanceof Uint8Array)) throw new Error(`${recipe.function} gave no model`);
+  return model;
+}
+
+function messageOf(error: unknown): string {
+  return error instanceof Error ? error.message : String(error);
+}
+
+function reply(message: Reply, outputs: Tensors = {}): void {
+  const buffers = new Set(Object.values(outputs).map(({ data }) => data.buffer as ArrayBuffer));
+  port?.postMessage(message, [...buffers]);
+}
+
+try {
+  const { provider, note } = await chooseProvider();
+  let last: Promise<void> = Promise.resolve();
+  port.on('message', ({ id, request }: NumberedRequest) => {
+    last = last.then(async () => {
+      try {
+        const started = process.hrtime.bigint();
+        const outputs = await answer(provider, request);
+        const seconds = Number(process.hrtime.bigint() - started) / 1e9;
+        reply({ kind: 'done', id, outputs, seconds }, outputs);
+      } catch (error) {
+        reply({ kind: 'failed', id, message: messageOf(error) });
+      }
+    });
+  });
+  reply({ kind: 'started', provider, ...(note === undefined ? {} : { note }) });
+} catch (error) {
+  reply({ kind: 'refused', message: messageOf(error) });
+}
