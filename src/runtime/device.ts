@@ -80,7 +80,7 @@ export class Device {
     const session = ++this.#serial;
     await this.#ask({ kind: 'open', session, model });
     return {
-      run: (feeds) => this.#ask({ kind: 'run', session, feeds }),
+      run: (feeds) => this.#ask({ kind: 'run', session, feeds: compact(feeds) }),
       close: async () => {
         await this.#ask({ kind: 'close', session });
       },
@@ -119,4 +119,20 @@ export class Device {
     for (const { reject } of this.#pending.values()) reject(this.#gone);
     this.#pending.clear();
   }
+}
+
+/** Posting a view copies all of the buffer behind it: parts of larger buffers are cut out first. */
+function compact(feeds: Tensors): Tensors {
+  return Object.fromEntries(
+    Object.entries(feeds).map(([name, tensor]) => {
+      const { data } = tensor;
+      const whole = data.byteLength === data.buffer.byteLength;
+      return [name, whole ? tensor : ({ ...tensor, data: sliceOf(data) } as typeof tensor)];
+    }),
+  );
+}
+
+function sliceOf(data: Tensors[string]['data']): Tensors[string]['data'] {
+  // Buffer.prototype.slice would give another view.
+  return data instanceof Uint8Array ? Uint8Array.from(data) : data.slice();
 }

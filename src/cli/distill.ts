@@ -1,0 +1,88 @@
+import { Command, Option } from 'commander';
+import { type DistillProgress, distill, type RecipeName, recipeNames } from '../distillation/index.js';
+import { deviceOptions, providerOption, type RuntimeFlags, threadsOption, wholeNumber } from './options.js';
+import { startProgress } from './progress.js';
+
+interface Flags extends Omit<RuntimeFlags, 'experts'> {
+  readonly out: string;
+  readonly recipe: RecipeName;
+  readonly size?: number;
+  readonly epochs?: number;
+  readonly batch?: number;
+  readonly seed: number;
+  readonly resume?: true;
+  readonly expert?: string;
+  readonly memory: number;
+}
+
+/** `mkd distill` */
+export function distillCommand(): Command {
+  return new Command('distill')
+    .description('Distill a detector from photos of good parts. Ctrl-C leaves a checkpoint for --resume.')
+    .argument('<dataset>', 'MVTec tree (train/good is used) or a folder of good images')
+    .requiredOption('--out <detector>', 'folder of the detector to write')
+    .addOption(
+      new Option('--recipe <name>', 'settings to start from').choices(recipeNames).default('default'),
+    )
+    .option('--size <pixels>', "side of the detector's input, a multiple of 32", wholeNumber(32, 1024))
+    .option('--epochs <n>', 'times through all images', wholeNumber(1))
+    .option('--batch <n>', 'images in a step', wholeNumber(2))
+    .option('--seed <n>', 'determines everything random', wholeNumber(0), 0)
+    .option('--resume', 'continue where an interrupted run stopped')
+    .option('--expert <card>', 'card (.json) of an imported expert')
+    .option(
+      '--memory <MiB>',
+      "memory for the expert's activations; beyond it they go to disk",
+      wholeNumber(1),
+      2048,
+    )
+    .addOption(providerOption())
+    .addOption(threadsOption())
+    .action(async (dataset: string, flags: Flags) => {
+      const stop = new AbortController();
+      const onInterrupt = (): void => stop.abort();
+      process.once('SIGINT', onInterrupt);
+      process.once('SIGTERM', onInterrupt);
+      const progress = startProgress();
+      try {
+        const manifest = await distill({
+          dataset,
+          out: flags.out,
+          recipe: flags.recipe,
+          seed: flags.seed,
+          resume: flags.resume ?? false,
+          memoryBytes: flags.memory * 2 ** 20,
+          device: deviceOptions(flags),
+          signal: stop.signal,
+          ...(flags.size === undefined ? {} : { inputSize: flags.size }),
+          ...(flags.epochs === undefined ? {} : { epochs: flags.epochs }),
+          ...(flags.batch === undefined ? {} : { batch: flags.batch }),
+          ...(flags.expert === undefined ? {} : { expertCard: flags.expert }),
+          onProgress: (step) => progress.update(labels[step.phase], step.done, step.total, noteOf(step)),
+        });
+        progress.stop();
+        const { distillation, calibration, data } = manifest;
+        process.stdout.write(
+          `${flags.out}: distilled from ${data.images} images (${data.heldBack} held back) in ${distillation.seconds} s, ` +
+            `loss ${distillation.loss.toFixed(4)}, held back ${distillation.heldBackLoss.toFixed(4)}, ` +
+            `threshold ${calibration.threshold.toPrecision(4)}\n`,
+        );
+      } finally {
+        progress.stop();
+        process.off('SIGINT', onInterrupt);
+        process.off('SIGTERM', onInterrupt);
+      }
+    });
+}
+
+const labels: Readonly<Record<DistillProgress['phase'], string>> = {
+  expert: 'Expert   ',
+  distill: 'Distill  ',
+  calibrate: 'Calibrate',
+};
+
+function noteOf({ epoch, loss, heldBackLoss }: DistillProgress): string {
+  if (loss === undefined) return '';
+  const held = heldBackLoss === undefined ? '' : `, held back ${heldBackLoss.toFixed(4)}`;
+  return `epoch ${epoch}, loss ${loss.toFixed(4)}${held}`;
+}

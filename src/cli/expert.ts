@@ -1,0 +1,40 @@
+import { Command, Option } from 'commander';
+import { importExpert } from '../experts/index.js';
+import { deviceOptions, providerOption, type RuntimeFlags, threadsOption } from './options.js';
+
+interface Flags extends Omit<RuntimeFlags, 'experts'> {
+  readonly out: string;
+  readonly input?: 'torchvision' | 'caffe';
+}
+
+/** `mkd expert import` */
+export function expertCommand(): Command {
+  const importing = new Command('import')
+    .description(
+      'Take another VGG-16 as the expert: checks it, measures its activations, writes weights and card.',
+    )
+    .argument('<file>', ".safetensors or .onnx, with torchvision's names or conv1_1 to conv5_3")
+    .option('--out <dir>', 'folder for weights and card', 'experts')
+    .addOption(
+      new Option(
+        '--input <convention>',
+        'input the weights were trained for, if not told by their names',
+      ).choices(['torchvision', 'caffe']),
+    )
+    .addOption(providerOption())
+    .addOption(threadsOption())
+    .action(async (file: string, flags: Flags) => {
+      const { card, fingerprint } = await importExpert({
+        file,
+        out: flags.out,
+        device: deviceOptions(flags),
+        ...(flags.input ? { input: flags.input } : {}),
+      });
+      process.stdout.write(
+        `${card}: expert ${fingerprint.slice(0, 12)}; use it with mkd distill --expert ${card}\n`,
+      );
+    });
+  return new Command('expert')
+    .description('Experts other than the one that ships with mkd.')
+    .addCommand(importing);
+}

@@ -1,0 +1,52 @@
+#!/usr/bin/env node
+/** The command line `mkd`: one file a command. Exit code 0: done; 1: it failed; 2: the call was wrong. */
+import { readFileSync } from 'node:fs';
+import { Command, CommanderError } from 'commander';
+import { distillCommand } from './distill.js';
+import { evaluateCommand } from './evaluate.js';
+import { expertCommand } from './expert.js';
+import { UsageError } from './options.js';
+import { sampleCommand } from './sample.js';
+import { scoreCommand } from './score.js';
+import { serveCommand } from './serve.js';
+import { verifyCommand } from './verify.js';
+
+const { version } = JSON.parse(readFileSync(new URL('../../../package.json', import.meta.url), 'utf8')) as {
+  version: string;
+};
+
+const program = new Command('mkd')
+  .description('Anomaly detection and localization by Multiresolution Knowledge Distillation.')
+  .version(version)
+  .showHelpAfterError('(--help shows what the command takes)')
+  .exitOverride();
+
+for (const command of [
+  distillCommand(),
+  scoreCommand(),
+  verifyCommand(),
+  serveCommand(),
+  sampleCommand(),
+  evaluateCommand(),
+  expertCommand(),
+]) {
+  program.addCommand(command.copyInheritedSettings(program));
+}
+
+try {
+  await program.parseAsync();
+} catch (error) {
+  if (error instanceof CommanderError) {
+    // Commander has said it already. Asking for help is no error.
+    process.exitCode = error.exitCode === 0 ? 0 : 2;
+  } else {
+    process.stderr.write(`mkd: ${oneLine(error)}\n`);
+    if (process.env.MKD_DEBUG && error instanceof Error) process.stderr.write(`${error.stack}\n`);
+    process.exitCode = error instanceof UsageError ? 2 : 1;
+  }
+}
+
+function oneLine(error: unknown): string {
+  const message = error instanceof Error ? error.message : String(error);
+  return message.replace(/\s*\n\s*/g, ' ');
+}

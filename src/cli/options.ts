@@ -1,0 +1,54 @@
+/** What several commands take. */
+import { stat } from 'node:fs/promises';
+import { join } from 'node:path';
+import { InvalidArgumentError, Option } from 'commander';
+import { modelsFolder } from '../detector/index.js';
+import type { DeviceOptions } from '../runtime/index.js';
+
+/** The call was wrong in a way the parser cannot see. */
+export class UsageError extends Error {
+  override readonly name = 'UsageError';
+}
+
+/** Options of every command that runs graphs. */
+export interface RuntimeFlags {
+  readonly provider: 'auto' | 'cpu' | 'cuda';
+  readonly threads: number;
+  readonly experts: string[];
+}
+
+export const providerOption = (): Option =>
+  new Option('--provider <name>', 'where to run: CUDA where it can be had, or only there')
+    .choices(['auto', 'cpu', 'cuda'])
+    .default('auto');
+
+export const threadsOption = (): Option =>
+  new Option('--threads <n>', 'threads for inference on the CPU; 0 takes one for each core')
+    .argParser(wholeNumber(0))
+    .default(0);
+
+export const expertsOption = (): Option =>
+  new Option('--experts <dir...>', 'folders with imported experts').default([]).env('MKD_EXPERTS');
+
+export function deviceOptions({ provider, threads }: Omit<RuntimeFlags, 'experts'>): DeviceOptions {
+  return { provider, threads };
+}
+
+/** Parses a whole number of at least `least`. */
+export function wholeNumber(least: number, most = Number.MAX_SAFE_INTEGER): (text: string) => number {
+  return (text) => {
+    const number = Number(text);
+    if (/^\d+$/.test(text) && number >= least && number <= most) return number;
+    const bound = most === Number.MAX_SAFE_INTEGER ? `${least} or more` : `${least} to ${most}`;
+    throw new InvalidArgumentError(`wanted a whole number, ${bound}.`);
+  };
+}
+
+/** A detector's folder from its path, or from the name of a detector that ships with the package. */
+export async function detectorFolder(nameOrPath: string): Promise<string> {
+  const embedded = join(modelsFolder, nameOrPath);
+  for (const candidate of [nameOrPath, embedded]) {
+    if (await stat(join(candidate, 'manifest.json')).catch(() => undefined)) return candidate;
+  }
+  return nameOrPath;
+}

@@ -1,0 +1,39 @@
+/** Progress on stderr: a bar on a terminal, a line now and then elsewhere. */
+import { SingleBar } from 'cli-progress';
+
+export interface Progress {
+  /** `note` is shown beside the bar. */
+  update(label: string, done: number, total: number, note?: string): void;
+  stop(): void;
+}
+
+/** Seconds between two lines where there is no terminal. */
+const linesEverySeconds = 10;
+
+export function startProgress(): Progress {
+  let label: string | undefined;
+  let bar: SingleBar | undefined;
+  return {
+    update(next, done, total, note = '') {
+      if (next !== label) {
+        bar?.stop();
+        label = next;
+        bar = new SingleBar({
+          format: '{label} {bar} {value}/{total} | {eta_formatted} left | {note}',
+          stream: process.stderr,
+          hideCursor: true,
+          etaBuffer: 50,
+          noTTYOutput: !process.stderr.isTTY,
+          notTTYSchedule: linesEverySeconds * 1000,
+        });
+        bar.start(total, 0, { label, note });
+      }
+      bar?.update(done, { note });
+    },
+    stop() {
+      bar?.stop();
+      bar = undefined;
+      label = undefined;
+    },
+  };
+}

@@ -1,0 +1,65 @@
+import { mkdir, readFile, writeFile } from 'node:fs/promises';
+import { join, parse } from 'node:path';
+import { Command } from 'commander';
+import { type Detector, type Localization, openDetector } from '../library.js';
+import {
+  detectorFolder,
+  deviceOptions,
+  expertsOption,
+  providerOption,
+  type RuntimeFlags,
+  threadsOption,
+} from './options.js';
+
+interface Flags extends RuntimeFlags {
+  readonly json?: true;
+  readonly heatmaps?: string;
+}
+
+/** `mkd score` */
+export function scoreCommand(): Command {
+  return new Command('score')
+    .description('Score images; one that cannot be read is reported and the others go on.')
+    .argument('<detector>', 'folder of a detector, or the name of an embedded one (sample)')
+    .argument('<image...>', 'JPEG, PNG, WebP or TIFF files')
+    .option('--json', 'one JSON object a line')
+    .option('--heatmaps <dir>', 'write <stem>.png of each localization map there')
+    .addOption(expertsOption())
+    .addOption(providerOption())
+    .addOption(threadsOption())
+    .action(async (folder: string, images: string[], flags: Flags) => {
+      const detector = await openDetector(await detectorFolder(folder), {
+        ...deviceOptions(flags),
+        expertFolders: flags.experts,
+      });
+      let failed = 0;
+      try {
+        if (flags.heatmaps) await mkdir(flags.heatmaps, { recursive: true });
+        for (const path of images) {
+          try {
+            const bytes = await readFile(path);
+            const { score, threshold, verdict, layers } = flags.heatmaps
+              ? await localizeInto(detector, bytes, join(flags.heatmaps, `${parse(path).name}.png`))
+              : await detector.score(bytes);
+            process.stdout.write(
+              flags.json
+                ? `${JSON.stringify({ image: path, score, threshold, verdict, layers })}\n`
+                : `${verdict.padEnd(9)} ${score.toFixed(5)} (threshold ${threshold.toFixed(5)}) ${path}\n`,
+            );
+          } catch (error) {
+            failed++;
+            process.stderr.write(`mkd: ${path}: ${error instanceof Error ? error.message : String(error)}\n`);
+          }
+        }
+      } finally {
+        await detector.close();
+      }
+      if (failed > 0) process.exitCode = 1;
+    });
+}
+
+async function localizeInto(detector: Detector, image: Uint8Array, file: string): Promise<Localization> {
+  const localization = await detector.localize(image);
+  await writeFile(file, await localization.heatmap());
+  return localization;
+}

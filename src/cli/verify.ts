@@ -1,0 +1,34 @@
+import { Command } from 'commander';
+import { readDetector, runSelfTest, ScoringEngine } from '../detector/index.js';
+import {
+  detectorFolder,
+  deviceOptions,
+  expertsOption,
+  providerOption,
+  type RuntimeFlags,
+  threadsOption,
+} from './options.js';
+
+/** `mkd verify` */
+export function verifyCommand(): Command {
+  return new Command('verify')
+    .description('Check a detector: schema, hashes, and that it scores as it did when it was distilled.')
+    .argument('<detector>', 'folder of a detector, or the name of an embedded one (sample)')
+    .addOption(expertsOption())
+    .addOption(providerOption())
+    .addOption(threadsOption())
+    .action(async (folder: string, flags: RuntimeFlags) => {
+      const detector = await readDetector(await detectorFolder(folder), flags.experts);
+      const engine = await ScoringEngine.open(deviceOptions(flags));
+      try {
+        const report = await runSelfTest(engine, detector);
+        process.stdout.write(
+          `${folder}: version ${detector.version} is sound on ${engine.provider}; ` +
+            `${report.images} images scored, largest difference ${report.scoreDifference.toExponential(1)} ` +
+            `in scores and ${report.mapDifference.toExponential(1)} in maps\n`,
+        );
+      } finally {
+        await engine.close();
+      }
+    });
+}

@@ -1,0 +1,185 @@
+/**
+ * A detector as a folder, the whole truth of it: `manifest.json`, `cloner.safetensors` and
+ * `self-test.safetensors`. Reading checks schema and hashes; writing replaces the folder as a whole.
+ */
+import { createHash } from 'node:crypto';
+import { mkdir, readFile, rename, rm, stat, writeFile } from 'node:fs/promises';
+import { join, resolve } from 'node:path';
+import {
+  type CriticalLayer,
+  type FoldedParameter,
+  foldBatchNormalization,
+  runningStatistics,
+  trainableParameters,
+} from '../networks/index.js';
+import { float32, type Tensors } from '../runtime/index.js';
+import {
+  floatTensor,
+  readSafetensors,
+  SafetensorsError,
+  type TensorMap,
+  writeSafetensors,
+} from '../weights/safetensors.js';
+import { findExpert } from './find-expert.js';
+import type { LoadedDetector, SelfTest } from './loaded-detector.js';
+import { DetectorError, type Manifest, parseManifest } from './manifest.js';
+
+/**
+ * Reads a detector.
+ * @param expertFolders where to look for its expert, besides the folder of models that ships with the package.
+ * @throws DetectorError naming the file and what is wrong with it.
+ */
+export async function readDetector(
+  folder: string,
+  expertFolders: readonly string[] = [],
+): Promise<LoadedDetector> {
+  const manifestPath = join(folder, 'manifest.json');
+  const text = await readFile(manifestPath, 'utf8').catch(() => {
+    throw new DetectorError(`${folder} is no detector: there is no readable manifest.json`);
+  });
+  const manifest = parseManifest(text, manifestPath);
+  const clonerTensors = await readVerified(folder, manifest.cloner);
+  const selfTestTensors = await readVerified(folder, manifest.selfTest);
+  const expertCard = await findExpert(manifest.expert, expertFolders);
+  return assembleDetector(manifest, expertCard, clonerTensors, parseSelfTest(selfTestTensors, manifest));
+}
+
+/** A detector from its parts. @throws DetectorError when the cloner's tensors do not fit its layout. */
+export function assembleDetector(
+  manifest: Manifest,
+  expertCard: string,
+  cloner: TensorMap,
+  selfTest: SelfTest,
+): LoadedDetector {
+  const { layout } = manifest.cloner;
+  checkCloner(layout, cloner);
+  const scoringLayers = manifest.scoringLayers as CriticalLayer[];
+  const dims = [scoringLayers.length];
+  const weights = foldBatchNormalization(layout, cloner);
+  return {
+    manifest,
+    version: versionOf(manifest),
+    shape: { expertCard, layout, inputSize: manifest.inputSize, scoringLayers },
+    feeds: {
+      value_weights: float32(
+        dims,
+        scoringLayers.map(() => manifest.lambda),
+      ),
+      direction_weights: float32(
+        dims,
+        scoringLayers.map(() => 1),
+      ),
+      ...feedsOf(weights),
+    },
+    selfTest,
+  };
+}
+
+/** What a new detector is written from; hashes are filled in here. */
+export interface DetectorParts {
+  readonly manifest: Manifest;
+  readonly cloner: TensorMap;
+  readonly selfTest: SelfTest;
+}
+
+/** Writes a detector. A detector that is there already is replaced once the new one is whole. */
+export async function writeDetector(folder: string, parts: DetectorParts): Promise<Manifest> {
+  const cloner = writeSafetensors(parts.cloner);
+  const selfTest = writeSafetensors(selfTestTensors(parts.selfTest));
+  const manifest: Manifest = {
+    ...parts.manifest,
+    cloner: { ...parts.manifest.cloner, sha256: hashOf(cloner) },
+    selfTest: { ...parts.manifest.selfTest, sha256: hashOf(selfTest) },
+  };
+  const target = resolve(folder);
+  const fresh = `${target}.new`;
+  await rm(fresh, { recursive: true, force: true });
+  await mkdir(fresh, { recursive: true });
+  await writeFile(join(fresh, manifest.cloner.file), cloner);
+  await writeFile(join(fresh, manifest.selfTest.file), selfTest);
+  await writeFile(join(fresh, 'manifest.json'), `${JSON.stringify(manifest, null, 2)}\n`);
+  await rm(target, { recursive: true, force: true });
+  await rename(fresh, target);
+  return manifest;
+}
+
+/** @throws DetectorError when a new detector may not be written there. */
+export async function checkTarget(folder: string): Promise<void> {
+  if (!(await stat(folder).catch(() => undefined))) return;
+  if (await stat(join(folder, 'manifest.json')).catch(() => undefined)) return;
+  throw new DetectorError(`${folder} exists and is no detector; name a new folder, or a detector to replace`);
+}
+
+function versionOf({ cloner, calibration, lambda, scoringLayers }: Manifest): string {
+  const essence = JSON.stringify([cloner.sha256, calibration, lambda, scoringLayers]);
+  return hashOf(Buffer.from(essence)).slice(0, 12);
+}
+
+function feedsOf(weights: readonly FoldedParameter[]): Tensors {
+  return Object.fromEntries(weights.map(({ name, shape, data }) => [`cloner.${name}`, float32(shape, data)]));
+}
+
+function hashOf(bytes: Uint8Array): string {
+  return createHash('sha256').update(bytes).digest('hex');
+}
+
+async function readVerified(folder: string, entry: { file: string; sha256: string }): Promise<TensorMap> {
+  const path = join(folder, entry.file);
+  const bytes = await readFile(path).catch(() => {
+    throw new DetectorError(`${path} cannot be read`);
+  });
+  const actual = hashOf(bytes);
+  if (actual !== entry.sha256) {
+    throw new DetectorError(
+      `${path} is not the file of the manifest: SHA-256 ${actual}, wanted ${entry.sha256}`,
+    );
+  }
+  try {
+    return readSafetensors(bytes);
+  } catch (error) {
+    if (error instanceof SafetensorsError) throw new DetectorError(`${path}: ${error.message}`);
+    throw error;
+  }
+}
+
+function checkCloner(layout: Manifest['cloner']['layout'], cloner: TensorMap): void {
+  for (const { name, shape } of [...trainableParameters(layout), ...runningStatistics(layout)]) {
+    const tensor = cloner.get(name);
+    if (tensor?.shape.join() === shape.join()) continue;
+    const found = tensor ? `[${tensor.shape.join(', ')}]` : 'missing';
+    throw new DetectorError(`the cloner's ${name} is ${found}; its layout says [${shape.join(', ')}]`);
+  }
+}
+
+function selfTestTensors({ images, count, scores, value, direction, maps }: SelfTest): TensorMap {
+  const size = Math.sqrt(images.length / count / 3);
+  const layers = value.length / count;
+  return new Map([
+    ['images', { type: 'uint8', shape: [count, size, size, 3], data: images }],
+    ['scores', { type: 'float32', shape: [count], data: scores }],
+    ['value', { type: 'float32', shape: [count, layers], data: value }],
+    ['direction', { type: 'float32', shape: [count, layers], data: direction }],
+    ['maps', { type: 'float32', shape: [count, size, size], data: maps }],
+  ]);
+}
+
+function parseSelfTest(tensors: TensorMap, { inputSize, scoringLayers }: Manifest): SelfTest {
+  const images = tensors.get('images');
+  const count = images?.shape[0] ?? 0;
+  if (images?.type !== 'uint8' || count === 0 || images.data.length !== count * inputSize * inputSize * 3) {
+    throw new DetectorError(`the self-test holds no images of ${inputSize} x ${inputSize}`);
+  }
+  const floats = (name: string, length: number): Float32Array => {
+    const { data } = floatTensor(tensors, name);
+    if (data.length === length) return data;
+    throw new DetectorError(`the self-test's ${name} has ${data.length} entries; wanted ${length}`);
+  };
+  return {
+    images: images.data,
+    count,
+    scores: floats('scores', count),
+    value: floats('value', count * scoringLayers.length),
+    direction: floats('direction', count * scoringLayers.length),
+    maps: floats('maps', count * inputSize * inputSize),
+  };
+}

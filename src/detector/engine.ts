@@ -1,0 +1,227 @@
+/**
+ * Scoring images with any number of detectors on one device. Detectors of one shape share a session, which
+ * holds the expert once; their weights travel with each run.
+ */
+import { normal, randomStream } from '../random/random.js';
+import {
+  Device,
+  type DeviceOptions,
+  float32,
+  float32Data,
+  type Provider,
+  type Session,
+  type Tensors,
+  uint8,
+} from '../runtime/index.js';
+import type { LoadedDetector } from './loaded-detector.js';
+import { type LocalizationMethod, type ServingShape, servingModel } from './serving-model.js';
+
+/** Scores as they leave the graph: `score` [N], `value` and `direction` [N, L], `map` [N, H, W]. */
+export interface RawScores {
+  readonly score: Float32Array;
+  readonly value: Float32Array;
+  readonly direction: Float32Array;
+  readonly map?: Float32Array;
+}
+
+export interface EngineResult {
+  readonly outputs: RawScores;
+  /** Time in the runtime. */
+  readonly seconds: number;
+}
+
+/** SmoothGrad as in the paper: 50 copies, noise of deviation 0.05 of the value range. */
+export const smoothGrad = { copies: 50, deviation: 0.05, copiesAtOnce: 10, seed: 0 } as const;
+
+/** Images in one run: more gain little and need memory. */
+const largestBatch = 16;
+
+export class ScoringEngine {
+  readonly #sessions = new Map<string, Promise<Session>>();
+
+  private constructor(private readonly device: Device) {}
+
+  /** @throws RuntimeError when the provider asked for is not to be had. */
+  static async open(options: DeviceOptions = {}): Promise<ScoringEngine> {
+    return new ScoringEngine(await Device.open(options));
+  }
+
+  /** An engine on a device that others use too, and close. */
+  static on(device: Device): ScoringEngine {
+    return new ScoringEngine(device);
+  }
+
+  /** The provider in use. */
+  get provider(): Provider {
+    return this.device.provider;
+  }
+
+  /** Why the provider is not the better one, if so. */
+  get note(): string | undefined {
+    return this.device.note;
+  }
+
+  /** False once the thread that runs inference has ended. */
+  get alive(): boolean {
+    return this.device.alive;
+  }
+
+  /**
+   * Scores images.
+   * @param images uint8 [N, inputSize, inputSize, 3], N at least 1.
+   * @param map the localization method, or `none` for scores without the cost of a gradient.
+   */
+  async run(
+    detector: LoadedDetector,
+    images: Uint8Array,
+    map: LocalizationMethod | 'none',
+  ): Promise<EngineResult> {
+    const imageBytes = detector.shape.inputSize ** 2 * 3;
+    const parts: EngineResult[] = [];
+    for (let from = 0; from < images.length; from += imageBytes * largestBatch) {
+      const part = images.subarray(from, from + imageBytes * largestBatch);
+      parts.push(
+        map === 'smoothgrad'
+          ? await this.#runSmoothGrad(detector, part, imageBytes)
+          : await this.#runOnce(detector, part, part.length / imageBytes, map),
+      );
+    }
+    return joined(parts);
+  }
+
+  /** Makes the sessions a detector needs, so that its first request does not wait for them. */
+  async warmUp(detector: LoadedDetector): Promise<void> {
+    const { inputSize } = detector.shape;
+    const image = new Uint8Array(inputSize * inputSize * 3);
+    await this.run(detector, image, 'none');
+    await this.run(detector, image, detector.manifest.localization);
+  }
+
+  /** Ends the device. */
+  async close(): Promise<void> {
+    await this.device.close();
+  }
+
+  /** Frees what the sessions hold; they are made again when needed. */
+  async closeSessions(): Promise<void> {
+    const sessions = [...this.#sessions.values()];
+    this.#sessions.clear();
+    for (const session of sessions) await (await session).close();
+  }
+
+  async #runOnce(
+    detector: LoadedDetector,
+    images: Uint8Array,
+    count: number,
+    map: 'gradient' | 'guided' | 'none',
+  ): Promise<EngineResult> {
+    const { inputSize } = detector.shape;
+    const session = await this.#session(detector.shape, map);
+    const image = uint8([count, inputSize, inputSize, 3], images);
+    const { outputs, seconds } = await session.run({ image, ...detector.feeds });
+    return { outputs: { ...scoresOf(outputs), ...(map === 'none' ? {} : mapOf(outputs)) }, seconds };
+  }
+
+  /** One image after another, each with its noisy copies in parts that fit into memory. */
+  async #runSmoothGrad(
+    detector: LoadedDetector,
+    images: Uint8Array,
+    imageBytes: number,
+  ): Promise<EngineResult> {
+    const { inputSize } = detector.shape;
+    const plane = inputSize * inputSize;
+    const session = await this.#session(detector.shape, 'smoothgrad');
+    const { outputs, seconds: scoring } = await this.#runOnce(
+      detector,
+      images,
+      images.length / imageBytes,
+      'none',
+    );
+    const map = new Float32Array((images.length / imageBytes) * plane);
+    let seconds = scoring;
+    for (let row = 0; row * imageBytes < images.length; row++) {
+      const image = uint8(
+        [1, inputSize, inputSize, 3],
+        images.slice(row * imageBytes, (row + 1) * imageBytes),
+      );
+      let sum = float32([1, 3, inputSize, inputSize], new Float32Array(3 * plane));
+      for (let copy = 0; copy < smoothGrad.copies; copy += smoothGrad.copiesAtOnce) {
+        const result = await session.run({
+          image,
+          ...detector.feeds,
+          noise: float32(
+            [smoothGrad.copiesAtOnce, 3, inputSize, inputSize],
+            gaussianNoise(smoothGrad.copiesAtOnce * 3 * plane, copy),
+          ),
+          gradient_sum: sum,
+          copies: float32([], [smoothGrad.copies]),
+        });
+        seconds += result.seconds;
+        sum = float32(sum.dims, float32Data(result.outputs, 'gradient_sum.next'));
+        map.set(float32Data(result.outputs, 'map'), row * plane);
+      }
+    }
+    return { outputs: { ...outputs, map }, seconds };
+  }
+
+  #session(shape: ServingShape, map: LocalizationMethod | 'none'): Promise<Session> {
+    const key = JSON.stringify([shape, map]);
+    const known = this.#sessions.get(key);
+    if (known) return known;
+    const opening = this.device.session(servingModel({ ...shape, map }));
+    this.#sessions.set(key, opening);
+    opening.catch(() => this.#sessions.delete(key));
+    return opening;
+  }
+}
+
+function scoresOf(outputs: Tensors): RawScores {
+  return {
+    score: float32Data(outputs, 'score'),
+    value: float32Data(outputs, 'value'),
+    direction: float32Data(outputs, 'direction'),
+  };
+}
+
+function mapOf(outputs: Tensors): { map: Float32Array } {
+  return { map: float32Data(outputs, 'map') };
+}
+
+function joined(parts: readonly EngineResult[]): EngineResult {
+  const [first] = parts;
+  if (!first) throw new RangeError('no images to score');
+  if (parts.length === 1) return first;
+  const join = (pick: (scores: RawScores) => Float32Array | undefined): Float32Array => {
+    const pieces = parts.map(({ outputs }) => pick(outputs) ?? new Float32Array());
+    const whole = new Float32Array(pieces.reduce((sum, piece) => sum + piece.length, 0));
+    let at = 0;
+    for (const piece of pieces) {
+      whole.set(piece, at);
+      at += piece.length;
+    }
+    return whole;
+  };
+  return {
+    outputs: {
+      score: join((scores) => scores.score),
+      value: join((scores) => scores.value),
+      direction: join((scores) => scores.direction),
+      ...(first.outputs.map ? { map: join((scores) => scores.map) } : {}),
+    },
+    seconds: parts.reduce((sum, { seconds }) => sum + seconds, 0),
+  };
+}
+
+const noiseParts = new Map<string, Float32Array>();
+
+/** The same noise for every image, so that maps of one image are always the same. */
+function gaussianNoise(length: number, part: number): Float32Array {
+  const key = `${length}/${part}`;
+  let noise = noiseParts.get(key);
+  if (!noise) {
+    const random = randomStream(smoothGrad.seed, `smoothgrad/${part}`);
+    noise = Float32Array.from({ length }, () => smoothGrad.deviation * normal(random));
+    noiseParts.set(key, noise);
+  }
+  return noise;
+}

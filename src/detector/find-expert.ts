@@ -1,0 +1,37 @@
+/** Finding the expert a detector was distilled from, by fingerprint. */
+import { readdir, readFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { type ExpertCard, fingerprintOf } from '../networks/index.js';
+import { DetectorError, type Manifest } from './manifest.js';
+
+/** The folder of models that ships with the package. */
+export const modelsFolder = fileURLToPath(new URL('../../../models', import.meta.url));
+
+/** The card of the expert that ships with the package. */
+export const embeddedExpert = join(modelsFolder, 'vgg16-imagenet.json');
+
+/** Path of the card whose fingerprint it is. @throws DetectorError when it is in none of the folders. */
+export async function findExpert(wanted: Manifest['expert'], folders: readonly string[]): Promise<string> {
+  const searched = [modelsFolder, ...folders];
+  for (const folder of searched) {
+    const names = await readdir(folder).catch(() => []);
+    for (const name of names.filter((file) => file.endsWith('.json'))) {
+      const card = await readCard(join(folder, name));
+      if (card && fingerprintOf(card) === wanted.fingerprint) return join(folder, name);
+    }
+  }
+  throw new DetectorError(
+    `its expert '${wanted.name}' (${wanted.fingerprint.slice(0, 12)}) is not in ${searched.join(', ')}; ` +
+      'import it with `mkd expert import` and name its folder with --experts',
+  );
+}
+
+async function readCard(path: string): Promise<ExpertCard | undefined> {
+  try {
+    const card = JSON.parse(await readFile(path, 'utf8')) as Partial<ExpertCard>;
+    return card.schema === 'mkd.expert/1' ? (card as ExpertCard) : undefined;
+  } catch {
+    return undefined;
+  }
+}

@@ -1,0 +1,29 @@
+/** A detector in memory. */
+import type { Tensors } from '../runtime/index.js';
+import type { Manifest } from './manifest.js';
+import type { ServingShape } from './serving-model.js';
+
+/** A detector in memory, ready to be scored with. */
+export interface LoadedDetector {
+  readonly manifest: Manifest;
+  /** Twelve hexadecimal digits that change whenever the detector does. */
+  readonly version: string;
+  readonly shape: ServingShape;
+  /** Its inputs to the serving graph: folded weights and the weights of the discrepancies. */
+  readonly feeds: Tensors;
+  readonly selfTest: SelfTest;
+}
+
+/** Images, and the scores and maps they must give on any machine. */
+export interface SelfTest {
+  /** uint8 [count, size, size, 3] */
+  readonly images: Uint8Array;
+  readonly count: number;
+  readonly scores: Float32Array;
+  /** [count, L] */
+  readonly value: Float32Array;
+  /** [count, L] */
+  readonly direction: Float32Array;
+  /** [count, size, size], plain gradient */
+  readonly maps: Float32Array;
+}

@@ -1,0 +1,59 @@
+/** The self-test of a detector: images, and the scores and maps they must give on any machine. */
+
+import type { ScoringEngine } from './engine.js';
+import type { LoadedDetector } from './loaded-detector.js';
+import { DetectorError, type Manifest } from './manifest.js';
+
+/** Room for other processors and for the shorter mantissa that CUDA convolutions use. */
+export const selfTestTolerance: Manifest['selfTest']['tolerance'] = {
+  cpu: { score: 1e-4, map: 1e-2 },
+  cuda: { score: 1e-2, map: 1e-1 },
+};
+
+/** What a self-test found: the largest differences, relative as {@link selfTestTolerance} says. */
+export interface SelfTestReport {
+  readonly images: number;
+  readonly scoreDifference: number;
+  readonly mapDifference: number;
+}
+
+/** Scores the self-test's images. @throws DetectorError when a score or map differs by more than allowed. */
+export async function runSelfTest(engine: ScoringEngine, detector: LoadedDetector): Promise<SelfTestReport> {
+  const { selfTest, manifest } = detector;
+  const tolerance = manifest.selfTest.tolerance[engine.provider];
+  const { outputs } = await engine.run(detector, selfTest.images, 'gradient');
+  const scoreDifference = Math.max(
+    largestDifference(outputs.score, selfTest.scores, (expected) => Math.abs(expected)),
+    largestDifference(outputs.value, selfTest.value, () => Math.max(...selfTest.value)),
+    largestDifference(outputs.direction, selfTest.direction, () => Math.max(...selfTest.direction)),
+  );
+  const brightest = selfTest.maps.reduce((largest, entry) => Math.max(largest, entry), 0);
+  const mapDifference = largestDifference(outputs.map ?? new Float32Array(), selfTest.maps, () => brightest);
+  const report = { images: selfTest.count, scoreDifference, mapDifference };
+  for (const [what, difference, allowed] of [
+    ['scores', scoreDifference, tolerance.score],
+    ['maps', mapDifference, tolerance.map],
+  ] as const) {
+    if (difference <= allowed) continue;
+    throw new DetectorError(
+      `the self-test failed: ${what} differ by ${difference.toExponential(1)} from what the detector gave ` +
+        `when it was distilled; at most ${allowed} is allowed on ${engine.provider}`,
+    );
+  }
+  return report;
+}
+
+/** Infinity where lengths differ or a number is none. */
+function largestDifference(
+  actual: Float32Array,
+  expected: Float32Array,
+  scale: (expected: number) => number,
+): number {
+  if (actual.length !== expected.length) return Number.POSITIVE_INFINITY;
+  let largest = 0;
+  for (const [index, value] of expected.entries()) {
+    const difference = Math.abs((actual[index] as number) - value) / Math.max(scale(value), 1e-12);
+    if (!(difference <= largest)) largest = Number.isNaN(difference) ? Number.POSITIVE_INFINITY : difference;
+  }
+  return largest;
+}

@@ -1,0 +1,91 @@
+/** An unfinished distillation on disk: a folder beside the detector to be, replaced as a whole. */
+import { mkdir, readFile, rename, rm, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { readSafetensors, writeSafetensors } from '../weights/safetensors.js';
+import type { TrainingState } from './training.js';
+
+/** Everything the result depends on; a run resumes only where all of it is equal. */
+export type CheckpointSettings = Readonly<Record<string, string | number>>;
+
+/** The checkpoint cannot be resumed; the message says why and what to do. */
+export class CheckpointError extends Error {
+  override readonly name = 'CheckpointError';
+}
+
+/** Where the checkpoint of a detector is kept until it is finished. */
+export function checkpointFolder(detector: string): string {
+  return `${detector.replace(/\/+$/, '')}.checkpoint`;
+}
+
+/** Sum of the losses of the current epoch's steps, so that its mean survives an interruption. */
+export interface EpochSum {
+  readonly loss: number;
+  readonly images: number;
+}
+
+interface CheckpointFile {
+  readonly schema: 'mkd.checkpoint/1';
+  readonly settings: CheckpointSettings;
+  readonly step: number;
+  readonly seconds: number;
+  readonly epochSum: EpochSum;
+}
+
+export interface Checkpoint {
+  readonly state: TrainingState;
+  /** Time spent so far. */
+  readonly seconds: number;
+  readonly epochSum: EpochSum;
+}
+
+/** Writes a checkpoint; one that is there already is replaced only once the new one is whole. */
+export async function writeCheckpoint(
+  folder: string,
+  settings: CheckpointSettings,
+  { state, seconds, epochSum }: Checkpoint,
+): Promise<void> {
+  await mkdir(folder, { recursive: true });
+  const file: CheckpointFile = {
+    schema: 'mkd.checkpoint/1',
+    settings,
+    step: state.step,
+    seconds,
+    epochSum,
+  };
+  // One file, so that the rename replaces state and settings together.
+  const bytes = writeSafetensors(state.tensors, { checkpoint: JSON.stringify(file) });
+  const path = join(folder, 'state.safetensors');
+  await writeFile(`${path}.new`, bytes);
+  await rename(`${path}.new`, path);
+}
+
+/** @throws CheckpointError when there is none, or it belongs to other settings. */
+export async function readCheckpoint(folder: string, settings: CheckpointSettings): Promise<Checkpoint> {
+  const path = join(folder, 'state.safetensors');
+  const bytes = await readFile(path).catch(() => {
+    throw new CheckpointError(`there is no checkpoint in ${folder}; leave out --resume to start anew`);
+  });
+  const header = JSON.parse(bytes.toString('utf8', 8, 8 + Number(bytes.readBigUInt64LE(0)))) as {
+    __metadata__?: { checkpoint?: string };
+  };
+  const file = JSON.parse(header.__metadata__?.checkpoint ?? '{}') as Partial<CheckpointFile>;
+  if (file.schema !== 'mkd.checkpoint/1' || !file.settings || !file.epochSum || file.step === undefined) {
+    throw new CheckpointError(`${path} is no checkpoint of this version; remove it to start anew`);
+  }
+  for (const [name, value] of Object.entries(settings)) {
+    if (file.settings[name] === value) continue;
+    throw new CheckpointError(
+      `the checkpoint was made with ${name} ${file.settings[name]}, now it is ${value}; ` +
+        'use the same settings and data, or leave out --resume to start anew',
+    );
+  }
+  return {
+    state: { step: file.step, tensors: readSafetensors(bytes) },
+    seconds: file.seconds ?? 0,
+    epochSum: file.epochSum,
+  };
+}
+
+export async function removeCheckpoint(folder: string): Promise<void> {
+  await rm(folder, { recursive: true, force: true });
+}

@@ -1,0 +1,2 @@
+/** Bringing another expert. */
+export { type ImportExpertOptions, importExpert, inputConventions } from './import-expert.js';

@@ -1,0 +1,135 @@
+/** Finding the thirteen convolutions of a VGG-16 in a file that others made. */
+import onnxProto from 'onnx-proto';
+import { convolutions, ExpertError, expertLayout } from '../networks/index.js';
+import { readSafetensors, SafetensorsError, type TensorMap } from '../weights/safetensors.js';
+
+const { onnx } = onnxProto;
+type ConstantTensor = NonNullable<ReturnType<TensorMap['get']>>;
+
+/** How a file names its convolutions, which tells the input they were trained for. */
+export type Origin = 'torchvision' | 'caffe';
+
+export interface Vgg16 {
+  readonly tensors: TensorMap;
+  readonly origin: Origin;
+}
+
+/** Positions of the convolutions in torchvision's `features`. */
+const torchvisionIndices = [0, 2, 5, 7, 10, 12, 14, 17, 19, 21, 24, 26, 28];
+
+const names = convolutions(expertLayout).map(({ name }) => name);
+
+/**
+ * Reads convolutions from a safetensors file, named `conv1_1.weight` as ours or `features.0.weight` as
+ * torchvision's.
+ * @throws ExpertError when the file is no VGG-16.
+ */
+export function vgg16FromSafetensors(bytes: Uint8Array): Vgg16 {
+  let file: TensorMap;
+  try {
+    file = readSafetensors(bytes);
+  } catch (error) {
+    if (error instanceof SafetensorsError) throw new ExpertError(error.message);
+    throw error;
+  }
+  const torchvision = file.has('features.0.weight');
+  const tensors = new Map<string, ConstantTensor>();
+  for (const [index, name] of names.entries()) {
+    for (const part of ['weight', 'bias']) {
+      const stored = torchvision ? `features.${torchvisionIndices[index]}.${part}` : `${name}.${part}`;
+      const tensor = file.get(stored);
+      if (!tensor) {
+        throw new ExpertError(
+          `this is no VGG-16: there is no tensor '${stored}'; wanted conv1_1.weight to conv5_3.bias, ` +
+            "or torchvision's features.0.weight to features.28.bias",
+        );
+      }
+      tensors.set(`${name}.${part}`, tensor);
+    }
+  }
+  return { tensors: checked(tensors), origin: torchvision ? 'torchvision' : 'caffe' };
+}
+
+type OnnxGraph = ReturnType<typeof onnx.ModelProto.decode>['graph'];
+
+/** What follows what in VGG-16 up to its last pooling. */
+const operatorSequence = expertLayout.flatMap((block) => [
+  ...block.flatMap(() => ['Conv', 'Relu']),
+  'MaxPool',
+]);
+
+/**
+ * Reads convolutions from an ONNX model, by the order of its nodes.
+ * @throws ExpertError when the model is no VGG-16, or keeps its weights in other files.
+ */
+export function vgg16FromOnnx(bytes: Uint8Array): Vgg16 {
+  let graph: OnnxGraph;
+  try {
+    graph = onnx.ModelProto.decode(bytes).graph;
+  } catch {
+    throw new ExpertError('this is no ONNX model');
+  }
+  const relevant = (graph?.node ?? []).filter(({ opType }) =>
+    ['Conv', 'Relu', 'MaxPool'].includes(opType ?? ''),
+  );
+  const sequence = relevant.slice(0, operatorSequence.length);
+  const wrong = operatorSequence.findIndex((operator, index) => sequence[index]?.opType !== operator);
+  if (wrong >= 0) {
+    const found = sequence[wrong]?.opType ?? 'the end';
+    throw new ExpertError(
+      `this is no VGG-16: position ${wrong + 1} of its layers is ${found}, wanted ${operatorSequence[wrong]}`,
+    );
+  }
+  const initializers = new Map((graph?.initializer ?? []).map((tensor) => [tensor.name ?? '', tensor]));
+  const tensors = new Map<string, ConstantTensor>();
+  for (const [index, node] of sequence.filter(({ opType }) => opType === 'Conv').entries()) {
+    for (const [at, part] of [
+      [1, 'weight'],
+      [2, 'bias'],
+    ] as const) {
+      const input = node.input?.[at] ?? '';
+      const tensor = initializers.get(input);
+      if (!tensor)
+        throw new ExpertError(`this is no VGG-16: ${node.name} has no stored ${part} ('${input}')`);
+      tensors.set(`${names[index]}.${part}`, fromInitializer(tensor));
+    }
+  }
+  return { tensors: checked(tensors), origin: 'torchvision' };
+}
+
+type Initializer = NonNullable<NonNullable<OnnxGraph>['initializer']>[number];
+
+function fromInitializer(tensor: Initializer): ConstantTensor {
+  const shape = (tensor.dims ?? []).map(Number);
+  if ((tensor.externalData ?? []).length > 0) {
+    throw new ExpertError(
+      `'${tensor.name}' lies in another file; wanted an ONNX model with its weights inside`,
+    );
+  }
+  const { FLOAT, FLOAT16 } = onnx.TensorProto.DataType;
+  const raw = Uint8Array.from(tensor.rawData ?? []).buffer;
+  if (tensor.dataType === FLOAT) {
+    const data = raw.byteLength > 0 ? new Float32Array(raw) : Float32Array.from(tensor.floatData ?? []);
+    return { type: 'float32', shape, data };
+  }
+  if (tensor.dataType === FLOAT16 && raw.byteLength > 0) {
+    return { type: 'float16', shape, data: new Uint16Array(raw) };
+  }
+  throw new ExpertError(`'${tensor.name}' has element type ${tensor.dataType}; wanted float32 or float16`);
+}
+
+/** @throws ExpertError where a shape is not VGG-16's. */
+function checked(tensors: TensorMap): TensorMap {
+  for (const { name, inChannels, outChannels } of convolutions(expertLayout)) {
+    const expected = { weight: [outChannels, inChannels, 3, 3], bias: [outChannels] };
+    for (const [part, shape] of Object.entries(expected)) {
+      const tensor = tensors.get(`${name}.${part}`);
+      const count = shape.reduce((product, size) => product * size, 1);
+      if (tensor?.shape.join() === shape.join() && tensor.data.length === count) continue;
+      throw new ExpertError(
+        `this is no VGG-16: ${name}.${part} is [${tensor?.shape.join(', ')}], wanted [${shape.join(', ')}]`,
+      );
+    }
+  }
+  return tensors;
+}

@@ -1,0 +1,27 @@
+/** The public library: open a detector, score, localize, distill, evaluate. */
+export { DatasetError, type SampleOptions, writeSample } from './datasets/index.js';
+export {
+  DetectorError,
+  type ImageScore,
+  type LayerScore,
+  type LocalizationMethod,
+  type Manifest,
+  readDetector,
+  runSelfTest,
+  ScoringEngine,
+  type Verdict,
+} from './detector/index.js';
+export {
+  CheckpointError,
+  DistillationInterrupted,
+  type DistillOptions,
+  type DistillProgress,
+  DistillSettingsError,
+  distill,
+} from './distillation/index.js';
+export { type EvaluationReport, evaluate } from './evaluation/index.js';
+export { type ImportExpertOptions, importExpert } from './experts/index.js';
+export { encodeNpy, ImageError, type ImageLimits, type LocalizationMap } from './imaging/index.js';
+export { type Detector, type Localization, type OpenOptions, openDetector } from './library.js';
+export { ExpertError } from './networks/index.js';
+export { RuntimeError } from './runtime/index.js';

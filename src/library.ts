@@ -1,0 +1,100 @@
+/** The library's way to a detector: open it, score and localize images, close it. */
+import {
+  type ImageScore,
+  imageMap,
+  imageScore,
+  type LoadedDetector,
+  type LocalizationMethod,
+  type Manifest,
+  readDetector,
+  runSelfTest,
+  ScoringEngine,
+} from './detector/index.js';
+import {
+  decodeImage,
+  defaultImageLimits,
+  type ImageLimits,
+  type LocalizationMap,
+  renderHeatmap,
+  renderMask,
+  renderOverlay,
+  resizeMap,
+} from './imaging/index.js';
+import type { DeviceOptions, Provider } from './runtime/index.js';
+
+export interface OpenOptions extends DeviceOptions {
+  /** Folders with imported experts. */
+  readonly expertFolders?: readonly string[];
+  readonly limits?: ImageLimits;
+}
+
+/** A score and where it comes from. Pictures are in the original image's size. */
+export interface Localization extends ImageScore {
+  /** At the detector's input size. */
+  readonly map: LocalizationMap;
+  /** PNG, on the detector's own scale: good parts stay dark. */
+  heatmap(): Promise<Buffer>;
+  /** PNG of the image under the heatmap. */
+  overlay(): Promise<Buffer>;
+  /** PNG, 255 where the map reaches the detector's map threshold. */
+  mask(): Promise<Buffer>;
+  /** float32 [height, width] of the original image. */
+  fullMap(): Promise<Float32Array>;
+}
+
+/** A detector ready to score. Inference runs in a thread of its own. */
+export interface Detector {
+  readonly manifest: Manifest;
+  readonly version: string;
+  readonly provider: Provider;
+  /** @param image bytes of a JPEG, PNG, WebP or TIFF file. @throws ImageError */
+  score(image: Uint8Array): Promise<ImageScore>;
+  /** @param method the detector's own by default. @throws ImageError */
+  localize(image: Uint8Array, method?: LocalizationMethod): Promise<Localization>;
+  close(): Promise<void>;
+}
+
+/**
+ * Opens a detector and runs its self-test.
+ * @throws DetectorError when it is no detector or scores differently; RuntimeError when the provider is not to be had.
+ */
+export async function openDetector(folder: string, options: OpenOptions = {}): Promise<Detector> {
+  const detector = await readDetector(folder, options.expertFolders);
+  const engine = await ScoringEngine.open(options);
+  try {
+    await runSelfTest(engine, detector);
+  } catch (error) {
+    await engine.close();
+    throw error;
+  }
+  return detectorOn(engine, detector, options.limits ?? defaultImageLimits);
+}
+
+function detectorOn(engine: ScoringEngine, detector: LoadedDetector, limits: ImageLimits): Detector {
+  const { inputSize } = detector.shape;
+  return {
+    manifest: detector.manifest,
+    version: detector.version,
+    provider: engine.provider,
+    async score(image) {
+      const { pixels } = await decodeImage(image, inputSize, limits);
+      return imageScore(detector, (await engine.run(detector, pixels, 'none')).outputs, 0);
+    },
+    async localize(image, method = detector.manifest.localization) {
+      const { pixels, width, height } = await decodeImage(image, inputSize, limits);
+      const { outputs } = await engine.run(detector, pixels, method);
+      const map = imageMap(detector, outputs, 0);
+      const threshold = detector.manifest.calibration.mapThresholds[method];
+      const size = { width, height };
+      return {
+        ...imageScore(detector, outputs, 0),
+        map,
+        heatmap: () => renderHeatmap(map, threshold, size),
+        overlay: () => renderOverlay(image, map, threshold, size, limits),
+        mask: () => renderMask(map, threshold, size),
+        fullMap: () => resizeMap(map, size),
+      };
+    },
+    close: () => engine.close(),
+  };
+}
