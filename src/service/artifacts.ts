@@ -1,0 +1,32 @@
+/** Sending pictures and maps of a result. */
+import type { FastifyReply } from 'fastify';
+import type { LocalizationMethod } from '../detector/index.js';
+import type { StoredResult } from './result-store.js';
+import type { Artifact, Scoring } from './scoring.js';
+
+const mediaTypes: Readonly<Record<Artifact, string>> = {
+  heatmap: 'image/png',
+  overlay: 'image/png',
+  mask: 'image/png',
+  map: 'application/x-npy',
+};
+
+export async function sendArtifact(
+  reply: FastifyReply,
+  scoring: Scoring,
+  stored: StoredResult,
+  artifact: Artifact,
+  method: LocalizationMethod,
+): Promise<FastifyReply> {
+  const body = await scoring.artifact(stored, artifact, method);
+  const { id, score, threshold, verdict } = stored.result;
+  return reply
+    .headers({
+      'mkd-result-id': id,
+      'mkd-score': String(score),
+      'mkd-threshold': String(threshold),
+      'mkd-verdict': verdict,
+    })
+    .type(mediaTypes[artifact])
+    .send(body);
+}

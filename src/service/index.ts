@@ -1,0 +1,3 @@
+/** The inference service. */
+export { type App, type AppOptions, buildApp } from './app.js';
+export { type RunningService, type ServeOptions, serve } from './server.js';

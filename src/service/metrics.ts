@@ -1,0 +1,66 @@
+/** What the service measures, for Prometheus. One registry an app, so that two apps do not mix. */
+import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from 'prom-client';
+
+const durations = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10];
+
+export type Metrics = ReturnType<typeof createMetrics>;
+
+export function createMetrics() {
+  const registry = new Registry();
+  const registers = [registry];
+  collectDefaultMetrics({ register: registry });
+  // Gauges that are named like counters confuse what reads them.
+  for (const kind of ['handles', 'requests', 'resources'])
+    registry.removeSingleMetric(`nodejs_active_${kind}_total`);
+  const histogram = <Label extends string>(
+    name: string,
+    help: string,
+    labelNames: Label[] = [],
+    buckets = durations,
+  ) => new Histogram({ name, help, labelNames, buckets, registers });
+  return {
+    registry,
+    requests: new Counter({
+      name: 'mkd_requests_total',
+      help: 'Requests answered',
+      labelNames: ['route', 'method', 'status'] as const,
+      registers,
+    }),
+    requestSeconds: histogram('mkd_request_duration_seconds', 'Time to answer a request', ['route']),
+    decodeSeconds: histogram('mkd_decode_seconds', 'Time to decode and scale an image'),
+    queueSeconds: histogram('mkd_queue_seconds', 'Time a batch waits for the device'),
+    inferenceSeconds: histogram('mkd_inference_seconds', 'Time of a batch in the runtime', ['map']),
+    renderSeconds: histogram('mkd_render_seconds', 'Time to render a picture of a map', ['artifact']),
+    scores: histogram(
+      'mkd_anomaly_score_threshold_ratio',
+      'Anomaly scores divided by the threshold of their detector',
+      ['detector'],
+      [0.1, 0.25, 0.5, 0.6, 0.7, 0.8, 0.9, 1, 1.1, 1.25, 1.5, 2, 3, 5, 10],
+    ),
+    verdicts: new Counter({
+      name: 'mkd_verdicts_total',
+      help: 'Verdicts given',
+      labelNames: ['detector', 'verdict'] as const,
+      registers,
+    }),
+    errors: new Counter({
+      name: 'mkd_errors_total',
+      help: 'Errors by kind, of requests and of single images',
+      labelNames: ['kind'] as const,
+      registers,
+    }),
+    imagesInFlight: new Gauge({
+      name: 'mkd_images_in_flight',
+      help: 'Images taken and not yet answered',
+      registers,
+    }),
+    provider: new Gauge({
+      name: 'mkd_provider_info',
+      help: '1 for the execution provider in use',
+      labelNames: ['provider'] as const,
+      registers,
+    }),
+    detectors: new Gauge({ name: 'mkd_detectors', help: 'Detectors that passed their self-test', registers }),
+    ready: new Gauge({ name: 'mkd_ready', help: '1 when requests are taken', registers }),
+  };
+}

@@ -1,0 +1,41 @@
+/** What openapi.yaml says beyond the schemas of the routes. */
+import type { FastifyDynamicSwaggerOptions, SwaggerTransform } from '@fastify/swagger';
+import type { FastifySchema } from 'fastify';
+import { imageMediaTypes, multipartMediaType } from './uploads.js';
+
+export const openApiInfo: NonNullable<FastifyDynamicSwaggerOptions['openapi']> = {
+  openapi: '3.1.0',
+  info: {
+    title: 'MKD',
+    version: '1.0.0',
+    description:
+      'Anomaly scores and localization maps of images by Multiresolution Knowledge Distillation. ' +
+      'Errors are problem details (RFC 9457).',
+    license: { name: 'MIT', identifier: 'MIT' },
+  },
+  tags: [
+    { name: 'scoring', description: 'Scores and maps of images' },
+    { name: 'detectors', description: 'What can be scored with' },
+    { name: 'operations', description: 'Health, metrics, documents' },
+  ],
+};
+
+const binary = { type: 'string', format: 'binary' } as const;
+
+const multipartBody = {
+  type: 'object',
+  properties: {
+    image: { type: 'array', items: binary, minItems: 1, description: 'One or more image files' },
+  },
+  required: ['image'],
+} as const;
+
+/** The body of routes that take images: documented here, checked by what the images turn out to be. */
+export const withUploadBodies: SwaggerTransform<FastifySchema> = ({ schema, url, route }) => {
+  if (!route.config || !Reflect.get(route.config, 'takesImages')) return { schema, url };
+  const content = Object.fromEntries([
+    [multipartMediaType, { schema: multipartBody }],
+    ...imageMediaTypes.map((type) => [type, { schema: binary }]),
+  ]);
+  return { schema: { ...schema, body: { content } }, url };
+};

@@ -1,0 +1,86 @@
+/** The one table of errors the service answers with, as problem details (RFC 9457). */
+import { ImageError, type ImageErrorKind } from '../imaging/index.js';
+import { RuntimeError } from '../runtime/index.js';
+import type { Problem } from './schemas.js';
+
+const table = {
+  'bad-request': { status: 400, title: 'The request is wrong' },
+  'no-image': { status: 400, title: 'There is no image in the request' },
+  'one-image-only': { status: 400, title: 'A picture can be given for one image only' },
+  'empty-image': { status: 400, title: 'The image is empty' },
+  'damaged-image': { status: 422, title: 'The image is damaged or incomplete' },
+  'unsupported-image': { status: 415, title: 'This image format is not taken' },
+  'unsupported-media-type': { status: 415, title: 'This content type is not taken' },
+  'too-many-pixels': { status: 413, title: 'The image has too many pixels' },
+  'too-many-bytes': { status: 413, title: 'There is too much data' },
+  'too-many-parts': { status: 413, title: 'There are too many parts' },
+  'unknown-detector': { status: 404, title: 'There is no such detector' },
+  'unknown-result': { status: 404, title: 'There is no such result' },
+  'expired-result': { status: 404, title: 'The result has expired' },
+  'unknown-route': { status: 404, title: 'There is no such resource' },
+  'method-not-allowed': { status: 405, title: 'The resource does not take this method' },
+  'request-timeout': { status: 408, title: 'The request took too long to arrive' },
+  'client-gone': { status: 499, title: 'The client went away' },
+  internal: { status: 500, title: 'The service failed' },
+  'not-ready': { status: 503, title: 'The service is not ready' },
+  overloaded: { status: 503, title: 'The service has more work than it can take' },
+} as const;
+
+export type ProblemKind = keyof typeof table;
+
+/** An error with its answer. `detail` says what is wrong and what would be right. */
+export class ProblemError extends Error {
+  override readonly name = 'ProblemError';
+
+  constructor(
+    readonly kind: ProblemKind,
+    detail: string,
+    readonly retryAfterSeconds?: number,
+  ) {
+    super(detail);
+  }
+}
+
+export const problemMediaType = 'application/problem+json';
+
+/** Problem details of an error, for a whole answer or for one image among several. */
+export function problemOf(error: unknown): Problem & { kind: ProblemKind } {
+  const { kind, message } = classified(error);
+  const { status, title } = table[kind];
+  return { type: `urn:mkd:problem:${kind}`, title, status, detail: message, kind };
+}
+
+const imageProblems: Readonly<Record<ImageErrorKind, ProblemKind>> = {
+  empty: 'empty-image',
+  unsupported: 'unsupported-image',
+  damaged: 'damaged-image',
+  'too-many-bytes': 'too-many-bytes',
+  'too-many-pixels': 'too-many-pixels',
+};
+
+const fastifyProblems: Readonly<Record<string, ProblemKind>> = {
+  FST_ERR_VALIDATION: 'bad-request',
+  FST_ERR_CTP_INVALID_MEDIA_TYPE: 'unsupported-media-type',
+  FST_INVALID_MULTIPART_CONTENT_TYPE: 'unsupported-media-type',
+  FST_ERR_CTP_BODY_TOO_LARGE: 'too-many-bytes',
+  FST_REQ_FILE_TOO_LARGE: 'too-many-bytes',
+  FST_PARTS_LIMIT: 'too-many-parts',
+  FST_FILES_LIMIT: 'too-many-parts',
+  FST_FIELDS_LIMIT: 'too-many-parts',
+};
+
+function classified(error: unknown): { kind: ProblemKind; message: string } {
+  if (error instanceof ProblemError) return { kind: error.kind, message: error.message };
+  if (error instanceof ImageError) return { kind: imageProblems[error.kind], message: error.message };
+  if (error instanceof RuntimeError)
+    return { kind: 'internal', message: 'inference failed; the log says why' };
+  if (error instanceof Error) {
+    const code: unknown = Reflect.get(error, 'code');
+    const known = typeof code === 'string' ? fastifyProblems[code] : undefined;
+    if (known) return { kind: known, message: error.message };
+    const status: unknown = Reflect.get(error, 'statusCode');
+    if (typeof status === 'number' && status >= 400 && status < 500)
+      return { kind: 'bad-request', message: error.message };
+  }
+  return { kind: 'internal', message: 'the request could not be answered; the log says why' };
+}

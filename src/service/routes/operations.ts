@@ -1,0 +1,71 @@
+/** Health, metrics, and the API's own description. */
+import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox';
+import { Type } from 'typebox';
+import { liveSchema, readySchema } from '../schemas.js';
+import type { ServiceState } from '../state.js';
+
+export const operationsRoutes: FastifyPluginAsyncTypebox<{ state: ServiceState }> = async (
+  app,
+  { state },
+) => {
+  // Probes come every few seconds; their success is no news.
+  const quiet = { logLevel: 'warn' } as const;
+
+  app.get(
+    '/health/live',
+    {
+      ...quiet,
+      schema: {
+        operationId: 'live',
+        tags: ['operations'],
+        summary: 'The process answers',
+        response: { 200: liveSchema },
+      },
+    },
+    async () => ({ status: 'live' as const }),
+  );
+
+  app.get(
+    '/health/ready',
+    {
+      ...quiet,
+      schema: {
+        operationId: 'ready',
+        tags: ['operations'],
+        summary: 'Detectors are verified and warm, requests are taken',
+        response: { 200: readySchema, 503: readySchema },
+      },
+    },
+    async (_request, reply) => {
+      const { catalog } = state;
+      const status = state.status === 'ready' && !catalog?.engine.alive ? 'failed' : state.status;
+      return reply.code(status === 'ready' ? 200 : 503).send({
+        status,
+        detectors: catalog?.detectors.size ?? 0,
+        ...(catalog ? { provider: catalog.provider } : {}),
+      });
+    },
+  );
+
+  app.get(
+    '/metrics',
+    {
+      ...quiet,
+      schema: {
+        operationId: 'metrics',
+        tags: ['operations'],
+        summary: 'Metrics for Prometheus',
+        produces: ['text/plain'],
+        response: { 200: Type.String() },
+      },
+    },
+    async (_request, reply) => {
+      const { registry } = state.metrics;
+      return reply.type(registry.contentType).send(await registry.metrics());
+    },
+  );
+
+  app.get('/openapi.yaml', { schema: { hide: true } }, async (_request, reply) =>
+    reply.type('application/yaml').send(app.swagger({ yaml: true })),
+  );
+};

@@ -1,0 +1,52 @@
+/** GET /v1/results/{id} and its pictures: what was scored lately. */
+import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox';
+import { sendArtifact } from '../artifacts.js';
+import {
+  artifactParamsSchema,
+  resultParamsSchema,
+  resultQuerySchema,
+  storedResultSchema,
+} from '../schemas.js';
+import type { ServiceState } from '../state.js';
+import { binaryContent, problemResponses } from './responses.js';
+
+export const resultRoutes: FastifyPluginAsyncTypebox<{ state: ServiceState }> = async (app, { state }) => {
+  app.get(
+    '/v1/results/:id',
+    {
+      schema: {
+        operationId: 'getResult',
+        tags: ['scoring'],
+        summary: 'A result of the last minutes',
+        params: resultParamsSchema,
+        response: { 200: storedResultSchema, ...problemResponses },
+      },
+    },
+    async (request) => {
+      const { detectorName, detector, result } = state.store.get(request.params.id);
+      return { detector: detectorName, version: detector.version, result };
+    },
+  );
+
+  app.get(
+    '/v1/results/:id/:artifact',
+    {
+      schema: {
+        operationId: 'getArtifact',
+        tags: ['scoring'],
+        summary: 'A picture or the map of a result, in the size of its image',
+        params: artifactParamsSchema,
+        querystring: resultQuerySchema,
+        response: {
+          200: { description: 'PNG, or .npy of float32', content: binaryContent },
+          ...problemResponses,
+        },
+      },
+    },
+    async (request, reply) => {
+      const stored = state.store.get(request.params.id);
+      const method = request.query.method ?? stored.detector.manifest.localization;
+      return sendArtifact(reply, state.scoring(), stored, request.params.artifact, method);
+    },
+  );
+};

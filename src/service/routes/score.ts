@@ -1,0 +1,104 @@
+/** POST /v1/detectors/{detector}/score and /localize. */
+import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox';
+import { Type } from 'typebox';
+import { sendArtifact } from '../artifacts.js';
+import { ProblemError, problemOf } from '../problems.js';
+import type { StoredResult } from '../result-store.js';
+import {
+  detectorParamsSchema,
+  localizeQuerySchema,
+  type ScoreAnswer,
+  scoreAnswerSchema,
+} from '../schemas.js';
+import type { FailedUpload } from '../scoring.js';
+import type { ServiceState } from '../state.js';
+import { readUploads } from '../uploads.js';
+import { binaryContent, problemResponses } from './responses.js';
+
+export const scoreRoutes: FastifyPluginAsyncTypebox<{ state: ServiceState }> = async (app, { state }) => {
+  app.post(
+    '/v1/detectors/:detector/score',
+    {
+      config: { takesImages: true },
+      schema: {
+        operationId: 'score',
+        tags: ['scoring'],
+        summary: 'Score one or more images',
+        description: 'One bad image among several fails alone: its place in `results` holds an error.',
+        params: detectorParamsSchema,
+        querystring: Type.Object({}, { additionalProperties: false }),
+        response: { 200: scoreAnswerSchema, ...problemResponses },
+      },
+    },
+    async (request) => {
+      const { detector } = request.params;
+      const loaded = state.readyCatalog().get(detector);
+      const uploads = await readUploads(request, state.uploads, state.image);
+      const outcomes = await state.scoring().score(detector, uploads, 'none', request.signal);
+      return answer(detector, loaded.version, outcomes);
+    },
+  );
+
+  app.post(
+    '/v1/detectors/:detector/localize',
+    {
+      config: { takesImages: true },
+      schema: {
+        operationId: 'localize',
+        tags: ['scoring'],
+        summary: 'Show where an image is anomalous',
+        description:
+          'Gives a picture of one image, or with `as=json` the scores of one or more, whose pictures are then at their links. ' +
+          'Headers `mkd-result-id`, `mkd-score`, `mkd-threshold` and `mkd-verdict` come with every picture.',
+        params: detectorParamsSchema,
+        querystring: localizeQuerySchema,
+        response: {
+          200: {
+            description: 'The picture, the map, or scores',
+            content: { ...binaryContent, 'application/json': { schema: scoreAnswerSchema } },
+          },
+          ...problemResponses,
+        },
+      },
+    },
+    async (request, reply) => {
+      const { detector } = request.params;
+      const { as, method } = request.query;
+      const loaded = state.readyCatalog().get(detector);
+      const uploads = await readUploads(request, state.uploads, state.image);
+      if (as !== 'json' && uploads.length > 1) {
+        throw new ProblemError(
+          'one-image-only',
+          `${as} can be given for one image, the request has ${uploads.length}; use as=json and follow the links`,
+        );
+      }
+      const chosen = method ?? loaded.manifest.localization;
+      const outcomes = await state.scoring().score(detector, uploads, chosen, request.signal);
+      const [first] = outcomes;
+      if (as === 'json' || !first) {
+        return reply.type('application/json').send(answer(detector, loaded.version, outcomes));
+      }
+      if ('error' in first) throw first.error;
+      return sendArtifact(reply, state.scoring(), first, as, chosen);
+    },
+  );
+};
+
+/** @throws the error of the image, where the request had only one. */
+function answer(
+  detector: string,
+  version: string,
+  outcomes: readonly (StoredResult | FailedUpload)[],
+): ScoreAnswer {
+  const [first] = outcomes;
+  if (outcomes.length === 1 && first && 'error' in first) throw first.error;
+  return {
+    detector,
+    version,
+    results: outcomes.map((outcome) => {
+      if (!('error' in outcome)) return outcome.result;
+      const { kind: _, ...error } = problemOf(outcome.error);
+      return { ...(outcome.name === undefined ? {} : { name: outcome.name }), error };
+    }),
+  };
+}

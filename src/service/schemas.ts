@@ -1,0 +1,151 @@
+/** Everything the API says, as TypeBox: the types, the serializers and openapi.yaml come from here. */
+import { type Static, Type } from 'typebox';
+import { manifestSchema } from '../detector/index.js';
+
+export const problemSchema = Type.Object(
+  {
+    type: Type.String({ description: 'urn:mkd:problem:<kind>' }),
+    title: Type.String(),
+    status: Type.Integer(),
+    detail: Type.String({ description: 'What is wrong, and what would be right' }),
+    instance: Type.Optional(Type.String({ description: 'Id of the request, as in the log' })),
+  },
+  { description: 'Problem details, RFC 9457' },
+);
+export type Problem = Static<typeof problemSchema>;
+
+const layerScore = Type.Object({
+  layer: Type.String({ description: 'Critical layer' }),
+  value: Type.Number({ description: 'Value discrepancy, at least 0' }),
+  direction: Type.Number({ description: 'Direction discrepancy, 0 to 2' }),
+  contribution: Type.Number({ description: 'Share of the score, 0 to 1' }),
+});
+
+const timings = Type.Object(
+  {
+    decodeMs: Type.Number(),
+    queueMs: Type.Number({ description: 'Waiting for the device' }),
+    inferenceMs: Type.Number({ description: 'Of the batch the image was in' }),
+  },
+  { description: 'Milliseconds' },
+);
+
+const links = Type.Object({
+  heatmap: Type.String(),
+  overlay: Type.String(),
+  mask: Type.String(),
+  map: Type.String(),
+});
+
+const imageName = Type.Optional(Type.String({ description: 'File name, where the request gave one' }));
+
+export const resultSchema = Type.Object({
+  id: Type.String({ description: 'For GET /v1/results/{id}' }),
+  name: imageName,
+  width: Type.Integer({ description: 'Of the image as seen, pixels' }),
+  height: Type.Integer(),
+  score: Type.Number({ description: 'Anomaly score, at least 0' }),
+  threshold: Type.Number(),
+  verdict: Type.Union([Type.Literal('good'), Type.Literal('anomalous')]),
+  layers: Type.Array(layerScore),
+  timings,
+  links,
+});
+export type Result = Static<typeof resultSchema>;
+
+const failedImage = Type.Object({ name: imageName, error: problemSchema });
+
+export const scoreAnswerSchema = Type.Object({
+  detector: Type.String(),
+  version: Type.String({ description: 'Changes whenever the detector does' }),
+  results: Type.Array(Type.Union([resultSchema, failedImage]), {
+    description: 'In the order of the images; one that could not be scored holds an error',
+  }),
+});
+export type ScoreAnswer = Static<typeof scoreAnswerSchema>;
+
+export const storedResultSchema = Type.Object({
+  detector: Type.String(),
+  version: Type.String(),
+  result: resultSchema,
+});
+
+export const localizationMethodSchema = Type.Union(
+  [Type.Literal('gradient'), Type.Literal('smoothgrad'), Type.Literal('guided')],
+  { description: "Localization method; the detector's own by default" },
+);
+
+export const localizeQuerySchema = Type.Object(
+  {
+    as: Type.Union(
+      [
+        Type.Literal('heatmap'),
+        Type.Literal('overlay'),
+        Type.Literal('mask'),
+        Type.Literal('map'),
+        Type.Literal('json'),
+      ],
+      {
+        default: 'heatmap',
+        description: 'heatmap, overlay and mask are PNG, map is float32 .npy; all in the size of the image',
+      },
+    ),
+    method: Type.Optional(localizationMethodSchema),
+  },
+  { additionalProperties: false },
+);
+
+export const resultQuerySchema = Type.Object(
+  { method: Type.Optional(localizationMethodSchema) },
+  { additionalProperties: false },
+);
+
+export const detectorParamsSchema = Type.Object({ detector: Type.String({ minLength: 1, maxLength: 200 }) });
+export const resultParamsSchema = Type.Object({ id: Type.String({ minLength: 1, maxLength: 100 }) });
+export const artifactParamsSchema = Type.Object({
+  id: Type.String({ minLength: 1, maxLength: 100 }),
+  artifact: Type.Union([
+    Type.Literal('heatmap'),
+    Type.Literal('overlay'),
+    Type.Literal('mask'),
+    Type.Literal('map'),
+  ]),
+});
+
+const provider = Type.Union([Type.Literal('cpu'), Type.Literal('cuda')], {
+  description: 'Where inference runs',
+});
+
+export const detectorSummarySchema = Type.Object({
+  name: Type.String(),
+  version: Type.String(),
+  inputSize: Type.Integer(),
+  threshold: Type.Number(),
+});
+
+export const detectorListSchema = Type.Object({
+  provider,
+  detectors: Type.Array(detectorSummarySchema),
+  refused: Type.Array(Type.Object({ name: Type.String(), reason: Type.String() }), {
+    description: 'Detectors that were found and not taken',
+  }),
+});
+
+export const detectorInfoSchema = Type.Object({
+  name: Type.String(),
+  version: Type.String(),
+  provider,
+  manifest: manifestSchema,
+});
+
+export const liveSchema = Type.Object({ status: Type.Literal('live') });
+export const readySchema = Type.Object({
+  status: Type.Union([
+    Type.Literal('ready'),
+    Type.Literal('starting'),
+    Type.Literal('stopping'),
+    Type.Literal('failed'),
+  ]),
+  provider: Type.Optional(provider),
+  detectors: Type.Integer({ description: 'Detectors that passed their self-test' }),
+});

@@ -1,0 +1,107 @@
+/** Taking images out of a request: multipart with one or more files, or one image as the body. */
+import type { FastifyRequest } from 'fastify';
+import type { ImageLimits } from '../imaging/index.js';
+import { ProblemError } from './problems.js';
+
+export interface Upload {
+  readonly name: string | undefined;
+  readonly bytes: Uint8Array;
+}
+
+export interface UploadLimits {
+  /** Images in one request. */
+  readonly maxImages: number;
+  /** Bytes of all images of a request together. */
+  readonly maxRequestBytes: number;
+}
+
+export const defaultUploadLimits: UploadLimits = { maxImages: 32, maxRequestBytes: 128 * 2 ** 20 };
+
+/** Content types of an image as the body. What it really is, its first bytes say. */
+export const imageMediaTypes = [
+  'image/jpeg',
+  'image/png',
+  'image/webp',
+  'image/tiff',
+  'application/octet-stream',
+] as const;
+
+export const multipartMediaType = 'multipart/form-data';
+
+/** @throws ProblemError when there is no image, or more than the limits allow. */
+export async function readUploads(
+  request: FastifyRequest,
+  limits: UploadLimits,
+  image: ImageLimits,
+): Promise<Upload[]> {
+  const uploads = request.isMultipart()
+    ? await readMultipart(request, limits, image)
+    : request.body instanceof Uint8Array && request.body.length > 0
+      ? [{ name: undefined, bytes: request.body }]
+      : [];
+  if (uploads.length > 0) return uploads;
+  throw new ProblemError(
+    'no-image',
+    `the request has no image; send ${multipartMediaType} with one or more files, or an image as the body`,
+  );
+}
+
+async function readMultipart(
+  request: FastifyRequest,
+  { maxImages, maxRequestBytes }: UploadLimits,
+  { maxBytes }: ImageLimits,
+): Promise<Upload[]> {
+  const uploads: Upload[] = [];
+  let total = 0;
+  const parts = request.parts({
+    limits: {
+      files: maxImages,
+      fields: maxImages,
+      parts: 2 * maxImages,
+      fileSize: maxBytes,
+      fieldSize: 10_000,
+      headerPairs: 50,
+    },
+  });
+  try {
+    for await (const part of parts) {
+      if (part.type !== 'file') continue;
+      const bytes = await part.toBuffer();
+      total += bytes.length;
+      if (total > maxRequestBytes) {
+        throw new ProblemError(
+          'too-many-bytes',
+          `the images have more than ${maxRequestBytes} bytes together; send them in several requests`,
+        );
+      }
+      uploads.push({ name: part.filename || undefined, bytes });
+    }
+  } catch (error) {
+    throw explained(error, maxImages, maxBytes);
+  }
+  return uploads;
+}
+
+function explained(error: unknown, maxImages: number, maxBytes: number): unknown {
+  const code: unknown = error instanceof Error ? Reflect.get(error, 'code') : undefined;
+  if (code === 'FST_REQ_FILE_TOO_LARGE') {
+    return new ProblemError(
+      'too-many-bytes',
+      `an image has more than ${maxBytes} bytes, the most that is taken`,
+    );
+  }
+  if (code === 'FST_PARTS_LIMIT' || code === 'FST_FILES_LIMIT' || code === 'FST_FIELDS_LIMIT') {
+    return new ProblemError(
+      'too-many-parts',
+      `a request takes at most ${maxImages} images; send several requests`,
+    );
+  }
+  if (error instanceof ProblemError) return error;
+  if (
+    error instanceof Error &&
+    /unexpected end|boundary|malformed|premature|multipart/i.test(error.message)
+  ) {
+    return new ProblemError('bad-request', `the multipart body is malformed: ${error.message}`);
+  }
+  return error;
+}
