@@ -50,15 +50,15 @@ const recipes: Readonly<Record<RecipeName, Recipe>> = {
   default: {
     ...common,
     name: 'default',
-    // Directions separate far better than values on every set we measured.
-    lambda: 0.05,
+    // Directions separate far better than values; this is the authors' value outside MVTec AD.
+    lambda: 0.01,
     epochs: 60,
     // Smaller batches take more steps in the same time.
-    batch: 32,
+    batch: 16,
     localization: 'gradient',
     notes: [
-      'lambda 0.05 instead of 0.5: the direction discrepancy separates better than the value discrepancy.',
-      'Batches of 32 instead of 64 and 60 epochs instead of 601, so that a detector is ready in minutes.',
+      'lambda 0.01, which the authors use outside MVTec AD, instead of 0.5: directions separate better than values.',
+      'Batches of 16 instead of 64 and 60 epochs instead of 601, so that a detector is ready in minutes.',
       'Plain gradients for localization, as in the paper; the code uses guided back-propagation.',
       ...expertNotes,
     ],

@@ -55,6 +55,8 @@ export class Device {
     worker.on('message', (reply: Reply) => this.#settle(reply));
     worker.on('error', (error) => this.#fail(`the inference worker failed: ${error.message}`));
     worker.on('exit', () => this.#fail('the inference worker has ended'));
+    // An idle device keeps no process alive.
+    worker.unref();
   }
 
   /** @throws RuntimeError when the provider asked for is not to be had. */
@@ -100,6 +102,7 @@ export class Device {
         return;
       }
       const id = ++this.#serial;
+      this.#worker.ref();
       this.#pending.set(id, { resolve, reject });
       const message: NumberedRequest = { id, request };
       this.#worker.postMessage(message);
@@ -110,6 +113,7 @@ export class Device {
     if (reply.kind !== 'done' && reply.kind !== 'failed') return;
     const pending = this.#pending.get(reply.id);
     this.#pending.delete(reply.id);
+    if (this.#pending.size === 0) this.#worker.unref();
     if (reply.kind === 'done') pending?.resolve({ outputs: reply.outputs, seconds: reply.seconds });
     else pending?.reject(new RuntimeError(reply.message));
   }

@@ -1,4 +1,5 @@
 /** The one table of errors the service answers with, as problem details (RFC 9457). */
+import type { FastifySchemaValidationError } from 'fastify/types/schema.js';
 import { ImageError, type ImageErrorKind } from '../imaging/index.js';
 import { RuntimeError } from '../runtime/index.js';
 import type { Problem } from './schemas.js';
@@ -77,10 +78,23 @@ function classified(error: unknown): { kind: ProblemKind; message: string } {
   if (error instanceof Error) {
     const code: unknown = Reflect.get(error, 'code');
     const known = typeof code === 'string' ? fastifyProblems[code] : undefined;
-    if (known) return { kind: known, message: error.message };
+    if (known) return { kind: known, message: validationMessage(error) ?? error.message };
     const status: unknown = Reflect.get(error, 'statusCode');
     if (typeof status === 'number' && status >= 400 && status < 500)
       return { kind: 'bad-request', message: error.message };
   }
   return { kind: 'internal', message: 'the request could not be answered; the log says why' };
+}
+
+/** What the schema wanted, with the words it would take. */
+function validationMessage(error: Error): string | undefined {
+  const context: unknown = Reflect.get(error, 'validationContext');
+  const validation: unknown = Reflect.get(error, 'validation');
+  if (!Array.isArray(validation)) return undefined;
+  const [{ instancePath = '', message = '', params = {} } = {}] =
+    validation as FastifySchemaValidationError[];
+  const allowed: unknown = params.allowedValues;
+  const wanted = Array.isArray(allowed) ? `: ${allowed.join(', ')}` : '';
+  const extra: unknown = params.additionalProperty;
+  return `${String(context)}${instancePath} ${message}${wanted}${typeof extra === 'string' ? ` ('${extra}')` : ''}`;
 }

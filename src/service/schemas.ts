@@ -2,6 +2,11 @@
 import { type Static, Type } from 'typebox';
 import { manifestSchema } from '../detector/index.js';
 
+/** One of a few words; the message of a refusal lists them. */
+function oneOf<const Words extends readonly string[]>(words: Words, options: Record<string, unknown> = {}) {
+  return Type.Unsafe<Words[number]>({ type: 'string', enum: words, ...options });
+}
+
 export const problemSchema = Type.Object(
   {
     type: Type.String({ description: 'urn:mkd:problem:<kind>' }),
@@ -46,7 +51,7 @@ export const resultSchema = Type.Object({
   height: Type.Integer(),
   score: Type.Number({ description: 'Anomaly score, at least 0' }),
   threshold: Type.Number(),
-  verdict: Type.Union([Type.Literal('good'), Type.Literal('anomalous')]),
+  verdict: oneOf(['good', 'anomalous']),
   layers: Type.Array(layerScore),
   timings,
   links,
@@ -70,26 +75,16 @@ export const storedResultSchema = Type.Object({
   result: resultSchema,
 });
 
-export const localizationMethodSchema = Type.Union(
-  [Type.Literal('gradient'), Type.Literal('smoothgrad'), Type.Literal('guided')],
-  { description: "Localization method; the detector's own by default" },
-);
+export const localizationMethodSchema = oneOf(['gradient', 'smoothgrad', 'guided'], {
+  description: "Localization method; the detector's own by default",
+});
 
 export const localizeQuerySchema = Type.Object(
   {
-    as: Type.Union(
-      [
-        Type.Literal('heatmap'),
-        Type.Literal('overlay'),
-        Type.Literal('mask'),
-        Type.Literal('map'),
-        Type.Literal('json'),
-      ],
-      {
-        default: 'heatmap',
-        description: 'heatmap, overlay and mask are PNG, map is float32 .npy; all in the size of the image',
-      },
-    ),
+    as: oneOf(['heatmap', 'overlay', 'mask', 'map', 'json'], {
+      default: 'heatmap',
+      description: 'heatmap, overlay and mask are PNG, map is float32 .npy; all in the size of the image',
+    }),
     method: Type.Optional(localizationMethodSchema),
   },
   { additionalProperties: false },
@@ -104,15 +99,10 @@ export const detectorParamsSchema = Type.Object({ detector: Type.String({ minLen
 export const resultParamsSchema = Type.Object({ id: Type.String({ minLength: 1, maxLength: 100 }) });
 export const artifactParamsSchema = Type.Object({
   id: Type.String({ minLength: 1, maxLength: 100 }),
-  artifact: Type.Union([
-    Type.Literal('heatmap'),
-    Type.Literal('overlay'),
-    Type.Literal('mask'),
-    Type.Literal('map'),
-  ]),
+  artifact: oneOf(['heatmap', 'overlay', 'mask', 'map']),
 });
 
-const provider = Type.Union([Type.Literal('cpu'), Type.Literal('cuda')], {
+const provider = oneOf(['cpu', 'cuda'], {
   description: 'Where inference runs',
 });
 
@@ -140,12 +130,7 @@ export const detectorInfoSchema = Type.Object({
 
 export const liveSchema = Type.Object({ status: Type.Literal('live') });
 export const readySchema = Type.Object({
-  status: Type.Union([
-    Type.Literal('ready'),
-    Type.Literal('starting'),
-    Type.Literal('stopping'),
-    Type.Literal('failed'),
-  ]),
+  status: oneOf(['ready', 'starting', 'stopping', 'failed']),
   provider: Type.Optional(provider),
   detectors: Type.Integer({ description: 'Detectors that passed their self-test' }),
 });

@@ -1,0 +1,175 @@
+/** Building graphs: shapes are inferred, and what could not run is refused by name. */
+import { readFile } from 'node:fs/promises';
+import onnxProto from 'onnx-proto';
+import t from 'tap';
+import { embeddedExpert } from '../../src/detector/index.js';
+import { buildServingModel } from '../../src/detector/serving-model.js';
+import { buildTrainingModel } from '../../src/distillation/models.js';
+import { paperClonerLayout } from '../../src/networks/index.js';
+import { encodeModel, Graph, opset } from '../../src/onnx/index.js';
+
+const { onnx } = onnxProto;
+
+t.test('shapes are inferred, symbolic batch included', async (t) => {
+  const graph = new Graph('shapes');
+  const { op } = graph;
+  const x = graph.input('x', 'float32', ['N', 3, 8, 6]);
+  const w = graph.input('w', 'float32', [4, 3, 3, 3]);
+  t.strictSame(op.Conv(x, w, undefined, { pads: [1, 1, 1, 1] }).shape, ['N', 4, 8, 6]);
+  t.strictSame(op.Conv(x, w, undefined, { strides: [2, 1] }).shape, ['N', 4, 3, 4]);
+  t.strictSame(op.MaxPool(x, { kernel_shape: [2, 2], strides: [2, 2] }).shape, ['N', 3, 4, 3]);
+  t.strictSame(op.Reshape(x, [0, -1]).shape, ['N', 144]);
+  t.strictSame(op.Reshape(x, [-1, 48]).shape, ['3*N', 48]);
+  t.strictSame(op.Transpose(x, [0, 2, 3, 1]).shape, ['N', 8, 6, 3]);
+  t.strictSame(op.ReduceMean(x, [0, 2, 3]).shape, [1, 3, 1, 1]);
+  t.strictSame(op.ReduceSum(x, [-1], { keepdims: false }).shape, ['N', 3, 8]);
+  t.strictSame(op.Slice(x, [-1], [Number.MIN_SAFE_INTEGER], [3], [-1]).shape, ['N', 3, 8, 6]);
+  t.strictSame(op.Slice(x, [1, 0], [7, 6], [2, 3], [2, 4]).shape, ['N', 3, 3, 2]);
+  t.strictSame(op.Add(x, graph.input('b', 'float32', [3, 1, 1])).shape, ['N', 3, 8, 6]);
+  t.strictSame(op.Concat([x, x], 1).shape, ['N', 6, 8, 6]);
+  t.strictSame(op.ConvTranspose(x, graph.input('k', 'float32', [3, 5, 2, 2]), { strides: [2, 2] }).shape, [
+    'N',
+    5,
+    16,
+    12,
+  ]);
+});
+
+t.test('a graph that could not run is refused, naming operator and value', async (t) => {
+  const graph = new Graph('refusals');
+  const { op } = graph;
+  const x = graph.input('x', 'float32', ['N', 3, 8, 8]);
+  const other = new Graph('other').input('y', 'float32', [1]);
+  const refusals: [string, () => unknown, RegExp][] = [
+    [
+      'channels that differ',
+      () => op.Conv(x, graph.input('w', 'float32', [4, 2, 3, 3])),
+      /Conv: x float32\[N, 3, 8, 8\]/,
+    ],
+    [
+      'a kernel larger than the image',
+      () => op.Conv(x, graph.input('w9', 'float32', [4, 3, 9, 9])),
+      /smaller than the kernel/,
+    ],
+    [
+      'shapes that do not broadcast',
+      () => op.Add(x, graph.input('b', 'float32', [2, 1, 1])),
+      /Add: x .* do not fit/,
+    ],
+    [
+      'a symbolic size against another',
+      () => op.Add(x, graph.input('m', 'float32', [7, 3, 8, 8])),
+      /do not fit/,
+    ],
+    ['types that differ', () => op.Mul(x, graph.input('h', 'float16', [1])), /Mul/],
+    [
+      'arithmetic on uint8',
+      () => op.Add(graph.input('u', 'uint8', [2]), graph.input('v', 'uint8', [2])),
+      /takes no uint8/,
+    ],
+    ['a reshape that loses entries', () => op.Reshape(x, [0, 5]), /Reshape: x .* does not fit \[0, 5\]/],
+    ['a permutation that repeats an axis', () => op.Transpose(x, [0, 0, 1, 2]), /Transpose/],
+    ['an axis out of range', () => op.ReduceSum(x, [4]), /axes \[4\]/],
+    [
+      'matrices that do not multiply',
+      () => op.MatMul(graph.input('p', 'float32', [2, 3]), graph.input('q', 'float32', [2, 3])),
+      /MatMul/,
+    ],
+    ['a slice along a symbolic axis', () => op.Slice(x, [0], [1], [0]), /axis 0 .* has to be known/],
+    ['a value of another graph', () => op.Neg(other), /belongs to graph other/],
+    ['a name that is taken', () => graph.input('x', 'float32', [1]), /'x' is taken/],
+    [
+      'a constant that does not fill its shape',
+      () => graph.constant({ type: 'float32', shape: [3], data: Float32Array.of(1) }),
+      /do not fill/,
+    ],
+  ];
+  for (const [what, refused, message] of refusals) t.throws(refused, { name: 'GraphError', message }, what);
+  t.throws(() => encodeModel(graph), { message: /has no output/ }, 'a graph without output');
+});
+
+t.test('what no output needs is left out of the model', async (t) => {
+  const graph = new Graph('pruned');
+  const x = graph.input('x', 'float32', [2]);
+  graph.op.Neg(graph.op.Mul(x, graph.scalar(7)));
+  graph.output(graph.op.Abs(x), 'y');
+  const model = onnx.ModelProto.decode(encodeModel(graph));
+  t.strictSame(
+    model.graph?.node?.map(({ opType }) => opType),
+    ['Abs'],
+  );
+  t.equal(model.graph?.initializer?.length, 0);
+});
+
+interface Kernel {
+  readonly from: number;
+  readonly to: number | null;
+  readonly types: Readonly<Record<string, readonly string[]>>;
+}
+
+/** Version of the specification that last changed an operator, at opset 18. */
+const sinceVersions: Readonly<Record<string, number>> = {
+  Abs: 13,
+  Add: 14,
+  Cast: 13,
+  Concat: 13,
+  Conv: 11,
+  ConvTranspose: 11,
+  Div: 14,
+  Equal: 13,
+  Expand: 13,
+  Greater: 13,
+  Identity: 16,
+  MatMul: 13,
+  Max: 13,
+  MaxPool: 12,
+  Mul: 14,
+  Neg: 13,
+  Pad: 18,
+  Reciprocal: 13,
+  ReduceMean: 18,
+  ReduceSum: 13,
+  ReduceSumSquare: 18,
+  Relu: 14,
+  Reshape: 14,
+  ScatterElements: 18,
+  Shape: 15,
+  Sign: 13,
+  Size: 13,
+  Slice: 13,
+  Sqrt: 13,
+  Squeeze: 13,
+  Sub: 14,
+  Transpose: 13,
+  Unsqueeze: 13,
+};
+
+t.test('every operator we emit has a float32 kernel on CUDA', async (t) => {
+  const file = new URL('../../../test/onnx/cuda-kernels.json', import.meta.url);
+  const { kernels } = JSON.parse(await readFile(file, 'utf8')) as { kernels: Record<string, Kernel[]> };
+  const layers = ['pool2', 'pool3', 'pool4', 'pool5'] as const;
+  const models: Uint8Array[] = [
+    buildTrainingModel({ layout: paperClonerLayout, inputSize: 32, layers, channels: [128, 256, 512, 512] }),
+  ];
+  for (const map of ['none', 'gradient', 'guided', 'smoothgrad'] as const) {
+    const shape = { expertCard: embeddedExpert, layout: paperClonerLayout, inputSize: 32 };
+    models.push(await buildServingModel({ ...shape, scoringLayers: ['pool3', 'pool4', 'pool5'], map }));
+  }
+  const emitted = new Set<string>();
+  for (const bytes of models) {
+    const model = onnx.ModelProto.decode(bytes);
+    t.equal(Number(model.opsetImport?.[0]?.version), opset);
+    for (const node of model.graph?.node ?? []) emitted.add(node.opType ?? '');
+  }
+  for (const operator of emitted) {
+    const since = sinceVersions[operator] ?? Number.NaN;
+    // A kernel without an end matches its own version only: onnxruntime, kernel_registry.cc.
+    const match = kernels[operator]?.find(
+      ({ from, to }) => from === since || (to !== null && from <= since && since <= to),
+    );
+    t.ok(match, `${operator} since ${since}`);
+    const types = Object.values(match?.types ?? {}).flat();
+    t.ok(types.includes('float32') || ['Shape', 'Size'].includes(operator), `${operator} takes float32`);
+  }
+  t.ok(emitted.size > 20);
+});

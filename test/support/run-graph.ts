@@ -1,0 +1,34 @@
+/** Running small graphs in tests, on one CPU device that a test file shares. */
+import { encodeModel, Graph, type Value } from '../../src/onnx/index.js';
+import { Device, float32, float32Data, type Tensor } from '../../src/runtime/index.js';
+
+export interface GraphInputs {
+  readonly [name: string]: { readonly dims: readonly number[]; readonly data: readonly number[] };
+}
+
+/** Builds a graph over float32 inputs, runs it, gives its outputs by name. */
+export async function runGraph(
+  device: Device,
+  inputs: GraphInputs,
+  build: (graph: Graph, values: Record<string, Value>) => Record<string, Value>,
+): Promise<Record<string, Float32Array>> {
+  const graph = new Graph('test');
+  const values = Object.fromEntries(
+    Object.entries(inputs).map(([name, { dims }]) => [name, graph.input(name, 'float32', dims)]),
+  );
+  const names = Object.entries(build(graph, values)).map(([name, value]) => {
+    graph.output(value, name);
+    return name;
+  });
+  const session = await device.session(encodeModel(graph));
+  const feeds: Record<string, Tensor> = {};
+  for (const [name, { dims, data }] of Object.entries(inputs)) feeds[name] = float32(dims, data);
+  const { outputs } = await session.run(feeds);
+  await session.close();
+  return Object.fromEntries(names.map((name) => [name, float32Data(outputs, name)]));
+}
+
+/** A CPU device on one thread: small graphs gain nothing from more. */
+export function openTestDevice(): Promise<Device> {
+  return Device.open({ provider: 'cpu', threads: 1 });
+}
