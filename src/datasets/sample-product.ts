@@ -1,8 +1,8 @@
 /**
  * A procedural inspection data set: a turned steel flange, lying on a grey table under three lamps.
  *
- * Good images differ in place, rotation, scale, lighting, machining marks and sensor noise. Defective ones
- * differ in one flaw besides. The module draws its own pixels and imports nothing.
+ * Good images differ a little in place, rotation, scale, lighting, machining marks and sensor noise. Defective
+ * ones have one plain flaw besides. The module draws its own pixels and imports nothing.
  *
  * Lengths are in "part units" unless said otherwise: the flange's outer radius is 1, its centre is (0, 0),
  * u points right and v points down in the part's own frame, and angles are in radians.
@@ -14,10 +14,10 @@ export type SampleDefect = 'scratch' | 'dent' | 'stain' | 'crack' | 'misdrill';
 /**
  * Every kind of flaw, in a fixed order.
  *
- * - `scratch`: one or two thin, shallow lines that cross the turning marks (small).
- * - `dent`: a smooth shallow hollow, seen only by its shading (subtle).
- * - `stain`: a wide discoloured film of oil, rust or heat tint (large, low contrast).
- * - `crack`: a jagged dark line that starts at a hole or at the rim (small, irregular).
+ * - `scratch`: one or two long, narrow, bright and dark lines across the turning marks (small).
+ * - `dent`: a smooth hollow, seen only by its shading (medium).
+ * - `stain`: a wide discoloured film of oil, rust or heat tint (large).
+ * - `crack`: a jagged dark line, forked, that starts at a hole, at the rim or at the bore (small, irregular).
  * - `misdrill`: a bolt hole that is absent, off its place, or too small (structural).
  */
 export const sampleDefects: readonly SampleDefect[] = ['scratch', 'dent', 'stain', 'crack', 'misdrill'];
@@ -88,8 +88,8 @@ interface Part {
   white: [number, number, number];
   /** The table's linear reflectance. */
   table: number;
-  /** Turning marks: lines for each part unit, and their slope. */
-  lineDensity: number;
+  /** Turning marks: where the tool's pattern starts, in lines, and the marks' slope. */
+  linePhase: number;
   lineDepth: number;
   /** Sensor noise: its standard deviation in grey levels of 255. */
   grain: number;
@@ -155,10 +155,14 @@ const RING_HALF = 0.013;
 const TICK_COUNT = 48;
 const TICK_HALF = 0.0085;
 const RIM_START = 0.958;
+/** Turning marks: lines for each part unit. */
+const LINE_DENSITY = 56;
 /** Steel's colour: a factor for each of R, G and B. */
 const STEEL: readonly [number, number, number] = [0.985, 0.995, 1.015];
 /** The least change of a channel, in levels of 255 before noise, that counts as visible. */
 const VISIBLE_LEVELS = 7;
+/** The least share of the image that a flaw should cover. */
+const ENOUGH_SHARE = 0.0062;
 
 /**
  * Draws one image of the flange.
@@ -236,6 +240,9 @@ function makeNoise(random: Random): Noise {
   };
 }
 
+/** The marks that the tool leaves, alike on every part. */
+const toolNoise = makeNoise(seededRandom('tool'));
+
 /** The length of a plane vector. */
 function length(u: number, v: number): number {
   return Math.sqrt(u * u + v * v);
@@ -280,25 +287,25 @@ function band(value: number, low: number, high: number, pixel: number): number {
 // ---------------------------------------------------------------------------------------------------------
 
 function makePart(random: Random): Part {
-  const turn = between(random, -0.07, 0.07);
-  const keyAngle = between(random, -2.55, -2.15) - turn;
-  const brightness = between(random, 0.9, 1.1);
-  const warmth = between(random, -0.025, 0.025);
+  const turn = between(random, -0.035, 0.035);
+  const keyAngle = between(random, -2.45, -2.25) - turn;
+  const brightness = between(random, 0.95, 1.05);
+  const warmth = between(random, -0.012, 0.012);
   return {
-    centerX: 0.5 + between(random, -0.02, 0.02),
-    centerY: 0.495 + between(random, -0.02, 0.02),
-    scale: between(random, 0.408, 0.424),
+    centerX: 0.5 + between(random, -0.01, 0.01),
+    centerY: 0.495 + between(random, -0.01, 0.01),
+    scale: between(random, 0.412, 0.42),
     cos: Math.cos(turn),
     sin: Math.sin(turn),
     keyU: Math.cos(keyAngle),
     keyV: Math.sin(keyAngle),
     lamps: makeLamps(random, keyAngle, brightness),
-    ambient: 0.12 * brightness * between(random, 0.93, 1.07),
+    ambient: 0.12 * brightness * between(random, 0.97, 1.03),
     white: [1.0 + warmth, 1.0, 1.005 - warmth],
-    table: between(random, 0.082, 0.1),
-    lineDensity: between(random, 52, 72),
-    lineDepth: between(random, 0.075, 0.12),
-    grain: between(random, 1.2, 2.2),
+    table: between(random, 0.088, 0.096),
+    linePhase: between(random, -0.25, 0.25),
+    lineDepth: between(random, 0.08, 0.09),
+    grain: between(random, 0.8, 1.4),
     holes: makeHoles(random),
     noise: makeNoise(random),
   };
@@ -306,12 +313,12 @@ function makePart(random: Random): Part {
 
 /** The key lamp, a fill lamp to its side, and a weak third one. */
 function makeLamps(random: Random, keyAngle: number, brightness: number): Lamp[] {
-  const fillAngle = keyAngle + between(random, 1.05, 1.35);
-  const thirdAngle = keyAngle - between(random, 0.75, 0.95);
+  const fillAngle = keyAngle + between(random, 1.15, 1.25);
+  const thirdAngle = keyAngle - between(random, 0.8, 0.9);
   return [
-    makeLamp(keyAngle, between(random, 0.36, 0.42), 0.62 * brightness),
-    makeLamp(fillAngle, between(random, 0.34, 0.42), 0.3 * brightness * between(random, 0.85, 1.15)),
-    makeLamp(thirdAngle, between(random, 0.4, 0.48), 0.17 * brightness),
+    makeLamp(keyAngle, between(random, 0.375, 0.405), 0.62 * brightness),
+    makeLamp(fillAngle, between(random, 0.36, 0.4), 0.3 * brightness * between(random, 0.93, 1.07)),
+    makeLamp(thirdAngle, between(random, 0.42, 0.46), 0.17 * brightness),
   ];
 }
 
@@ -426,12 +433,13 @@ function resetSurface(surface: Surface): void {
 
 /** Lines of the lathe, in rings and in arcs, with a faint unevenness of the whole face. */
 function machineFace(part: Part, surface: Surface, u: number, v: number, radius: number): void {
-  const { noise, lineDensity, lineDepth } = part;
+  const { noise, linePhase, lineDepth } = part;
   const turn = Math.atan2(v, u) / TAU + 0.5;
-  const rings = noise(radius * lineDensity, 7.5, 256);
-  const arcs = noise(radius * lineDensity * 1.3 + 90, turn * 16, 16);
-  const nicks = noise(radius * lineDensity * 1.6 + 170, turn * 128, 128);
-  const slope = lineDepth * (rings + 0.8 * arcs + 0.5 * nicks);
+  const line = radius * LINE_DENSITY + linePhase;
+  const rings = toolNoise(line, 7.5, 256);
+  const arcs = toolNoise(line * 1.3 + 90, turn * 16, 16);
+  const nicks = noise(line * 1.6 + 170, turn * 128, 128);
+  const slope = lineDepth * (rings + 0.8 * arcs + 0.4 * nicks);
   const cloud = noise(u * 2.2 + 40, v * 2.2 + 40, 256);
   surface.slopeU += (slope * u) / (radius || 1);
   surface.slopeV += (slope * v) / (radius || 1);
@@ -620,7 +628,7 @@ function drawFlaw(
   defect: SampleDefect,
   random: Random,
 ): Uint8Array {
-  const enough = Math.max(3, size * size * 0.0006);
+  const enough = Math.max(3, size * size * ENOUGH_SHARE);
   let best: FlawDrawing | undefined;
   for (let attempt = 0; attempt < 12 && (best?.area ?? 0) < enough; attempt += 1) {
     const drawing = renderFlaw(canvas, part, size, flawMakers[defect](part, random));
@@ -750,14 +758,15 @@ function placeOnFace(part: Part, random: Random, clear: number): { u: number; v:
 /** One or two thin, slightly bowed lines. */
 function makeScratch(part: Part, random: Random): Flaw {
   const { u, v } = placeOnFace(part, random, 0.03);
-  const span = between(random, 0.26, 0.58);
-  const half = between(random, 0.012, 0.019);
-  const strength = between(random, 0.7, 1);
-  // Turning marks run round the centre: a scratch lies at 35 to 145 degrees to them.
-  const angle = Math.atan2(v, u) + between(random, -0.95, 0.95);
+  const span = between(random, 0.85, 1.2);
+  const half = between(random, 0.013, 0.017);
+  const strength = between(random, 0.95, 1.15);
+  // Turning marks run round the centre: a scratch lies at 25 to 60 degrees to them.
+  const side = random() < 0.5 ? -1 : 1;
+  const angle = Math.atan2(v, u) + side * between(random, 0.52, 1.13);
   const bow = between(random, -0.12, 0.12) * span;
   const lines = [bowedLine(u, v, angle, span, bow, half)];
-  if (random() < 0.35) {
+  if (random() < 0.5) {
     const gap = between(random, 0.04, 0.07);
     const beside = between(random, 0.4, 0.8) * span;
     const besideU = u - Math.sin(angle) * gap;
@@ -810,7 +819,7 @@ function scoreLine(
   }
   const side = hit.across / Math.max(hit.half, pixel);
   bevel(surface, hit.normalU, hit.normalV, 0.3 * side, share * 0.6);
-  surface.open *= 1 + share * (side > -0.2 ? 0.85 : -0.6);
+  surface.open *= 1 + share * (side > -0.2 ? 1.1 : -0.75);
 }
 
 /** The share of a pixel that a line covers, also where the line is thinner than the pixel. */
@@ -847,11 +856,11 @@ function measureSegment(from: LinePoint, to: LinePoint, u: number, v: number, hi
 
 /** A smooth oval hollow. */
 function makeDent(part: Part, random: Random): Flaw {
-  const size = between(random, 0.075, 0.155);
+  const size = between(random, 0.16, 0.26);
   const { u, v } = placeOnFace(part, random, size * 0.5);
   const oval = between(random, 0.7, 1);
   const angle = between(random, 0, TAU);
-  const depth = between(random, 0.32, 0.7);
+  const depth = between(random, 0.65, 1);
   const cos = Math.cos(angle);
   const sin = Math.sin(angle);
   const local = (atU: number, atV: number): [number, number] => [
@@ -879,16 +888,16 @@ function makeDent(part: Part, random: Random): Flaw {
 const stainTints: readonly (readonly [number, number, number])[] = [
   [0.72, 0.47, 0.27], // rust
   [0.5, 0.45, 0.36], // old oil
-  [0.62, 0.6, 0.86], // heat tint, blue
-  [0.88, 0.66, 0.36], // heat tint, straw
+  [0.45, 0.5, 0.86], // heat tint, blue
+  [0.85, 0.55, 0.2], // heat tint, straw
 ];
 
 /** A wide uneven film with a darker edge, as of something that dried. */
 function makeStain(part: Part, random: Random): Flaw {
-  const size = between(random, 0.13, 0.27);
+  const size = between(random, 0.2, 0.32);
   const { u, v } = placeOnFace(part, random, 0);
   const tint = pick(random, stainTints);
-  const strength = between(random, 0.45, 0.95);
+  const strength = between(random, 0.8, 1.1);
   const shift = between(random, 0, 200);
   const outline = makeOutline(random);
   const inside = (atU: number, atV: number): number => {
@@ -930,14 +939,14 @@ function layFilm(surface: Surface, tint: readonly [number, number, number], film
 /** A jagged line from an edge, with a branch. */
 function makeCrack(part: Part, random: Random): Flaw {
   const start = crackStart(part, random);
-  const span = between(random, 0.22, 0.42);
-  const half = between(random, 0.009, 0.015);
-  const strength = between(random, 0.7, 0.95);
+  const span = between(random, 0.7, 0.95);
+  const half = between(random, 0.016, 0.021);
+  const strength = between(random, 0.9, 1);
   const trunk = jaggedLine(random, start.u, start.v, start.angle, span, half);
   const fork = trunk[Math.floor(between(random, 0.35, 0.65) * trunk.length)] as LinePoint;
   const side = random() < 0.5 ? -1 : 1;
   const forkAngle = start.angle + side * between(random, 0.5, 0.9);
-  const twig = span * between(random, 0.2, 0.45);
+  const twig = span * between(random, 0.3, 0.5);
   const branch = jaggedLine(random, fork.u, fork.v, forkAngle, twig, fork.half);
   const alter = (surface: Surface, u: number, v: number, pixel: number): void => {
     const inTrunk = lineShare(nearestOnLine(trunk, u, v), pixel);
@@ -983,7 +992,7 @@ function jaggedLine(
     const last = points[i - 1] as LinePoint;
     drift = 0.7 * drift + between(random, -0.35, 0.35);
     const heading = angle + drift + between(random, -0.65, 0.65);
-    const thin = 1 - 0.65 * (i / count);
+    const thin = 1 - 0.5 * (i / count);
     const nextU = last.u + Math.cos(heading) * step;
     const nextV = last.v + Math.sin(heading) * step;
     points.push({ u: nextU, v: nextV, half: half * thin });
@@ -996,9 +1005,9 @@ function makeMisdrill(part: Part, random: Random): Flaw {
   const hole = pick(random, part.holes);
   const form = random();
   const angle = between(random, 0, TAU);
-  const shift = between(random, 0.032, 0.08);
+  const shift = between(random, 0.07, 0.11);
   const moved = { ...hole, u: hole.u + Math.cos(angle) * shift, v: hole.v + Math.sin(angle) * shift };
-  const small = { ...hole, radius: hole.radius * between(random, 0.45, 0.75) };
+  const small = { ...hole, radius: hole.radius * between(random, 0.3, 0.5) };
   const drilled = form < 0.34 ? undefined : form < 0.67 ? moved : small;
   const others = part.holes.filter((each) => each !== hole);
   return {

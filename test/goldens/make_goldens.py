@@ -1,11 +1,11 @@
-"""Makes model.json, the numbers that the TypeScript graphs are checked against: scores, gradients, one training step, Adam.
+"""Makes model.json, what the TypeScript graphs are checked against: scores, gradients, a training step, Adam.
 
     python test/goldens/make_goldens.py --expert models/vgg16-imagenet.fp16.safetensors \
         --expert-card models/vgg16-imagenet.json --out test/goldens
 
-Everything is computed twice, in float32 and in float64 from the same float32 weights and images. The float64 results are
-stored; the largest differences of float32 from them (relative to the tensor's largest entry; of parameters after Adam, in
-learning rates) are printed and stored too, as the scale of unavoidable rounding.
+Everything is computed twice, in float32 and in float64 from the same float32 weights and images. The float64
+results are stored; the largest differences of float32 from them (relative to the tensor's largest entry; of
+parameters after Adam, in learning rates) are printed and stored too, as the scale of unavoidable rounding.
 Needs bench/peers/requirements.txt.
 """
 
@@ -24,16 +24,19 @@ VALUE_WEIGHT = 0.5
 LEARNING_RATE = 1e-3
 ADAM_STEPS = 3
 SIZE = 64
-IMAGE_SEED = 14
+IMAGE_SEED = 83
 LARGEST_SAMPLE = 200
 
 
-def golden_images():
-    """Two uint8 images [2, 64, 64, 3]: smooth noise, a little detail, a block. The detail covers everything, the block
-    included, because equal neighbors would be ties of max pooling that rounding decides. The seed is one of those for
-    which float32 and float64 take the same side at every ReLU and pooling: one other decision moves whole gradients by
-    about 1 %, so an implementation that rounds differently may meet one nevertheless."""
-    random = ref.Mulberry32(IMAGE_SEED)
+def golden_images(seed=IMAGE_SEED):
+    """Two uint8 images [2, 64, 64, 3]: smooth noise, a little detail, a block.
+
+    The detail covers everything, the block included, because equal neighbors would be ties of max pooling that
+    rounding decides. With most seeds some ReLU or pooling is decided by rounding all the same, and one such
+    decision moves gradients by about 1 %. With the default seed and the expert card it was chosen for, results
+    held under relative noise of 1e-7 on images and weights; try others when the printed differences grow.
+    """
+    random = ref.Mulberry32(seed)
     shape = (SIZE, SIZE, 3)
     grid = np.linspace(0, 4, SIZE)
     images = []
@@ -54,7 +57,7 @@ def cast(tensors, dtype):
 
 
 def inference(expert, initial, images, dtype):
-    """Scores with their parts, and the plain and the guided gradient of the summed scores with respect to image01."""
+    """Scores with their parts, and the plain and the guided gradient of the summed scores to image01."""
     cloner = cast(initial, dtype)
     result = {"value": {}, "direction": {}}
     for key, relu in {"image01Grad": torch.relu, "guidedImage01Grad": ref.GuidedRelu.apply}.items():
@@ -71,7 +74,7 @@ def inference(expert, initial, images, dtype):
 
 
 def training(expert, initial, images, dtype):
-    """Adam steps on one batch: the losses, what the first step leaves (statistics, gradients), the parameters at the end."""
+    """Adam on one batch: the losses, the first step's gradients and statistics, the final parameters."""
     cloner = cast(initial, dtype)
     parameters = ref.trainable(cloner)
     for parameter in parameters.values():
@@ -89,7 +92,7 @@ def training(expert, initial, images, dtype):
         result["losses"].append(loss.detach())
         if step == 0:
             result["gradients"] = {name: tensor.grad.clone() for name, tensor in parameters.items()}
-            result["statistics"] = {name: tensor.clone() for name, tensor in cloner.items() if name not in parameters}
+            result["statistics"] = {name: cloner[name].clone() for name in cloner if name not in parameters}
         adam.step()
     result["losses"] = torch.stack(result["losses"])
     result["parameters"] = {name: tensor.detach() for name, tensor in parameters.items()}
@@ -97,7 +100,7 @@ def training(expert, initial, images, dtype):
 
 
 def difference(single, double):
-    """Largest |float32 - float64| over all entries, relative to the largest |float64| of the same tensor."""
+    """Largest |float32 - float64|, relative to the largest |float64| of the same tensor."""
     if isinstance(double, dict):
         return max(difference(single[key], double[key]) for key in double)
     return float((single.double() - double).abs().max() / double.abs().max())
@@ -112,18 +115,23 @@ def numbers(tensor):
 
 
 def sample(tensor):
-    """Every k-th entry in row-major order, k sharing no factor with the size so that no kernel position is left out."""
+    """Every k-th entry in row-major order; k has no factor of the size, so every kernel position occurs."""
     count = tensor.numel()
     stride = math.ceil(count / LARGEST_SAMPLE)
     while math.gcd(stride, count) > 1:
         stride += 1
-    return {"largest": number(tensor.abs().max()), "stride": stride, "sample": numbers(tensor.flatten()[::stride])}
+    return {
+        "largest": number(tensor.abs().max()),
+        "stride": stride,
+        "sample": numbers(tensor.flatten()[::stride]),
+    }
 
 
 def packed(array, kind):
     """A whole tensor as base64 of little-endian numbers."""
     array = np.ascontiguousarray(array, dtype=np.dtype(kind).newbyteorder("<"))
-    return {"shape": list(array.shape), "type": kind, "base64": base64.b64encode(array.tobytes()).decode("ascii")}
+    text = base64.b64encode(array.tobytes()).decode("ascii")
+    return {"shape": list(array.shape), "type": kind, "base64": text}
 
 
 def main():
@@ -131,10 +139,11 @@ def main():
     parser.add_argument("--expert", required=True)
     parser.add_argument("--expert-card", required=True)
     parser.add_argument("--out", required=True, type=Path)
+    parser.add_argument("--image-seed", type=int, default=IMAGE_SEED)
     options = parser.parse_args()
     torch.set_num_threads(2)
 
-    images, initial = golden_images(), ref.golden_cloner()
+    images, initial = golden_images(options.image_seed), ref.golden_cloner()
     results = {}
     for dtype in (torch.float32, torch.float64):
         expert = ref.load_expert(options.expert, options.expert_card, dtype)
@@ -161,7 +170,7 @@ def main():
     with open(options.expert_card, encoding="utf-8") as card:
         rms = json.load(card)["activationRms"]
     golden = {
-        "about": "PyTorch float64 results, made by make_goldens.py; sample = every stride-th entry in row-major order",
+        "about": "PyTorch float64 results by make_goldens.py; sample: each stride-th entry, row-major",
         "torch": torch.__version__.split("+")[0],
         "activationRms": rms,
         "lambda": VALUE_WEIGHT,

@@ -1,8 +1,8 @@
 """The independent PyTorch reference of the method: expert, cloner, discrepancies, score and loss.
 
-Written from the paper's equations, not from the TypeScript sources, so that the goldens (make_goldens.py) and the
-benchmark's peers (bench/peers) check those sources against something else. Images are uint8 NHWC RGB; inside the networks
-everything is NCHW. Networks are functions of a dictionary of named tensors, the names being those of the safetensors files.
+Written from the paper's equations, not from the TypeScript sources, so that the goldens (make_goldens.py) and
+the peers (bench/peers) check those sources against something else. Images are uint8 NHWC RGB; inside the
+networks everything is NCHW. Networks are functions of named tensors, the names those of the weight files.
 """
 
 import json
@@ -30,7 +30,7 @@ def to_image01(images_nhwc, dtype=torch.float32):
 
 
 def load_expert(weights_file, card_file, dtype=torch.float32):
-    """The expert's tensors, rescaled one convolution after the other to unit activations by the card's `activationRms`."""
+    """The expert's tensors, each convolution rescaled to unit activations by the card's `activationRms`."""
     raw = load_file(weights_file)
     with open(card_file, encoding="utf-8") as card:
         rms = json.load(card)["activationRms"]
@@ -58,7 +58,7 @@ def expert_pools(expert, image01, relu=F.relu):
 
 
 def cloner_pools(cloner, image01, training=False, relu=F.relu):
-    """The cloner's five poolings, by name. In training mode the running statistics in `cloner` are updated in place."""
+    """The cloner's five poolings, by name. Training mode updates the running statistics in place."""
     x = image01
     pools = {}
     for block, widths in enumerate(CLONER_BLOCKS, 1):
@@ -94,17 +94,19 @@ def direction_discrepancy(e, c):
     return 1 - (e * c).sum(1) / (e_norm * c_norm)
 
 
-def total_discrepancy(expert_pools_, cloner_pools_, layers, value_weight):
-    """Sum over layers of D + lambda * V, one number per image: the score over scoring layers; its mean is the training loss."""
+def total_discrepancy(e, c, layers, value_weight):
+    """Sum over layers of D + lambda * V, one number per image, from the pools of expert and cloner.
+
+    Over the scoring layers it is the anomaly score; over the training layers its mean is the loss.
+    """
     return sum(
-        direction_discrepancy(expert_pools_[layer], cloner_pools_[layer])
-        + value_weight * value_discrepancy(expert_pools_[layer], cloner_pools_[layer])
+        direction_discrepancy(e[layer], c[layer]) + value_weight * value_discrepancy(e[layer], c[layer])
         for layer in layers
     )
 
 
 class GuidedRelu(torch.autograd.Function):
-    """ReLU whose backward passes only positive incoming gradient, where the output is positive (guided backpropagation)."""
+    """ReLU for guided backpropagation: passes back positive gradient only, where its output is positive."""
 
     @staticmethod
     def forward(ctx, x):
@@ -119,12 +121,13 @@ class GuidedRelu(torch.autograd.Function):
 
 
 class Mulberry32:
-    """The 32-bit generator `mulberry32`, bit for bit as in JavaScript; `draw(n)` gives its next n numbers in [0, 1)."""
+    """The 32-bit generator `mulberry32`, bit for bit as in JavaScript."""
 
     def __init__(self, seed):
         self.state = seed & 0xFFFFFFFF
 
     def draw(self, count):
+        """The next `count` numbers, in [0, 1)."""
         steps = np.arange(1, count + 1, dtype=np.uint64) * 0x6D2B79F5 + np.uint64(self.state)
         a = steps.astype(np.uint32)  # modulo 2^32, as every operation below
         if count > 0:

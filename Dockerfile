@@ -1,0 +1,48 @@
+# MKD as a container. Default target: CUDA 12 with cuDNN 9. `--target cpu` makes the small one.
+ARG NODE_VERSION=24
+
+# --- the compiled service, its dependencies without those of development
+FROM node:${NODE_VERSION}-bookworm-slim AS build
+WORKDIR /app
+COPY package.json package-lock.json .npmrc tsconfig.json ./
+RUN npm ci --ignore-scripts
+COPY src ./src
+COPY test ./test
+COPY bench ./bench
+RUN npm run build && npm prune --omit=dev --ignore-scripts
+
+# --- the same with the CUDA libraries that onnxruntime-node's own script fetches
+FROM build AS build-cuda
+RUN cd node_modules/onnxruntime-node \
+    && ONNXRUNTIME_NODE_INSTALL=cuda12 npm_config_onnxruntime_node_install=cuda12 node script/install.js
+
+FROM node:${NODE_VERSION}-bookworm-slim AS cpu
+WORKDIR /app
+COPY --from=build /app/node_modules ./node_modules
+COPY --from=build /app/dist/src ./dist/src
+COPY package.json ./
+COPY models ./models
+ENV NODE_ENV=production PORT=8080
+USER node
+EXPOSE 8080
+HEALTHCHECK --interval=10s --timeout=3s --start-period=60s \
+    CMD ["node", "-e", "fetch(`http://127.0.0.1:${process.env.PORT}/health/ready`).then((r) => process.exit(r.ok ? 0 : 1), () => process.exit(1))"]
+ENTRYPOINT ["node", "dist/src/cli/main.js"]
+CMD ["serve"]
+
+# --- CUDA runtime with cuDNN; Node comes from the official image
+FROM nvidia/cuda:12.6.3-cudnn-runtime-ubuntu24.04 AS cuda
+COPY --from=build /usr/local/bin/node /usr/local/bin/node
+WORKDIR /app
+COPY --from=build-cuda /app/node_modules ./node_modules
+COPY --from=build /app/dist/src ./dist/src
+COPY package.json ./
+COPY models ./models
+ENV NODE_ENV=production PORT=8080
+RUN useradd --system --create-home --shell /usr/sbin/nologin mkd
+USER mkd
+EXPOSE 8080
+HEALTHCHECK --interval=10s --timeout=3s --start-period=120s \
+    CMD ["node", "-e", "fetch(`http://127.0.0.1:${process.env.PORT}/health/ready`).then((r) => process.exit(r.ok ? 0 : 1), () => process.exit(1))"]
+ENTRYPOINT ["node", "dist/src/cli/main.js"]
+CMD ["serve"]

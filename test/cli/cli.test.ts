@@ -1,0 +1,98 @@
+/** The command line as a user calls it: output, exit codes, one line of error. */
+import { execFile } from 'node:child_process';
+import { readdir, readFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import t from 'tap';
+
+const main = fileURLToPath(new URL('../../src/cli/main.js', import.meta.url));
+const example = (name: string): string =>
+  fileURLToPath(new URL(`../../../examples/${name}`, import.meta.url));
+
+function mkd(...args: string[]): Promise<{ code: number; out: string; err: string }> {
+  return new Promise((resolve) => {
+    execFile(process.execPath, [main, ...args], (error, out, err) => {
+      resolve({ code: error ? Number(error.code) : 0, out, err });
+    });
+  });
+}
+
+t.test('every command has help', async (t) => {
+  for (const command of ['distill', 'score', 'verify', 'serve', 'sample', 'evaluate', 'expert']) {
+    const { code, out } = await mkd(command, '--help');
+    t.equal(code, 0, command);
+    t.match(out, new RegExp(`Usage: mkd ${command}`), command);
+  }
+});
+
+t.test('a wrong call ends with 2 and says what would be right', async (t) => {
+  for (const [args, message] of [
+    [['frobnicate'], /unknown command 'frobnicate'/],
+    [['distill', 'x'], /--out/],
+    [['distill', 'x', '--out', 'y', '--size', 'big'], /wanted a whole number, 32 to 1024/],
+    [['distill', 'x', '--out', 'y', '--recipe', 'soup'], /paper, default/],
+    [['score', 'sample'], /image/],
+  ] as const) {
+    const { code, err } = await mkd(...args);
+    t.equal(code, 2, args.join(' '));
+    t.match(err, message);
+  }
+});
+
+t.test('what fails ends with 1 and one line on stderr', async (t) => {
+  const { code, err } = await mkd('verify', '/nowhere');
+  t.equal(code, 1);
+  t.equal(err, 'mkd: /nowhere is no detector: there is no readable manifest.json\n');
+  const experts = await mkd('expert', 'import', example('good-1.png'));
+  t.equal(experts.code, 1);
+  t.match(experts.err, /^mkd: good-1\.png: wanted a \.safetensors or \.onnx file\n$/);
+});
+
+t.test('the embedded detector is sound', async (t) => {
+  const { code, out } = await mkd('verify', 'sample');
+  t.equal(code, 0);
+  t.match(out, /is sound on/);
+});
+
+t.test('scores as JSON lines with heatmaps; a bad image is reported and the rest go on', async (t) => {
+  const folder = t.testdir();
+  const { code, out, err } = await mkd(
+    'score',
+    'sample',
+    example('good-1.png'),
+    main,
+    example('defect-1.png'),
+    '--json',
+    '--heatmaps',
+    folder,
+  );
+  t.equal(code, 1);
+  t.match(err, /main\.js: this is no JPEG/);
+  const lines = out
+    .trim()
+    .split('\n')
+    .map((line) => JSON.parse(line) as { verdict: string });
+  t.strictSame(
+    lines.map(({ verdict }) => verdict),
+    ['good', 'anomalous'],
+  );
+  t.strictSame(await readdir(folder), ['defect-1.png', 'good-1.png']);
+});
+
+t.test('a sample is drawn, distilled from and evaluated', async (t) => {
+  const folder = t.testdir();
+  const data = join(folder, 'data');
+  t.equal((await mkd('sample', data, '--train', '10', '--good', '3', '--defective', '1')).code, 0);
+  const out = join(folder, 'detector');
+  const distilled = await mkd('distill', data, '--out', out, '--size', '32', '--epochs', '2', '--batch', '4');
+  t.equal(distilled.code, 0);
+  t.match(distilled.out, /distilled from 10 images \(2 held back\)/);
+  const json = join(folder, 'report.json');
+  const evaluated = await mkd('evaluate', out, data, '--json', json);
+  t.equal(evaluated.code, 0);
+  t.match(evaluated.out, /image AUROC/);
+  const report = JSON.parse(await readFile(json, 'utf8')) as Record<string, unknown>;
+  for (const figure of ['imageAuroc', 'imageAveragePrecision', 'pixelAuroc', 'pixelAurocDefectiveOnly']) {
+    t.ok((report[figure] as number) >= 0 && (report[figure] as number) <= 1, figure);
+  }
+});

@@ -1,0 +1,57 @@
+/** Data sets on disk, and the sample product. */
+import { mkdir, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import t from 'tap';
+import {
+  DatasetError,
+  drawSample,
+  sampleDefects,
+  testImages,
+  trainingImages,
+  writeSample,
+} from '../../src/datasets/index.js';
+
+t.test('the sample product becomes an MVTec tree that is read back', async (t) => {
+  const root = t.testdir();
+  const written = await writeSample(root, { seed: 3, train: 3, good: 2, defective: 1 });
+  t.equal(written, 3 + 2 + sampleDefects.length);
+  t.equal((await trainingImages(root)).length, 3);
+  const images = await testImages(root);
+  t.equal(images.filter(({ anomalous }) => !anomalous).length, 2);
+  t.strictSame(
+    new Set(images.filter(({ anomalous }) => anomalous).map(({ kind }) => kind)),
+    new Set(sampleDefects),
+  );
+  t.ok(images.every(({ anomalous, mask }) => anomalous === (mask !== undefined)));
+});
+
+t.test('a sample is the same for the same seed, and its mask is never empty', async (t) => {
+  for (const defect of sampleDefects) {
+    const first = drawSample({ seed: 5, index: 1, defect, size: 64 });
+    t.strictSame(drawSample({ seed: 5, index: 1, defect, size: 64 }).pixels, first.pixels);
+    t.ok(first.mask.includes(255), defect);
+  }
+  t.notOk(drawSample({ seed: 5, index: 1, size: 64 }).mask.includes(255), 'good parts have no mask');
+  t.notSame(
+    drawSample({ seed: 5, index: 2, size: 64 }).pixels,
+    drawSample({ seed: 5, index: 1, size: 64 }).pixels,
+  );
+});
+
+t.test('a plain folder of images is taken, other files left aside', async (t) => {
+  const root = t.testdir({ 'b.JPG': '', 'a.png': '', 'notes.txt': '', 'c.tiff': '' });
+  t.strictSame(
+    await trainingImages(root),
+    ['a.png', 'b.JPG', 'c.tiff'].map((name) => join(root, name)),
+  );
+});
+
+t.test('a folder without images says what would be right', async (t) => {
+  const root = t.testdir({ 'notes.txt': '' });
+  await t.rejects(trainingImages(root), { name: 'DatasetError', message: /holds no images; wanted JPEG/ });
+  await t.rejects(trainingImages(join(root, 'nowhere')), DatasetError);
+  await t.rejects(testImages(root), { message: /MVTec tree/ });
+  await mkdir(join(root, 'test', 'good'), { recursive: true });
+  await writeFile(join(root, 'test', 'good', 'a.png'), '');
+  await t.rejects(testImages(root), { message: /no defective images/ });
+});

@@ -1,0 +1,106 @@
+/** The embedded detector: sound, the same however images are batched, refused when tampered with. */
+import { cp, readFile, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import t from 'tap';
+import { drawSample } from '../../src/datasets/index.js';
+import {
+  imageMap,
+  type LoadedDetector,
+  modelsFolder,
+  readDetector,
+  runSelfTest,
+  ScoringEngine,
+} from '../../src/detector/index.js';
+import { openDetector } from '../../src/index.js';
+import { Device } from '../../src/runtime/index.js';
+
+const folder = join(modelsFolder, 'sample');
+let engine: ScoringEngine;
+let detector: LoadedDetector;
+
+t.before(async () => {
+  engine = await ScoringEngine.open({ provider: 'cpu' });
+  detector = await readDetector(folder);
+});
+t.teardown(() => engine.close());
+
+function parts(count: number): Uint8Array {
+  const size = detector.shape.inputSize;
+  return Buffer.concat(
+    Array.from({ length: count }, (_, index) => drawSample({ seed: 21, index, size }).pixels),
+  );
+}
+
+t.test('it scores as it did when it was distilled', async (t) => {
+  const report = await runSelfTest(engine, detector);
+  t.equal(report.images, 3);
+  t.ok(report.scoreDifference <= 1e-4);
+});
+
+t.test('a score does not depend on the images beside it, nor on the map', async (t) => {
+  const images = parts(3);
+  const together = (await engine.run(detector, images, 'gradient')).outputs;
+  const third = images.length / 3;
+  for (let index = 0; index < 3; index++) {
+    const alone = (await engine.run(detector, images.subarray(index * third, (index + 1) * third), 'none'))
+      .outputs;
+    const [expected, actual] = [together.score[index] as number, alone.score[0] as number];
+    t.ok(Math.abs(expected - actual) / expected < 1e-5, `image ${index}`);
+  }
+  t.equal(imageMap(detector, together, 2).values.length, detector.shape.inputSize ** 2);
+});
+
+t.test('a detector that was changed is refused, naming the file', async (t) => {
+  const tampered = join(t.testdir(), 'tampered');
+  await cp(folder, tampered, { recursive: true });
+  const cloner = await readFile(join(tampered, 'cloner.safetensors'));
+  cloner[cloner.length - 1] = (cloner[cloner.length - 1] as number) ^ 1;
+  await writeFile(join(tampered, 'cloner.safetensors'), cloner);
+  await t.rejects(readDetector(tampered), {
+    name: 'DetectorError',
+    message: /cloner\.safetensors is not the file/,
+  });
+});
+
+t.test('a manifest that does not follow the schema is refused, naming the entry', async (t) => {
+  const edited = join(t.testdir(), 'edited');
+  await cp(folder, edited, { recursive: true });
+  const path = join(edited, 'manifest.json');
+  const manifest = JSON.parse(await readFile(path, 'utf8')) as Record<string, unknown>;
+  await writeFile(path, JSON.stringify({ ...manifest, inputSize: 'large' }));
+  await t.rejects(readDetector(edited), { message: /\/inputSize must be/ });
+  await writeFile(
+    path,
+    JSON.stringify({ ...manifest, expert: { name: 'other', fingerprint: '0'.repeat(64) } }),
+  );
+  await t.rejects(readDetector(edited), { message: /expert 'other' .* mkd expert import/ });
+});
+
+t.test('a detector that scores differently fails its self-test', async (t) => {
+  const scores = detector.selfTest.scores.map((score) => score * 1.01);
+  await t.rejects(runSelfTest(engine, { ...detector, selfTest: { ...detector.selfTest, scores } }), {
+    message: /self-test failed: scores differ by 1\.\de-2/,
+  });
+});
+
+t.test('the library opens, scores and localizes', async (t) => {
+  const opened = await openDetector(folder, { provider: 'cpu' });
+  const image = await readFile(new URL('../../../examples/defect-1.png', import.meta.url));
+  const result = await opened.localize(image);
+  t.match(result, { verdict: 'anomalous' });
+  t.equal((await opened.score(image)).score.toFixed(5), result.score.toFixed(5));
+  t.equal((await result.fullMap()).length, 256 * 256);
+  await opened.close();
+});
+
+t.test('CUDA is used where it is asked for and can be had', async (t) => {
+  let device: Device;
+  try {
+    device = await Device.open({ provider: 'cuda' });
+  } catch (error) {
+    t.plan(0, `no CUDA on this machine: ${(error as Error).message}`);
+    return;
+  }
+  await t.resolves(runSelfTest(ScoringEngine.on(device), detector));
+  await device.close();
+});

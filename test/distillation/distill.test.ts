@@ -1,0 +1,127 @@
+/** Distillation, small but whole: from drawn parts to a detector, interrupted and resumed. */
+import { readFile, stat } from 'node:fs/promises';
+import { join } from 'node:path';
+import t from 'tap';
+import { writeSample } from '../../src/datasets/index.js';
+import { readDetector } from '../../src/detector/index.js';
+import { DistillationInterrupted, type DistillOptions, distill } from '../../src/distillation/index.js';
+import { RecordStore } from '../../src/distillation/record-store.js';
+
+const small = { inputSize: 32, epochs: 4, batch: 4, seed: 7, device: { provider: 'cpu' } } as const;
+
+let dataset: string;
+t.before(async () => {
+  dataset = t.testdir();
+  await writeSample(dataset, { seed: 1, train: 14, good: 1, defective: 1 });
+});
+
+const clonerOf = (folder: string) => readFile(join(folder, 'cloner.safetensors'));
+
+t.test('one seed gives one detector to the bit, however it was interrupted', async (t) => {
+  const folder = t.testdir();
+  const options: DistillOptions = { ...small, dataset, out: join(folder, 'whole') };
+  const losses: number[] = [];
+  const manifest = await distill({
+    ...options,
+    onProgress: ({ loss }) => loss !== undefined && losses.push(loss),
+  });
+  t.ok((losses.at(-1) as number) < (losses[0] as number), 'the loss falls');
+  t.match(manifest, { data: { images: 14, heldBack: 2 }, recipe: { name: 'default', seed: 7 } });
+
+  const out = join(folder, 'parts');
+  for (const stopAfter of [2, 7]) {
+    const stop = new AbortController();
+    const run = distill({
+      ...options,
+      out,
+      resume: stopAfter > 2,
+      signal: stop.signal,
+      onProgress: ({ phase, done }) => phase === 'distill' && done >= stopAfter && stop.abort(),
+    });
+    await t.rejects(run, DistillationInterrupted);
+    await t.rejects(stat(join(out, 'manifest.json')), 'nothing half done is left where the detector goes');
+  }
+  const resumed = await distill({ ...options, out, resume: true });
+  t.strictSame(await clonerOf(out), await clonerOf(join(folder, 'whole')));
+  t.strictSame(resumed.calibration, manifest.calibration);
+  t.equal(resumed.distillation.loss, manifest.distillation.loss);
+  await t.rejects(stat(`${out}.checkpoint`), 'the checkpoint is gone');
+
+  t.test('activations on disk give the same detector as in memory', async (t) => {
+    const spilled = join(folder, 'spilled');
+    await distill({ ...options, out: spilled, memoryBytes: 100_000 });
+    t.strictSame(await clonerOf(spilled), await clonerOf(join(folder, 'whole')));
+  });
+
+  t.test('another seed gives another detector', async (t) => {
+    const other = join(folder, 'other');
+    await distill({ ...options, out: other, seed: 8, epochs: 1 });
+    t.notSame(await clonerOf(other), await clonerOf(join(folder, 'whole')));
+  });
+
+  t.test('a checkpoint of other settings is not resumed', async (t) => {
+    const mixed = join(folder, 'mixed');
+    const stop = new AbortController();
+    const onProgress: DistillOptions['onProgress'] = ({ phase }) => phase === 'distill' && stop.abort();
+    await t.rejects(
+      distill({ ...options, out: mixed, signal: stop.signal, onProgress }),
+      DistillationInterrupted,
+    );
+    await t.rejects(distill({ ...options, out: mixed, resume: true, batch: 6 }), {
+      name: 'CheckpointError',
+      message: /batch 4, now it is 6/,
+    });
+  });
+
+  t.test('the detector is read back with its folded weights', async (t) => {
+    const detector = await readDetector(join(folder, 'whole'));
+    t.equal(detector.shape.inputSize, 32);
+    t.match(detector.version, /^[0-9a-f]{12}$/);
+  });
+});
+
+t.test('the paper recipe is recorded with its settings', async (t) => {
+  const out = join(t.testdir(), 'paper');
+  const manifest = await distill({ ...small, dataset, out, recipe: 'paper', epochs: 1 });
+  t.match(manifest, { lambda: 0.5, localization: 'guided', recipe: { name: 'paper', learningRate: 1e-3 } });
+  t.strictSame(manifest.trainingLayers, ['pool2', 'pool3', 'pool4', 'pool5']);
+  t.strictSame(manifest.scoringLayers, ['pool3', 'pool4', 'pool5']);
+});
+
+t.test('settings that cannot work are refused by name', async (t) => {
+  const folder = t.testdir({ photos: { 'a.png': 'x' }, taken: { 'note.txt': 'mine' } });
+  const out = join(folder, 'out');
+  await t.rejects(distill({ dataset, out, inputSize: 100 }), {
+    message: /size 100: wanted a multiple of 32/,
+  });
+  await t.rejects(distill({ dataset, out, batch: 1 }), { message: /batch 1/ });
+  await t.rejects(distill({ dataset, out, epochs: 0 }), { message: /epochs 0/ });
+  await t.rejects(distill({ dataset: join(folder, 'photos'), out }), {
+    message: /1 images are too few; at least 8/,
+  });
+  await t.rejects(distill({ ...small, dataset, out, resume: true }), { message: /no checkpoint/ });
+  await t.rejects(distill({ dataset, out: join(folder, 'taken') }), {
+    message: /is no detector; name a new folder/,
+  });
+});
+
+t.test('an image that is none is named', async (t) => {
+  const folder = t.testdir(Object.fromEntries(Array.from({ length: 8 }, (_, i) => [`${i}.png`, 'no image'])));
+  await t.rejects(distill({ ...small, dataset: folder, out: join(folder, 'out') }), {
+    message: /^0\.png: this is no JPEG/,
+  });
+});
+
+t.test('records beyond the bound go to disk and come back', async (t) => {
+  const store = new RecordStore(4, 8);
+  for (let i = 0; i < 5; i++) await store.append(Uint8Array.of(i, i, i, i));
+  t.equal(store.spilled, true);
+  const target = new Uint8Array(20);
+  for (const [row, index] of [4, 0, 3, 2, 1].entries()) await store.read(index, target, row * 4);
+  t.strictSame(
+    [...target].filter((_, at) => at % 4 === 0),
+    [4, 0, 3, 2, 1],
+  );
+  await t.rejects(store.read(5, target, 0), RangeError);
+  await store.close();
+});

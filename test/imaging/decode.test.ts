@@ -1,0 +1,100 @@
+/** Decoding: every form of image as a user sees it, everything else refused. */
+import sharp from 'sharp';
+import t from 'tap';
+import {
+  decodeFullImage,
+  decodeImage,
+  type ImageError,
+  type ImageErrorKind,
+} from '../../src/imaging/index.js';
+import { picture, pictureJpeg, picturePng, pictureRaw } from '../support/images.js';
+
+const solid = (color: string, width = 8, height = 4) =>
+  sharp({ create: { width, height, channels: 3, background: color } });
+
+async function firstPixel(bytes: Uint8Array): Promise<number[]> {
+  return [...(await decodeFullImage(bytes)).pixels.subarray(0, 3)];
+}
+
+function near(actual: readonly number[], expected: readonly number[], by: number): boolean {
+  return actual.every((value, channel) => Math.abs(value - (expected[channel] as number)) <= by);
+}
+
+t.test('the four formats decode to the same colors', async (t) => {
+  const source = solid('#c03020');
+  for (const [format, bytes] of [
+    ['png', await source.clone().png().toBuffer()],
+    ['jpeg', await source.clone().jpeg({ quality: 100 }).toBuffer()],
+    ['webp', await source.clone().webp({ lossless: true }).toBuffer()],
+    ['tiff', await source.clone().tiff({ compression: 'lzw' }).toBuffer()],
+  ] as const) {
+    const image = await decodeFullImage(bytes);
+    t.match(image, { format, width: 8, height: 4 });
+    t.ok(near([...image.pixels.subarray(0, 3)], [0xc0, 0x30, 0x20], 2), format);
+  }
+});
+
+t.test('EXIF orientation is applied, and the size is that of the image as seen', async (t) => {
+  const upright = picture(64, 48);
+  const turned = await upright.clone().rotate(90).withMetadata({ orientation: 8 }).png().toBuffer();
+  const image = await decodeFullImage(turned);
+  t.match(image, { width: 64, height: 48 });
+  t.strictSame([...image.pixels], [...pictureRaw(64, 48)]);
+});
+
+t.test('transparency is laid on white', async (t) => {
+  const clear = await sharp({
+    create: { width: 4, height: 4, channels: 4, background: { r: 255, g: 0, b: 0, alpha: 0 } },
+  })
+    .png()
+    .toBuffer();
+  t.strictSame(await firstPixel(clear), [255, 255, 255]);
+});
+
+t.test('16 bit, gray and CMYK come out as 8-bit sRGB', async (t) => {
+  const gray16 = await sharp(new Uint16Array(64).fill(0x8080), { raw: { width: 8, height: 8, channels: 1 } })
+    .toColourspace('grey16')
+    .png()
+    .toBuffer();
+  t.strictSame(await firstPixel(gray16), [128, 128, 128]);
+  const rgb16 = await sharp(new Uint16Array(192).fill(0x4040), { raw: { width: 8, height: 8, channels: 3 } })
+    .toColourspace('rgb16')
+    .png()
+    .toBuffer();
+  t.strictSame(await firstPixel(rgb16), [64, 64, 64]);
+  const gray = await solid('#777777').toColourspace('b-w').jpeg().toBuffer();
+  t.ok(near(await firstPixel(gray), [0x77, 0x77, 0x77], 1));
+  const cmyk = await solid('#808080').toColourspace('cmyk').jpeg({ quality: 100 }).toBuffer();
+  t.ok(near(await firstPixel(cmyk), [0x80, 0x80, 0x80], 12), 'through the built-in profile');
+});
+
+t.test('an image is scaled to the square input of a detector', async (t) => {
+  const image = await decodeImage(await picturePng(300, 100), 64);
+  t.equal(image.pixels.length, 64 * 64 * 3);
+  t.match(image, { width: 300, height: 100 });
+});
+
+async function refusal(
+  bytes: Uint8Array,
+  limits?: { maxBytes: number; maxPixels: number },
+): Promise<ImageErrorKind | undefined> {
+  try {
+    await decodeImage(bytes, 32, limits);
+    return undefined;
+  } catch (error) {
+    return (error as ImageError).kind;
+  }
+}
+
+t.test('what is no image, or too large, is refused by kind', async (t) => {
+  const jpeg = await pictureJpeg(400, 400);
+  t.equal(await refusal(new Uint8Array()), 'empty');
+  t.equal(await refusal(Buffer.from('not an image')), 'unsupported');
+  t.equal(await refusal(Buffer.from('<svg xmlns="http://www.w3.org/2000/svg"/>')), 'unsupported');
+  t.equal(await refusal(await picture().gif().toBuffer()), 'unsupported');
+  t.equal(await refusal(jpeg.subarray(0, jpeg.length / 2)), 'damaged', 'a JPEG cut in half');
+  t.equal(await refusal(jpeg.subarray(0, 20)), 'damaged', 'a JPEG with nothing but a beginning');
+  t.equal(await refusal(jpeg, { maxBytes: 1000, maxPixels: 1e6 }), 'too-many-bytes');
+  t.equal(await refusal(jpeg, { maxBytes: 1e6, maxPixels: 159_999 }), 'too-many-pixels');
+  t.equal(await refusal(jpeg, { maxBytes: 1e6, maxPixels: 160_000 }), undefined);
+});

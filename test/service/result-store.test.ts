@@ -1,0 +1,39 @@
+/** The store of results: bounded in number, bytes and time. */
+import t from 'tap';
+import type { LoadedDetector } from '../../src/detector/index.js';
+import { ResultStore, type StoredResult } from '../../src/service/result-store.js';
+
+const detector = { shape: { inputSize: 1 } } as LoadedDetector;
+
+function stored(id: string, bytes = 10): StoredResult {
+  const result = { id } as StoredResult['result'];
+  return { detectorName: 'd', detector, result, image: new Uint8Array(bytes), maps: new Map() };
+}
+
+t.test('the oldest goes when there are too many, and is remembered as expired', async (t) => {
+  const store = new ResultStore({ maxResults: 2, maxBytes: 1e6, maxAgeMs: 1e6 });
+  for (const id of ['a', 'b', 'c']) store.add(stored(id));
+  t.equal(store.size, 2);
+  t.throws(() => store.get('a'), /the result expired at/);
+  t.equal(store.get('c').result.id, 'c');
+  t.throws(() => store.get('z'), /no result 'z'/);
+});
+
+t.test('bytes are bounded', async (t) => {
+  const store = new ResultStore({ maxResults: 100, maxBytes: 100, maxAgeMs: 1e6 });
+  for (const id of ['a', 'b', 'c', 'd']) store.add(stored(id, 30));
+  t.ok(store.bytes <= 100);
+  t.throws(() => store.get('a'), /the result expired at/);
+  t.ok(store.get('d'));
+});
+
+t.test('a result expires, and the answer says when', async (t) => {
+  let now = Date.UTC(2026, 0, 1);
+  const store = new ResultStore({ maxResults: 5, maxBytes: 1e6, maxAgeMs: 60_000 }, () => now);
+  store.add(stored('a'));
+  now += 59_999;
+  t.ok(store.get('a'));
+  now += 1;
+  t.throws(() => store.get('a'), { message: /expired at 2026-01-01T00:01:00.000Z/ });
+  t.equal(store.bytes, 0);
+});

@@ -1,0 +1,268 @@
+/** The service as a client meets it: a real server on a free port with the embedded detector. */
+import { readFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import sharp from 'sharp';
+import t from 'tap';
+import { drawSample } from '../../src/datasets/index.js';
+import { modelsFolder } from '../../src/detector/index.js';
+import { buildApp, type RunningService, serve } from '../../src/service/index.js';
+import { pictureJpeg, picturePng } from '../support/images.js';
+
+const root = new URL('../../../', import.meta.url);
+let service: RunningService;
+let good: Uint8Array;
+
+t.before(async () => {
+  service = await serve({
+    detectors: modelsFolder,
+    experts: [],
+    device: { provider: 'cpu' },
+    host: '127.0.0.1',
+    port: 0,
+  });
+  const { pixels, width, height } = drawSample({ seed: 11, index: 0 });
+  good = await sharp(pixels, { raw: { width, height, channels: 3 } })
+    .png()
+    .toBuffer();
+});
+t.teardown(() => service.stop());
+
+interface Answer {
+  readonly detector: string;
+  readonly version: string;
+  readonly results: readonly {
+    readonly id: string;
+    readonly name?: string;
+    readonly score: number;
+    readonly verdict: string;
+    readonly width: number;
+    readonly layers: readonly { readonly layer: string; readonly contribution: number }[];
+    readonly timings: object;
+    readonly links: Readonly<Record<string, string>>;
+    readonly error?: { readonly status: number; readonly detail: string };
+  }[];
+}
+
+function form(...files: readonly (readonly [string, Uint8Array])[]): FormData {
+  const data = new FormData();
+  for (const [name, bytes] of files) data.append('image', new Blob([Uint8Array.from(bytes)]), name);
+  return data;
+}
+
+const url = (path: string): string => `${service.address}${path}`;
+const post = (path: string, body: FormData): Promise<Response> => fetch(url(path), { method: 'POST', body });
+const postImage = (path: string, body: Uint8Array, type = 'image/png'): Promise<Response> =>
+  fetch(url(path), { method: 'POST', body: Uint8Array.from(body), headers: { 'content-type': type } });
+const score = '/v1/detectors/sample/score';
+const localize = '/v1/detectors/sample/localize';
+
+async function problem(response: Response): Promise<{ status: number; detail: string; type: string }> {
+  t.match(response.headers.get('content-type'), /application\/problem\+json/);
+  return (await response.json()) as { status: number; detail: string; type: string };
+}
+
+t.test('an image as the body gets a score, a verdict and the share of each layer', async (t) => {
+  const response = await postImage(score, good);
+  t.equal(response.status, 200);
+  const { detector, results } = (await response.json()) as Answer;
+  t.equal(detector, 'sample');
+  t.match(results, [{ width: 256, verdict: 'good' }]);
+  const [result] = results;
+  t.strictSame(
+    result?.layers.map(({ layer }) => layer),
+    ['pool3', 'pool4', 'pool5'],
+  );
+  const whole = result?.layers.reduce((sum, { contribution }) => sum + contribution, 0) ?? 0;
+  t.ok(Math.abs(whole - 1) < 1e-4, 'the shares make the whole');
+});
+
+t.test('the examples of the package get the verdicts their names say', async (t) => {
+  for (const [name, verdict] of [
+    ['good-1.png', 'good'],
+    ['defect-1.png', 'anomalous'],
+  ] as const) {
+    const response = await postImage(score, await readFile(new URL(`examples/${name}`, root)));
+    t.match((await response.json()) as Answer, { results: [{ verdict }] }, name);
+  }
+});
+
+t.test('one bad image among several fails alone, in its place', async (t) => {
+  const response = await post(score, form(['a.png', good], ['b.png', Buffer.from('text')], ['c.png', good]));
+  t.equal(response.status, 200);
+  const { results } = (await response.json()) as Answer;
+  t.match(results, [{ name: 'a.png' }, { name: 'b.png', error: { status: 415 } }, { name: 'c.png' }]);
+  t.equal(results[0]?.score, results[2]?.score, 'the same image, the same score');
+});
+
+t.test('every picture comes in the size of the image', async (t) => {
+  const image = await picturePng(90, 70);
+  for (const as of ['heatmap', 'overlay', 'mask']) {
+    const response = await postImage(`${localize}?as=${as}`, image);
+    t.equal(response.headers.get('content-type'), 'image/png', as);
+    t.match(await sharp(Buffer.from(await response.arrayBuffer())).metadata(), { width: 90, height: 70 }, as);
+    t.ok(response.headers.get('mkd-result-id'));
+  }
+  const map = Buffer.from(await (await postImage(`${localize}?as=map`, image)).arrayBuffer());
+  t.match(map.toString('latin1', 0, 100), /'shape': \(70, 90\)/);
+  t.equal(map.length, 10 + map.readUInt16LE(8) + 70 * 90 * 4);
+});
+
+t.test('each localization method gives a map of its own, always the same', async (t) => {
+  const maps = new Set<string>();
+  for (const method of ['gradient', 'guided', 'smoothgrad', 'gradient']) {
+    const response = await postImage(`${localize}?as=map&method=${method}`, good);
+    maps.add(Buffer.from(await response.arrayBuffer()).toString('base64'));
+  }
+  t.equal(maps.size, 3);
+});
+
+t.test('a result can be fetched later, its map computed then', async (t) => {
+  const { results } = (await (await postImage(score, good)).json()) as Answer;
+  const [result] = results;
+  const stored = (await (await fetch(url(`/v1/results/${result?.id}`))).json()) as {
+    result: { score: number };
+  };
+  t.equal(stored.result.score, result?.score);
+  const later = await fetch(url(result?.links.heatmap as string));
+  const atOnce = await postImage(localize, good);
+  t.strictSame(await later.arrayBuffer(), await atOnce.arrayBuffer());
+});
+
+t.test('several images have scores and links, but no single picture', async (t) => {
+  const two = () => form(['a.png', good], ['b.png', good]);
+  const refused = await post(localize, two());
+  t.equal(refused.status, 400);
+  t.match(await problem(refused), { detail: /use as=json/ });
+  const answered = await post(`${localize}?as=json`, two());
+  t.equal(((await answered.json()) as Answer).results.length, 2);
+});
+
+t.test('what is malformed gets a problem that says what would be right', async (t) => {
+  const jpeg = await pictureJpeg(600, 400);
+  const huge = await sharp({ create: { width: 16_000, height: 16_000, channels: 3, background: '#888' } })
+    .png()
+    .toBuffer();
+  const parts = form(...Array.from({ length: 1000 }, (_, i) => [`${i}.png`, Buffer.from('x')] as const));
+  const nothing = new FormData();
+  nothing.append('note', 'no image here');
+  const cases: [string, Promise<Response>, number, RegExp][] = [
+    ['an empty body', fetch(url(score), { method: 'POST' }), 400, /no image; send multipart/],
+    ['an empty image', postImage(score, new Uint8Array()), 400, /no image|empty/],
+    [
+      'the wrong type',
+      postImage(score, good, 'application/json'),
+      415,
+      /'application\/json' is not taken; send/,
+    ],
+    [
+      'a truncated JPEG',
+      postImage(score, jpeg.subarray(0, jpeg.length / 2), 'image/jpeg'),
+      422,
+      /damaged or incomplete/,
+    ],
+    [
+      'an SVG',
+      postImage(score, Buffer.from('<svg xmlns="http://www.w3.org/2000/svg"/>')),
+      415,
+      /no JPEG, PNG, WebP or TIFF/,
+    ],
+    ['256 megapixels', postImage(score, huge), 413, /16000 x 16000 = 256 megapixels; at most 50/],
+    ['a text named .png', post(score, form(['a.png', Buffer.from('hello')])), 415, /no JPEG, PNG/],
+    ['no image part', post(score, nothing), 400, /no image/],
+    ['1,000 parts', post(score, parts), 413, /at most 32 images/],
+    [
+      'a broken multipart body',
+      postImage(score, Buffer.from('--x\r\nrubbish'), 'multipart/form-data; boundary=x'),
+      400,
+      /multipart/,
+    ],
+    ['an unknown detector', postImage('/v1/detectors/nope/score', good), 404, /'nope'; there are 'sample'/],
+    [
+      'an unknown as',
+      postImage(`${localize}?as=poem`, good),
+      400,
+      /as .*: heatmap, overlay, mask, map, json/,
+    ],
+    ['an unknown method', postImage(`${localize}?method=magic`, good), 400, /gradient, smoothgrad, guided/],
+    ['an unknown parameter', postImage(`${localize}?size=3`, good), 400, /size/],
+    ['an unknown result', fetch(url('/v1/results/abc')), 404, /no result 'abc'/],
+    ['an unknown route', fetch(url('/v2/nothing')), 404, /docs lists/],
+  ];
+  for (const [what, request, status, detail] of cases) {
+    const response = await request;
+    t.equal(response.status, status, what);
+    const body = await problem(response);
+    t.equal(body.status, status);
+    t.match(body.detail, detail, what);
+  }
+});
+
+t.test('detectors are listed with provider, calibration and manifest', async (t) => {
+  const list = (await (await fetch(url('/v1/detectors'))).json()) as object;
+  t.match(list, { provider: 'cpu', detectors: [{ name: 'sample' }], refused: [] });
+  const info = (await (await fetch(url('/v1/detectors/sample'))).json()) as {
+    manifest: { calibration: { scores: number[]; threshold: number } };
+  };
+  t.equal(info.manifest.calibration.threshold, Math.max(...info.manifest.calibration.scores));
+});
+
+t.test('health, metrics and documents', async (t) => {
+  t.match(await (await fetch(url('/health/live'))).json(), { status: 'live' });
+  t.match(await (await fetch(url('/health/ready'))).json(), { status: 'ready', provider: 'cpu' });
+  const metrics = await (await fetch(url('/metrics'))).text();
+  for (const name of [
+    'mkd_requests_total{route="/v1/detectors/:detector/score",method="POST",status="200"}',
+    'mkd_decode_seconds_count',
+    'mkd_queue_seconds_count',
+    'mkd_inference_seconds_count',
+    'mkd_render_seconds_count',
+    'mkd_verdicts_total{detector="sample",verdict="good"}',
+    'mkd_errors_total{kind="damaged-image"}',
+    'mkd_images_in_flight 0',
+    'mkd_provider_info{provider="cpu"} 1',
+  ]) {
+    t.ok(metrics.includes(name), name);
+  }
+  t.match(await (await fetch(url('/docs/'))).text(), /swagger-ui/);
+});
+
+t.test('openapi.yaml in the repository is what the schemas say', async (t) => {
+  const served = await (await fetch(url('/openapi.yaml'))).text();
+  t.equal(served, await readFile(new URL('openapi.yaml', root), 'utf8'), 'npm run openapi writes it anew');
+});
+
+t.test('the event loop never waits for inference', async (t) => {
+  const busy = Promise.all(Array.from({ length: 6 }, () => post(localize, form(['a.png', good]))));
+  let slowest = 0;
+  for (let probe = 0; probe < 10; probe++) {
+    const began = performance.now();
+    await (await fetch(url('/health/live'))).arrayBuffer();
+    slowest = Math.max(slowest, performance.now() - began);
+  }
+  await busy;
+  // Half of what one inference takes here would already betray a blocked loop; CI machines get some slack.
+  t.ok(slowest < 200, `slowest answer ${slowest.toFixed(1)} ms`);
+});
+
+t.test('until detectors are verified the service is live, not ready, and says so', async (t) => {
+  const app = await buildApp();
+  t.equal((await app.inject('/health/live')).statusCode, 200);
+  t.equal((await app.inject('/health/ready')).statusCode, 503);
+  const answer = await app.inject({
+    method: 'POST',
+    url: score,
+    payload: Buffer.from('x'),
+    headers: { 'content-type': 'image/png' },
+  });
+  t.equal(answer.statusCode, 503);
+  t.equal(answer.headers['retry-after'], '1');
+  await app.close();
+});
+
+t.test('a folder without a sound detector stops the start, and says why', async (t) => {
+  const options = { experts: [], device: { provider: 'cpu' }, host: '127.0.0.1', port: 0 } as const;
+  await t.rejects(serve({ ...options, detectors: t.testdir() }), { message: /no detector to serve/ });
+  const broken = t.testdir({ bad: { 'manifest.json': '{"schema": "mkd.detector/9"}' } });
+  await t.rejects(serve({ ...options, detectors: broken }), { message: /schema 'mkd.detector\/9'/ });
+  await t.rejects(serve({ ...options, detectors: join(broken, 'nowhere') }), { message: /cannot be read/ });
+});
