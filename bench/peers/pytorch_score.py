@@ -2,8 +2,8 @@
 
     python bench/peers/pytorch_score.py --expert E.safetensors --expert-card E.json --cloner C.safetensors
 
-Eager float32 on the CPU. One JSON object a line; prints {"ready": true, "torch": ...} once loaded, then answers
-on stdout what it reads on stdin, until that ends:
+Eager float32 on the CPU. One JSON object a line; prints {"ready": true, "torch": ...} once loaded, then
+answers on stdout what it reads on stdin, until that ends:
   {"op": "score", "batch": N, "repeats": R} -> {"ms": [...]}: wall milliseconds of each repeat, the first cold
   {"op": "gradient", ...} -> the same for score and localization map, |d score / d image| summed over channels
   {"op": "values", "batch": N, "image": base64 of uint8 [N, size, size, 3]} -> {"scores": [...]}

@@ -7,9 +7,16 @@ import type { Manifest } from './manifest.js';
 /** SmoothGrad is fifty times as dear as a gradient: its scale is measured on this many images. */
 const smoothGradImages = 2;
 
+/** Share of the pixels of good images that lie below the threshold of maps. */
+const quietShare = 0.998;
+
+/** Images scored together. */
+const batch = 8;
+
 /**
  * The threshold is the highest score among n held-back good images. For exchangeable images the chance that a
- * new good one lies above it is at most 1 / (n + 1), whatever the distribution (conformal prediction).
+ * new good one lies above it is at most 1 / (n + 1), whatever the distribution (conformal prediction). Maps are
+ * judged pixel by pixel: all but two of a thousand pixels of good images lie below the map threshold.
  *
  * @param images uint8 [n, size, size, 3]
  */
@@ -22,32 +29,38 @@ export async function calibrate(
   const imageBytes = detector.shape.inputSize ** 2 * 3;
   const total = images.length / imageBytes;
   const scores: number[] = [];
-  const peaks = { gradient: 0, guided: 0 };
-  let gradientOfFew = 0;
-  const step = 8;
-  for (let from = 0; from < total; from += step) {
-    const part = images.subarray(from * imageBytes, (from + step) * imageBytes);
+  const gradients: Float32Array[] = [];
+  const guided: Float32Array[] = [];
+  for (let from = 0; from < total; from += batch) {
+    const part = images.subarray(from * imageBytes, (from + batch) * imageBytes);
     const { outputs } = await engine.run(detector, part, 'gradient');
     scores.push(...outputs.score);
-    peaks.gradient = Math.max(peaks.gradient, peakOf(outputs.map));
-    const plane = detector.shape.inputSize ** 2;
-    if (from === 0) gradientOfFew = peakOf(outputs.map?.subarray(0, smoothGradImages * plane));
-    peaks.guided = Math.max(peaks.guided, peakOf((await engine.run(detector, part, 'guided')).outputs.map));
-    onProgress(Math.min(from + step, total), total);
+    gradients.push(outputs.map ?? new Float32Array());
+    guided.push((await engine.run(detector, part, 'guided')).outputs.map ?? new Float32Array());
+    onProgress(Math.min(from + batch, total), total);
   }
-  const few = await engine.run(detector, images.subarray(0, smoothGradImages * imageBytes), 'smoothgrad');
-  const ratio = gradientOfFew > 0 ? peakOf(few.outputs.map) / gradientOfFew : 1;
+  const few = images.subarray(0, smoothGradImages * imageBytes);
+  const smooth = (await engine.run(detector, few, 'smoothgrad')).outputs.map ?? new Float32Array();
+  const gradientOfFew = (gradients[0] ?? new Float32Array()).subarray(0, smooth.length);
+  const gradient = quantile(gradients, quietShare);
+  const ratio = quantile([smooth], quietShare) / Math.max(quantile([gradientOfFew], quietShare), 1e-12);
   scores.sort((a, b) => a - b);
   return {
     scores,
     threshold: scores.at(-1) as number,
     falseAlarmRate: 1 / (scores.length + 1),
-    mapThresholds: { ...peaks, smoothgrad: peaks.gradient * ratio },
+    mapThresholds: { gradient, guided: quantile(guided, quietShare), smoothgrad: gradient * ratio },
   };
 }
 
-function peakOf(map: Float32Array | undefined): number {
-  let peak = 0;
-  for (const value of map ?? []) if (value > peak) peak = value;
-  return peak;
+/** The smallest entry that `share` of all entries do not exceed. */
+function quantile(parts: readonly Float32Array[], share: number): number {
+  const all = new Float32Array(parts.reduce((sum, part) => sum + part.length, 0));
+  let at = 0;
+  for (const part of parts) {
+    all.set(part, at);
+    at += part.length;
+  }
+  all.sort();
+  return all[Math.min(all.length - 1, Math.ceil(share * all.length) - 1)] ?? 0;
 }

@@ -67,7 +67,7 @@ export const manifestSchema = Type.Object({
     }),
     mapThresholds: Type.Object(
       { gradient: Type.Number(), smoothgrad: Type.Number(), guided: Type.Number() },
-      { description: 'What maps of good images stay below, by localization method' },
+      { description: 'What all but 0.2 % of the pixels of good images stay below, by localization method' },
     ),
   }),
   selfTest: Type.Object({

@@ -19,7 +19,7 @@ export interface PictureSize {
 
 /** Multiples of the threshold at which colors begin and end: good parts lie below 1. */
 const darkBelow = 0.5;
-const brightAt = 4;
+const brightAt = 3;
 
 /** PNG of the map in color, black to yellow. `threshold` is the value good parts stay below. */
 export async function renderHeatmap(
@@ -72,8 +72,9 @@ export async function renderMask(map: LocalizationMap, threshold: number, to: Pi
     .raw()
     .toBuffer();
   const raw = { raw: { ...to, channels: 1 as const }, limitInputPixels: false as const };
-  const eroded = await sharp(binary, raw).erode(1).toColourspace('b-w').raw().toBuffer();
-  return sharp(eroded, raw).dilate(1).toColourspace('b-w').png({ compressionLevel: 6 }).toBuffer();
+  // To sharp the dark is the object: its dilation shrinks what is white, its erosion grows it.
+  const shrunk = await sharp(binary, raw).dilate(1).toColourspace('b-w').raw().toBuffer();
+  return sharp(shrunk, raw).erode(1).toColourspace('b-w').png({ compressionLevel: 6 }).toBuffer();
 }
 
 function rawImage(size: number, channels: 1 | 3 | 4): SharpOptions {

@@ -31,6 +31,8 @@ export async function buildApp(options: AppOptions = {}): Promise<App> {
     forceCloseConnections: 'idle',
     requestIdHeader: 'x-request-id',
     routerOptions: { maxParamLength: 200 },
+    // What a request has too much is refused by name, not dropped.
+    ajv: { customOptions: { removeAdditional: false } },
   }).withTypeProvider<TypeBoxTypeProvider>();
   app.decorate('service', state);
 

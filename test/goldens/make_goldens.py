@@ -31,10 +31,11 @@ LARGEST_SAMPLE = 200
 def golden_images(seed=IMAGE_SEED):
     """Two uint8 images [2, 64, 64, 3]: smooth noise, a little detail, a block.
 
-    The detail covers everything, the block included, because equal neighbors would be ties of max pooling that
-    rounding decides. With most seeds some ReLU or pooling is decided by rounding all the same, and one such
-    decision moves gradients by about 1 %. With the default seed and the expert card it was chosen for, results
-    held under relative noise of 1e-7 on images and weights; try others when the printed differences grow.
+    The detail covers everything, the block included, because equal neighbors would be ties of max pooling,
+    decided by rounding. With most seeds rounding decides some ReLU or pooling all the same, and one such
+    decision moves gradients by about 1 %. With the default seed and the expert card it was chosen for,
+    results held under relative noise of 1e-7 on images and weights; when the printed differences grow, try
+    another seed.
     """
     random = ref.Mulberry32(seed)
     shape = (SIZE, SIZE, 3)

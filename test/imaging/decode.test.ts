@@ -8,6 +8,7 @@ import {
   type ImageErrorKind,
 } from '../../src/imaging/index.js';
 import { picture, pictureJpeg, picturePng, pictureRaw } from '../support/images.js';
+import { sameBytes } from '../support/same-bytes.js';
 
 const solid = (color: string, width = 8, height = 4) =>
   sharp({ create: { width, height, channels: 3, background: color } });
@@ -39,7 +40,7 @@ t.test('EXIF orientation is applied, and the size is that of the image as seen',
   const turned = await upright.clone().rotate(90).withMetadata({ orientation: 8 }).png().toBuffer();
   const image = await decodeFullImage(turned);
   t.match(image, { width: 64, height: 48 });
-  t.strictSame([...image.pixels], [...pictureRaw(64, 48)]);
+  t.ok(sameBytes(image.pixels, pictureRaw(64, 48)));
 });
 
 t.test('transparency is laid on white', async (t) => {
@@ -65,7 +66,7 @@ t.test('16 bit, gray and CMYK come out as 8-bit sRGB', async (t) => {
   const gray = await solid('#777777').toColourspace('b-w').jpeg().toBuffer();
   t.ok(near(await firstPixel(gray), [0x77, 0x77, 0x77], 1));
   const cmyk = await solid('#808080').toColourspace('cmyk').jpeg({ quality: 100 }).toBuffer();
-  t.ok(near(await firstPixel(cmyk), [0x80, 0x80, 0x80], 12), 'through the built-in profile');
+  t.ok(near(await firstPixel(cmyk), [0x80, 0x80, 0x80], 16), 'through the built-in profile');
 });
 
 t.test('an image is scaled to the square input of a detector', async (t) => {

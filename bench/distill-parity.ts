@@ -1,0 +1,82 @@
+/**
+ * `npm run parity -- DATASET`: the first steps of `mkd distill --recipe paper` beside PyTorch, from the same
+ * initial weights over the same batches. Ends with 1 when a loss differs by more than 1e-3 relative.
+ */
+import { spawnSync } from 'node:child_process';
+import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { trainingImages } from '../src/datasets/index.js';
+import { embeddedExpert, modelsFolder } from '../src/detector/index.js';
+import { recipeByName } from '../src/distillation/index.js';
+import { Lesson } from '../src/distillation/lesson.js';
+import { initialState, Training } from '../src/distillation/training.js';
+import { randomStream, shuffled } from '../src/random/random.js';
+import { Device } from '../src/runtime/index.js';
+import { writeSafetensors } from '../src/weights/safetensors.js';
+import { peerPython, root } from './peer.js';
+
+const steps = 20;
+const seed = 0;
+const [, , dataset] = process.argv;
+if (!dataset) throw new Error('name a data set: npm run parity -- DATASET');
+
+const recipe = recipeByName('paper');
+const paths = await trainingImages(dataset);
+const device = await Device.open({ provider: 'cpu' });
+const lesson = await Lesson.prepare(device, {
+  paths,
+  inputSize: recipe.inputSize,
+  layers: recipe.trainingLayers,
+  expertCard: embeddedExpert,
+  memoryBytes: 2 * 2 ** 30,
+});
+const state = initialState(recipe.layout, randomStream(seed, 'cloner'));
+const training = await Training.open(device, recipe, recipe.inputSize, state);
+const initial = writeSafetensors(training.cloner());
+
+const batches: number[][] = [];
+for (let epoch = 0; batches.length < steps; epoch++) {
+  const order = shuffled(paths.length, randomStream(seed, `epoch ${epoch}`));
+  for (let first = 0; first < order.length; first += recipe.batch)
+    batches.push(order.slice(first, first + recipe.batch));
+}
+batches.length = steps;
+const losses: number[] = [];
+for (const batch of batches) {
+  losses.push(await training.train(await lesson.batch(batch)));
+  process.stderr.write(`\rstep ${losses.length} of ${steps}`);
+}
+process.stderr.write('\n');
+
+const trace = await mkdtemp(join(tmpdir(), 'mkd-parity-'));
+await mkdir(trace, { recursive: true });
+const pixels = Buffer.concat(await Promise.all(paths.map((_, index) => lesson.image(index))));
+const shape = [paths.length, recipe.inputSize, recipe.inputSize, 3];
+await writeFile(join(trace, 'initial.safetensors'), initial);
+await writeFile(
+  join(trace, 'images.safetensors'),
+  writeSafetensors(new Map([['images', { type: 'uint8', shape, data: Uint8Array.from(pixels) }]])),
+);
+const { lambda, trainingLayers, learningRate } = recipe;
+await writeFile(
+  join(trace, 'trace.json'),
+  JSON.stringify({ lambda, trainingLayers, learningRate, batches, losses }),
+);
+await lesson.close();
+await device.close();
+
+const { status } = spawnSync(
+  peerPython(),
+  [
+    join(root, 'bench', 'peers', 'pytorch_distill.py'),
+    trace,
+    '--expert',
+    join(modelsFolder, 'vgg16-imagenet.fp16.safetensors'),
+    '--expert-card',
+    embeddedExpert,
+  ],
+  { stdio: 'inherit' },
+);
+await rm(trace, { recursive: true, force: true });
+process.exitCode = status ?? 1;

@@ -1,0 +1,128 @@
+/**
+ * `npm run load`: 1,000 requests over 16 connections, good and malformed ones mixed, against a service of its
+ * own. Every one has to be answered as it should, /health/live within 50 ms all the while, memory back after.
+ */
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { readFile } from 'node:fs/promises';
+import { Agent, request } from 'node:http';
+import { join } from 'node:path';
+import { createInterface } from 'node:readline';
+import { setTimeout as wait } from 'node:timers/promises';
+import sharp from 'sharp';
+import { root } from './peer.js';
+
+const requests = 1000;
+const connections = 16;
+const liveWithinMs = 50;
+const port = 18_080;
+
+const child = spawn(
+  process.execPath,
+  [join(root, 'dist/src/cli/main.js'), 'serve', '--port', String(port), '--host', '127.0.0.1'],
+  {
+    stdio: ['ignore', 'pipe', 'inherit'],
+  },
+);
+createInterface({ input: child.stdout }).on('line', () => {});
+while ((await status('GET', '/health/ready').catch(() => 0)) !== 200) await wait(200);
+
+const good = await readFile(join(root, 'examples/good-1.png'));
+const defect = await readFile(join(root, 'examples/defect-1.png'));
+const jpeg = await sharp(good).resize(600, 600).jpeg().toBuffer();
+const huge = await sharp({ create: { width: 16_000, height: 16_000, channels: 3, background: '#888' } })
+  .png()
+  .toBuffer();
+const score = '/v1/detectors/sample/score';
+const localize = '/v1/detectors/sample/localize';
+/** What is sent, how often it comes up, and the status it has to get. */
+const mix: readonly [string, number, () => Promise<number>, number][] = [
+  ['good image', 6, () => status('POST', score, good), 200],
+  ['defective image', 3, () => status('POST', score, defect), 200],
+  ['JPEG', 2, () => status('POST', score, jpeg, 'image/jpeg'), 200],
+  ['heatmap', 1, () => status('POST', localize, defect), 200],
+  ['empty body', 1, () => status('POST', score, Buffer.alloc(0)), 400],
+  ['wrong type', 1, () => status('POST', score, good, 'text/html'), 415],
+  ['truncated JPEG', 2, () => status('POST', score, jpeg.subarray(0, jpeg.length / 2), 'image/jpeg'), 422],
+  ['SVG', 1, () => status('POST', score, Buffer.from('<svg xmlns="http://www.w3.org/2000/svg"/>')), 415],
+  ['256 megapixels', 1, () => status('POST', score, huge), 413],
+  ['unknown detector', 1, () => status('POST', '/v1/detectors/nope/score', good), 404],
+  ['unknown as', 1, () => status('POST', `${localize}?as=poem`, good), 400],
+];
+const deck = mix.flatMap((entry) => Array.from({ length: entry[1] }, () => entry));
+const agent = new Agent({ keepAlive: true, maxSockets: connections });
+
+// A first round of each, so that memory is compared between two warm states.
+for (let round = 0; round < 3; round++) for (const [, , send] of mix) await send();
+const before = await residentBytes();
+const wrong = new Map<string, number>();
+let sent = 0;
+let slowestLive = 0;
+let busy = true;
+const probing = (async () => {
+  while (busy) {
+    const began = performance.now();
+    await status('GET', '/health/live');
+    slowestLive = Math.max(slowestLive, performance.now() - began);
+    await wait(20);
+  }
+})();
+const began = performance.now();
+await Promise.all(
+  Array.from({ length: connections }, async () => {
+    while (sent < requests) {
+      const [name, , send, expected] = deck[sent++ % deck.length] as (typeof deck)[number];
+      const got = await send().catch((error: Error) => error.message);
+      if (got !== expected)
+        wrong.set(
+          `${name}: ${got}, wanted ${expected}`,
+          (wrong.get(`${name}: ${got}, wanted ${expected}`) ?? 0) + 1,
+        );
+    }
+  }),
+);
+const seconds = (performance.now() - began) / 1000;
+busy = false;
+await probing;
+await wait(3000);
+const after = await residentBytes();
+
+console.log(
+  `${requests} requests over ${connections} connections in ${seconds.toFixed(1)} s (${(requests / seconds).toFixed(0)} a second)`,
+);
+console.log(
+  `answered as they should be: ${requests - [...wrong.values()].reduce((sum, count) => sum + count, 0)}`,
+);
+for (const [what, count] of wrong) console.log(`  ${count} x ${what}`);
+console.log(`slowest /health/live: ${slowestLive.toFixed(1)} ms (wanted at most ${liveWithinMs})`);
+console.log(`resident memory: ${megabytes(before)} before, ${megabytes(after)} after`);
+child.kill('SIGTERM');
+const [code] = (await once(child, 'exit')) as [number];
+console.log(`SIGTERM: exit code ${code}`);
+process.exitCode = wrong.size === 0 && slowestLive <= liveWithinMs && code === 0 ? 0 : 1;
+agent.destroy();
+
+function status(method: string, path: string, body?: Uint8Array, type = 'image/png'): Promise<number> {
+  return new Promise((resolve, reject) => {
+    const headers = body ? { 'content-type': type, 'content-length': body.length } : {};
+    // Probes have connections of their own, as a probe would.
+    const outgoing = request(
+      { host: '127.0.0.1', port, method, path, headers, ...(body ? { agent } : {}) },
+      (response) => {
+        response.resume();
+        response.on('end', () => resolve(response.statusCode ?? 0));
+      },
+    );
+    outgoing.on('error', reject);
+    outgoing.end(body);
+  });
+}
+
+async function residentBytes(): Promise<number> {
+  const text = await readFile(`/proc/${child.pid}/status`, 'utf8');
+  return Number(/VmRSS:\s+(\d+)/.exec(text)?.[1]) * 1024;
+}
+
+function megabytes(bytes: number): string {
+  return `${(bytes / 2 ** 20).toFixed(0)} MiB`;
+}

@@ -1,0 +1,82 @@
+/**
+ * `npm run bench`: score, and score with gradient, beside PyTorch eager doing the same with the same weights
+ * on the same number of threads. Both take turns, so that a machine that changes speed changes it for both.
+ */
+import { availableParallelism } from 'node:os';
+import { join } from 'node:path';
+import { embeddedExpert, modelsFolder, readDetector, ScoringEngine } from '../src/detector/index.js';
+import { startPeer } from './peer.js';
+
+const rounds = 9;
+const threads = availableParallelism();
+const sample = join(modelsFolder, 'sample');
+const detector = await readDetector(sample);
+const { inputSize } = detector.shape;
+const { lambda } = detector.manifest;
+const engine = await ScoringEngine.open({ provider: 'cpu', threads });
+const peer = await startPeer('pytorch_score.py', [
+  '--expert',
+  join(modelsFolder, 'vgg16-imagenet.fp16.safetensors'),
+  '--expert-card',
+  embeddedExpert,
+  '--cloner',
+  join(sample, 'cloner.safetensors'),
+  '--size',
+  String(inputSize),
+  '--threads',
+  String(threads),
+  '--lambda',
+  String(lambda),
+]);
+
+await checkSameScores();
+console.log(
+  `${inputSize} x ${inputSize}, ${threads} threads, medians of ${rounds} rounds in turns, ms an image`,
+);
+for (const op of ['score', 'gradient'] as const) {
+  for (const batch of [1, 8]) await compare(op, batch);
+}
+await peer.close();
+await engine.close();
+
+/** Timing two things that compute different numbers would say nothing. */
+async function checkSameScores(): Promise<void> {
+  const { images, count, scores } = detector.selfTest;
+  const answer = await peer.ask({
+    op: 'values',
+    batch: count,
+    image: Buffer.from(images).toString('base64'),
+  });
+  for (const [index, theirs] of (answer.scores as number[]).entries()) {
+    const ours = scores[index] as number;
+    if (Math.abs(ours - theirs) / ours > 1e-3)
+      throw new Error(`scores differ: ours ${ours}, PyTorch's ${theirs}`);
+  }
+  console.log(`Both give the same scores for ${count} images.`);
+}
+
+async function compare(op: 'score' | 'gradient', batch: number): Promise<void> {
+  const images = Uint8Array.from({ length: batch * inputSize * inputSize * 3 }, (_, at) => (at * 7919) % 256);
+  const map = op === 'score' ? 'none' : 'gradient';
+  const ours: number[] = [];
+  const theirs: number[] = [];
+  for (let round = -2; round < rounds; round++) {
+    const began = performance.now();
+    await engine.run(detector, images, map);
+    const elapsed = performance.now() - began;
+    const { ms } = (await peer.ask({ op, batch, repeats: 1 })) as { ms: [number] };
+    // The first two rounds warm both up.
+    if (round < 0) continue;
+    ours.push(elapsed / batch);
+    theirs.push(ms[0] / batch);
+  }
+  const ratios = ours.map((value, round) => value / (theirs[round] as number));
+  const name = `${op === 'score' ? 'score' : 'score and gradient'}, batch ${batch}`;
+  console.log(
+    `${name.padEnd(28)} mkd ${median(ours).toFixed(1).padStart(7)}   PyTorch ${median(theirs).toFixed(1).padStart(7)}   ratio ${median(ratios).toFixed(2)}`,
+  );
+}
+
+function median(values: readonly number[]): number {
+  return [...values].sort((a, b) => a - b)[Math.floor(values.length / 2)] as number;
+}
