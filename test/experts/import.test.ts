@@ -1,0 +1,111 @@
+/** Bringing another VGG-16: torchvision's names, ONNX, and clear refusals. */
+import { readFile, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import t from 'tap';
+import { embeddedExpert, findExpert, modelsFolder } from '../../src/detector/index.js';
+import { importExpert, inputConventions } from '../../src/experts/index.js';
+import { convolutions, expertLayout, loadExpert } from '../../src/networks/index.js';
+import { encodeModel, Graph, type Value } from '../../src/onnx/index.js';
+import {
+  floatTensor,
+  readSafetensors,
+  type TensorMap,
+  writeSafetensors,
+} from '../../src/weights/safetensors.js';
+
+const device = { provider: 'cpu' } as const;
+const torchvisionIndices = [0, 2, 5, 7, 10, 12, 14, 17, 19, 21, 24, 26, 28];
+const names = convolutions(expertLayout).map(({ name }) => name);
+let weights: TensorMap;
+
+t.before(async () => {
+  weights = readSafetensors(await readFile(join(modelsFolder, 'vgg16-imagenet.fp16.safetensors')));
+});
+
+function renamed(): TensorMap {
+  return new Map(
+    names.flatMap((name, index) =>
+      (['weight', 'bias'] as const).map((part) => {
+        const tensor = weights.get(`${name}.${part}`);
+        if (!tensor) throw new Error(`no ${name}.${part}`);
+        return [`features.${torchvisionIndices[index]}.${part}`, tensor] as const;
+      }),
+    ),
+  );
+}
+
+/** VGG-16 as torchvision exports it: Conv, Relu, ..., MaxPool. */
+function onnxVgg16(layout = expertLayout): Uint8Array {
+  const graph = new Graph('vgg16');
+  let x: Value = graph.input('x', 'float32', ['N', 3, 64, 64]);
+  for (const { name, last, inChannels, outChannels } of convolutions(layout)) {
+    const { data } = floatTensor(weights, `${name}.weight`);
+    const kernel = data.subarray(0, outChannels * inChannels * 9);
+    const bias = floatTensor(weights, `${name}.bias`).data.subarray(0, outChannels);
+    const w = graph.constant({ type: 'float32', shape: [outChannels, inChannels, 3, 3], data: kernel });
+    const b = graph.constant({ type: 'float32', shape: [outChannels], data: bias });
+    x = graph.op.Relu(graph.op.Conv(x, w, b, { pads: [1, 1, 1, 1] }));
+    if (last) x = graph.op.MaxPool(x, { kernel_shape: [2, 2], strides: [2, 2] });
+  }
+  graph.output(x, 'y');
+  return encodeModel(graph);
+}
+
+t.test("our own file, imported, has our own expert's activations", async (t) => {
+  const out = t.testdir();
+  const file = join(modelsFolder, 'vgg16-imagenet.fp16.safetensors');
+  const { card } = await importExpert({ file, out, device });
+  const [imported, embedded] = await Promise.all([loadExpert(card), loadExpert(embeddedExpert)]);
+  t.strictSame(imported.card.input, embedded.card.input);
+  for (const [name, rms] of Object.entries(embedded.card.activationRms)) {
+    const other = imported.card.activationRms[name] as number;
+    t.ok(Math.abs(other - rms) / rms < 1e-3, `${name}: ${other}, ${rms}`);
+  }
+});
+
+t.test("torchvision's names bring torchvision's input, and the card is found again", async (t) => {
+  const out = t.testdir();
+  const file = join(out, 'vgg16-tv.safetensors');
+  await writeFile(file, writeSafetensors(renamed()));
+  const experts = join(out, 'experts');
+  const { card, fingerprint } = await importExpert({ file, out: experts, device });
+  const expert = await loadExpert(card);
+  t.strictSame(expert.card.input, inputConventions.torchvision);
+  t.equal(await findExpert({ name: 'vgg16-tv', fingerprint }, [experts]), card);
+});
+
+t.test('an ONNX model is read by the order of its nodes', async (t) => {
+  const out = t.testdir();
+  const file = join(out, 'vgg.onnx');
+  await writeFile(file, onnxVgg16());
+  const { card } = await importExpert({ file, out: join(out, 'experts'), input: 'caffe', device });
+  t.strictSame((await loadExpert(card)).card.input, inputConventions.caffe);
+});
+
+t.test('what is no VGG-16 is refused, and told why', async (t) => {
+  const out = t.testdir();
+  const attempt = async (name: string, bytes: Uint8Array): Promise<unknown> => {
+    const file = join(out, name);
+    await writeFile(file, bytes);
+    return importExpert({ file, out: join(out, 'experts'), device });
+  };
+  const incomplete = new Map(renamed());
+  incomplete.delete('features.28.bias');
+  await t.rejects(attempt('a.safetensors', writeSafetensors(incomplete)), {
+    message: /no tensor 'features\.28\.bias'/,
+  });
+  const narrow = new Map(renamed());
+  narrow.set('features.0.bias', { type: 'float32', shape: [3], data: new Float32Array(3) });
+  await t.rejects(attempt('b.safetensors', writeSafetensors(narrow)), {
+    message: /conv1_1\.bias is \[3\], wanted \[64\]/,
+  });
+  await t.rejects(attempt('c.safetensors', Buffer.from('nothing')), { message: /too short/ });
+  await t.rejects(attempt('d.onnx', Buffer.from('nothing')), { message: /no ONNX model|no VGG-16/ });
+  await t.rejects(attempt('e.onnx', onnxVgg16([[64], [64]])), {
+    message: /position 3 of its layers is MaxPool, wanted Conv/,
+  });
+  await t.rejects(attempt('f.txt', Buffer.from('x')), { message: /\.safetensors or \.onnx/ });
+  await t.rejects(importExpert({ file: join(out, 'nowhere.onnx'), out, device }), {
+    message: /cannot be read/,
+  });
+});
