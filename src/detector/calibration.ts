@@ -1,5 +1,6 @@
 /** What a detector learns about good images it was not trained on: thresholds of scores and maps. */
 
+import { concatenated } from '../runtime/index.js';
 import type { ScoringEngine } from './engine.js';
 import type { LoadedDetector } from './loaded-detector.js';
 import type { Manifest } from './manifest.js';
@@ -55,12 +56,7 @@ export async function calibrate(
 
 /** The smallest entry that `share` of all entries do not exceed. */
 function quantile(parts: readonly Float32Array[], share: number): number {
-  const all = new Float32Array(parts.reduce((sum, part) => sum + part.length, 0));
-  let at = 0;
-  for (const part of parts) {
-    all.set(part, at);
-    at += part.length;
-  }
+  const all = concatenated(parts);
   all.sort();
   return all[Math.min(all.length - 1, Math.ceil(share * all.length) - 1)] ?? 0;
 }

@@ -4,6 +4,7 @@
  */
 import { normal, randomStream } from '../random/random.js';
 import {
+  concatenated,
   Device,
   type DeviceOptions,
   float32,
@@ -191,16 +192,8 @@ function joined(parts: readonly EngineResult[]): EngineResult {
   const [first] = parts;
   if (!first) throw new RangeError('no images to score');
   if (parts.length === 1) return first;
-  const join = (pick: (scores: RawScores) => Float32Array | undefined): Float32Array => {
-    const pieces = parts.map(({ outputs }) => pick(outputs) ?? new Float32Array());
-    const whole = new Float32Array(pieces.reduce((sum, piece) => sum + piece.length, 0));
-    let at = 0;
-    for (const piece of pieces) {
-      whole.set(piece, at);
-      at += piece.length;
-    }
-    return whole;
-  };
+  const join = (pick: (scores: RawScores) => Float32Array | undefined): Float32Array =>
+    concatenated(parts.map(({ outputs }) => pick(outputs) ?? new Float32Array()));
   return {
     outputs: {
       score: join((scores) => scores.score),

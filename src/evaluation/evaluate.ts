@@ -3,6 +3,7 @@ import { readFile } from 'node:fs/promises';
 import { type TestImage, testImages } from '../datasets/index.js';
 import { imageMap, type LoadedDetector, type ScoringEngine } from '../detector/index.js';
 import { decodeImage, decodeMask } from '../imaging/index.js';
+import { concatenated } from '../runtime/index.js';
 import { auroc, averagePrecision } from './ranking.js';
 
 /** What `mkd evaluate` prints, and writes as JSON. */
@@ -123,14 +124,4 @@ class PixelRanking {
     const negatives = concatenated([...this.#cleanOfDefective, ...(over === 'all' ? this.#good : [])]);
     return positives.length > 0 && negatives.length > 0 ? auroc(positives, negatives) : null;
   }
-}
-
-function concatenated(parts: readonly Float32Array[]): Float32Array {
-  const whole = new Float32Array(parts.reduce((sum, part) => sum + part.length, 0));
-  let at = 0;
-  for (const part of parts) {
-    whole.set(part, at);
-    at += part.length;
-  }
-  return whole;
 }

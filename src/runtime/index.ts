@@ -2,4 +2,4 @@
 export { Device, type DeviceOptions, type RunResult, RuntimeError, type Session } from './device.js';
 export type { ModelRecipe } from './messages.js';
 export type { Provider } from './onnxruntime.js';
-export { float32, float32Data, type Tensor, type Tensors, uint8 } from './tensor.js';
+export { concatenated, float32, float32Data, type Tensor, type Tensors, uint8 } from './tensor.js';

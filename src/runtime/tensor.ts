@@ -23,3 +23,14 @@ export function float32Data(tensors: Tensors, name: string): Float32Array {
   if (tensor?.type !== 'float32') throw new Error(`the graph gave no float32 output '${name}'`);
   return tensor.data;
 }
+
+/** One array of all parts, one after another. */
+export function concatenated(parts: readonly Float32Array[]): Float32Array {
+  const whole = new Float32Array(parts.reduce((sum, part) => sum + part.length, 0));
+  let at = 0;
+  for (const part of parts) {
+    whole.set(part, at);
+    at += part.length;
+  }
+  return whole;
+}
