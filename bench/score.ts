@@ -73,7 +73,7 @@ async function compare(op: 'score' | 'gradient', batch: number): Promise<void> {
   const ratios = ours.map((value, round) => value / (theirs[round] as number));
   const name = `${op === 'score' ? 'score' : 'score and gradient'}, batch ${batch}`;
   console.log(
-    `${name.padEnd(28)} mkd ${median(ours).toFixed(1).padStart(7)}   PyTorch ${median(theirs).toFixed(1).padStart(7)}   ratio ${median(ratios).toFixed(2)}`,
+    `${name.padEnd(28)} mkd ${median(ours).toFixed(1).padStart(7)}   PyTorch ${median(theirs).toFixed(1).padStart(7)}   ratio ${median(ratios).toFixed(2)}   fastest ${Math.min(...ours).toFixed(1)} / ${Math.min(...theirs).toFixed(1)}`,
   );
 }
 
