@@ -3,7 +3,7 @@
  * initial weights over the same batches. Ends with 1 when a loss differs by more than 1e-3 relative.
  */
 import { spawnSync } from 'node:child_process';
-import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { trainingImages } from '../src/datasets/index.js';
@@ -50,7 +50,6 @@ for (const batch of batches) {
 process.stderr.write('\n');
 
 const trace = await mkdtemp(join(tmpdir(), 'mkd-parity-'));
-await mkdir(trace, { recursive: true });
 const pixels = Buffer.concat(await Promise.all(paths.map((_, index) => lesson.image(index))));
 const shape = [paths.length, recipe.inputSize, recipe.inputSize, 3];
 await writeFile(join(trace, 'initial.safetensors'), initial);

@@ -15,7 +15,7 @@ import {
   selfTestTolerance,
   writeDetector,
 } from '../detector/index.js';
-import { loadExpert } from '../networks/index.js';
+import { fingerprintOf, readExpertCard } from '../networks/index.js';
 import { randomStream, shuffled } from '../random/random.js';
 import { Device, type DeviceOptions } from '../runtime/index.js';
 import {
@@ -268,8 +268,8 @@ class Distillation {
 
   /** Calibrates with the images held back and writes the folder. */
   async #finish(lesson: Lesson, outcome: TrainingOutcome): Promise<Manifest> {
-    const expert = await loadExpert(this.#expertCard);
-    const draft = this.#draft(lesson, outcome, { name: expert.card.name, fingerprint: expert.fingerprint });
+    const card = await readExpertCard(this.#expertCard);
+    const draft = this.#draft(lesson, outcome, { name: card.name, fingerprint: fingerprintOf(card) });
     const engine = ScoringEngine.on(this.device);
     const images = await imagesOf(lesson, this.#heldBack);
     const scorer = assembleDetector(draft, this.#expertCard, outcome.cloner, emptySelfTest);

@@ -45,9 +45,14 @@ export class ExpertError extends Error {
   override readonly name = 'ExpertError';
 }
 
+/** Reads a card without its weights. @throws ExpertError when it is no card of an expert. */
+export async function readExpertCard(path: string): Promise<ExpertCard> {
+  return parseCard(await readText(path), path);
+}
+
 /** Reads an expert by its card. @throws ExpertError when card or weights are not what they should be. */
 export async function loadExpert(cardPath: string): Promise<Expert> {
-  const card = parseCard(await readText(cardPath), cardPath);
+  const card = await readExpertCard(cardPath);
   const bytes = await readFile(join(dirname(cardPath), card.weights)).catch((error: Error) => {
     throw new ExpertError(`the expert's weights cannot be read: ${error.message}`);
   });
