@@ -4,10 +4,13 @@
  */
 import { availableParallelism } from 'node:os';
 import { join } from 'node:path';
+import { setTimeout as wait } from 'node:timers/promises';
 import { embeddedExpert, modelsFolder, readDetector, ScoringEngine } from '../src/detector/index.js';
 import { startPeer } from './peer.js';
 
 const rounds = 9;
+const runs = 3;
+const pauseMs = 100;
 const threads = availableParallelism();
 const sample = join(modelsFolder, 'sample');
 const detector = await readDetector(sample);
@@ -31,7 +34,7 @@ const peer = await startPeer('pytorch_score.py', [
 
 await checkSameScores();
 console.log(
-  `${inputSize} x ${inputSize}, ${threads} threads, medians of ${rounds} rounds in turns, ms an image`,
+  `${inputSize} x ${inputSize}, ${threads} threads, medians of ${rounds} turns of ${runs} runs, ms an image`,
 );
 for (const op of ['score', 'gradient'] as const) {
   for (const batch of [1, 8]) await compare(op, batch);
@@ -55,20 +58,27 @@ async function checkSameScores(): Promise<void> {
   console.log(`Both give the same scores for ${count} images.`);
 }
 
+/**
+ * One turn is a pause, in which the other's threads fall asleep, one run to warm the caches the other has
+ * emptied, and the runs that count.
+ */
 async function compare(op: 'score' | 'gradient', batch: number): Promise<void> {
   const images = Uint8Array.from({ length: batch * inputSize * inputSize * 3 }, (_, at) => (at * 7919) % 256);
   const map = op === 'score' ? 'none' : 'gradient';
   const ours: number[] = [];
   const theirs: number[] = [];
-  for (let round = -2; round < rounds; round++) {
-    const began = performance.now();
-    await engine.run(detector, images, map);
-    const elapsed = performance.now() - began;
-    const { ms } = (await peer.ask({ op, batch, repeats: 1 })) as { ms: [number] };
-    // The first two rounds warm both up.
-    if (round < 0) continue;
-    ours.push(elapsed / batch);
-    theirs.push(ms[0] / batch);
+  for (let round = 0; round < rounds; round++) {
+    await wait(pauseMs);
+    const own: number[] = [];
+    for (let run = 0; run <= runs; run++) {
+      const began = performance.now();
+      await engine.run(detector, images, map);
+      own.push(performance.now() - began);
+    }
+    await wait(pauseMs);
+    const { ms } = (await peer.ask({ op, batch, repeats: runs + 1 })) as { ms: number[] };
+    ours.push(median(own.slice(1)) / batch);
+    theirs.push(median(ms.slice(1)) / batch);
   }
   const ratios = ours.map((value, round) => value / (theirs[round] as number));
   const name = `${op === 'score' ? 'score' : 'score and gradient'}, batch ${batch}`;

@@ -61,6 +61,15 @@ export class Graph implements NodeSink {
     }));
   }
 
+  /** A float32 vector, as scales are given to operators; equal vectors are stored once. */
+  floats(numbers: readonly number[]): Value {
+    return this.#shared(`floats:${numbers.join(',')}`, () => ({
+      type: 'float32',
+      shape: [numbers.length],
+      data: Float32Array.from(numbers),
+    }));
+  }
+
   /** Makes a value an output of the model, under this name. */
   output(value: Value, name: string): Value {
     this.#own(value, `output ${name}`);

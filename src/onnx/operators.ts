@@ -39,6 +39,7 @@ const int = (value: number | undefined): Attribute | undefined =>
   value === undefined ? undefined : { kind: 'int', value };
 const ints = (value: readonly number[] | undefined): Attribute | undefined =>
   value === undefined ? undefined : { kind: 'ints', value };
+const real = (value: number): Attribute => ({ kind: 'float', value });
 const text = (value: string): Attribute => ({ kind: 'string', value });
 
 /** Element types by their number in TensorProto.DataType, which Cast takes. */
@@ -108,6 +109,13 @@ export class Operators {
 
   Relu(x: Value): Value {
     return this.#unary('Relu', x);
+  }
+
+  /** alpha x + beta, cut to 0..1. */
+  HardSigmoid(x: Value, { alpha, beta }: { readonly alpha: number; readonly beta: number }): Value {
+    this.#float('HardSigmoid', x);
+    const attributes = { alpha: real(alpha), beta: real(beta) };
+    return this.#one('HardSigmoid', [x], attributes, { type: x.type, shape: x.shape });
   }
 
   Identity(x: Value): Value {
@@ -341,6 +349,25 @@ export class Operators {
       [x],
       { kernel_shape: ints(kernel_shape), strides: ints(strides), pads: ints(pads) },
       { type: x.type, shape: [batch, channels, rows, columns] },
+    );
+  }
+
+  /** Repeats every entry of an image [N, C, H, W]: `times` along its height and its width (nearest neighbor). */
+  Resize(x: Value, times: readonly [number, number]): Value {
+    this.#float('Resize', x);
+    const [batch, channels, height, width] = this.#image('Resize', x);
+    if (times.some((factor) => !Number.isInteger(factor) || factor < 1)) {
+      throw refusal('Resize', `repeats whole numbers of times, not [${times.join(', ')}]`);
+    }
+    return this.#one(
+      'Resize',
+      [x, undefined, this.#graph.floats([1, 1, ...times])],
+      {
+        mode: text('nearest'),
+        coordinate_transformation_mode: text('asymmetric'),
+        nearest_mode: text('floor'),
+      },
+      { type: x.type, shape: [batch, channels, height * times[0], width * times[1]] },
     );
   }
 

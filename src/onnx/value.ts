@@ -39,6 +39,7 @@ export interface Node {
 export interface NodeSink {
   readonly name: string;
   ints(numbers: readonly number[]): Value;
+  floats(numbers: readonly number[]): Value;
   node(
     operator: string,
     inputs: readonly (Value | undefined)[],

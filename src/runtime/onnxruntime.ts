@@ -26,6 +26,8 @@ export async function createSession(model: Uint8Array, options: SessionOptions):
     intraOpNumThreads: options.threads,
     graphOptimizationLevel: 'all',
     logSeverityLevel: 4,
+    // Between runs no thread may spin: the service, image decoding and other processes need the core.
+    extra: { session: { force_spinning_stop: '1' } },
   });
   return {
     run: async (feeds) => fromOrt(await session.run(toOrt(feeds))),

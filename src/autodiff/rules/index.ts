@@ -57,9 +57,13 @@ const rules: Readonly<Record<string, GradientRule>> = {
 /** Operators whose output stays the same under small changes of their input. */
 const flat: readonly string[] = ['Equal', 'Greater', 'Shape', 'Sign', 'Size'];
 
+const gradientsOnly = 'it appears in gradients only, and second derivatives are not supported';
+
 const refused: Readonly<Record<string, string>> = {
-  ConvTranspose: 'it appears in gradients only, and second derivatives are not supported',
-  ScatterElements: 'it appears in gradients only, and second derivatives are not supported',
+  ConvTranspose: gradientsOnly,
+  HardSigmoid: gradientsOnly,
+  Resize: gradientsOnly,
+  ScatterElements: gradientsOnly,
 };
 
 /** The answers of plain differentiation. */
