@@ -1,9 +1,9 @@
 import { Command, Option } from 'commander';
 import { type DistillProgress, distill, type RecipeName, recipeNames } from '../distillation/index.js';
-import { deviceOptions, providerOption, type RuntimeFlags, threadsOption, wholeNumber } from './options.js';
+import { type DeviceFlags, deviceOptions, wholeNumber, withDeviceOptions } from './options.js';
 import { startProgress } from './progress.js';
 
-interface Flags extends Omit<RuntimeFlags, 'experts'> {
+interface Flags extends DeviceFlags {
   readonly out: string;
   readonly recipe: RecipeName;
   readonly size?: number;
@@ -17,7 +17,7 @@ interface Flags extends Omit<RuntimeFlags, 'experts'> {
 
 /** `mkd distill` */
 export function distillCommand(): Command {
-  return new Command('distill')
+  return withDeviceOptions(new Command('distill'))
     .description('Distill a detector from photos of good parts. Ctrl-C leaves a checkpoint for --resume.')
     .argument('<dataset>', 'MVTec tree (train/good is used) or a folder of good images')
     .requiredOption('--out <detector>', 'folder of the detector to write')
@@ -36,8 +36,6 @@ export function distillCommand(): Command {
       wholeNumber(1),
       2048,
     )
-    .addOption(providerOption())
-    .addOption(threadsOption())
     .action(async (dataset: string, flags: Flags) => {
       const stop = new AbortController();
       const onInterrupt = (): void => stop.abort();

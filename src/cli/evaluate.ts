@@ -2,14 +2,7 @@ import { writeFile } from 'node:fs/promises';
 import { Command } from 'commander';
 import { readDetector, ScoringEngine } from '../detector/index.js';
 import { type EvaluationReport, evaluate } from '../evaluation/index.js';
-import {
-  detectorFolder,
-  deviceOptions,
-  expertsOption,
-  providerOption,
-  type RuntimeFlags,
-  threadsOption,
-} from './options.js';
+import { detectorFolder, deviceOptions, type RuntimeFlags, withRuntimeOptions } from './options.js';
 import { startProgress } from './progress.js';
 
 interface Flags extends RuntimeFlags {
@@ -18,14 +11,11 @@ interface Flags extends RuntimeFlags {
 
 /** `mkd evaluate` */
 export function evaluateCommand(): Command {
-  return new Command('evaluate')
+  return withRuntimeOptions(new Command('evaluate'))
     .description('Measure a detector on the test split of a data set.')
     .argument('<detector>', 'folder of a detector, or the name of an embedded one (sample)')
     .argument('<dataset>', 'MVTec tree: test/good, test/<defect>, ground_truth/<defect>')
     .option('--json <file>', 'write the figures there too')
-    .addOption(expertsOption())
-    .addOption(providerOption())
-    .addOption(threadsOption())
     .action(async (folder: string, dataset: string, flags: Flags) => {
       const detector = await readDetector(await detectorFolder(folder), flags.experts);
       const engine = await ScoringEngine.open(deviceOptions(flags));

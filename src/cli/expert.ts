@@ -1,15 +1,15 @@
 import { Command, Option } from 'commander';
 import { importExpert } from '../experts/index.js';
-import { deviceOptions, providerOption, type RuntimeFlags, threadsOption } from './options.js';
+import { type DeviceFlags, deviceOptions, withDeviceOptions } from './options.js';
 
-interface Flags extends Omit<RuntimeFlags, 'experts'> {
+interface Flags extends DeviceFlags {
   readonly out: string;
   readonly input?: 'torchvision' | 'caffe';
 }
 
 /** `mkd expert import` */
 export function expertCommand(): Command {
-  const importing = new Command('import')
+  const importing = withDeviceOptions(new Command('import'))
     .description(
       'Take another VGG-16 as the expert: checks it, measures its activations, writes weights and card.',
     )
@@ -21,8 +21,6 @@ export function expertCommand(): Command {
         'input the weights were trained for, if not told by their names',
       ).choices(['torchvision', 'caffe']),
     )
-    .addOption(providerOption())
-    .addOption(threadsOption())
     .action(async (file: string, flags: Flags) => {
       const { card, fingerprint } = await importExpert({
         file,

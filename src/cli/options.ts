@@ -1,7 +1,7 @@
 /** What several commands take. */
 import { stat } from 'node:fs/promises';
 import { join } from 'node:path';
-import { InvalidArgumentError, Option } from 'commander';
+import { type Command, InvalidArgumentError, Option } from 'commander';
 import { modelsFolder } from '../detector/index.js';
 import type { DeviceOptions } from '../runtime/index.js';
 
@@ -11,26 +11,41 @@ export class UsageError extends Error {
 }
 
 /** Options of every command that runs graphs. */
-export interface RuntimeFlags {
+export interface DeviceFlags {
   readonly provider: 'auto' | 'cpu' | 'cuda';
   readonly threads: number;
+}
+
+/** Options of every command that reads detectors. */
+export interface RuntimeFlags extends DeviceFlags {
   readonly experts: string[];
 }
 
-export const providerOption = (): Option =>
-  new Option('--provider <name>', 'where to run: CUDA where it can be had, or only there')
-    .choices(['auto', 'cpu', 'cuda'])
-    .default('auto');
+/** Adds what {@link DeviceFlags} holds to a command. */
+export function withDeviceOptions(command: Command): Command {
+  return command
+    .addOption(
+      new Option('--provider <name>', 'where to run: CUDA where it can be had, or only there')
+        .choices(['auto', 'cpu', 'cuda'])
+        .default('auto'),
+    )
+    .addOption(
+      new Option('--threads <n>', 'threads for inference on the CPU; 0 takes one for each core')
+        .argParser(wholeNumber(0))
+        .default(0),
+    );
+}
 
-export const threadsOption = (): Option =>
-  new Option('--threads <n>', 'threads for inference on the CPU; 0 takes one for each core')
-    .argParser(wholeNumber(0))
-    .default(0);
+/** Adds what {@link RuntimeFlags} holds to a command. */
+export function withRuntimeOptions(command: Command): Command {
+  return withDeviceOptions(
+    command.addOption(
+      new Option('--experts <dir...>', 'folders with imported experts').default([]).env('MKD_EXPERTS'),
+    ),
+  );
+}
 
-export const expertsOption = (): Option =>
-  new Option('--experts <dir...>', 'folders with imported experts').default([]).env('MKD_EXPERTS');
-
-export function deviceOptions({ provider, threads }: Omit<RuntimeFlags, 'experts'>): DeviceOptions {
+export function deviceOptions({ provider, threads }: DeviceFlags): DeviceOptions {
   return { provider, threads };
 }
 

@@ -2,14 +2,7 @@ import { mkdir, readFile, writeFile } from 'node:fs/promises';
 import { join, parse } from 'node:path';
 import { Command } from 'commander';
 import { type Detector, type Localization, openDetector } from '../library.js';
-import {
-  detectorFolder,
-  deviceOptions,
-  expertsOption,
-  providerOption,
-  type RuntimeFlags,
-  threadsOption,
-} from './options.js';
+import { detectorFolder, deviceOptions, type RuntimeFlags, withRuntimeOptions } from './options.js';
 
 interface Flags extends RuntimeFlags {
   readonly json?: true;
@@ -18,15 +11,12 @@ interface Flags extends RuntimeFlags {
 
 /** `mkd score` */
 export function scoreCommand(): Command {
-  return new Command('score')
+  return withRuntimeOptions(new Command('score'))
     .description('Score images; one that cannot be read is reported and the others go on.')
     .argument('<detector>', 'folder of a detector, or the name of an embedded one (sample)')
     .argument('<image...>', 'JPEG, PNG, WebP or TIFF files')
     .option('--json', 'one JSON object a line')
     .option('--heatmaps <dir>', 'write <stem>.png of each localization map there')
-    .addOption(expertsOption())
-    .addOption(providerOption())
-    .addOption(threadsOption())
     .action(async (folder: string, images: string[], flags: Flags) => {
       const detector = await openDetector(await detectorFolder(folder), {
         ...deviceOptions(flags),

@@ -1,14 +1,7 @@
 import { Command, Option } from 'commander';
 import { modelsFolder } from '../detector/index.js';
 import { serve } from '../service/index.js';
-import {
-  deviceOptions,
-  expertsOption,
-  providerOption,
-  type RuntimeFlags,
-  threadsOption,
-  wholeNumber,
-} from './options.js';
+import { deviceOptions, type RuntimeFlags, wholeNumber, withRuntimeOptions } from './options.js';
 
 interface Flags extends RuntimeFlags {
   readonly detectors: string;
@@ -18,7 +11,7 @@ interface Flags extends RuntimeFlags {
 
 /** `mkd serve` */
 export function serveCommand(): Command {
-  return new Command('serve')
+  return withRuntimeOptions(new Command('serve'))
     .description('Serve detectors over HTTP. SIGTERM or Ctrl-C answers what was accepted, then ends.')
     .addOption(
       new Option('--detectors <dir>', 'folder whose subfolders are detectors')
@@ -32,9 +25,6 @@ export function serveCommand(): Command {
         .default(8080)
         .env('PORT'),
     )
-    .addOption(expertsOption())
-    .addOption(providerOption())
-    .addOption(threadsOption())
     .action(async (flags: Flags) => {
       const service = await serve({
         detectors: flags.detectors,

@@ -1,22 +1,12 @@
 import { Command } from 'commander';
 import { readDetector, runSelfTest, ScoringEngine } from '../detector/index.js';
-import {
-  detectorFolder,
-  deviceOptions,
-  expertsOption,
-  providerOption,
-  type RuntimeFlags,
-  threadsOption,
-} from './options.js';
+import { detectorFolder, deviceOptions, type RuntimeFlags, withRuntimeOptions } from './options.js';
 
 /** `mkd verify` */
 export function verifyCommand(): Command {
-  return new Command('verify')
+  return withRuntimeOptions(new Command('verify'))
     .description('Check a detector: schema, hashes, and that it scores as it did when it was distilled.')
     .argument('<detector>', 'folder of a detector, or the name of an embedded one (sample)')
-    .addOption(expertsOption())
-    .addOption(providerOption())
-    .addOption(threadsOption())
     .action(async (folder: string, flags: RuntimeFlags) => {
       const detector = await readDetector(await detectorFolder(folder), flags.experts);
       const engine = await ScoringEngine.open(deviceOptions(flags));

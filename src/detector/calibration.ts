@@ -2,7 +2,7 @@
 
 import { concatenated } from '../runtime/index.js';
 import type { ScoringEngine } from './engine.js';
-import type { LoadedDetector } from './loaded-detector.js';
+import type { Scorer } from './loaded-detector.js';
 import type { Manifest } from './manifest.js';
 
 /** SmoothGrad is fifty times as dear as a gradient: its scale is measured on this many images. */
@@ -23,7 +23,7 @@ const batch = 8;
  */
 export async function calibrate(
   engine: ScoringEngine,
-  detector: LoadedDetector,
+  detector: Scorer,
   images: Uint8Array,
   onProgress: (done: number, total: number) => void = () => {},
 ): Promise<Manifest['calibration']> {

@@ -9,6 +9,7 @@ import {
   type CriticalLayer,
   type FoldedParameter,
   foldBatchNormalization,
+  type Layout,
   runningStatistics,
   trainableParameters,
 } from '../networks/index.js';
@@ -21,8 +22,10 @@ import {
   writeSafetensors,
 } from '../weights/safetensors.js';
 import { findExpert } from './find-expert.js';
-import type { LoadedDetector, SelfTest } from './loaded-detector.js';
+import type { LoadedDetector, Scorer, SelfTest } from './loaded-detector.js';
 import { DetectorError, type Manifest, parseManifest } from './manifest.js';
+import { selfTestTolerance } from './self-test.js';
+import type { ServingShape } from './serving-model.js';
 
 /**
  * Reads a detector.
@@ -41,43 +44,47 @@ export async function readDetector(
   const clonerTensors = await readVerified(folder, manifest.cloner);
   const selfTestTensors = await readVerified(folder, manifest.selfTest);
   const expertCard = await findExpert(manifest.expert, expertFolders);
-  return assembleDetector(manifest, expertCard, clonerTensors, parseSelfTest(selfTestTensors, manifest));
-}
-
-/** A detector from its parts. @throws DetectorError when the cloner's tensors do not fit its layout. */
-export function assembleDetector(
-  manifest: Manifest,
-  expertCard: string,
-  cloner: TensorMap,
-  selfTest: SelfTest,
-): LoadedDetector {
-  const { layout } = manifest.cloner;
-  checkCloner(layout, cloner);
-  const scoringLayers = manifest.scoringLayers as CriticalLayer[];
-  const dims = [scoringLayers.length];
-  const weights = foldBatchNormalization(layout, cloner);
+  const shape: ServingShape = {
+    expertCard,
+    layout: manifest.cloner.layout,
+    inputSize: manifest.inputSize,
+    scoringLayers: manifest.scoringLayers as CriticalLayer[],
+  };
   return {
+    ...assembleScorer(shape, manifest.lambda, clonerTensors),
     manifest,
     version: versionOf(manifest),
-    shape: { expertCard, layout, inputSize: manifest.inputSize, scoringLayers },
-    feeds: {
-      value_weights: float32(
-        dims,
-        scoringLayers.map(() => manifest.lambda),
-      ),
-      direction_weights: float32(
-        dims,
-        scoringLayers.map(() => 1),
-      ),
-      ...feedsOf(weights),
-    },
-    selfTest,
+    selfTest: parseSelfTest(selfTestTensors, manifest),
   };
 }
 
-/** What a new detector is written from; hashes are filled in here. */
+/** A scorer from a cloner and how it is used. @throws DetectorError when its tensors do not fit its layout. */
+export function assembleScorer(shape: ServingShape, lambda: number, cloner: TensorMap): Scorer {
+  const { layout, scoringLayers } = shape;
+  checkCloner(layout, cloner);
+  const forEachLayer = (weight: number) =>
+    float32(
+      [scoringLayers.length],
+      scoringLayers.map(() => weight),
+    );
+  return {
+    shape,
+    feeds: {
+      value_weights: forEachLayer(lambda),
+      direction_weights: forEachLayer(1),
+      ...feedsOf(foldBatchNormalization(layout, cloner)),
+    },
+  };
+}
+
+/** A manifest without what only the written files can tell. */
+export type ManifestDraft = Omit<Manifest, 'schema' | 'created' | 'cloner' | 'selfTest'> & {
+  readonly cloner: Pick<Manifest['cloner'], 'layout'>;
+};
+
+/** What a new detector is written from. */
 export interface DetectorParts {
-  readonly manifest: Manifest;
+  readonly manifest: ManifestDraft;
   readonly cloner: TensorMap;
   readonly selfTest: SelfTest;
 }
@@ -87,9 +94,15 @@ export async function writeDetector(folder: string, parts: DetectorParts): Promi
   const cloner = writeSafetensors(parts.cloner);
   const selfTest = writeSafetensors(selfTestTensors(parts.selfTest));
   const manifest: Manifest = {
+    schema: 'mkd.detector/1',
+    created: new Date().toISOString(),
     ...parts.manifest,
-    cloner: { ...parts.manifest.cloner, sha256: hashOf(cloner) },
-    selfTest: { ...parts.manifest.selfTest, sha256: hashOf(selfTest) },
+    cloner: { file: 'cloner.safetensors', sha256: hashOf(cloner), ...parts.manifest.cloner },
+    selfTest: {
+      file: 'self-test.safetensors',
+      sha256: hashOf(selfTest),
+      tolerance: selfTestTolerance,
+    },
   };
   const target = resolve(folder);
   const fresh = `${target}.new`;
@@ -142,7 +155,7 @@ async function readVerified(folder: string, entry: { file: string; sha256: strin
   }
 }
 
-function checkCloner(layout: Manifest['cloner']['layout'], cloner: TensorMap): void {
+function checkCloner(layout: Layout, cloner: TensorMap): void {
   for (const { name, shape } of [...trainableParameters(layout), ...runningStatistics(layout)]) {
     const tensor = cloner.get(name);
     if (tensor?.shape.join() === shape.join()) continue;

@@ -14,7 +14,7 @@ import {
   type Tensors,
   uint8,
 } from '../runtime/index.js';
-import type { LoadedDetector } from './loaded-detector.js';
+import type { LoadedDetector, Scorer } from './loaded-detector.js';
 import { type LocalizationMethod, type ServingShape, servingModel } from './serving-model.js';
 
 /** Scores as they leave the graph: `score` [N], `value` and `direction` [N, L], `map` [N, H, W]. */
@@ -72,11 +72,7 @@ export class ScoringEngine {
    * @param images uint8 [N, inputSize, inputSize, 3], N at least 1.
    * @param map the localization method, or `none` for scores without the cost of a gradient.
    */
-  async run(
-    detector: LoadedDetector,
-    images: Uint8Array,
-    map: LocalizationMethod | 'none',
-  ): Promise<EngineResult> {
+  async run(detector: Scorer, images: Uint8Array, map: LocalizationMethod | 'none'): Promise<EngineResult> {
     const imageBytes = detector.shape.inputSize ** 2 * 3;
     const parts: EngineResult[] = [];
     for (let from = 0; from < images.length; from += imageBytes * largestBatch) {
@@ -111,7 +107,7 @@ export class ScoringEngine {
   }
 
   async #runOnce(
-    detector: LoadedDetector,
+    detector: Scorer,
     images: Uint8Array,
     count: number,
     map: 'gradient' | 'guided' | 'none',
@@ -124,11 +120,7 @@ export class ScoringEngine {
   }
 
   /** One image after another, each with its noisy copies in parts that fit into memory. */
-  async #runSmoothGrad(
-    detector: LoadedDetector,
-    images: Uint8Array,
-    imageBytes: number,
-  ): Promise<EngineResult> {
+  async #runSmoothGrad(detector: Scorer, images: Uint8Array, imageBytes: number): Promise<EngineResult> {
     const { inputSize } = detector.shape;
     const plane = inputSize * inputSize;
     const session = await this.#session(detector.shape, 'smoothgrad');

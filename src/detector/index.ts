@@ -1,16 +1,17 @@
 /** The detector as an artifact: reading, verifying, scoring, localizing, calibrating. */
 export { calibrate } from './calibration.js';
 export {
-  assembleDetector,
+  assembleScorer,
   checkTarget,
   type DetectorParts,
+  type ManifestDraft,
   readDetector,
   writeDetector,
 } from './detector-folder.js';
 export { type EngineResult, type RawScores, ScoringEngine, smoothGrad } from './engine.js';
 export { embeddedExpert, findExpert, modelsFolder } from './find-expert.js';
-export type { LoadedDetector, SelfTest } from './loaded-detector.js';
+export type { LoadedDetector, Scorer, SelfTest } from './loaded-detector.js';
 export { DetectorError, type Manifest, manifestSchema, parseManifest } from './manifest.js';
 export { type ImageScore, imageMap, imageScore, type LayerScore, type Verdict } from './result.js';
-export { runSelfTest, type SelfTestReport, selfTestTolerance } from './self-test.js';
-export type { LocalizationMethod } from './serving-model.js';
+export { makeSelfTest, runSelfTest, type SelfTestReport } from './self-test.js';
+export type { LocalizationMethod, ServingShape } from './serving-model.js';

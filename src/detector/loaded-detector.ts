@@ -3,14 +3,18 @@ import type { Tensors } from '../runtime/index.js';
 import type { Manifest } from './manifest.js';
 import type { ServingShape } from './serving-model.js';
 
-/** A detector in memory, ready to be scored with. */
-export interface LoadedDetector {
-  readonly manifest: Manifest;
-  /** Twelve hexadecimal digits that change whenever the detector does. */
-  readonly version: string;
+/** What scoring needs of a detector. */
+export interface Scorer {
   readonly shape: ServingShape;
   /** Its inputs to the serving graph: folded weights and the weights of the discrepancies. */
   readonly feeds: Tensors;
+}
+
+/** A detector in memory, ready to be scored with. */
+export interface LoadedDetector extends Scorer {
+  readonly manifest: Manifest;
+  /** Twelve hexadecimal digits that change whenever the detector does. */
+  readonly version: string;
   readonly selfTest: SelfTest;
 }
 

@@ -1,7 +1,7 @@
 /** An unfinished distillation on disk: a folder beside the detector to be, replaced as a whole. */
 import { mkdir, readFile, rename, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { readSafetensors, writeSafetensors } from '../weights/safetensors.js';
+import { readSafetensors, readSafetensorsMetadata, writeSafetensors } from '../weights/safetensors.js';
 import type { TrainingState } from './training.js';
 
 /** Everything the result depends on; a run resumes only where all of it is equal. */
@@ -65,10 +65,8 @@ export async function readCheckpoint(folder: string, settings: CheckpointSetting
   const bytes = await readFile(path).catch(() => {
     throw new CheckpointError(`there is no checkpoint in ${folder}; leave out --resume to start anew`);
   });
-  const header = JSON.parse(bytes.toString('utf8', 8, 8 + Number(bytes.readBigUInt64LE(0)))) as {
-    __metadata__?: { checkpoint?: string };
-  };
-  const file = JSON.parse(header.__metadata__?.checkpoint ?? '{}') as Partial<CheckpointFile>;
+  const { checkpoint = '{}' } = readSafetensorsMetadata(bytes);
+  const file = JSON.parse(checkpoint) as Partial<CheckpointFile>;
   if (file.schema !== 'mkd.checkpoint/1' || !file.settings || !file.epochSum || file.step === undefined) {
     throw new CheckpointError(`${path} is no checkpoint of this version; remove it to start anew`);
   }

@@ -5,14 +5,14 @@
 import { resolve } from 'node:path';
 import { trainingImages } from '../datasets/index.js';
 import {
-  assembleDetector,
+  assembleScorer,
   calibrate,
   checkTarget,
   embeddedExpert,
   type Manifest,
+  type ManifestDraft,
+  makeSelfTest,
   ScoringEngine,
-  type SelfTest,
-  selfTestTolerance,
   writeDetector,
 } from '../detector/index.js';
 import { fingerprintOf, readExpertCard } from '../networks/index.js';
@@ -28,7 +28,7 @@ import {
 } from './checkpoint.js';
 import { Lesson } from './lesson.js';
 import { type Recipe, type RecipeName, recipeByName } from './recipe.js';
-import { initialState, Training, type TrainingState } from './training.js';
+import { initialState, Training } from './training.js';
 
 export interface DistillOptions {
   /** An MVTec tree or a folder of good images. */
@@ -212,6 +212,7 @@ class Distillation {
     const began = performance.now();
     const seconds = (): number => start.seconds + (performance.now() - began) / 1000;
     let epochSum = start.epochSum;
+    let order = { epoch: -1, images: [] as number[] };
     let epochLoss = Number.NaN;
     let saved = performance.now();
     const save = () =>
@@ -222,7 +223,9 @@ class Distillation {
         throw new DistillationInterrupted(this.#checkpoint);
       }
       const epoch = Math.floor(training.step / stepsAnEpoch);
-      const indices = this.batchIndices(training.step);
+      if (order.epoch !== epoch) order = { epoch, images: this.#epochOrder(epoch) };
+      const first = (training.step % stepsAnEpoch) * batch;
+      const indices = order.images.slice(first, first + batch);
       const loss = await training.train(await lesson.batch(indices));
       epochSum = { loss: epochSum.loss + loss * indices.length, images: epochSum.images + indices.length };
       if (training.step % stepsAnEpoch === 0) {
@@ -248,55 +251,42 @@ class Distillation {
     // A checkpoint made after the last step has no epoch left to run.
     this.#heldBackLoss ??= await training.validate(lesson, this.#heldBack, batch);
     return {
-      state: training.state(),
       cloner: training.cloner(),
-      seconds: seconds(),
+      steps: training.step,
+      seconds: Math.round(seconds()),
       loss: Number.isNaN(epochLoss) ? this.#heldBackLoss : epochLoss,
       heldBackLoss: this.#heldBackLoss,
     };
   }
 
-  /** The images of a step: every epoch goes through all of them in an order of its own. */
-  batchIndices(step: number): number[] {
-    const { batch } = this.recipe;
-    const stepsAnEpoch = Math.ceil(this.#trained.length / batch);
-    const epoch = Math.floor(step / stepsAnEpoch);
-    const first = (step % stepsAnEpoch) * batch;
+  /** The images of an epoch, in an order of its own. */
+  #epochOrder(epoch: number): number[] {
     const order = shuffled(this.#trained.length, randomStream(this.#seed, `epoch ${epoch}`));
-    return order.slice(first, first + batch).map((index) => this.#trained[index] as number);
+    return order.map((index) => this.#trained[index] as number);
   }
 
   /** Calibrates with the images held back and writes the folder. */
-  async #finish(lesson: Lesson, outcome: TrainingOutcome): Promise<Manifest> {
-    const card = await readExpertCard(this.#expertCard);
-    const draft = this.#draft(lesson, outcome, { name: card.name, fingerprint: fingerprintOf(card) });
+  async #finish(lesson: Lesson, { cloner, ...outcome }: TrainingOutcome): Promise<Manifest> {
+    const { recipe } = this;
+    const { layout, inputSize, trainingLayers, scoringLayers, lambda, localization } = recipe;
+    const expertCard = this.#expertCard;
+    const scorer = assembleScorer({ expertCard, layout, inputSize, scoringLayers }, lambda, cloner);
     const engine = ScoringEngine.on(this.device);
     const images = await imagesOf(lesson, this.#heldBack);
-    const scorer = assembleDetector(draft, this.#expertCard, outcome.cloner, emptySelfTest);
     const calibration = await calibrate(engine, scorer, images, (done, total) =>
       this.options.onProgress?.({ phase: 'calibrate', done, total }),
     );
     const selfTest = await makeSelfTest(engine, scorer, images);
     await engine.closeSessions();
-    return writeDetector(this.options.out, {
-      manifest: { ...draft, calibration },
-      cloner: outcome.cloner,
-      selfTest,
-    });
-  }
-
-  #draft(lesson: Lesson, outcome: TrainingOutcome, expert: Manifest['expert']): Manifest {
-    const { recipe } = this;
-    return {
-      schema: 'mkd.detector/1',
-      created: new Date().toISOString(),
-      expert,
-      cloner: { file: 'cloner.safetensors', sha256: '', layout: recipe.layout.map((block) => [...block]) },
-      inputSize: recipe.inputSize,
-      trainingLayers: [...recipe.trainingLayers],
-      scoringLayers: [...recipe.scoringLayers],
-      lambda: recipe.lambda,
-      localization: recipe.localization,
+    const card = await readExpertCard(expertCard);
+    const manifest: ManifestDraft = {
+      expert: { name: card.name, fingerprint: fingerprintOf(card) },
+      cloner: { layout: layout.map((block) => [...block]) },
+      inputSize,
+      trainingLayers: [...trainingLayers],
+      scoringLayers: [...scoringLayers],
+      lambda,
+      localization,
       recipe: {
         name: recipe.name,
         notes: [...recipe.notes],
@@ -306,66 +296,16 @@ class Distillation {
         seed: this.#seed,
       },
       data: { images: lesson.count, heldBack: this.#heldBack.length, fingerprint: lesson.fingerprint },
-      distillation: {
-        steps: outcome.state.step,
-        seconds: Math.round(outcome.seconds),
-        loss: outcome.loss,
-        heldBackLoss: outcome.heldBackLoss,
-      },
-      calibration: {
-        scores: [0],
-        threshold: 0,
-        falseAlarmRate: 0,
-        mapThresholds: { gradient: 0, smoothgrad: 0, guided: 0 },
-      },
-      selfTest: { file: 'self-test.safetensors', sha256: '', tolerance: selfTestTolerance },
+      distillation: outcome,
+      calibration,
     };
+    return writeDetector(this.options.out, { manifest, cloner, selfTest });
   }
 }
 
-interface TrainingOutcome {
-  readonly state: TrainingState;
-  readonly cloner: ReturnType<Training['cloner']>;
-  readonly seconds: number;
-  readonly loss: number;
-  readonly heldBackLoss: number;
-}
-
-const emptySelfTest: SelfTest = {
-  images: new Uint8Array(),
-  count: 0,
-  scores: new Float32Array(),
-  value: new Float32Array(),
-  direction: new Float32Array(),
-  maps: new Float32Array(),
-};
-
-/** Good images that a self-test holds; one more is made anomalous. */
-const selfTestGood = 2;
+/** What training leaves behind: the cloner, and how it went. */
+type TrainingOutcome = Manifest['distillation'] & { readonly cloner: ReturnType<Training['cloner']> };
 
 async function imagesOf(lesson: Lesson, indices: readonly number[]): Promise<Uint8Array> {
   return Buffer.concat(await Promise.all(indices.map((index) => lesson.image(index))));
-}
-
-/** Two good images, and one with its upper half turned upside down, which no cloner has learned to follow. */
-async function makeSelfTest(
-  engine: ScoringEngine,
-  detector: Parameters<ScoringEngine['run']>[0],
-  heldBack: Uint8Array,
-): Promise<SelfTest> {
-  const size = detector.shape.inputSize;
-  const imageBytes = size * size * 3;
-  const turned = Uint8Array.from(heldBack.subarray(0, imageBytes));
-  const half = turned.subarray(0, imageBytes / 2).reverse();
-  turned.set(half, 0);
-  const images = Buffer.concat([heldBack.subarray(0, selfTestGood * imageBytes), turned]);
-  const { outputs } = await engine.run(detector, images, 'gradient');
-  return {
-    images,
-    count: selfTestGood + 1,
-    scores: outputs.score,
-    value: outputs.value,
-    direction: outputs.direction,
-    maps: outputs.map ?? new Float32Array(),
-  };
 }

@@ -32,6 +32,12 @@ export function readSafetensors(bytes: Uint8Array): TensorMap {
   return tensors;
 }
 
+/** What the writer noted beside the tensors. @throws SafetensorsError when it is no safetensors file. */
+export function readSafetensorsMetadata(bytes: Uint8Array): Readonly<Record<string, string>> {
+  const { __metadata__: metadata = {} } = splitHeader(bytes).header;
+  return metadata as Readonly<Record<string, string>>;
+}
+
 export function writeSafetensors(
   tensors: TensorMap,
   metadata: Readonly<Record<string, string>> = {},
