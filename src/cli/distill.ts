@@ -12,6 +12,7 @@ interface Flags extends DeviceFlags {
   readonly seed: number;
   readonly resume?: true;
   readonly expert?: string;
+  readonly normalClass?: string;
   readonly memory: number;
 }
 
@@ -29,6 +30,7 @@ export function distillCommand(): Command {
     .option('--batch <n>', 'images in a step', wholeNumber(2))
     .option('--seed <n>', 'determines everything random', wholeNumber(0), 0)
     .option('--resume', 'continue where an interrupted run stopped')
+    .option('--normal-class <name>', 'the class in <dataset>/train that is good, instead of good')
     .option('--expert <card>', 'card (.json) of an imported expert')
     .option(
       '--memory <MiB>',
@@ -55,6 +57,7 @@ export function distillCommand(): Command {
           ...(flags.size === undefined ? {} : { inputSize: flags.size }),
           ...(flags.epochs === undefined ? {} : { epochs: flags.epochs }),
           ...(flags.batch === undefined ? {} : { batch: flags.batch }),
+          ...(flags.normalClass === undefined ? {} : { normalClass: flags.normalClass }),
           ...(flags.expert === undefined ? {} : { expertCard: flags.expert }),
           onProgress: (step) => progress.update(labels[step.phase], step.done, step.total, noteOf(step)),
         });

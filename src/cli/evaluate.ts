@@ -1,31 +1,51 @@
 import { writeFile } from 'node:fs/promises';
 import { Command } from 'commander';
+import type { TestSource } from '../datasets/index.js';
 import { readDetector, ScoringEngine } from '../detector/index.js';
 import { type EvaluationReport, evaluate } from '../evaluation/index.js';
-import { detectorFolder, deviceOptions, type RuntimeFlags, withRuntimeOptions } from './options.js';
+import {
+  detectorFolder,
+  deviceOptions,
+  type RuntimeFlags,
+  UsageError,
+  wholeNumber,
+  withRuntimeOptions,
+} from './options.js';
 import { startProgress } from './progress.js';
 
 interface Flags extends RuntimeFlags {
+  readonly normalClass?: string;
+  readonly normal?: string;
+  readonly abnormal?: string[];
+  readonly masks?: string;
+  readonly seed: number;
   readonly json?: string;
 }
 
 /** `mkd evaluate` */
 export function evaluateCommand(): Command {
   return withRuntimeOptions(new Command('evaluate'))
-    .description('Measure a detector on the test split of a data set.')
+    .description('Measure a detector on images whose verdict is known.')
     .argument('<detector>', 'folder of a detector, or the name of an embedded one (sample)')
-    .argument('<dataset>', 'MVTec tree: test/good, test/<defect>, ground_truth/<defect>')
+    .argument('[dataset]', 'MVTec tree: test/good, test/<defect>, ground_truth/<defect>')
+    .option('--normal-class <name>', 'the class in <dataset>/test that is good, instead of good')
+    .option('--normal <dir>', 'instead of a data set: folder of good images')
+    .option('--abnormal <dir...>', 'folders of defective images; each one is a kind')
+    .option('--masks <dir>', 'folder of masks, <kind>/<stem>_mask.png or <stem>.png')
+    .option('--seed <n>', 'determines the bootstrap intervals', wholeNumber(0), 0)
     .option('--json <file>', 'write the figures there too')
-    .action(async (folder: string, dataset: string, flags: Flags) => {
+    .action(async (folder: string, dataset: string | undefined, flags: Flags) => {
+      const source = sourceOf(dataset, flags);
       const detector = await readDetector(await detectorFolder(folder), flags.experts);
       const engine = await ScoringEngine.open(deviceOptions(flags));
       const progress = startProgress();
       try {
-        const report = await evaluate(engine, detector, dataset, {
+        const report = await evaluate(engine, detector, source, {
+          seed: flags.seed,
           onProgress: (done, total) => progress.update('Evaluate ', done, total),
         });
         progress.stop();
-        process.stdout.write(table(report));
+        process.stdout.write(describe(report));
         if (flags.json) await writeFile(flags.json, `${JSON.stringify(report, null, 2)}\n`);
       } finally {
         progress.stop();
@@ -34,21 +54,75 @@ export function evaluateCommand(): Command {
     });
 }
 
-function table(report: EvaluationReport): string {
-  const share = (value: number | null): string => (value === null ? 'no masks' : value.toFixed(4));
+/** @throws UsageError unless either a data set or folders are named. */
+function sourceOf(dataset: string | undefined, flags: Flags): TestSource {
+  const { normal, abnormal, masks, normalClass } = flags;
+  if (dataset !== undefined) {
+    if (normal ?? abnormal ?? masks) {
+      throw new UsageError('name either a data set, or --normal and --abnormal folders, not both');
+    }
+    return { root: dataset, ...(normalClass === undefined ? {} : { normal: normalClass }) };
+  }
+  if (normal === undefined || abnormal === undefined) {
+    throw new UsageError('name a data set, or --normal and --abnormal folders');
+  }
+  if (normalClass !== undefined) throw new UsageError('--normal-class goes with a data set');
+  return { normal, abnormal, ...(masks === undefined ? {} : { masks }) };
+}
+
+function describe(report: EvaluationReport): string {
+  const { images, intervals, imageBestF1, timings } = report;
+  const masked = report.pixelAuroc !== null;
   const rows: [string, string][] = [
-    ['images', `${report.images.good} good, ${report.images.defective} defective`],
-    ['image AUROC', share(report.imageAuroc)],
-    ['image average precision', share(report.imageAveragePrecision)],
-    ['pixel AUROC, all images', share(report.pixelAuroc)],
+    ['images', `${images.good} good, ${images.defective} defective`],
+    ['image AUROC', share(report.imageAuroc, intervals.imageAuroc)],
+    ['image average precision', share(report.imageAveragePrecision, intervals.imageAveragePrecision)],
+    ['image best F1', `${share(imageBestF1.f1)} at ${imageBestF1.threshold.toPrecision(4)}`],
+    ['pixel AUROC, all images', share(report.pixelAuroc, intervals.pixelAuroc)],
     ['pixel AUROC, defective images only', share(report.pixelAurocDefectiveOnly)],
+    ['pixel average precision', share(report.pixelAveragePrecision)],
+    ['AUPRO up to 30 % false positives', share(report.aupro)],
     ['good images above the threshold', share(report.falseAlarmRate)],
     ['defective images above the threshold', share(report.detectionRate)],
-    ...Object.entries(report.kinds).map(([kind, { images, imageAuroc }]): [string, string] => [
-      `  ${kind}`,
-      `${share(imageAuroc)} image AUROC, ${images} images`,
+    [
+      'time an image',
+      `decode ${timings.decodeMs.toFixed(1)} ms, inference ${timings.inferenceMs.toFixed(1)} ms`,
+    ],
+  ];
+  const kinds = [
+    ['kind', 'images', 'image AUROC', 'detected', ...(masked ? ['pixel AUROC', 'AUPRO'] : [])],
+    ...Object.entries(report.kinds).map(([kind, figures]) => [
+      kind,
+      String(figures.images),
+      share(figures.imageAuroc),
+      share(figures.detectionRate),
+      ...(masked ? [share(figures.pixelAuroc), share(figures.aupro)] : []),
     ]),
   ];
-  const width = Math.max(...rows.map(([label]) => label.length));
-  return rows.map(([label, value]) => `${label.padEnd(width)}  ${value}\n`).join('');
+  const terms = [
+    ['term', 'image AUROC by itself'],
+    ...report.terms.map(({ layer, term, imageAuroc }) => [`${layer} ${term}`, share(imageAuroc)]),
+  ];
+  return [rows, kinds, terms].map(aligned).join('\n');
+}
+
+function share(value: number | null, interval?: readonly [number, number] | null): string {
+  if (value === null) return 'no masks';
+  const [low, high] = interval ?? [];
+  const range = low === undefined || high === undefined ? '' : `  (${low.toFixed(4)} to ${high.toFixed(4)})`;
+  return `${value.toFixed(4)}${range}`;
+}
+
+/** Columns as wide as their widest cell. */
+function aligned(rows: readonly (readonly string[])[]): string {
+  const widths = (rows[0] ?? []).map((_, column) => Math.max(...rows.map((row) => row[column]?.length ?? 0)));
+  return rows
+    .map((row) =>
+      row
+        .map((cell, column) => cell.padEnd(widths[column] ?? 0))
+        .join('  ')
+        .trimEnd(),
+    )
+    .map((line) => `${line}\n`)
+    .join('');
 }

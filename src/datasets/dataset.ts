@@ -1,6 +1,6 @@
 /** Data sets on disk: the tree of MVTec AD, or a plain folder of good images. */
 import { readdir, stat } from 'node:fs/promises';
-import { extname, join, parse } from 'node:path';
+import { basename, extname, join, parse, resolve } from 'node:path';
 
 /** The folder holds no data set that can be used; the message says what would be one. */
 export class DatasetError extends Error {
@@ -19,45 +19,116 @@ export interface TestImage {
 
 const imageExtensions: ReadonlySet<string> = new Set(['.jpg', '.jpeg', '.png', '.webp', '.tif', '.tiff']);
 
+/** Name of the folder of good images, unless told otherwise. */
+const goodFolder = 'good';
+
 /**
- * Paths of the good images to distill from, sorted: `train/good` of an MVTec tree, or the images of a folder.
+ * Paths of the good images to distill from, sorted: `train/<normal>` of a tree, or the images of a folder.
+ * @param normal the class that is good, in a data set with a folder for each class.
  * @throws DatasetError when there are none.
  */
-export async function trainingImages(root: string): Promise<string[]> {
+export async function trainingImages(root: string, normal = goodFolder): Promise<string[]> {
   if (!(await isFolder(root))) throw new DatasetError(`${root} is no folder`);
-  const good = join(root, 'train', 'good');
-  const folder = (await isFolder(good)) ? good : root;
+  const good = join(root, 'train', normal);
+  const inTree = await isFolder(good);
+  if (!inTree && normal !== goodFolder) throw new DatasetError(`${good} is no folder`);
+  const folder = inTree ? good : root;
   const images = await imagesIn(folder);
   if (images.length > 0) return images;
   throw new DatasetError(
-    `${folder} holds no images; wanted JPEG, PNG, WebP or TIFF files there or in ${join(root, 'train', 'good')}`,
+    `${folder} holds no images; wanted JPEG, PNG, WebP or TIFF files there or in ${good}`,
   );
 }
 
+/** Where test images lie. */
+export type TestSource =
+  | {
+      /** A tree: `test/<normal>/*`, `test/<kind>/*`, masks `ground_truth/<kind>/<stem>_mask.png`. */
+      readonly root: string;
+      /** The class that is good; default `good`. */
+      readonly normal?: string;
+    }
+  | {
+      /** Folder of good images. */
+      readonly normal: string;
+      /** Folders of defective images; each one's name is its kind. */
+      readonly abnormal: readonly string[];
+      /** Folder of masks: `<kind>/<stem>_mask.png`, `<kind>/<stem>.png`, or either without the kind. */
+      readonly masks?: string;
+    };
+
 /**
- * The test split of an MVTec tree: `test/good/*`, `test/<defect>/*`, masks
- * `ground_truth/<defect>/<stem>_mask.png`. Sorted by kind and name.
+ * The images of a test split, good ones first, then by kind and name.
  * @throws DatasetError when good or defective images are missing.
  */
-export async function testImages(root: string): Promise<TestImage[]> {
-  const test = join(root, 'test');
-  if (!(await isFolder(test))) {
-    throw new DatasetError(`${test} is no folder; wanted an MVTec tree with test/good and test/<defect>`);
-  }
-  const images: TestImage[] = [];
-  for (const kind of (await readdir(test)).sort()) {
-    if (!(await isFolder(join(test, kind)))) continue;
-    for (const path of await imagesIn(join(test, kind))) {
-      const anomalous = kind !== 'good';
-      const mask = join(root, 'ground_truth', kind, `${parse(path).name}_mask.png`);
-      images.push({ path, kind, anomalous, mask: anomalous && (await isFile(mask)) ? mask : undefined });
-    }
-  }
+export async function testImages(source: TestSource): Promise<TestImage[]> {
+  const images = 'root' in source ? await imagesOfTree(source) : await imagesOfFolders(source);
   for (const anomalous of [false, true]) {
     if (images.some((image) => image.anomalous === anomalous)) continue;
-    throw new DatasetError(`${test} holds no ${anomalous ? 'defective' : 'good'} images; both are needed`);
+    throw new DatasetError(
+      `${describeSource(source)} holds no ${anomalous ? 'defective' : 'good'} images; both are needed`,
+    );
   }
   return images;
+}
+
+async function imagesOfTree({
+  root,
+  normal = goodFolder,
+}: Extract<TestSource, { root: string }>): Promise<TestImage[]> {
+  const test = join(root, 'test');
+  if (!(await isFolder(join(test, normal)))) {
+    throw new DatasetError(
+      `${join(test, normal)} is no folder; wanted an MVTec tree with test/good and test/<defect>, ` +
+        'or the name of the good class, or folders of normal and abnormal images',
+    );
+  }
+  const kinds = (await readdir(test)).filter((kind) => kind !== normal).sort();
+  const images = await goodImages(join(test, normal));
+  for (const kind of kinds) {
+    if (!(await isFolder(join(test, kind)))) continue;
+    images.push(...(await defectiveImages(join(test, kind), kind, join(root, 'ground_truth'))));
+  }
+  return images;
+}
+
+async function imagesOfFolders(source: Exclude<TestSource, { root: string }>): Promise<TestImage[]> {
+  for (const folder of [source.normal, ...source.abnormal, ...(source.masks ? [source.masks] : [])]) {
+    if (!(await isFolder(folder))) throw new DatasetError(`${folder} is no folder`);
+  }
+  const images = await goodImages(source.normal);
+  for (const folder of source.abnormal) {
+    images.push(...(await defectiveImages(folder, basename(resolve(folder)), source.masks)));
+  }
+  return images;
+}
+
+async function goodImages(folder: string): Promise<TestImage[]> {
+  const paths = await imagesIn(folder);
+  return paths.map((path) => ({ path, kind: goodFolder, anomalous: false, mask: undefined }));
+}
+
+async function defectiveImages(folder: string, kind: string, masks?: string): Promise<TestImage[]> {
+  const paths = await imagesIn(folder);
+  return Promise.all(
+    paths.map(async (path) => ({ path, kind, anomalous: true, mask: await maskOf(path, kind, masks) })),
+  );
+}
+
+async function maskOf(path: string, kind: string, masks: string | undefined): Promise<string | undefined> {
+  if (masks === undefined) return undefined;
+  const { name } = parse(path);
+  for (const folder of [join(masks, kind), masks]) {
+    for (const file of [`${name}_mask.png`, `${name}.png`]) {
+      if (await isFile(join(folder, file))) return join(folder, file);
+    }
+  }
+  return undefined;
+}
+
+/** What a test source is called in messages and reports. */
+export function describeSource(source: TestSource): string {
+  return 'root' in source ? source.root : [source.normal, ...source.abnormal].join(', ');
 }
 
 async function imagesIn(folder: string): Promise<string[]> {

@@ -1,4 +1,11 @@
 /** Data sets: on disk, and the procedural sample product. */
-export { DatasetError, type TestImage, testImages, trainingImages } from './dataset.js';
+export {
+  DatasetError,
+  describeSource,
+  type TestImage,
+  type TestSource,
+  testImages,
+  trainingImages,
+} from './dataset.js';
 export { drawSample, type SampleDefect, type SampleImage, sampleDefects } from './sample-product.js';
 export { type SampleOptions, writeSample } from './write-sample.js';

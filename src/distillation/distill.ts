@@ -33,6 +33,8 @@ import { initialState, Training } from './training.js';
 export interface DistillOptions {
   /** An MVTec tree or a folder of good images. */
   readonly dataset: string;
+  /** The class that is good, in a tree with a folder for each class; default `good`. */
+  readonly normalClass?: string;
   /** Folder of the detector to write. */
   readonly out: string;
   readonly recipe?: RecipeName;
@@ -103,7 +105,7 @@ const validations = 12;
 export async function distill(options: DistillOptions): Promise<Manifest> {
   const recipe = settle(options);
   await checkTarget(options.out);
-  const paths = await trainingImages(options.dataset);
+  const paths = await trainingImages(options.dataset, options.normalClass);
   if (paths.length < fewestImages) {
     throw new DistillSettingsError(`${paths.length} images are too few; at least ${fewestImages} are needed`);
   }

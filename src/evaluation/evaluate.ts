@@ -1,33 +1,17 @@
 /** Evaluating a detector on the test split of a data set. Nothing here changes the detector. */
 import { readFile } from 'node:fs/promises';
-import { type TestImage, testImages } from '../datasets/index.js';
-import { imageMap, type LoadedDetector, type ScoringEngine } from '../detector/index.js';
+import { describeSource, type TestImage, type TestSource, testImages } from '../datasets/index.js';
+import { imageMap, type LoadedDetector, type RawScores, type ScoringEngine } from '../detector/index.js';
 import { decodeImage, decodeMask } from '../imaging/index.js';
 import { concatenated } from '../runtime/index.js';
-import { auroc, averagePrecision } from './ranking.js';
-
-/** What `mkd evaluate` prints, and writes as JSON. */
-export interface EvaluationReport {
-  readonly schema: 'mkd.evaluation/1';
-  readonly dataset: string;
-  readonly detectorVersion: string;
-  readonly images: { readonly good: number; readonly defective: number };
-  /** Area under the ROC curve of the anomaly score over all test images. */
-  readonly imageAuroc: number;
-  readonly imageAveragePrecision: number;
-  /** AUROC of the localization map's pixels at the detector's input size; null where there are no masks. */
-  readonly pixelAuroc: number | null;
-  /** The same without good images, as the paper's code computes it. */
-  readonly pixelAurocDefectiveOnly: number | null;
-  /** Share of good test images above the threshold. */
-  readonly falseAlarmRate: number;
-  /** Share of defective test images above the threshold. */
-  readonly detectionRate: number;
-  /** Image AUROC of each kind of defect against all good images. */
-  readonly kinds: Readonly<Record<string, { readonly images: number; readonly imageAuroc: number }>>;
-}
+import { type JudgedMap, judgeMap } from './pixel-figures.js';
+import { type EvaluationReport, type Measured, makeReport } from './report.js';
 
 export interface EvaluateOptions {
+  /** Determines the bootstrap's draws; default 0. */
+  readonly seed?: number;
+  /** Draws of the bootstrap intervals; default 1,000. */
+  readonly resamples?: number;
   readonly onProgress?: (done: number, total: number) => void;
 }
 
@@ -37,91 +21,58 @@ const batch = 8;
 /**
  * Scores every test image. Good images count as without defect in every pixel; a defective image without a
  * mask is left out of the pixel figures.
- * @param dataset an MVTec tree.
  * @throws DatasetError, ImageError
  */
 export async function evaluate(
   engine: ScoringEngine,
   detector: LoadedDetector,
-  dataset: string,
-  options: EvaluateOptions = {},
+  source: TestSource,
+  { seed = 0, resamples = 1000, onProgress }: EvaluateOptions = {},
 ): Promise<EvaluationReport> {
-  const images = await testImages(dataset);
-  const scores = new Float32Array(images.length);
-  const pixels = new PixelRanking();
+  const images = await testImages(source);
   const method = images.some(({ mask }) => mask) ? detector.manifest.localization : 'none';
+  const parts: RawScores[] = [];
+  const maps: JudgedMap[] = [];
+  let decodeSeconds = 0;
+  let inferenceSeconds = 0;
   for (let first = 0; first < images.length; first += batch) {
     const part = images.slice(first, first + batch);
+    const began = performance.now();
     const decoded = await Promise.all(part.map(({ path }) => decode(path, detector)));
-    const { outputs } = await engine.run(detector, Buffer.concat(decoded), method);
-    scores.set(outputs.score, first);
-    for (const [index, image] of part.entries()) {
-      if (method !== 'none') await pixels.add(image, imageMap(detector, outputs, index).values, detector);
-    }
-    options.onProgress?.(Math.min(first + batch, images.length), images.length);
+    decodeSeconds += (performance.now() - began) / 1000;
+    const { outputs, seconds } = await engine.run(detector, Buffer.concat(decoded), method);
+    inferenceSeconds += seconds;
+    parts.push({ score: outputs.score, value: outputs.value, direction: outputs.direction });
+    if (method !== 'none') maps.push(...(await judge(part, detector, outputs)));
+    onProgress?.(Math.min(first + batch, images.length), images.length);
   }
-  return report(dataset, detector, images, scores, pixels);
+  const measured: Measured = {
+    images,
+    score: concatenated(parts.map(({ score }) => score)),
+    value: concatenated(parts.map(({ value }) => value)),
+    direction: concatenated(parts.map(({ direction }) => direction)),
+    maps,
+    decodeSeconds,
+    inferenceSeconds,
+  };
+  return makeReport(describeSource(source), detector, measured, { seed, resamples });
 }
 
 async function decode(path: string, detector: LoadedDetector): Promise<Uint8Array> {
   return (await decodeImage(await readFile(path), detector.shape.inputSize)).pixels;
 }
 
-function report(
-  dataset: string,
-  detector: LoadedDetector,
+async function judge(
   images: readonly TestImage[],
-  scores: Float32Array,
-  pixels: PixelRanking,
-): EvaluationReport {
-  const scoresOf = (wanted: (image: TestImage) => boolean): Float32Array =>
-    scores.filter((_, index) => wanted(images[index] as TestImage));
-  const good = scoresOf(({ anomalous }) => !anomalous);
-  const defective = scoresOf(({ anomalous }) => anomalous);
-  const kinds = [...new Set(images.filter(({ anomalous }) => anomalous).map(({ kind }) => kind))];
-  const { threshold } = detector.manifest.calibration;
-  const above = (list: Float32Array): number =>
-    list.filter((score) => score > threshold).length / list.length;
-  return {
-    schema: 'mkd.evaluation/1',
-    dataset,
-    detectorVersion: detector.version,
-    images: { good: good.length, defective: defective.length },
-    imageAuroc: auroc(defective, good),
-    imageAveragePrecision: averagePrecision(defective, good),
-    pixelAuroc: pixels.auroc('all'),
-    pixelAurocDefectiveOnly: pixels.auroc('defective'),
-    falseAlarmRate: above(good),
-    detectionRate: above(defective),
-    kinds: Object.fromEntries(
-      kinds.map((kind) => {
-        const ofKind = scoresOf((image) => image.kind === kind);
-        return [kind, { images: ofKind.length, imageAuroc: auroc(ofKind, good) }];
-      }),
-    ),
-  };
-}
-
-/** Map entries by what the masks say of their pixels. */
-class PixelRanking {
-  readonly #defect: Float32Array[] = [];
-  readonly #cleanOfDefective: Float32Array[] = [];
-  readonly #good: Float32Array[] = [];
-
-  async add(image: TestImage, map: Float32Array, detector: LoadedDetector): Promise<void> {
-    if (!image.anomalous) {
-      this.#good.push(map);
-      return;
-    }
-    if (!image.mask) return;
-    const mask = await decodeMask(await readFile(image.mask), detector.shape.inputSize);
-    this.#defect.push(map.filter((_, pixel) => mask[pixel] !== 0));
-    this.#cleanOfDefective.push(map.filter((_, pixel) => mask[pixel] === 0));
+  detector: LoadedDetector,
+  outputs: RawScores,
+): Promise<JudgedMap[]> {
+  const { inputSize } = detector.shape;
+  const judged: JudgedMap[] = [];
+  for (const [index, { kind, anomalous, mask }] of images.entries()) {
+    if (anomalous && !mask) continue;
+    const pixels = mask ? await decodeMask(await readFile(mask), inputSize) : undefined;
+    judged.push(judgeMap(kind, imageMap(detector, outputs, index), pixels));
   }
-
-  auroc(over: 'all' | 'defective'): number | null {
-    const positives = concatenated(this.#defect);
-    const negatives = concatenated([...this.#cleanOfDefective, ...(over === 'all' ? this.#good : [])]);
-    return positives.length > 0 && negatives.length > 0 ? auroc(positives, negatives) : null;
-  }
+  return judged;
 }

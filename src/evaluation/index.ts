@@ -1,3 +1,7 @@
-/** How well a detector separates: AUROC, average precision, reports. */
-export { type EvaluateOptions, type EvaluationReport, evaluate } from './evaluate.js';
-export { auroc, averagePrecision } from './ranking.js';
+/** How well a detector separates: figures over scores and pixels, intervals, reports. */
+export type { Interval } from './bootstrap.js';
+export { bootstrapInterval } from './bootstrap.js';
+export { type EvaluateOptions, evaluate } from './evaluate.js';
+export { judgeMap, type PixelFigures, pixelFigures } from './pixel-figures.js';
+export { auroc, averagePrecision, type BestF1, bestF1, partialAuroc } from './ranking.js';
+export type { EvaluationReport, ImageFigures, KindFigures, TermFigures } from './report.js';

@@ -1,4 +1,4 @@
-/** Measures of how well scores separate, over plain arrays. */
+/** Measures of how well scores separate, over plain arrays. The higher a score, the more anomalous. */
 
 /**
  * Area under the ROC curve: the chance that a positive scores above a negative, ties counting one half
@@ -6,12 +6,35 @@
  * @throws RangeError when there are no positives or no negatives.
  */
 export function auroc(positives: Float32Array, negatives: Float32Array): number {
+  return partialAuroc(positives, negatives, 1);
+}
+
+/**
+ * Area under the ROC curve up to a false positive rate, over that rate: in 0..1, and the plain AUROC for 1.
+ * @param limit largest false positive rate, above 0 and at most 1.
+ * @throws RangeError when there are no positives or no negatives.
+ */
+export function partialAuroc(positives: Float32Array, negatives: Float32Array, limit: number): number {
   checkBoth(positives, negatives);
-  let wins = 0;
-  for (const { positive, negative, negativesBelow } of descendingGroups(positives, negatives)) {
-    wins += positive * (negativesBelow + negative / 2);
+  return partialAurocOver(positives, Float32Array.from(negatives).sort(), limit);
+}
+
+/** The same over negatives that are sorted already, lowest first. */
+export function partialAurocOver(
+  positives: Float32Array,
+  sortedNegatives: Float32Array,
+  limit: number,
+): number {
+  const total = sortedNegatives.length;
+  let area = 0;
+  for (const score of positives) {
+    // The curve rises by this positive between these rates; they differ where negatives score the same.
+    const from = (total - firstIndex(sortedNegatives, (negative) => negative > score)) / total;
+    const to = (total - firstIndex(sortedNegatives, (negative) => negative >= score)) / total;
+    if (limit >= to) area += limit - (from + to) / 2;
+    else if (limit > from) area += (limit - from) ** 2 / (2 * (to - from));
   }
-  return wins / (positives.length * negatives.length);
+  return area / positives.length / limit;
 }
 
 /**
@@ -21,26 +44,46 @@ export function auroc(positives: Float32Array, negatives: Float32Array): number 
  */
 export function averagePrecision(positives: Float32Array, negatives: Float32Array): number {
   checkBoth(positives, negatives);
-  let truePositives = 0;
-  let falsePositives = 0;
+  let before = 0;
   let sum = 0;
-  for (const { positive, negative } of descendingGroups(positives, negatives)) {
-    truePositives += positive;
-    falsePositives += negative;
-    sum += (positive / positives.length) * (truePositives / (truePositives + falsePositives));
+  for (const { truePositives, falsePositives } of thresholds(positives, negatives)) {
+    sum += ((truePositives - before) / positives.length) * (truePositives / (truePositives + falsePositives));
+    before = truePositives;
   }
   return sum;
 }
 
-interface Group {
-  /** How many positives and negatives have this score. */
-  readonly positive: number;
-  readonly negative: number;
-  readonly negativesBelow: number;
+export interface BestF1 {
+  /** Harmonic mean of precision and recall, 0..1. */
+  readonly f1: number;
+  /** Scores at or above it count as anomalous. */
+  readonly threshold: number;
 }
 
-/** Equal scores together, highest first. */
-function* descendingGroups(positives: Float32Array, negatives: Float32Array): Generator<Group> {
+/**
+ * The largest F1 of any threshold, and the highest threshold that reaches it. It is chosen on the very labels
+ * it is measured on: a bound on what a threshold can do, no way to choose one.
+ * @throws RangeError when there are no positives or no negatives.
+ */
+export function bestF1(positives: Float32Array, negatives: Float32Array): BestF1 {
+  checkBoth(positives, negatives);
+  let best: BestF1 = { f1: 0, threshold: Number.POSITIVE_INFINITY };
+  for (const { score, truePositives, falsePositives } of thresholds(positives, negatives)) {
+    const f1 = (2 * truePositives) / (truePositives + falsePositives + positives.length);
+    if (f1 > best.f1) best = { f1, threshold: score };
+  }
+  return best;
+}
+
+interface Threshold {
+  /** Scores at or above it count as positive. */
+  readonly score: number;
+  readonly truePositives: number;
+  readonly falsePositives: number;
+}
+
+/** Every score that occurs as a threshold, highest first. */
+function* thresholds(positives: Float32Array, negatives: Float32Array): Generator<Threshold> {
   const above = Float32Array.from(positives).sort();
   const below = Float32Array.from(negatives).sort();
   let p = above.length;
@@ -50,11 +93,22 @@ function* descendingGroups(positives: Float32Array, negatives: Float32Array): Ge
       above[p - 1] ?? Number.NEGATIVE_INFINITY,
       below[n - 1] ?? Number.NEGATIVE_INFINITY,
     );
-    const [pBefore, nBefore] = [p, n];
     while (p > 0 && above[p - 1] === score) p--;
     while (n > 0 && below[n - 1] === score) n--;
-    yield { positive: pBefore - p, negative: nBefore - n, negativesBelow: n };
+    yield { score, truePositives: above.length - p, falsePositives: below.length - n };
   }
+}
+
+/** Index of the first entry of an ascending list for which `holds`, or the list's length. */
+function firstIndex(ascending: Float32Array, holds: (entry: number) => boolean): number {
+  let low = 0;
+  let high = ascending.length;
+  while (low < high) {
+    const middle = (low + high) >>> 1;
+    if (holds(ascending[middle] as number)) high = middle;
+    else low = middle + 1;
+  }
+  return low;
 }
 
 function checkBoth(positives: Float32Array, negatives: Float32Array): void {

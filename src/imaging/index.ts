@@ -1,4 +1,5 @@
 /** Images in and pictures out: the one place that knows sharp. */
+export { type Components, labelComponents } from './components.js';
 export {
   type DecodedImage,
   decodeFullImage,

@@ -17,7 +17,7 @@ t.test('the sample product becomes an MVTec tree that is read back', async (t) =
   const written = await writeSample(root, { seed: 3, train: 3, good: 2, defective: 1 });
   t.equal(written, 3 + 2 + sampleDefects.length);
   t.equal((await trainingImages(root)).length, 3);
-  const images = await testImages(root);
+  const images = await testImages({ root });
   t.equal(images.filter(({ anomalous }) => !anomalous).length, 2);
   t.strictSame(
     new Set(images.filter(({ anomalous }) => anomalous).map(({ kind }) => kind)),
@@ -53,8 +53,49 @@ t.test('a folder without images says what would be right', async (t) => {
   const root = t.testdir({ 'notes.txt': '' });
   await t.rejects(trainingImages(root), { name: 'DatasetError', message: /holds no images; wanted JPEG/ });
   await t.rejects(trainingImages(join(root, 'nowhere')), DatasetError);
-  await t.rejects(testImages(root), { message: /MVTec tree/ });
+  await t.rejects(testImages({ root }), { message: /MVTec tree/ });
   await mkdir(join(root, 'test', 'good'), { recursive: true });
   await writeFile(join(root, 'test', 'good', 'a.png'), '');
-  await t.rejects(testImages(root), { message: /no defective images/ });
+  await t.rejects(testImages({ root }), { message: /no defective images/ });
+});
+
+t.test('folders of normal and abnormal images are taken, with masks by kind or by name', async (t) => {
+  const root = t.testdir({
+    ok: { 'a.png': '' },
+    crack: { 'b.jpg': '', 'c.png': '' },
+    dent: { 'd.png': '' },
+    masks: { crack: { 'b_mask.png': '' }, 'd.png': '' },
+  });
+  const at = (...parts: string[]) => join(root, ...parts);
+  const folders = { normal: at('ok'), abnormal: [at('crack'), `${at('dent')}/`] };
+  const images = await testImages({ ...folders, masks: at('masks') });
+  t.strictSame(
+    images.map(({ kind, anomalous, mask }) => [kind, anomalous, mask]),
+    [
+      ['good', false, undefined],
+      ['crack', true, at('masks', 'crack', 'b_mask.png')],
+      ['crack', true, undefined],
+      ['dent', true, at('masks', 'd.png')],
+    ],
+  );
+  t.ok((await testImages(folders)).every(({ mask }) => mask === undefined));
+  await t.rejects(testImages({ normal: at('none'), abnormal: [at('crack')] }), {
+    message: /none is no folder/,
+  });
+  await t.rejects(testImages({ normal: at('ok'), abnormal: [] }), { message: /no defective images/ });
+});
+
+t.test('one class of several is the good one when named', async (t) => {
+  const root = t.testdir({
+    train: { ship: { 'a.png': '' }, cat: { 'b.png': '' } },
+    test: { ship: { 'c.png': '' }, cat: { 'd.png': '' }, dog: { 'e.png': '' } },
+  });
+  t.strictSame(await trainingImages(root, 'ship'), [join(root, 'train', 'ship', 'a.png')]);
+  await t.rejects(trainingImages(root, 'boat'), { message: /train\/boat is no folder/ });
+  const images = await testImages({ root, normal: 'ship' });
+  t.strictSame(
+    images.map(({ kind }) => kind),
+    ['good', 'cat', 'dog'],
+  );
+  await t.rejects(testImages({ root }), { message: /or the name of the good class/ });
 });

@@ -1,0 +1,184 @@
+/** The figures of an evaluation, from what was measured to what is printed and written as JSON. */
+import type { TestImage } from '../datasets/index.js';
+import type { LoadedDetector } from '../detector/index.js';
+import { bootstrapInterval, type Interval } from './bootstrap.js';
+import {
+  histogramAuroc,
+  type JudgedMap,
+  type PixelFigures,
+  pixelFigures,
+  pixelHistograms,
+} from './pixel-figures.js';
+import { auroc, averagePrecision, type BestF1, bestF1 } from './ranking.js';
+
+/** Figures over image scores: defective images against good ones. */
+export interface ImageFigures {
+  /** Area under the ROC curve. */
+  readonly imageAuroc: number;
+  readonly imageAveragePrecision: number;
+  readonly imageBestF1: BestF1;
+  /** Share of defective images above the detector's threshold. */
+  readonly detectionRate: number;
+}
+
+/** Figures over pixels; null where there are no masks. */
+export type PixelFiguresOrNull = PixelFigures | { readonly [Name in keyof PixelFigures]: null };
+
+/** Figures of one kind of defect, against all good images. */
+export type KindFigures = ImageFigures & PixelFiguresOrNull & { readonly images: number };
+
+/** How one term of the score separates by itself. */
+export interface TermFigures {
+  readonly layer: string;
+  readonly term: 'value' | 'direction';
+  readonly imageAuroc: number;
+}
+
+/** What `mkd evaluate` prints, and writes as JSON. */
+export type EvaluationReport = ImageFigures &
+  PixelFiguresOrNull & {
+    readonly schema: 'mkd.evaluation/2';
+    readonly dataset: string;
+    readonly detectorVersion: string;
+    readonly images: { readonly good: number; readonly defective: number };
+    readonly threshold: number;
+    /** Share of good images above the threshold. */
+    readonly falseAlarmRate: number;
+    /** 95 % bootstrap intervals over the test images. */
+    readonly intervals: {
+      readonly imageAuroc: Interval;
+      readonly imageAveragePrecision: Interval;
+      readonly pixelAuroc: Interval | null;
+      readonly resamples: number;
+      readonly seed: number;
+    };
+    readonly kinds: Readonly<Record<string, KindFigures>>;
+    readonly terms: readonly TermFigures[];
+    /** Means over the images, batches of eight. */
+    readonly timings: { readonly decodeMs: number; readonly inferenceMs: number };
+  };
+
+/** What an evaluation measures: scores [N], discrepancies [N, L], and the maps that have masks. */
+export interface Measured {
+  readonly images: readonly TestImage[];
+  readonly score: Float32Array;
+  readonly value: Float32Array;
+  readonly direction: Float32Array;
+  readonly maps: readonly JudgedMap[];
+  readonly decodeSeconds: number;
+  readonly inferenceSeconds: number;
+}
+
+export function makeReport(
+  dataset: string,
+  { manifest, version }: LoadedDetector,
+  measured: Measured,
+  bootstrap: { readonly resamples: number; readonly seed: number },
+): EvaluationReport {
+  const { images, score, maps } = measured;
+  const { threshold } = manifest.calibration;
+  const good = where(score, images, ({ anomalous }) => !anomalous);
+  const defective = where(score, images, ({ anomalous }) => anomalous);
+  const kinds = [...new Set(images.filter(({ anomalous }) => anomalous).map(({ kind }) => kind))];
+  const perImageMs = (seconds: number): number => (1000 * seconds) / images.length;
+  return {
+    schema: 'mkd.evaluation/2',
+    dataset,
+    detectorVersion: version,
+    images: { good: good.length, defective: defective.length },
+    threshold,
+    ...imageFigures(defective, good, threshold),
+    ...pixelFiguresOf(maps),
+    falseAlarmRate: shareAbove(good, threshold),
+    intervals: {
+      imageAuroc: imageInterval(auroc, defective, good, bootstrap),
+      imageAveragePrecision: imageInterval(averagePrecision, defective, good, bootstrap),
+      pixelAuroc: pixelInterval(maps, bootstrap),
+      ...bootstrap,
+    },
+    kinds: Object.fromEntries(
+      kinds.map((kind) => {
+        const scores = where(score, images, (image) => image.kind === kind);
+        const ofKind = maps.filter((map) => !map.anomalous || map.kind === kind);
+        const figures: KindFigures = {
+          images: scores.length,
+          ...imageFigures(scores, good, threshold),
+          ...pixelFiguresOf(ofKind),
+        };
+        return [kind, figures];
+      }),
+    ),
+    terms: termFigures(manifest.scoringLayers, measured),
+    timings: {
+      decodeMs: perImageMs(measured.decodeSeconds),
+      inferenceMs: perImageMs(measured.inferenceSeconds),
+    },
+  };
+}
+
+function imageFigures(defective: Float32Array, good: Float32Array, threshold: number): ImageFigures {
+  return {
+    imageAuroc: auroc(defective, good),
+    imageAveragePrecision: averagePrecision(defective, good),
+    imageBestF1: bestF1(defective, good),
+    detectionRate: shareAbove(defective, threshold),
+  };
+}
+
+const noPixels = {
+  pixelAuroc: null,
+  pixelAurocDefectiveOnly: null,
+  pixelAveragePrecision: null,
+  aupro: null,
+} as const;
+
+function pixelFiguresOf(maps: readonly JudgedMap[]): PixelFiguresOrNull {
+  return pixelFigures(maps) ?? noPixels;
+}
+
+function termFigures(layers: readonly string[], { images, value, direction }: Measured): TermFigures[] {
+  return layers.flatMap((layer, at) =>
+    (['value', 'direction'] as const).map((term) => {
+      const all = { value, direction }[term].filter((_, entry) => entry % layers.length === at);
+      const of = (anomalous: boolean) => where(all, images, (image) => image.anomalous === anomalous);
+      return { layer, term, imageAuroc: auroc(of(true), of(false)) };
+    }),
+  );
+}
+
+function imageInterval(
+  figure: (positives: Float32Array, negatives: Float32Array) => number,
+  defective: Float32Array,
+  good: Float32Array,
+  bootstrap: { readonly resamples: number; readonly seed: number },
+): Interval {
+  return bootstrapInterval(
+    [[...defective], [...good]],
+    ([positives = [], negatives = []]) => figure(Float32Array.from(positives), Float32Array.from(negatives)),
+    bootstrap,
+  );
+}
+
+function pixelInterval(
+  maps: readonly JudgedMap[],
+  bootstrap: { readonly resamples: number; readonly seed: number },
+): Interval | null {
+  if (!maps.some(({ regions }) => regions.length > 0)) return null;
+  const histograms = pixelHistograms(maps);
+  const groups = [true, false].map((anomalous) =>
+    histograms.filter((image) => image.anomalous === anomalous),
+  );
+  return bootstrapInterval(groups, (sample) => histogramAuroc(sample.flat()), bootstrap);
+}
+
+function where(
+  scores: Float32Array,
+  images: readonly TestImage[],
+  wanted: (image: TestImage) => boolean,
+): Float32Array {
+  return scores.filter((_, index) => wanted(images[index] as TestImage));
+}
+
+function shareAbove(scores: Float32Array, threshold: number): number {
+  return scores.filter((score) => score > threshold).length / scores.length;
+}
