@@ -42,15 +42,25 @@ export interface Localization extends ImageScore {
   fullMap(): Promise<Float32Array>;
 }
 
+export interface ScoreOptions {
+  /** Instead of the detector's own. */
+  readonly threshold?: number | undefined;
+}
+
+export interface LocalizeOptions extends ScoreOptions {
+  /** Instead of the detector's own. */
+  readonly method?: LocalizationMethod;
+}
+
 /** A detector ready to score. Inference runs in a thread of its own. */
 export interface Detector {
   readonly manifest: Manifest;
   readonly version: string;
   readonly provider: Provider;
   /** @param image bytes of a JPEG, PNG, WebP or TIFF file. @throws ImageError */
-  score(image: Uint8Array): Promise<ImageScore>;
-  /** @param method the detector's own by default. @throws ImageError */
-  localize(image: Uint8Array, method?: LocalizationMethod): Promise<Localization>;
+  score(image: Uint8Array, options?: ScoreOptions): Promise<ImageScore>;
+  /** @throws ImageError */
+  localize(image: Uint8Array, options?: LocalizeOptions): Promise<Localization>;
   close(): Promise<void>;
 }
 
@@ -76,22 +86,22 @@ function detectorOn(engine: ScoringEngine, detector: LoadedDetector, limits: Ima
     manifest: detector.manifest,
     version: detector.version,
     provider: engine.provider,
-    async score(image) {
+    async score(image, { threshold } = {}) {
       const { pixels } = await decodeImage(image, inputSize, limits);
-      return imageScore(detector, (await engine.run(detector, pixels, 'none')).outputs, 0);
+      return imageScore(detector, (await engine.run(detector, pixels, 'none')).outputs, 0, threshold);
     },
-    async localize(image, method = detector.manifest.localization) {
+    async localize(image, { method = detector.manifest.localization, threshold } = {}) {
       const { pixels, width, height } = await decodeImage(image, inputSize, limits);
       const { outputs } = await engine.run(detector, pixels, method);
       const map = imageMap(detector, outputs, 0);
-      const threshold = detector.manifest.calibration.mapThresholds[method];
+      const mapThreshold = detector.manifest.calibration.mapThresholds[method];
       const size = { width, height };
       return {
-        ...imageScore(detector, outputs, 0),
+        ...imageScore(detector, outputs, 0, threshold),
         map,
-        heatmap: () => renderHeatmap(map, threshold, size),
-        overlay: () => renderOverlay(image, map, threshold, size, limits),
-        mask: () => renderMask(map, threshold, size),
+        heatmap: () => renderHeatmap(map, mapThreshold, size),
+        overlay: () => renderOverlay(image, map, mapThreshold, size, limits),
+        mask: () => renderMask(map, mapThreshold, size),
         fullMap: () => resizeMap(map, size),
       };
     },

@@ -1,6 +1,12 @@
 import { Command, Option } from 'commander';
 import { type DistillProgress, distill, type RecipeName, recipeNames } from '../distillation/index.js';
-import { type DeviceFlags, deviceOptions, wholeNumber, withDeviceOptions } from './options.js';
+import {
+  type DeviceFlags,
+  deviceOptions,
+  falseAlarmRateOption,
+  wholeNumber,
+  withDeviceOptions,
+} from './options.js';
 import { startProgress } from './progress.js';
 
 interface Flags extends DeviceFlags {
@@ -13,6 +19,7 @@ interface Flags extends DeviceFlags {
   readonly resume?: true;
   readonly expert?: string;
   readonly normalClass?: string;
+  readonly falseAlarmRate?: number;
   readonly memory: number;
 }
 
@@ -31,6 +38,7 @@ export function distillCommand(): Command {
     .option('--seed <n>', 'determines everything random', wholeNumber(0), 0)
     .option('--resume', 'continue where an interrupted run stopped')
     .option('--normal-class <name>', 'the class in <dataset>/train that is good, instead of good')
+    .addOption(falseAlarmRateOption())
     .option('--expert <card>', 'card (.json) of an imported expert')
     .option(
       '--memory <MiB>',
@@ -58,6 +66,7 @@ export function distillCommand(): Command {
           ...(flags.epochs === undefined ? {} : { epochs: flags.epochs }),
           ...(flags.batch === undefined ? {} : { batch: flags.batch }),
           ...(flags.normalClass === undefined ? {} : { normalClass: flags.normalClass }),
+          ...(flags.falseAlarmRate === undefined ? {} : { falseAlarmRate: flags.falseAlarmRate }),
           ...(flags.expert === undefined ? {} : { expertCard: flags.expert }),
           onProgress: (step) => progress.update(labels[step.phase], step.done, step.total, noteOf(step)),
         });
@@ -66,7 +75,8 @@ export function distillCommand(): Command {
         process.stdout.write(
           `${flags.out}: distilled from ${data.images} images (${data.heldBack} held back) in ${distillation.seconds} s, ` +
             `loss ${distillation.loss.toFixed(4)}, held back ${distillation.heldBackLoss.toFixed(4)}, ` +
-            `threshold ${calibration.threshold.toPrecision(4)}\n`,
+            `threshold ${calibration.threshold.toPrecision(4)} ` +
+            `(false alarms at most ${(100 * calibration.falseAlarmRate).toPrecision(2)} %)\n`,
         );
       } finally {
         progress.stop();

@@ -2,6 +2,7 @@
 /** The command line `mkd`: one file a command. Exit code 0: done; 1: it failed; 2: the call was wrong. */
 import { readFileSync } from 'node:fs';
 import { Command, CommanderError } from 'commander';
+import { calibrateCommand } from './calibrate.js';
 import { distillCommand } from './distill.js';
 import { evaluateCommand } from './evaluate.js';
 import { expertCommand } from './expert.js';
@@ -28,6 +29,7 @@ for (const command of [
   serveCommand(),
   sampleCommand(),
   evaluateCommand(),
+  calibrateCommand(),
   expertCommand(),
 ]) {
   program.addCommand(command.copyInheritedSettings(program));

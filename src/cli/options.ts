@@ -49,6 +49,22 @@ export function deviceOptions({ provider, threads }: DeviceFlags): DeviceOptions
   return { provider, threads };
 }
 
+export const falseAlarmRateOption = (): Option =>
+  new Option(
+    '--false-alarm-rate <share>',
+    'share of new good images that may be called anomalous; by default 0.05, or the least the images support',
+  ).argParser(number(0, 1));
+
+/** Parses a number between two others, both left out. */
+export function number(above: number, below = Number.POSITIVE_INFINITY): (text: string) => number {
+  return (text) => {
+    const value = text.trim() === '' ? Number.NaN : Number(text);
+    if (value > above && value < below) return value;
+    const bound = below === Number.POSITIVE_INFINITY ? `above ${above}` : `between ${above} and ${below}`;
+    throw new InvalidArgumentError(`wanted a number ${bound}.`);
+  };
+}
+
 /** Parses a whole number of at least `least`. */
 export function wholeNumber(least: number, most = Number.MAX_SAFE_INTEGER): (text: string) => number {
   return (text) => {

@@ -1,9 +1,11 @@
 /** What a detector learns about good images it was not trained on: thresholds of scores and maps. */
-
 import { concatenated } from '../runtime/index.js';
+import { conformalThreshold, supportedRate } from './conformal.js';
 import type { ScoringEngine } from './engine.js';
 import type { Scorer } from './loaded-detector.js';
 import type { Manifest } from './manifest.js';
+
+export type Calibration = Manifest['calibration'];
 
 /** SmoothGrad is fifty times as dear as a gradient: its scale is measured on this many images. */
 const smoothGradImages = 2;
@@ -14,19 +16,52 @@ const quietShare = 0.998;
 /** Images scored together. */
 const batch = 8;
 
+export interface CalibrateOptions {
+  /** What share of new good images may lie above the threshold; see {@link supportedRate}. */
+  readonly falseAlarmRate?: number | undefined;
+  readonly onProgress?: (done: number, total: number) => void;
+}
+
+/** What good images give: their scores, and what all but 0.2 % of the pixels of their maps stay below. */
+export type GoodImages = Pick<Calibration, 'scores' | 'mapThresholds'>;
+
 /**
- * The threshold is the highest score among n held-back good images. For exchangeable images the chance that a
- * new good one lies above it is at most 1 / (n + 1), whatever the distribution (conformal prediction). Maps are
- * judged pixel by pixel: all but two of a thousand pixels of good images lie below the map threshold.
- *
+ * Calibrates with good images that were not trained on.
  * @param images uint8 [n, size, size, 3]
+ * @throws CalibrationError when they are too few for the false-alarm rate.
  */
 export async function calibrate(
   engine: ScoringEngine,
   detector: Scorer,
   images: Uint8Array,
-  onProgress: (done: number, total: number) => void = () => {},
-): Promise<Manifest['calibration']> {
+  options: CalibrateOptions = {},
+): Promise<Calibration> {
+  supportedRate(images.length / detector.shape.inputSize ** 2 / 3, options.falseAlarmRate);
+  return calibration(await measureGoodImages(engine, detector, images, options), options.falseAlarmRate);
+}
+
+/** The calibration that follows from good images. @throws CalibrationError when they are too few. */
+export function calibration({ scores, mapThresholds }: GoodImages, falseAlarmRate?: number): Calibration {
+  const rate = supportedRate(scores.length, falseAlarmRate);
+  return {
+    scores: [...scores].sort((a, b) => a - b),
+    threshold: conformalThreshold(scores, rate),
+    falseAlarmRate: rate,
+    mapThresholds,
+  };
+}
+
+/**
+ * Scores good images and measures their maps, pixel by pixel.
+ * @param images uint8 [n, size, size, 3]
+ * @returns scores in the order of the images.
+ */
+export async function measureGoodImages(
+  engine: ScoringEngine,
+  detector: Scorer,
+  images: Uint8Array,
+  { onProgress }: Pick<CalibrateOptions, 'onProgress'> = {},
+): Promise<GoodImages> {
   const imageBytes = detector.shape.inputSize ** 2 * 3;
   const total = images.length / imageBytes;
   const scores: number[] = [];
@@ -38,18 +73,15 @@ export async function calibrate(
     scores.push(...outputs.score);
     gradients.push(outputs.map ?? new Float32Array());
     guided.push((await engine.run(detector, part, 'guided')).outputs.map ?? new Float32Array());
-    onProgress(Math.min(from + batch, total), total);
+    onProgress?.(Math.min(from + batch, total), total);
   }
   const few = images.subarray(0, smoothGradImages * imageBytes);
   const smooth = (await engine.run(detector, few, 'smoothgrad')).outputs.map ?? new Float32Array();
   const gradientOfFew = (gradients[0] ?? new Float32Array()).subarray(0, smooth.length);
   const gradient = quantile(gradients, quietShare);
   const ratio = quantile([smooth], quietShare) / Math.max(quantile([gradientOfFew], quietShare), 1e-12);
-  scores.sort((a, b) => a - b);
   return {
     scores,
-    threshold: scores.at(-1) as number,
-    falseAlarmRate: 1 / (scores.length + 1),
     mapThresholds: { gradient, guided: quantile(guided, quietShare), smoothgrad: gradient * ratio },
   };
 }

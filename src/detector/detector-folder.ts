@@ -3,7 +3,7 @@
  * `self-test.safetensors`. Reading checks schema and hashes; writing replaces the folder as a whole.
  */
 import { createHash } from 'node:crypto';
-import { mkdir, readFile, rename, rm, stat, writeFile } from 'node:fs/promises';
+import { copyFile, mkdir, readFile, rename, rm, stat, writeFile } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
 import {
   type CriticalLayer,
@@ -116,6 +116,29 @@ export async function writeDetector(folder: string, parts: DetectorParts): Promi
   return manifest;
 }
 
+/**
+ * Writes a detector again with another calibration; cloner and self-test stay as they are.
+ * @param out another folder for it; by default the detector itself is changed, in one step.
+ */
+export async function replaceCalibration(
+  folder: string,
+  calibration: Manifest['calibration'],
+  out: string = folder,
+): Promise<LoadedDetector['version']> {
+  const old = parseManifest(await readFile(join(folder, 'manifest.json'), 'utf8'), folder);
+  const earlierVersions = [...(old.calibration.earlierVersions ?? []), versionOf(old)];
+  const manifest: Manifest = { ...old, calibration: { ...calibration, earlierVersions } };
+  if (resolve(out) !== resolve(folder)) {
+    await checkTarget(out);
+    await mkdir(out, { recursive: true });
+    for (const { file } of [old.cloner, old.selfTest]) await copyFile(join(folder, file), join(out, file));
+  }
+  const path = join(out, 'manifest.json');
+  await writeFile(`${path}.new`, `${JSON.stringify(manifest, null, 2)}\n`);
+  await rename(`${path}.new`, path);
+  return versionOf(manifest);
+}
+
 /** @throws DetectorError when a new detector may not be written there. */
 export async function checkTarget(folder: string): Promise<void> {
   if (!(await stat(folder).catch(() => undefined))) return;
@@ -124,7 +147,8 @@ export async function checkTarget(folder: string): Promise<void> {
 }
 
 function versionOf({ cloner, calibration, lambda, scoringLayers }: Manifest): string {
-  const essence = JSON.stringify([cloner.sha256, calibration, lambda, scoringLayers]);
+  const { earlierVersions: _, ...current } = calibration;
+  const essence = JSON.stringify([cloner.sha256, current, lambda, scoringLayers]);
   return hashOf(Buffer.from(essence)).slice(0, 12);
 }
 

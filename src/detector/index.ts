@@ -1,17 +1,33 @@
 /** The detector as an artifact: reading, verifying, scoring, localizing, calibrating. */
-export { calibrate } from './calibration.js';
+export {
+  type CalibrateOptions,
+  type Calibration,
+  calibrate,
+  calibration,
+  type GoodImages,
+  measureGoodImages,
+} from './calibration.js';
+export {
+  CalibrationError,
+  conformalThreshold,
+  imagesNeeded,
+  pValue,
+  supportedRate,
+  usualFalseAlarmRate,
+} from './conformal.js';
 export {
   assembleScorer,
   checkTarget,
   type DetectorParts,
   type ManifestDraft,
   readDetector,
+  replaceCalibration,
   writeDetector,
 } from './detector-folder.js';
 export { type EngineResult, type RawScores, ScoringEngine, smoothGrad } from './engine.js';
 export { embeddedExpert, findExpert, modelsFolder } from './find-expert.js';
 export type { LoadedDetector, Scorer, SelfTest } from './loaded-detector.js';
 export { DetectorError, type Manifest, manifestSchema, parseManifest } from './manifest.js';
-export { type ImageScore, imageMap, imageScore, type LayerScore, type Verdict } from './result.js';
+export { type ImageScore, imageMap, imageScore, type LayerScore, type Verdict, verdictOf } from './result.js';
 export { makeSelfTest, runSelfTest, type SelfTestReport } from './self-test.js';
 export type { LocalizationMethod, ServingShape } from './serving-model.js';

@@ -59,15 +59,21 @@ export const manifestSchema = Type.Object({
   calibration: Type.Object({
     scores: Type.Array(Type.Number(), {
       minItems: 1,
-      description: 'Scores of the good images held back, ascending',
+      description: 'Scores of good images that were not trained on, ascending',
     }),
-    threshold: Type.Number({ description: 'A score above it is anomalous: the highest of `scores`' }),
+    threshold: Type.Number({ description: 'A score above it is anomalous' }),
     falseAlarmRate: Type.Number({
-      description: 'Of new good images at most this share is expected above the threshold: 1 / (scores + 1)',
+      description:
+        'A new good image lies above the threshold with at most this chance (conformal prediction)',
     }),
     mapThresholds: Type.Object(
       { gradient: Type.Number(), smoothgrad: Type.Number(), guided: Type.Number() },
       { description: 'What all but 0.2 % of the pixels of good images stay below, by localization method' },
+    ),
+    earlierVersions: Type.Optional(
+      Type.Array(Type.String(), {
+        description: 'Versions with other calibrations: their scores mean the same',
+      }),
     ),
   }),
   selfTest: Type.Object({

@@ -1,5 +1,6 @@
 /** What is said of an image: the score and what it is made of. */
 import type { LocalizationMap } from '../imaging/index.js';
+import { pValue } from './conformal.js';
 import type { RawScores } from './engine.js';
 import type { LoadedDetector } from './loaded-detector.js';
 
@@ -18,13 +19,22 @@ export interface LayerScore {
 export interface ImageScore {
   readonly score: number;
   readonly threshold: number;
-  /** `anomalous` where the score is above the threshold. */
+  /** The chance that a good image scores at least this high; see {@link pValue}. */
+  readonly pValue: number;
   readonly verdict: Verdict;
   readonly layers: readonly LayerScore[];
 }
 
-/** The score of one of the images that went through the engine together. */
-export function imageScore(detector: LoadedDetector, outputs: RawScores, index: number): ImageScore {
+/**
+ * The score of one of the images that went through the engine together.
+ * @param threshold another than the detector's own.
+ */
+export function imageScore(
+  detector: LoadedDetector,
+  outputs: RawScores,
+  index: number,
+  threshold = detector.manifest.calibration.threshold,
+): ImageScore {
   const { scoringLayers, lambda, calibration } = detector.manifest;
   const score = outputs.score[index] as number;
   const layers = scoringLayers.map((layer, at): LayerScore => {
@@ -32,8 +42,18 @@ export function imageScore(detector: LoadedDetector, outputs: RawScores, index: 
     const direction = outputs.direction[index * scoringLayers.length + at] as number;
     return { layer, value, direction, contribution: score > 0 ? (lambda * value + direction) / score : 0 };
   });
-  const verdict = score > calibration.threshold ? 'anomalous' : 'good';
-  return { score, threshold: calibration.threshold, verdict, layers };
+  return {
+    score,
+    threshold,
+    pValue: pValue(calibration.scores, score),
+    verdict: verdictOf(score, threshold),
+    layers,
+  };
+}
+
+/** `anomalous` above the threshold. */
+export function verdictOf(score: number, threshold: number): Verdict {
+  return score > threshold ? 'anomalous' : 'good';
 }
 
 /** The map of one of the images that went through the engine together. */

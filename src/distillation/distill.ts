@@ -13,6 +13,7 @@ import {
   type ManifestDraft,
   makeSelfTest,
   ScoringEngine,
+  supportedRate,
   writeDetector,
 } from '../detector/index.js';
 import { fingerprintOf, readExpertCard } from '../networks/index.js';
@@ -48,6 +49,8 @@ export interface DistillOptions {
   readonly resume?: boolean;
   /** Path of another expert's card. */
   readonly expertCard?: string;
+  /** Share of new good images that may lie above the threshold; by default 0.05, or the least there can be. */
+  readonly falseAlarmRate?: number;
   readonly device?: DeviceOptions;
   /** How much of the expert's activations stays in memory; default 2 GiB. */
   readonly memoryBytes?: number;
@@ -100,7 +103,7 @@ const validations = 12;
 
 /**
  * Distills a detector and writes it to `options.out`.
- * @throws DatasetError, ImageError, CheckpointError, DistillSettingsError, DetectorError, DistillationInterrupted
+ * @throws DatasetError, ImageError, CalibrationError, CheckpointError, DistillSettingsError, DetectorError, DistillationInterrupted
  */
 export async function distill(options: DistillOptions): Promise<Manifest> {
   const recipe = settle(options);
@@ -153,6 +156,7 @@ class Distillation {
     this.#checkpoint = checkpointFolder(resolve(options.out));
     const order = shuffled(paths.length, randomStream(this.#seed, 'held back'));
     const count = Math.max(2, Math.round(heldBackShare * paths.length));
+    supportedRate(count, options.falseAlarmRate);
     this.#heldBack = order.slice(0, count);
     this.#trained = order.slice(count);
   }
@@ -275,9 +279,10 @@ class Distillation {
     const scorer = assembleScorer({ expertCard, layout, inputSize, scoringLayers }, lambda, cloner);
     const engine = ScoringEngine.on(this.device);
     const images = await imagesOf(lesson, this.#heldBack);
-    const calibration = await calibrate(engine, scorer, images, (done, total) =>
-      this.options.onProgress?.({ phase: 'calibrate', done, total }),
-    );
+    const calibration = await calibrate(engine, scorer, images, {
+      falseAlarmRate: this.options.falseAlarmRate,
+      onProgress: (done, total) => this.options.onProgress?.({ phase: 'calibrate', done, total }),
+    });
     const selfTest = await makeSelfTest(engine, scorer, images);
     await engine.closeSessions();
     const card = await readExpertCard(expertCard);

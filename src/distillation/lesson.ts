@@ -4,8 +4,7 @@
  */
 import { createHash } from 'node:crypto';
 import { readFile } from 'node:fs/promises';
-import { basename } from 'node:path';
-import { decodeImage, ImageError } from '../imaging/index.js';
+import { decodeNamedImage } from '../imaging/index.js';
 import { type CriticalLayer, expertLayout } from '../networks/index.js';
 import { type Device, float32, float32Data, type Tensors, uint8 } from '../runtime/index.js';
 import { expertModel } from './models.js';
@@ -124,13 +123,8 @@ function count(shape: readonly number[]): number {
 
 async function readImage(path: string, size: number): Promise<{ pixels: Uint8Array; sha256: Buffer }> {
   const bytes = await readFile(path);
-  try {
-    const { pixels } = await decodeImage(bytes, size);
-    return { pixels, sha256: createHash('sha256').update(bytes).digest() };
-  } catch (error) {
-    if (error instanceof ImageError) throw new ImageError(error.kind, `${basename(path)}: ${error.message}`);
-    throw error;
-  }
+  const { pixels } = await decodeNamedImage(bytes, path, size);
+  return { pixels, sha256: createHash('sha256').update(bytes).digest() };
 }
 
 async function appendRows(store: RecordStore, data: Float32Array, rows: number): Promise<void> {

@@ -2,7 +2,7 @@
 import { readFile } from 'node:fs/promises';
 import { describeSource, type TestImage, type TestSource, testImages } from '../datasets/index.js';
 import { imageMap, type LoadedDetector, type RawScores, type ScoringEngine } from '../detector/index.js';
-import { decodeImage, decodeMask } from '../imaging/index.js';
+import { decodeMask, decodeNamedImage } from '../imaging/index.js';
 import { concatenated } from '../runtime/index.js';
 import { type JudgedMap, judgeMap } from './pixel-figures.js';
 import { type EvaluationReport, type Measured, makeReport } from './report.js';
@@ -59,7 +59,7 @@ export async function evaluate(
 }
 
 async function decode(path: string, detector: LoadedDetector): Promise<Uint8Array> {
-  return (await decodeImage(await readFile(path), detector.shape.inputSize)).pixels;
+  return (await decodeNamedImage(await readFile(path), path, detector.shape.inputSize)).pixels;
 }
 
 async function judge(

@@ -2,6 +2,7 @@
  * From the bytes of an image file to the pixels a detector sees: one way for distillation and serving. Only
  * JPEG, PNG, WebP and TIFF are ever handed to a decoder, within bounds on bytes and pixels.
  */
+import { basename } from 'node:path';
 import sharp, { type Sharp } from 'sharp';
 
 // Every loader is shut, then those of the four formats are opened, from memory only.
@@ -69,6 +70,14 @@ export async function decodeImage(
   const info = await inspectImage(bytes, limits);
   const pixels = await rawPixels(open(bytes, limits).resize(size, size, { fit: 'fill', kernel: 'cubic' }));
   return { ...info, pixels };
+}
+
+/** The same for a file; an error names it. @throws ImageError */
+export async function decodeNamedImage(bytes: Uint8Array, path: string, size: number): Promise<DecodedImage> {
+  return decodeImage(bytes, size).catch((error: unknown) => {
+    if (error instanceof ImageError) throw new ImageError(error.kind, `${basename(path)}: ${error.message}`);
+    throw error;
+  });
 }
 
 /** Decodes an image in its own size. @throws ImageError */

@@ -5,6 +5,7 @@ export {
   decodeFullImage,
   decodeImage,
   decodeMask,
+  decodeNamedImage,
   defaultImageLimits,
   ImageError,
   type ImageErrorKind,

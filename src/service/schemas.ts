@@ -50,8 +50,11 @@ export const resultSchema = Type.Object({
   width: Type.Integer({ description: 'Of the image as seen, pixels' }),
   height: Type.Integer(),
   score: Type.Number({ description: 'Anomaly score, at least 0' }),
-  threshold: Type.Number(),
-  verdict: oneOf(['good', 'anomalous']),
+  threshold: Type.Number({ description: "The request's, or the detector's own" }),
+  pValue: Type.Number({
+    description: 'Chance that a good image scores at least this high: conformal, 1 / (n + 1) to 1',
+  }),
+  verdict: oneOf(['good', 'anomalous'], { description: 'anomalous above the threshold' }),
   layers: Type.Array(layerScore),
   timings,
   links,
@@ -79,6 +82,12 @@ export const localizationMethodSchema = oneOf(['gradient', 'smoothgrad', 'guided
   description: "Localization method; the detector's own by default",
 });
 
+const threshold = Type.Optional(
+  Type.Number({ exclusiveMinimum: 0, description: "Instead of the detector's own threshold" }),
+);
+
+export const scoreQuerySchema = Type.Object({ threshold }, { additionalProperties: false });
+
 export const localizeQuerySchema = Type.Object(
   {
     as: oneOf(['heatmap', 'overlay', 'mask', 'map', 'json'], {
@@ -86,6 +95,7 @@ export const localizeQuerySchema = Type.Object(
       description: 'heatmap, overlay and mask are PNG, map is float32 .npy; all in the size of the image',
     }),
     method: Type.Optional(localizationMethodSchema),
+    threshold,
   },
   { additionalProperties: false },
 );

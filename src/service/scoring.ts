@@ -27,6 +27,13 @@ export interface ScoringLimits {
   readonly image: ImageLimits;
 }
 
+export interface ScoreOptions {
+  /** Also computes localization maps by this method, which the results keep. */
+  readonly map: LocalizationMethod | 'none';
+  /** Instead of the detector's own. */
+  readonly threshold?: number | undefined;
+}
+
 /** The image of an upload that could not be scored. */
 export interface FailedUpload {
   readonly name: string | undefined;
@@ -45,14 +52,13 @@ export class Scoring {
 
   /**
    * Scores the images of one request, in one batch.
-   * @param map also computes localization maps by this method, which the results keep.
    * @returns results and failures in the order of the uploads.
    * @throws ProblemError when there is too much work, or no such detector.
    */
   async score(
     detectorName: string,
     uploads: readonly Upload[],
-    map: LocalizationMethod | 'none',
+    options: ScoreOptions,
     signal?: AbortSignal,
   ): Promise<(StoredResult | FailedUpload)[]> {
     const detector = this.catalog.get(detectorName);
@@ -62,7 +68,7 @@ export class Scoring {
       if (signal?.aborted)
         throw new ProblemError('client-gone', 'the client went away before its images were scored');
       const good = decoded.filter((image): image is Decoded => 'pixels' in image);
-      const scored = good.length > 0 ? await this.#infer(detectorName, detector, good, map) : [];
+      const scored = good.length > 0 ? await this.#infer(detectorName, detector, good, options) : [];
       return decoded.map((image) => ('pixels' in image ? (scored.shift() as StoredResult) : image));
     } finally {
       this.#leave(uploads.length);
@@ -126,7 +132,7 @@ export class Scoring {
     detectorName: string,
     detector: LoadedDetector,
     images: readonly Decoded[],
-    map: LocalizationMethod | 'none',
+    { map, threshold }: ScoreOptions,
   ): Promise<StoredResult[]> {
     const began = performance.now();
     const pixels = Buffer.concat(images.map((image) => image.pixels));
@@ -136,7 +142,7 @@ export class Scoring {
     this.metrics.inferenceSeconds.observe({ map }, seconds);
     return images.map(({ upload, width, height, seconds: decodeSeconds }, index) => {
       const id = randomUUID();
-      const score = imageScore(detector, outputs, index);
+      const score = imageScore(detector, outputs, index, threshold);
       const result: Result = {
         id,
         ...(upload.name === undefined ? {} : { name: upload.name }),
@@ -144,6 +150,7 @@ export class Scoring {
         height,
         score: score.score,
         threshold: score.threshold,
+        pValue: score.pValue,
         verdict: score.verdict,
         layers: [...score.layers],
         timings: {
@@ -158,7 +165,10 @@ export class Scoring {
           map: `/v1/results/${id}/map`,
         },
       };
-      this.metrics.scores.observe({ detector: detectorName }, score.score / score.threshold);
+      this.metrics.scores.observe(
+        { detector: detectorName },
+        score.score / detector.manifest.calibration.threshold,
+      );
       this.metrics.verdicts.inc({ detector: detectorName, verdict: score.verdict });
       const stored: StoredResult = { detectorName, detector, result, image: upload.bytes, maps: new Map() };
       if (map !== 'none') stored.maps.set(map, imageMap(detector, outputs, index));

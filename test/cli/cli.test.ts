@@ -18,7 +18,16 @@ function mkd(...args: string[]): Promise<{ code: number; out: string; err: strin
 }
 
 t.test('every command has help', async (t) => {
-  for (const command of ['distill', 'score', 'verify', 'serve', 'sample', 'evaluate', 'expert']) {
+  for (const command of [
+    'distill',
+    'score',
+    'verify',
+    'serve',
+    'sample',
+    'evaluate',
+    'calibrate',
+    'expert',
+  ]) {
     const { code, out } = await mkd(command, '--help');
     t.equal(code, 0, command);
     t.match(out, new RegExp(`Usage: mkd ${command}`), command);
@@ -32,6 +41,11 @@ t.test('a wrong call ends with 2 and says what would be right', async (t) => {
     [['distill', 'x', '--out', 'y', '--size', 'big'], /wanted a whole number, 32 to 1024/],
     [['distill', 'x', '--out', 'y', '--recipe', 'soup'], /paper, default/],
     [['score', 'sample'], /image/],
+    [['score', 'sample', 'x.png', '--threshold', '-1'], /wanted a number above 0/],
+    [['evaluate', 'sample'], /name a data set, or --normal and --abnormal folders/],
+    [['evaluate', 'sample', 'x', '--normal', 'y'], /not both/],
+    [['calibrate', 'sample'], /name either a folder of good images or --verdicts/],
+    [['calibrate', 'sample', 'x', '--false-alarm-rate', '2'], /wanted a number between 0 and 1/],
   ] as const) {
     const { code, err } = await mkd(...args);
     t.equal(code, 2, args.join(' '));
@@ -92,7 +106,18 @@ t.test('a sample is drawn, distilled from and evaluated', async (t) => {
   t.equal(evaluated.code, 0);
   t.match(evaluated.out, /image AUROC/);
   const report = JSON.parse(await readFile(json, 'utf8')) as Record<string, unknown>;
-  for (const figure of ['imageAuroc', 'imageAveragePrecision', 'pixelAuroc', 'pixelAurocDefectiveOnly']) {
+  const figures = ['imageAuroc', 'imageAveragePrecision', 'pixelAuroc', 'pixelAurocDefectiveOnly', 'aupro'];
+  for (const figure of figures) {
     t.ok((report[figure] as number) >= 0 && (report[figure] as number) <= 1, figure);
   }
+
+  const folders = ['--normal', join(data, 'test', 'good'), '--abnormal', join(data, 'test', 'crack')];
+  const again = await mkd('evaluate', out, ...folders, '--masks', join(data, 'ground_truth'));
+  t.match(again.out, /crack +1 /);
+  const calibrated = await mkd('calibrate', out, join(data, 'test', 'good'), '--false-alarm-rate', '0.3');
+  t.equal(calibrated.code, 0);
+  t.match(calibrated.out, /false alarms at most 30 % by 3 good images\n\d of 3 verdicts flip/);
+  const trained = await mkd('calibrate', out, data);
+  t.equal(trained.code, 1);
+  t.match(trained.err, /holds the images the detector was distilled from/);
 });

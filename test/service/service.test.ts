@@ -198,6 +198,25 @@ t.test('what is malformed gets a problem that says what would be right', async (
   }
 });
 
+t.test('a request brings its own threshold; the score and its p-value stay', async (t) => {
+  interface Judged {
+    results: [{ score: number; threshold: number; pValue: number; verdict: string }];
+  }
+  const ask = async (query: string): Promise<Judged['results'][0]> =>
+    ((await (await postImage(`${score}${query}`, good)).json()) as Judged).results[0];
+  const own = await ask('');
+  t.equal(own.verdict, 'good');
+  t.ok(own.pValue > 0 && own.pValue <= 1);
+  const strict = await ask(`?threshold=${own.score / 2}`);
+  t.equal(strict.verdict, 'anomalous');
+  t.equal(strict.threshold, own.score / 2);
+  t.equal(strict.score, own.score);
+  t.equal(strict.pValue, own.pValue);
+  const refused = await problem(await postImage(`${score}?threshold=low`, good));
+  t.equal(refused.status, 400);
+  t.match(refused.detail, /threshold/);
+});
+
 t.test('detectors are listed with provider, calibration and manifest', async (t) => {
   const list = (await (await fetch(url('/v1/detectors'))).json()) as object;
   t.match(list, { provider: 'cpu', detectors: [{ name: 'sample' }], refused: [] });

@@ -1,6 +1,5 @@
 /** POST /v1/detectors/{detector}/score and /localize. */
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox';
-import { Type } from 'typebox';
 import { sendArtifact } from '../artifacts.js';
 import { ProblemError, problemOf } from '../problems.js';
 import type { StoredResult } from '../result-store.js';
@@ -9,6 +8,7 @@ import {
   localizeQuerySchema,
   type ScoreAnswer,
   scoreAnswerSchema,
+  scoreQuerySchema,
 } from '../schemas.js';
 import type { FailedUpload } from '../scoring.js';
 import type { ServiceState } from '../state.js';
@@ -26,7 +26,7 @@ export const scoreRoutes: FastifyPluginAsyncTypebox<{ state: ServiceState }> = a
         summary: 'Score one or more images',
         description: 'One bad image among several fails alone: its place in `results` holds an error.',
         params: detectorParamsSchema,
-        querystring: Type.Object({}, { additionalProperties: false }),
+        querystring: scoreQuerySchema,
         response: { 200: scoreAnswerSchema, ...problemResponses },
       },
     },
@@ -34,7 +34,10 @@ export const scoreRoutes: FastifyPluginAsyncTypebox<{ state: ServiceState }> = a
       const { detector } = request.params;
       const loaded = state.readyCatalog().get(detector);
       const uploads = await readUploads(request, state.uploads, state.image);
-      const outcomes = await state.scoring().score(detector, uploads, 'none', request.signal);
+      const { threshold } = request.query;
+      const outcomes = await state
+        .scoring()
+        .score(detector, uploads, { map: 'none', threshold }, request.signal);
       return answer(detector, loaded.version, outcomes);
     },
   );
@@ -63,7 +66,7 @@ export const scoreRoutes: FastifyPluginAsyncTypebox<{ state: ServiceState }> = a
     },
     async (request, reply) => {
       const { detector } = request.params;
-      const { as, method } = request.query;
+      const { as, method, threshold } = request.query;
       const loaded = state.readyCatalog().get(detector);
       const uploads = await readUploads(request, state.uploads, state.image);
       if (as !== 'json' && uploads.length > 1) {
@@ -73,7 +76,9 @@ export const scoreRoutes: FastifyPluginAsyncTypebox<{ state: ServiceState }> = a
         );
       }
       const chosen = method ?? loaded.manifest.localization;
-      const outcomes = await state.scoring().score(detector, uploads, chosen, request.signal);
+      const outcomes = await state
+        .scoring()
+        .score(detector, uploads, { map: chosen, threshold }, request.signal);
       const [first] = outcomes;
       if (as === 'json' || !first) {
         return reply.type('application/json').send(answer(detector, loaded.version, outcomes));

@@ -1,0 +1,79 @@
+import { Command } from 'commander';
+import { readDetector, ScoringEngine } from '../detector/index.js';
+import { type CalibrationSource, type Recalibration, recalibrate } from '../recalibration/index.js';
+import {
+  deviceOptions,
+  falseAlarmRateOption,
+  type RuntimeFlags,
+  UsageError,
+  withRuntimeOptions,
+} from './options.js';
+import { startProgress } from './progress.js';
+
+interface Flags extends RuntimeFlags {
+  readonly verdicts?: string;
+  readonly falseAlarmRate?: number;
+  readonly add?: true;
+  readonly out?: string;
+  readonly json?: true;
+}
+
+/** `mkd calibrate` */
+export function calibrateCommand(): Command {
+  return withRuntimeOptions(new Command('calibrate'))
+    .description('Set the threshold anew from good images, or from verdicts that a person has labeled.')
+    .argument('<detector>', 'folder of a detector')
+    .argument('[dataset]', 'folder of new good images, or an MVTec tree (train/good is used)')
+    .option(
+      '--verdicts <file>',
+      'instead of images: lines of mkd score --json with a label, good or anomalous',
+    )
+    .addOption(falseAlarmRateOption())
+    .option('--add', 'keep the scores it was calibrated with beside the new ones')
+    .option('--out <detector>', 'write a new detector and leave this one as it is')
+    .option('--json', 'print one JSON object')
+    .action(async (folder: string, dataset: string | undefined, flags: Flags) => {
+      const source = sourceOf(dataset, flags.verdicts);
+      const detector = await readDetector(folder, flags.experts);
+      const engine = await ScoringEngine.open(deviceOptions(flags));
+      const progress = startProgress();
+      try {
+        const result = await recalibrate(engine, detector, {
+          folder,
+          source,
+          falseAlarmRate: flags.falseAlarmRate,
+          add: flags.add ?? false,
+          out: flags.out,
+          onProgress: (done, total) => progress.update('Calibrate', done, total),
+        });
+        progress.stop();
+        process.stdout.write(
+          flags.json ? `${JSON.stringify(result)}\n` : describe(flags.out ?? folder, result),
+        );
+      } finally {
+        progress.stop();
+        await engine.close();
+      }
+    });
+}
+
+function sourceOf(dataset: string | undefined, verdicts: string | undefined): CalibrationSource {
+  if (dataset !== undefined && verdicts === undefined) return { goodImages: dataset };
+  if (verdicts !== undefined && dataset === undefined) return { verdicts };
+  throw new UsageError('name either a folder of good images or --verdicts');
+}
+
+function describe(folder: string, { before, after, version, verdicts, flips }: Recalibration): string {
+  const percent = (rate: number): string => `${(100 * rate).toPrecision(2)} %`;
+  const lines = flips.map(
+    ({ image, score, before: was, after: is, label }) =>
+      `  ${image}: ${score.toPrecision(4)}, was ${was}, is ${is}${label ? ` (labeled ${label})` : ''}`,
+  );
+  return [
+    `${folder}: version ${version}, threshold ${before.threshold.toPrecision(4)} -> ${after.threshold.toPrecision(4)}, ` +
+      `false alarms at most ${percent(after.falseAlarmRate)} by ${after.scores.length} good images`,
+    `${flips.length} of ${verdicts} verdicts flip`,
+    ...lines,
+    '',
+  ].join('\n');
+}

@@ -1,0 +1,125 @@
+/** Calibrating a detector again, with new good images or with labeled verdicts. Its scores stay what they were. */
+import { createHash } from 'node:crypto';
+import { readFile } from 'node:fs/promises';
+import { trainingImages } from '../datasets/index.js';
+import {
+  type Calibration,
+  CalibrationError,
+  calibration,
+  type GoodImages,
+  type LoadedDetector,
+  measureGoodImages,
+  replaceCalibration,
+  type ScoringEngine,
+  type Verdict,
+  verdictOf,
+} from '../detector/index.js';
+import { decodeNamedImage } from '../imaging/index.js';
+import { type PastVerdict, parseVerdicts } from './verdicts.js';
+
+/** What a detector is calibrated with: a folder (or MVTec tree) of good images, or a file of labeled verdicts. */
+export type CalibrationSource = { readonly goodImages: string } | { readonly verdicts: string };
+
+export interface RecalibrateOptions {
+  /** Folder of the detector. */
+  readonly folder: string;
+  readonly source: CalibrationSource;
+  /** By default 0.05, or the least the images support. */
+  readonly falseAlarmRate?: number | undefined;
+  /** Keeps the scores it was calibrated with, beside the new ones. */
+  readonly add?: boolean;
+  /** Another folder for the result; by default the detector is changed where it is. */
+  readonly out?: string | undefined;
+  readonly onProgress?: (done: number, total: number) => void;
+}
+
+/** A verdict that the new threshold turns around. */
+export interface Flip {
+  readonly image: string;
+  readonly score: number;
+  readonly before: Verdict;
+  readonly after: Verdict;
+  /** What a person said of the image, where that is known. */
+  readonly label?: Verdict;
+}
+
+export interface Recalibration {
+  readonly before: Calibration;
+  readonly after: Calibration;
+  /** Of the calibrated detector. */
+  readonly version: string;
+  /** Verdicts known of, and those among them that flip. */
+  readonly verdicts: number;
+  readonly flips: readonly Flip[];
+}
+
+/**
+ * Calibrates a detector again and writes it.
+ * @throws CalibrationError when there are too few good images, or images it was trained on; DatasetError, ImageError.
+ */
+export async function recalibrate(
+  engine: ScoringEngine,
+  detector: LoadedDetector,
+  options: RecalibrateOptions,
+): Promise<Recalibration> {
+  const before = detector.manifest.calibration;
+  const { good, known } =
+    'goodImages' in options.source
+      ? await fromImages(engine, detector, options.source.goodImages, options.onProgress)
+      : await fromVerdicts(detector, options.source.verdicts);
+  const scores = options.add ? [...before.scores, ...good.scores] : good.scores;
+  const after = calibration({ ...good, scores }, options.falseAlarmRate);
+  const version = await replaceCalibration(options.folder, after, options.out);
+  return { before, after, version, verdicts: known.length, flips: flipsOf(known, before, after) };
+}
+
+type Known = Pick<PastVerdict, 'image' | 'score' | 'label'>;
+
+async function fromImages(
+  engine: ScoringEngine,
+  detector: LoadedDetector,
+  folder: string,
+  onProgress: RecalibrateOptions['onProgress'] = () => {},
+): Promise<{ good: GoodImages; known: Known[] }> {
+  const paths = await trainingImages(folder);
+  const { inputSize } = detector.shape;
+  const pixels = new Uint8Array(paths.length * inputSize ** 2 * 3);
+  const hash = createHash('sha256');
+  for (const [index, path] of paths.entries()) {
+    const bytes = await readFile(path);
+    hash.update(createHash('sha256').update(bytes).digest());
+    pixels.set((await decodeNamedImage(bytes, path, inputSize)).pixels, index * inputSize ** 2 * 3);
+  }
+  if (hash.digest('hex') === detector.manifest.data.fingerprint) {
+    throw new CalibrationError(
+      `${folder} holds the images the detector was distilled from, which score too low; bring new good images`,
+    );
+  }
+  const good = await measureGoodImages(engine, detector, pixels, { onProgress });
+  const known = paths.map((image, index) => ({ image, score: good.scores[index] as number }));
+  return { good, known };
+}
+
+/** Scores of the verdicts that a person called good; maps keep their scale, since there are no pixels. */
+async function fromVerdicts(
+  detector: LoadedDetector,
+  file: string,
+): Promise<{ good: GoodImages; known: Known[] }> {
+  const text = await readFile(file, 'utf8').catch((error: Error) => {
+    throw new CalibrationError(`the verdicts cannot be read: ${error.message}`);
+  });
+  const known = parseVerdicts(text, detector);
+  const scores = known.filter(({ label }) => label === 'good').map(({ score }) => score);
+  return { good: { scores, mapThresholds: detector.manifest.calibration.mapThresholds }, known };
+}
+
+function flipsOf(known: readonly Known[], before: Calibration, after: Calibration): Flip[] {
+  return known.flatMap(({ image, score, label }): Flip[] => {
+    const verdicts = {
+      before: verdictOf(score, before.threshold),
+      after: verdictOf(score, after.threshold),
+    };
+    if (verdicts.before === verdicts.after) return [];
+    return [{ image, score, ...verdicts, ...(label === undefined ? {} : { label }) }];
+  });
+}

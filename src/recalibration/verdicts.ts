@@ -1,0 +1,55 @@
+/**
+ * Verdicts of the past, as lines of JSON: what `mkd score --json` prints, and beside it a person's `label` where
+ * there is one.
+ */
+import { Type } from 'typebox';
+import { Value } from 'typebox/value';
+import { CalibrationError, type LoadedDetector } from '../detector/index.js';
+
+const pastVerdictSchema = Type.Object({
+  image: Type.String(),
+  version: Type.String(),
+  score: Type.Number(),
+  label: Type.Optional(Type.Union([Type.Literal('good'), Type.Literal('anomalous')])),
+});
+
+/** One line; unknown fields are passed over. */
+export interface PastVerdict {
+  readonly image: string;
+  /** Of the detector that gave the score. */
+  readonly version: string;
+  readonly score: number;
+  /** What a person said of the image. */
+  readonly label?: 'good' | 'anomalous';
+}
+
+/**
+ * @param text one JSON object a line; empty lines are passed over.
+ * @throws CalibrationError naming the line that is none, or that another detector scored.
+ */
+export function parseVerdicts(text: string, detector: LoadedDetector): PastVerdict[] {
+  const { version, manifest } = detector;
+  const versions = [version, ...(manifest.calibration.earlierVersions ?? [])];
+  return text.split('\n').flatMap((line, index): PastVerdict[] => {
+    if (line.trim() === '') return [];
+    const verdict = parseLine(line, index + 1);
+    if (versions.includes(verdict.version)) return [verdict];
+    throw new CalibrationError(
+      `line ${index + 1} was scored by version ${verdict.version}; this detector is ${versions.join(', before ')}`,
+    );
+  });
+}
+
+function parseLine(line: string, number: number): PastVerdict {
+  let parsed: unknown;
+  try {
+    parsed = JSON.parse(line);
+  } catch {
+    throw new CalibrationError(`line ${number} is no JSON; wanted lines as mkd score --json prints them`);
+  }
+  if (Value.Check(pastVerdictSchema, parsed)) return parsed;
+  throw new CalibrationError(
+    `line ${number} is no verdict; wanted image, version and score as mkd score --json prints them, ` +
+      "and where it is known label, 'good' or 'anomalous'",
+  );
+}

@@ -1,0 +1,119 @@
+/** Calibrating the embedded detector again: new good images, labeled verdicts, what is refused. */
+import { cp, readFile, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import sharp from 'sharp';
+import t from 'tap';
+import { drawSample } from '../../src/datasets/index.js';
+import { modelsFolder, readDetector, runSelfTest, ScoringEngine } from '../../src/detector/index.js';
+import { type RecalibrateOptions, recalibrate } from '../../src/recalibration/index.js';
+
+let engine: ScoringEngine;
+t.before(async () => {
+  engine = await ScoringEngine.open({ provider: 'cpu' });
+});
+t.teardown(() => engine.close());
+
+/** A copy of the embedded detector, and a folder for what goes with it. */
+async function copied(t: Tap): Promise<{ folder: string; root: string }> {
+  const root = t.testdir();
+  const folder = join(root, 'detector');
+  await cp(join(modelsFolder, 'sample'), folder, { recursive: true });
+  return { folder, root };
+}
+type Tap = { testdir(): string };
+
+const calibrated = async (options: RecalibrateOptions) =>
+  recalibrate(engine, await readDetector(options.folder), options);
+
+t.test('new good images give a new threshold, a new version, and the verdicts that flip', async (t) => {
+  const { folder, root } = await copied(t);
+  const old = await readDetector(folder);
+  const images = 4;
+  for (let index = 0; index < images; index++) {
+    const { pixels, width, height } = drawSample({ seed: 77, index });
+    await sharp(pixels, { raw: { width, height, channels: 3 } }).toFile(join(root, `${index}.png`));
+  }
+  const result = await calibrated({ folder, source: { goodImages: root } });
+  const now = await readDetector(folder);
+  t.equal(now.version, result.version);
+  t.not(now.version, old.version);
+  t.strictSame(now.manifest.calibration.earlierVersions, [old.version]);
+  t.equal(result.after.scores.length, images);
+  t.equal(result.after.falseAlarmRate, 1 / (images + 1), 'the least that four images support');
+  t.equal(result.after.threshold, Math.max(...result.after.scores));
+  t.equal(result.verdicts, images);
+  const old_ = old.manifest.calibration.threshold;
+  t.equal(result.flips.length, result.after.scores.filter((score) => score > old_).length);
+  await t.resolves(runSelfTest(engine, now), 'it scores as before');
+});
+
+t.test('labeled verdicts set the threshold; wrong ones flip, right ones stay', async (t) => {
+  const { folder, root } = await copied(t);
+  const { version, manifest } = await readDetector(folder);
+  const { threshold, scores } = manifest.calibration;
+  const line = (image: string, score: number, label?: string) =>
+    JSON.stringify({ image, version, score, label });
+  const lines = [
+    // A new kind of part, good, which the old threshold called anomalous.
+    ...Array.from({ length: 19 }, (_, index) =>
+      line(`good-${index}`, threshold * (1.05 + index / 100), 'good'),
+    ),
+    line('crack', threshold * 3, 'anomalous'),
+    line('unknown', threshold * 1.1),
+    '',
+  ];
+  const file = join(root, 'verdicts.jsonl');
+  await writeFile(file, lines.join('\n'));
+  const out = join(root, 'relabeled');
+  const result = await calibrated({ folder, source: { verdicts: file }, falseAlarmRate: 0.05, out });
+  t.ok(Math.abs(result.after.threshold - threshold * 1.23) < 1e-9);
+  t.equal(result.verdicts, 21);
+  t.equal(result.flips.length, 20, 'nineteen good ones and the unlabeled one');
+  t.strictSame(result.flips[0], {
+    image: 'good-0',
+    score: threshold * 1.05,
+    before: 'anomalous',
+    after: 'good',
+    label: 'good',
+  });
+  t.strictSame((await readDetector(folder)).version, version, 'with --out the detector stays as it is');
+  t.strictSame(
+    (await readDetector(out)).manifest.calibration.mapThresholds,
+    manifest.calibration.mapThresholds,
+  );
+
+  const added = await calibrated({ folder, source: { verdicts: file }, add: true });
+  t.equal(added.after.scores.length, scores.length + 19);
+  await t.resolves(
+    calibrated({ folder, source: { verdicts: file } }),
+    'lines of the version before still count',
+  );
+});
+
+t.test('what cannot calibrate is refused with what would do, and the detector stays as it was', async (t) => {
+  const { folder, root } = await copied(t);
+  const before = await readFile(join(folder, 'manifest.json'), 'utf8');
+  const { version } = await readDetector(folder);
+  const file = join(root, 'verdicts.jsonl');
+  const refused = async (text: string, message: RegExp, falseAlarmRate?: number) => {
+    await writeFile(file, text);
+    await t.rejects(calibrated({ folder, source: { verdicts: file }, falseAlarmRate }), {
+      name: 'CalibrationError',
+      message,
+    });
+  };
+  const good = JSON.stringify({ image: 'a', version, score: 0.1, label: 'good' });
+  await refused('scores', /line 1 is no JSON/);
+  await refused(`${good}\n{"image": "a"}`, /line 2 is no verdict; wanted image, version and score/);
+  await refused(
+    good.replace(version, 'ffffffffffff'),
+    /line 1 was scored by version ffffffffffff; this detector is/,
+  );
+  await refused(good, /at least 19 good images.*there are 1/, 0.05);
+  await refused('', /no good image/);
+  await t.rejects(calibrated({ folder, source: { verdicts: join(root, 'none') } }), /cannot be read/);
+  await t.rejects(calibrated({ folder, source: { goodImages: join(root, 'none') } }), {
+    name: 'DatasetError',
+  });
+  t.equal(await readFile(join(folder, 'manifest.json'), 'utf8'), before);
+});
