@@ -13,8 +13,10 @@ import {
 import {
   decodeImage,
   defaultImageLimits,
+  findRegions,
   type ImageLimits,
   type LocalizationMap,
+  type Region,
   renderHeatmap,
   renderMask,
   renderOverlay,
@@ -32,6 +34,8 @@ export interface OpenOptions extends DeviceOptions {
 export interface Localization extends ImageScore {
   /** At the detector's input size. */
   readonly map: LocalizationMap;
+  /** What reaches the detector's map threshold, highest peak first. */
+  readonly regions: readonly Region[];
   /** PNG, on the detector's own scale: good parts stay dark. */
   heatmap(): Promise<Buffer>;
   /** PNG of the image under the heatmap. */
@@ -99,6 +103,7 @@ function detectorOn(engine: ScoringEngine, detector: LoadedDetector, limits: Ima
       return {
         ...imageScore(detector, outputs, 0, threshold),
         map,
+        regions: findRegions(map, mapThreshold, size),
         heatmap: () => renderHeatmap(map, mapThreshold, size),
         overlay: () => renderOverlay(image, map, mapThreshold, size, limits),
         mask: () => renderMask(map, mapThreshold, size),

@@ -7,6 +7,7 @@ import { detectorFolder, deviceOptions, number, type RuntimeFlags, withRuntimeOp
 interface Flags extends RuntimeFlags {
   readonly json?: true;
   readonly heatmaps?: string;
+  readonly regions?: true;
   readonly threshold?: number;
 }
 
@@ -17,6 +18,7 @@ export function scoreCommand(): Command {
     .argument('<detector>', 'folder of a detector, or the name of an embedded one (sample)')
     .argument('<image...>', 'JPEG, PNG, WebP or TIFF files')
     .option('--json', 'one JSON object a line')
+    .option('--regions', 'with --json: outlines of anomalous regions too')
     .option('--heatmaps <dir>', 'write <stem>.png of each localization map there')
     .option('--threshold <score>', "above it an image is anomalous, instead of the detector's own", number(0))
     .action(async (folder: string, images: string[], flags: Flags) => {

@@ -13,10 +13,10 @@ export {
   type ImageLimits,
 } from './decode.js';
 export { encodePng } from './encode.js';
+export type { LocalizationMap, PictureSize } from './map.js';
 export { encodeNpy } from './npy.js';
+export { findRegions, type Region } from './regions.js';
 export {
-  type LocalizationMap,
-  type PictureSize,
   renderHeatmap,
   renderMask,
   renderOverlay,

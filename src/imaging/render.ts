@@ -4,18 +4,8 @@
  */
 import sharp, { type Sharp, type SharpOptions } from 'sharp';
 import { defaultImageLimits, type ImageLimits, open } from './decode.js';
-
-/** A localization map: square, row-major, at least 0. */
-export interface LocalizationMap {
-  readonly size: number;
-  readonly values: Float32Array;
-}
-
-/** Size of a picture, in pixels. */
-export interface PictureSize {
-  readonly width: number;
-  readonly height: number;
-}
+import type { LocalizationMap, PictureSize } from './map.js';
+import { openedMap } from './regions.js';
 
 /** Multiples of the threshold at which colors begin and end: good parts lie below 1. */
 const darkBelow = 0.5;
@@ -36,7 +26,10 @@ export async function renderHeatmap(
     .toBuffer();
 }
 
-/** PNG of the image with the heatmap laid over it, the more opaque the more anomalous. */
+/**
+ * PNG of the image with the heatmap laid over it, the more opaque the more anomalous, and the outline of every
+ * anomalous region.
+ */
 export async function renderOverlay(
   image: Uint8Array,
   map: LocalizationMap,
@@ -54,27 +47,59 @@ export async function renderOverlay(
     .toBuffer();
   const base = await open(image, limits).png({ compressionLevel: 0 }).toBuffer();
   return sharp(base, { limitInputPixels: limits.maxPixels })
-    .composite([{ input: layer }])
+    .composite([{ input: layer }, { input: await outline(map, threshold, to) }])
     .removeAlpha()
     .png({ compressionLevel: 6 })
     .toBuffer();
 }
 
-/** PNG of one channel: 255 where the map reaches the threshold, opened with a 3 x 3 element. */
+/** PNG of one channel: 255 inside of what {@link findRegions} finds, else 0. */
 export async function renderMask(map: LocalizationMap, threshold: number, to: PictureSize): Promise<Buffer> {
+  const mask = await binaryMask(map, threshold, to);
+  return sharp(mask, rawPicture(to, 1)).toColourspace('b-w').png({ compressionLevel: 6 }).toBuffer();
+}
+
+/** One byte a pixel, 0 or 255. */
+async function binaryMask(map: LocalizationMap, threshold: number, to: PictureSize): Promise<Buffer> {
+  const opened = openedMap(map, threshold);
   const gray = Buffer.alloc(map.values.length);
-  for (const [index, value] of map.values.entries()) {
-    gray[index] = Math.min(255, Math.round((value / threshold) * 128));
+  for (const [index, value] of opened.values.entries()) {
+    gray[index] = Math.min(255, Math.floor((value / threshold) * 128));
   }
-  const binary = await upscaled(sharp(gray, rawImage(map.size, 1)), to)
+  return upscaled(sharp(gray, rawImage(map.size, 1)), to)
     .threshold(128)
     .toColourspace('b-w')
     .raw()
     .toBuffer();
-  const raw = { raw: { ...to, channels: 1 as const }, limitInputPixels: false as const };
-  // To sharp the dark is the object: its dilation shrinks what is white, its erosion grows it.
-  const shrunk = await sharp(binary, raw).dilate(1).toColourspace('b-w').raw().toBuffer();
-  return sharp(shrunk, raw).erode(1).toColourspace('b-w').png({ compressionLevel: 6 }).toBuffer();
+}
+
+/** Lines around regions are this part of the picture's shorter side. */
+const outlineShare = 1 / 150;
+
+const outlineColor = '#39d2ff';
+
+/** PNG with transparency: a line just inside the border of every region. */
+async function outline(map: LocalizationMap, threshold: number, to: PictureSize): Promise<Buffer> {
+  const mask = await binaryMask(map, threshold, to);
+  const width = Math.max(1, Math.round(Math.min(to.width, to.height) * outlineShare));
+  // To sharp the dark is the object: its dilation shrinks what is white.
+  const inner = await sharp(mask, rawPicture(to, 1)).dilate(width).toColourspace('b-w').raw().toBuffer();
+  const line = await sharp(mask, rawPicture(to, 1))
+    .boolean(inner, 'eor', rawPicture(to, 1))
+    .toColourspace('b-w')
+    .raw()
+    .toBuffer();
+  return sharp({ create: { ...to, channels: 3, background: outlineColor }, limitInputPixels: false })
+    .joinChannel(line, rawPicture(to, 1))
+    .png({ compressionLevel: 1 })
+    .toBuffer();
+}
+
+function rawPicture(
+  { width, height }: PictureSize,
+  channels: 1,
+): SharpOptions & { raw: { width: number; height: number; channels: 1 } } {
+  return { raw: { width, height, channels }, limitInputPixels: false };
 }
 
 function rawImage(size: number, channels: 1 | 3 | 4): SharpOptions {

@@ -3,7 +3,7 @@
  * bit, so this is done here: in slices, with the event loop free between them.
  */
 import { setImmediate as nextTurn } from 'node:timers/promises';
-import type { LocalizationMap, PictureSize } from './render.js';
+import type { LocalizationMap, PictureSize } from './map.js';
 
 /** Pixels between two turns of the event loop: a few milliseconds. */
 const pixelsPerTurn = 400_000;

@@ -35,6 +35,27 @@ const timings = Type.Object(
   { description: 'Milliseconds' },
 );
 
+export const localizationMethodSchema = oneOf(['gradient', 'smoothgrad', 'guided'], {
+  description: "Localization method; the detector's own by default",
+});
+
+const point = Type.Array(Type.Number(), { minItems: 2, maxItems: 2 });
+
+const region = Type.Object({
+  area: Type.Number({ description: 'Square pixels' }),
+  peak: Type.Number({ description: 'Largest value of the map inside, in multiples of its threshold' }),
+  mean: Type.Number({ description: 'Mean value of the map inside, in multiples of its threshold' }),
+  box: Type.Object({
+    x: Type.Number(),
+    y: Type.Number(),
+    width: Type.Number(),
+    height: Type.Number(),
+  }),
+  polygons: Type.Array(Type.Array(Type.Array(point)), {
+    description: "Outlines as GeoJSON's MultiPolygon coordinates: outer ring, then holes; [x, y]",
+  }),
+});
+
 const links = Type.Object({
   heatmap: Type.String(),
   overlay: Type.String(),
@@ -56,6 +77,17 @@ export const resultSchema = Type.Object({
   }),
   verdict: oneOf(['good', 'anomalous'], { description: 'anomalous above the threshold' }),
   layers: Type.Array(layerScore),
+  localization: Type.Optional(
+    Type.Object(
+      {
+        method: localizationMethodSchema,
+        regions: Type.Array(region, {
+          description: 'Where the map reaches its threshold, highest peak first, in pixels of the image',
+        }),
+      },
+      { description: 'Where a map was asked for' },
+    ),
+  ),
   timings,
   links,
 });
@@ -78,10 +110,6 @@ export const storedResultSchema = Type.Object({
   result: resultSchema,
 });
 
-export const localizationMethodSchema = oneOf(['gradient', 'smoothgrad', 'guided'], {
-  description: "Localization method; the detector's own by default",
-});
-
 const threshold = Type.Optional(
   Type.Number({ exclusiveMinimum: 0, description: "Instead of the detector's own threshold" }),
 );
@@ -90,10 +118,12 @@ export const scoreQuerySchema = Type.Object({ threshold }, { additionalPropertie
 
 export const localizeQuerySchema = Type.Object(
   {
-    as: oneOf(['heatmap', 'overlay', 'mask', 'map', 'json'], {
-      default: 'heatmap',
-      description: 'heatmap, overlay and mask are PNG, map is float32 .npy; all in the size of the image',
-    }),
+    as: Type.Optional(
+      oneOf(['heatmap', 'overlay', 'mask', 'map', 'json'], {
+        default: 'heatmap',
+        description: 'heatmap, overlay and mask are PNG, map is float32 .npy; all in the size of the image',
+      }),
+    ),
     method: Type.Optional(localizationMethodSchema),
     threshold,
   },

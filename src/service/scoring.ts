@@ -5,6 +5,7 @@ import {
   type DecodedImage,
   decodeImage,
   encodeNpy,
+  findRegions,
   type ImageLimits,
   type LocalizationMap,
   renderHeatmap,
@@ -140,9 +141,10 @@ export class Scoring {
     const queueSeconds = Math.max(0, (performance.now() - began) / 1000 - seconds);
     this.metrics.queueSeconds.observe(queueSeconds);
     this.metrics.inferenceSeconds.observe({ map }, seconds);
+    const timings = { queueMs: milliseconds(queueSeconds), inferenceMs: milliseconds(seconds) };
     return images.map(({ upload, width, height, seconds: decodeSeconds }, index) => {
-      const id = randomUUID();
       const score = imageScore(detector, outputs, index, threshold);
+      const id = randomUUID();
       const result: Result = {
         id,
         ...(upload.name === undefined ? {} : { name: upload.name }),
@@ -153,28 +155,28 @@ export class Scoring {
         pValue: score.pValue,
         verdict: score.verdict,
         layers: [...score.layers],
-        timings: {
-          decodeMs: milliseconds(decodeSeconds),
-          queueMs: milliseconds(queueSeconds),
-          inferenceMs: milliseconds(seconds),
-        },
-        links: {
-          heatmap: `/v1/results/${id}/heatmap`,
-          overlay: `/v1/results/${id}/overlay`,
-          mask: `/v1/results/${id}/mask`,
-          map: `/v1/results/${id}/map`,
-        },
+        timings: { decodeMs: milliseconds(decodeSeconds), ...timings },
+        links: linksOf(id, map === detector.manifest.localization ? 'none' : map),
       };
+      const stored: StoredResult = { detectorName, detector, result, image: upload.bytes, maps: new Map() };
+      if (map !== 'none') this.#keepMap(stored, map, imageMap(detector, outputs, index));
       this.metrics.scores.observe(
         { detector: detectorName },
         score.score / detector.manifest.calibration.threshold,
       );
       this.metrics.verdicts.inc({ detector: detectorName, verdict: score.verdict });
-      const stored: StoredResult = { detectorName, detector, result, image: upload.bytes, maps: new Map() };
-      if (map !== 'none') stored.maps.set(map, imageMap(detector, outputs, index));
       this.store.add(stored);
       return stored;
     });
+  }
+
+  /** Keeps a map that came with the score, and says where it is anomalous. */
+  #keepMap(stored: StoredResult, method: LocalizationMethod, map: LocalizationMap): void {
+    const { detector, result } = stored;
+    const { width, height } = result;
+    stored.maps.set(method, map);
+    const threshold = detector.manifest.calibration.mapThresholds[method];
+    result.localization = { method, regions: findRegions(map, threshold, { width, height }) };
   }
 
   #enter(images: number): void {
@@ -198,6 +200,13 @@ export class Scoring {
 interface Decoded extends DecodedImage {
   readonly upload: Upload;
   readonly seconds: number;
+}
+
+/** Where the pictures of a result are. @param method what they are asked for with, if not by the default. */
+function linksOf(id: string, method: LocalizationMethod | 'none'): Result['links'] {
+  const link = (artifact: Artifact): string =>
+    `/v1/results/${id}/${artifact}${method === 'none' ? '' : `?method=${method}`}`;
+  return { heatmap: link('heatmap'), overlay: link('overlay'), mask: link('mask'), map: link('map') };
 }
 
 function milliseconds(seconds: number): number {

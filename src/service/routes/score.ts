@@ -66,7 +66,7 @@ export const scoreRoutes: FastifyPluginAsyncTypebox<{ state: ServiceState }> = a
     },
     async (request, reply) => {
       const { detector } = request.params;
-      const { as, method, threshold } = request.query;
+      const { as = 'heatmap', method, threshold } = request.query;
       const loaded = state.readyCatalog().get(detector);
       const uploads = await readUploads(request, state.uploads, state.image);
       if (as !== 'json' && uploads.length > 1) {

@@ -1,0 +1,114 @@
+/**
+ * Anomalous regions: where a localization map reaches its threshold, opened so that specks go, each connected
+ * part with its outline in the original image's coordinates.
+ */
+import { contours } from 'd3-contour';
+import { labelComponents } from './components.js';
+import type { LocalizationMap, PictureSize } from './map.js';
+
+/** A connected part of the image that is anomalous. Coordinates are the original image's, in pixels. */
+export interface Region {
+  /** Square pixels. */
+  readonly area: number;
+  /** Largest and mean value of the map inside, in multiples of its threshold: at least 1. */
+  readonly peak: number;
+  readonly mean: number;
+  readonly box: { readonly x: number; readonly y: number; readonly width: number; readonly height: number };
+  /** Outlines as in GeoJSON's MultiPolygon: of each polygon the outer ring, then holes; closed, [x, y]. */
+  readonly polygons: number[][][][];
+}
+
+/**
+ * The map with everything lowered below the threshold that an opening of its mask with a 3 x 3 ellipse (a
+ * cross) removes; MKD's code opens its masks so.
+ */
+export function openedMap(map: LocalizationMap, threshold: number): LocalizationMap {
+  const { size, values } = map;
+  const mask = Uint8Array.from(values, (value) => (value >= threshold ? 1 : 0));
+  const opened = grown(shrunk(mask, size), size);
+  const below = threshold * (1 - 1e-6);
+  return { size, values: values.map((value, pixel) => (opened[pixel] ? value : Math.min(value, below))) };
+}
+
+/** Regions of a map, the highest peak first. */
+export function findRegions(map: LocalizationMap, threshold: number, to: PictureSize): Region[] {
+  const { size, values } = openedMap(map, threshold);
+  const mask = Uint8Array.from(values, (value) => (value >= threshold ? 1 : 0));
+  const { labels, count } = labelComponents(mask, size);
+  return Array.from({ length: count }, (_, index) =>
+    regionOf(values, labels, index + 1, { size, threshold, to }),
+  ).sort((a, b) => b.peak - a.peak);
+}
+
+interface Grid {
+  readonly size: number;
+  readonly threshold: number;
+  readonly to: PictureSize;
+}
+
+function regionOf(values: Float32Array, labels: Int32Array, label: number, grid: Grid): Region {
+  const { size, threshold, to } = grid;
+  const inside = values.filter((_, pixel) => labels[pixel] === label);
+  // What other regions reach must not join this one's outline.
+  const own = Array.from(values, (value, pixel) =>
+    labels[pixel] === label ? value : Math.min(value, threshold * (1 - 1e-6)),
+  );
+  const { coordinates } = contours().size([size, size]).contour(own, threshold);
+  const inPixels = ([x = 0, y = 0]: number[]): number[] => [
+    tenth((x * to.width) / size),
+    tenth((y * to.height) / size),
+  ];
+  const polygons = coordinates.map((rings) => rings.map((ring) => ring.map(inPixels)));
+  return {
+    area: Math.round(polygons.reduce((sum, rings) => sum + areaOf(rings), 0)),
+    peak: inside.reduce((largest, value) => Math.max(largest, value), 0) / threshold,
+    mean: inside.reduce((sum, value) => sum + value, 0) / inside.length / threshold,
+    box: boxOf(polygons.flat(2)),
+    polygons,
+  };
+}
+
+type Ring = readonly (readonly number[])[];
+
+/** The outer ring's area without its holes'. */
+function areaOf([outer = [], ...holes]: readonly Ring[]): number {
+  return holes.reduce((area, hole) => area - shoelace(hole), shoelace(outer));
+}
+
+function shoelace(ring: Ring): number {
+  let twice = 0;
+  for (let index = 1; index < ring.length; index++) {
+    const [[x1 = 0, y1 = 0] = [], [x2 = 0, y2 = 0] = []] = [ring[index - 1], ring[index]];
+    twice += x1 * y2 - x2 * y1;
+  }
+  return Math.abs(twice) / 2;
+}
+
+function boxOf(points: Ring): Region['box'] {
+  const [xs, ys] = [points.map(([x = 0]) => x), points.map(([, y = 0]) => y)];
+  const [x, y] = [Math.min(...xs), Math.min(...ys)];
+  return { x, y, width: tenth(Math.max(...xs) - x), height: tenth(Math.max(...ys) - y) };
+}
+
+function tenth(value: number): number {
+  return Math.round(value * 10) / 10;
+}
+
+/** Erosion by a cross: what has all four neighbors stays; beyond the border the image goes on. */
+function shrunk(mask: Uint8Array, size: number): Uint8Array {
+  return mask.map((set, pixel) => (set && crossOf(pixel, size).every((near) => mask[near]) ? 1 : 0));
+}
+
+/** Dilation by a cross. */
+function grown(mask: Uint8Array, size: number): Uint8Array {
+  return mask.map((set, pixel) => (set || crossOf(pixel, size).some((near) => mask[near]) ? 1 : 0));
+}
+
+/** The up to four pixels beside one. */
+function crossOf(pixel: number, size: number): number[] {
+  const column = pixel % size;
+  const near = [pixel - size, pixel + size].filter((other) => other >= 0 && other < size * size);
+  if (column > 0) near.push(pixel - 1);
+  if (column < size - 1) near.push(pixel + 1);
+  return near;
+}

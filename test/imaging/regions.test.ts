@@ -1,0 +1,94 @@
+/** Regions of drawn maps: outlines, boxes and areas in the original image's coordinates. */
+import t from 'tap';
+import { findRegions } from '../../src/imaging/index.js';
+
+/** A map of one digit a pixel; a point is 0. */
+function drawn(...rows: string[]) {
+  const values = Float32Array.from([...rows.join('')], (sign) => (sign === '.' ? 0 : Number(sign)));
+  return { size: rows.length, values };
+}
+
+const own = (map: { size: number }) => ({ width: map.size, height: map.size });
+
+t.test('a block is one region with its area, box, peak and mean', async (t) => {
+  const map = drawn(
+    '........',
+    '........',
+    '..222...',
+    '..262...',
+    '..222...',
+    '........',
+    '........',
+    '........',
+  );
+  const [region, ...others] = findRegions(map, 1, { width: 80, height: 160 });
+  t.strictSame(others, []);
+  t.equal(region?.peak, 6);
+  t.ok(Math.abs((region?.mean ?? 0) - 14 / 5) < 1e-6);
+  // The opening leaves a cross of five pixels; its outline runs where the map falls through the threshold.
+  t.strictSame(region?.box, { x: 20, y: 40, width: 30, height: 60 });
+  t.ok(region && region.area > 0.5 * 30 * 60 && region.area <= 30 * 60, `area ${region?.area}`);
+  const [rings] = region?.polygons ?? [];
+  t.equal(rings?.length, 1);
+  t.strictSame(rings?.[0]?.at(0), rings?.[0]?.at(-1), 'a ring is closed');
+});
+
+t.test('specks and lines one pixel wide go, and the highest peak comes first', async (t) => {
+  const map = drawn(
+    '9.........', //
+    '....777777',
+    '..........',
+    '.3........',
+    '333....5..',
+    '.3....555.',
+    '.......5..',
+    '..........',
+    '..........',
+    '..........',
+  );
+  const regions = findRegions(map, 1, own(map));
+  t.strictSame(
+    regions.map(({ peak }) => peak),
+    [5, 3],
+  );
+});
+
+t.test('a ring has a hole, which counts in no area', async (t) => {
+  const rows = Array.from({ length: 12 }, (_, y) =>
+    Array.from({ length: 12 }, (_, x) => {
+      const far = Math.max(Math.abs(x - 5.5), Math.abs(y - 5.5));
+      return far < 5 && far > 1 ? '2' : '.';
+    }).join(''),
+  );
+  const map = drawn(...rows);
+  const [region] = findRegions(map, 1, own(map));
+  t.equal(region?.polygons[0]?.length, 2, 'an outer ring and a hole');
+  t.ok(region && region.area < 100 - 3, `area ${region?.area}`);
+});
+
+t.test('outlines of neighboring regions stay apart, and a region at the border is closed', async (t) => {
+  const map = drawn(
+    '222..222',
+    '222..222',
+    '222..222',
+    '........',
+    '........',
+    '........',
+    '........',
+    '........',
+  );
+  const regions = findRegions(map, 1, own(map));
+  t.equal(regions.length, 2);
+  t.strictSame(
+    regions.map(({ polygons }) => polygons.length),
+    [1, 1],
+  );
+  const xs = regions.map(({ box }) => box.x).sort();
+  t.equal(xs[0], 0);
+  t.ok((xs[1] as number) > 4);
+});
+
+t.test('a good map has no regions', async (t) => {
+  const map = drawn('....', '....', '....', '....');
+  t.strictSame(findRegions(map, 1, own(map)), []);
+});
