@@ -1,10 +1,12 @@
 /** The library's way to a detector: open it, score and localize images, close it. */
 import {
+  findDetector,
   type ImageScore,
   imageMap,
   imageScore,
   type LoadedDetector,
   type LocalizationMethod,
+  localizationMethods,
   type Manifest,
   readDetector,
   runSelfTest,
@@ -70,10 +72,11 @@ export interface Detector {
 
 /**
  * Opens a detector and runs its self-test.
+ * @param nameOrPath folder of a detector, or the name of an embedded one (`sample`).
  * @throws DetectorError when it is no detector or scores differently; RuntimeError when the provider is not to be had.
  */
-export async function openDetector(folder: string, options: OpenOptions = {}): Promise<Detector> {
-  const detector = await readDetector(folder, options.expertFolders);
+export async function openDetector(nameOrPath: string, options: OpenOptions = {}): Promise<Detector> {
+  const detector = await readDetector(await findDetector(nameOrPath), options.expertFolders);
   const engine = await ScoringEngine.open(options);
   try {
     await runSelfTest(engine, detector);
@@ -91,10 +94,13 @@ function detectorOn(engine: ScoringEngine, detector: LoadedDetector, limits: Ima
     version: detector.version,
     provider: engine.provider,
     async score(image, { threshold } = {}) {
+      checkBytes(image);
       const { pixels } = await decodeImage(image, inputSize, limits);
       return imageScore(detector, (await engine.run(detector, pixels, 'none')).outputs, 0, threshold);
     },
     async localize(image, { method = detector.manifest.localization, threshold } = {}) {
+      checkBytes(image);
+      checkMethod(method);
       const { pixels, width, height } = await decodeImage(image, inputSize, limits);
       const { outputs } = await engine.run(detector, pixels, method);
       const map = imageMap(detector, outputs, 0);
@@ -112,4 +118,16 @@ function detectorOn(engine: ScoringEngine, detector: LoadedDetector, limits: Ima
     },
     close: () => engine.close(),
   };
+}
+
+/** Callers without types hand over paths and promises. @throws TypeError */
+function checkBytes(image: unknown): void {
+  if (image instanceof Uint8Array) return;
+  throw new TypeError(`an image is the bytes of its file, a Uint8Array or Buffer, not a ${typeof image}`);
+}
+
+/** @throws RangeError listing the methods there are. */
+function checkMethod(method: LocalizationMethod): void {
+  if (localizationMethods.includes(method)) return;
+  throw new RangeError(`no localization method '${method}'; there are ${localizationMethods.join(', ')}`);
 }

@@ -1,5 +1,13 @@
-import { Command, Option } from 'commander';
-import { type DistillProgress, distill, type RecipeName, recipeNames } from '../distillation/index.js';
+import { basename, dirname, resolve } from 'node:path';
+import { Command, InvalidArgumentError, Option } from 'commander';
+import { detectorsIn } from '../detector/index.js';
+import {
+  type DistillProgress,
+  distill,
+  isInputSize,
+  type RecipeName,
+  recipeNames,
+} from '../distillation/index.js';
 import {
   type DeviceFlags,
   deviceOptions,
@@ -32,7 +40,7 @@ export function distillCommand(): Command {
     .addOption(
       new Option('--recipe <name>', 'settings to start from').choices(recipeNames).default('default'),
     )
-    .option('--size <pixels>', "side of the detector's input, a multiple of 32", wholeNumber(32, 1024))
+    .option('--size <pixels>', "side of the detector's input, a multiple of 32", inputSize)
     .option('--epochs <n>', 'times through all images', wholeNumber(1))
     .option('--batch <n>', 'images in a step', wholeNumber(2))
     .option('--seed <n>', 'determines everything random', wholeNumber(0), 0)
@@ -51,6 +59,11 @@ export function distillCommand(): Command {
       const onInterrupt = (): void => stop.abort();
       process.once('SIGINT', onInterrupt);
       process.once('SIGTERM', onInterrupt);
+      if ((await detectorsIn(dirname(resolve(flags.out)))).includes(basename(resolve(flags.out)))) {
+        process.stderr.write(
+          `mkd: ${flags.out} is a detector already; it is replaced when the new one is done\n`,
+        );
+      }
       const progress = startProgress();
       try {
         const manifest = await distill({
@@ -96,4 +109,10 @@ function noteOf({ epoch, loss, heldBackLoss }: DistillProgress): string {
   if (loss === undefined) return '';
   const held = heldBackLoss === undefined ? '' : `, held back ${heldBackLoss.toFixed(4)}`;
   return `epoch ${epoch}, loss ${loss.toFixed(4)}${held}`;
+}
+
+function inputSize(text: string): number {
+  const size = Number(text);
+  if (/^\d+$/.test(text) && isInputSize(size)) return size;
+  throw new InvalidArgumentError('wanted a multiple of 32 from 32 to 1024.');
 }

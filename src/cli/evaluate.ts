@@ -1,16 +1,9 @@
-import { writeFile } from 'node:fs/promises';
+import { open, writeFile } from 'node:fs/promises';
 import { Command } from 'commander';
 import type { TestSource } from '../datasets/index.js';
-import { readDetector, ScoringEngine } from '../detector/index.js';
+import { findDetector, readDetector, ScoringEngine } from '../detector/index.js';
 import { type EvaluationReport, evaluate } from '../evaluation/index.js';
-import {
-  detectorFolder,
-  deviceOptions,
-  type RuntimeFlags,
-  UsageError,
-  wholeNumber,
-  withRuntimeOptions,
-} from './options.js';
+import { deviceOptions, type RuntimeFlags, UsageError, wholeNumber, withRuntimeOptions } from './options.js';
 import { startProgress } from './progress.js';
 
 interface Flags extends RuntimeFlags {
@@ -36,7 +29,9 @@ export function evaluateCommand(): Command {
     .option('--json <file>', 'write the figures there too')
     .action(async (folder: string, dataset: string | undefined, flags: Flags) => {
       const source = sourceOf(dataset, flags);
-      const detector = await readDetector(await detectorFolder(folder), flags.experts);
+      // A file that cannot be written is no news for after the evaluation.
+      if (flags.json) await (await open(flags.json, 'a')).close();
+      const detector = await readDetector(await findDetector(folder), flags.experts);
       const engine = await ScoringEngine.open(deviceOptions(flags));
       const progress = startProgress();
       try {

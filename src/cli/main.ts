@@ -6,6 +6,7 @@ import { calibrateCommand } from './calibrate.js';
 import { distillCommand } from './distill.js';
 import { evaluateCommand } from './evaluate.js';
 import { expertCommand } from './expert.js';
+import { explain } from './explain.js';
 import { UsageError } from './options.js';
 import { sampleCommand } from './sample.js';
 import { scoreCommand } from './score.js';
@@ -42,13 +43,8 @@ try {
     // Commander has said it already. Asking for help is no error.
     process.exitCode = error.exitCode === 0 ? 0 : 2;
   } else {
-    process.stderr.write(`mkd: ${oneLine(error)}\n`);
+    process.stderr.write(`mkd: ${explain(error)}\n`);
     if (process.env.MKD_DEBUG && error instanceof Error) process.stderr.write(`${error.stack}\n`);
     process.exitCode = error instanceof UsageError ? 2 : 1;
   }
-}
-
-function oneLine(error: unknown): string {
-  const message = error instanceof Error ? error.message : String(error);
-  return message.replace(/\s*\n\s*/g, ' ');
 }

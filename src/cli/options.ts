@@ -1,8 +1,5 @@
 /** What several commands take. */
-import { stat } from 'node:fs/promises';
-import { join } from 'node:path';
 import { type Command, InvalidArgumentError, Option } from 'commander';
-import { modelsFolder } from '../detector/index.js';
 import type { DeviceOptions } from '../runtime/index.js';
 
 /** The call was wrong in a way the parser cannot see. */
@@ -73,13 +70,4 @@ export function wholeNumber(least: number, most = Number.MAX_SAFE_INTEGER): (tex
     const bound = most === Number.MAX_SAFE_INTEGER ? `${least} or more` : `${least} to ${most}`;
     throw new InvalidArgumentError(`wanted a whole number, ${bound}.`);
   };
-}
-
-/** A detector's folder from its path, or from the name of a detector that ships with the package. */
-export async function detectorFolder(nameOrPath: string): Promise<string> {
-  const embedded = join(modelsFolder, nameOrPath);
-  for (const candidate of [nameOrPath, embedded]) {
-    if (await stat(join(candidate, 'manifest.json')).catch(() => undefined)) return candidate;
-  }
-  return nameOrPath;
 }

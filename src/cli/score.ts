@@ -1,8 +1,10 @@
-import { mkdir, readFile, writeFile } from 'node:fs/promises';
-import { join, parse } from 'node:path';
+import { mkdir, readFile, stat, writeFile } from 'node:fs/promises';
+import { join, parse, resolve, sep } from 'node:path';
 import { Command } from 'commander';
-import { type Detector, type Localization, openDetector, type ScoreOptions } from '../library.js';
-import { detectorFolder, deviceOptions, number, type RuntimeFlags, withRuntimeOptions } from './options.js';
+import { imagesIn } from '../datasets/index.js';
+import { type Detector, type Localization, openDetector } from '../library.js';
+import { explain } from './explain.js';
+import { deviceOptions, number, type RuntimeFlags, UsageError, withRuntimeOptions } from './options.js';
 
 interface Flags extends RuntimeFlags {
   readonly json?: true;
@@ -16,34 +18,27 @@ export function scoreCommand(): Command {
   return withRuntimeOptions(new Command('score'))
     .description('Score images; one that cannot be read is reported and the others go on.')
     .argument('<detector>', 'folder of a detector, or the name of an embedded one (sample)')
-    .argument('<image...>', 'JPEG, PNG, WebP or TIFF files')
+    .argument('<image...>', 'JPEG, PNG, WebP or TIFF files, or folders of them')
     .option('--json', 'one JSON object a line')
-    .option('--regions', 'with --json: outlines of anomalous regions too')
+    .option('--regions', 'with --json: area, box and outline of each anomalous region too')
     .option('--heatmaps <dir>', 'write <stem>.png of each localization map there')
     .option('--threshold <score>', "above it an image is anomalous, instead of the detector's own", number(0))
-    .action(async (folder: string, images: string[], flags: Flags) => {
-      const detector = await openDetector(await detectorFolder(folder), {
+    .action(async (nameOrPath: string, images: string[], flags: Flags) => {
+      if (flags.regions && !flags.json) throw new UsageError('--regions goes with --json');
+      const detector = await openDetector(nameOrPath, {
         ...deviceOptions(flags),
         expertFolders: flags.experts,
       });
-      const options = { threshold: flags.threshold };
       let failed = 0;
       try {
         if (flags.heatmaps) await mkdir(flags.heatmaps, { recursive: true });
-        for (const path of images) {
+        for (const [path, name] of namedApart(await filesOf(images))) {
           try {
-            const bytes = await readFile(path);
-            const { score, threshold, pValue, verdict, layers } = flags.heatmaps
-              ? await localizeInto(detector, bytes, options, join(flags.heatmaps, `${parse(path).name}.png`))
-              : await detector.score(bytes, options);
-            process.stdout.write(
-              flags.json
-                ? `${JSON.stringify({ image: path, version: detector.version, score, threshold, pValue, verdict, layers })}\n`
-                : `${verdict.padEnd(9)} ${score.toFixed(5)} (threshold ${threshold.toFixed(5)}, p ${pValue.toFixed(3)}) ${path}\n`,
-            );
+            process.stdout.write(`${await scoreFile(detector, path, name, flags)}\n`);
           } catch (error) {
             failed++;
-            process.stderr.write(`mkd: ${path}: ${error instanceof Error ? error.message : String(error)}\n`);
+            const why = explain(error);
+            process.stderr.write(`mkd: ${why.startsWith(path) ? '' : `${path}: `}${why}\n`);
           }
         }
       } finally {
@@ -53,13 +48,56 @@ export function scoreCommand(): Command {
     });
 }
 
-async function localizeInto(
-  detector: Detector,
-  image: Uint8Array,
-  options: ScoreOptions,
-  file: string,
-): Promise<Localization> {
-  const localization = await detector.localize(image, options);
-  await writeFile(file, await localization.heatmap());
-  return localization;
+/** Scores a file and writes its heatmap, if wanted. @returns the line to print. */
+async function scoreFile(detector: Detector, path: string, name: string, flags: Flags): Promise<string> {
+  const bytes = await readFile(path);
+  const options = { threshold: flags.threshold };
+  let localization: Localization | undefined;
+  if (flags.heatmaps || flags.regions) localization = await detector.localize(bytes, options);
+  if (flags.heatmaps && localization) {
+    await writeFile(join(flags.heatmaps, `${name}.png`), await localization.heatmap());
+  }
+  const { score, threshold, pValue, verdict, layers } =
+    localization ?? (await detector.score(bytes, options));
+  if (!flags.json) {
+    return `${verdict.padEnd(9)} ${score.toFixed(5)} (threshold ${threshold.toFixed(5)}, p ${pValue.toFixed(3)}) ${path}`;
+  }
+  return JSON.stringify({
+    image: path,
+    version: detector.version,
+    score,
+    threshold,
+    pValue,
+    verdict,
+    layers,
+    ...(flags.regions ? { regions: localization?.regions } : {}),
+  });
+}
+
+/** The files, and those of folders. */
+async function filesOf(paths: readonly string[]): Promise<string[]> {
+  const lists = await Promise.all(
+    paths.map(async (path) => {
+      const isFolder = (await stat(path).catch(() => undefined))?.isDirectory() ?? false;
+      return isFolder ? imagesIn(path) : [path];
+    }),
+  );
+  return lists.flat();
+}
+
+/** Every file with a name for its heatmap: its stem, with folders before it where two would be the same. */
+function namedApart(paths: readonly string[]): Map<string, string> {
+  const names = new Map(paths.map((path) => [path, parse(path).name]));
+  const deepest = Math.max(...paths.map((path) => resolve(path).split(sep).length));
+  for (let level = 1; level < deepest; level++) {
+    const taken = [...names.values()];
+    if (new Set(taken).size === taken.length) break;
+    for (const [path, name] of names) {
+      const folder = resolve(path)
+        .split(sep)
+        .at(-1 - level);
+      if (folder && taken.indexOf(name) !== taken.lastIndexOf(name)) names.set(path, `${folder}-${name}`);
+    }
+  }
+  return names;
 }

@@ -1,6 +1,6 @@
 import { Command } from 'commander';
-import { readDetector, runSelfTest, ScoringEngine } from '../detector/index.js';
-import { detectorFolder, deviceOptions, type RuntimeFlags, withRuntimeOptions } from './options.js';
+import { findDetector, readDetector, runSelfTest, ScoringEngine } from '../detector/index.js';
+import { deviceOptions, type RuntimeFlags, withRuntimeOptions } from './options.js';
 
 /** `mkd verify` */
 export function verifyCommand(): Command {
@@ -8,7 +8,7 @@ export function verifyCommand(): Command {
     .description('Check a detector: schema, hashes, and that it scores as it did when it was distilled.')
     .argument('<detector>', 'folder of a detector, or the name of an embedded one (sample)')
     .action(async (folder: string, flags: RuntimeFlags) => {
-      const detector = await readDetector(await detectorFolder(folder), flags.experts);
+      const detector = await readDetector(await findDetector(folder), flags.experts);
       const engine = await ScoringEngine.open(deviceOptions(flags));
       try {
         const report = await runSelfTest(engine, detector);

@@ -131,7 +131,8 @@ export function describeSource(source: TestSource): string {
   return 'root' in source ? source.root : [source.normal, ...source.abnormal].join(', ');
 }
 
-async function imagesIn(folder: string): Promise<string[]> {
+/** Paths of the images in a folder, sorted; other files are passed over. */
+export async function imagesIn(folder: string): Promise<string[]> {
   const names = await readdir(folder);
   return names
     .filter((name) => imageExtensions.has(extname(name).toLowerCase()))

@@ -2,6 +2,7 @@
 export {
   DatasetError,
   describeSource,
+  imagesIn,
   type TestImage,
   type TestSource,
   testImages,

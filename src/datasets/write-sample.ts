@@ -1,7 +1,8 @@
 /** The procedural sample product as an MVTec tree on disk. */
-import { mkdir, writeFile } from 'node:fs/promises';
+import { mkdir, readdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { encodePng } from '../imaging/index.js';
+import { DatasetError } from './dataset.js';
 import { drawSample, type SampleDefect, sampleDefects } from './sample-product.js';
 
 export interface SampleOptions {
@@ -16,10 +17,14 @@ export interface SampleOptions {
   readonly onProgress?: (done: number, total: number) => void;
 }
 
-/** Writes `train/good`, `test/good`, `test/<defect>` and `ground_truth/<defect>` below `root`. */
+/**
+ * Writes `train/good`, `test/good`, `test/<defect>` and `ground_truth/<defect>` below `root`.
+ * @throws DatasetError when there is something already, with which the parts would mix.
+ */
 export async function writeSample(root: string, options: SampleOptions): Promise<number> {
   const { seed, train = 120, good = 40, defective = 12, onProgress } = options;
   const total = train + good + defective * sampleDefects.length;
+  await checkEmpty(root);
   let done = 0;
   const write = async (
     split: 'train' | 'test',
@@ -51,4 +56,9 @@ export async function writeSample(root: string, options: SampleOptions): Promise
     await write('test', kind, defective, train + good + index * defective);
   }
   return total;
+}
+
+async function checkEmpty(root: string): Promise<void> {
+  const entries = await readdir(root).catch(() => []);
+  if (entries.length > 0) throw new DatasetError(`${root} is not empty; name a new folder`);
 }

@@ -21,6 +21,7 @@ import {
   type TensorMap,
   writeSafetensors,
 } from '../weights/safetensors.js';
+import { detectorsIn } from './find-detector.js';
 import { findExpert } from './find-expert.js';
 import type { LoadedDetector, Scorer, SelfTest } from './loaded-detector.js';
 import { DetectorError, type Manifest, parseManifest } from './manifest.js';
@@ -37,8 +38,10 @@ export async function readDetector(
   expertFolders: readonly string[] = [],
 ): Promise<LoadedDetector> {
   const manifestPath = join(folder, 'manifest.json');
-  const text = await readFile(manifestPath, 'utf8').catch(() => {
-    throw new DetectorError(`${folder} is no detector: there is no readable manifest.json`);
+  const text = await readFile(manifestPath, 'utf8').catch(async () => {
+    const inside = (await detectorsIn(folder)).map((name) => join(folder, name));
+    const hint = inside.length > 0 ? `; but ${inside.join(', ')}` : '';
+    throw new DetectorError(`${folder} is no detector: there is no readable manifest.json${hint}`);
   });
   const manifest = parseManifest(text, manifestPath);
   const clonerTensors = await readVerified(folder, manifest.cloner);

@@ -18,7 +18,9 @@ import type { ModelRecipe } from '../runtime/index.js';
 import { addGaussianSmoothing } from './smoothing.js';
 
 /** How a localization map is made of the gradient (MKD, section 3.3). */
-export type LocalizationMethod = 'gradient' | 'smoothgrad' | 'guided';
+export const localizationMethods = ['gradient', 'smoothgrad', 'guided'] as const;
+
+export type LocalizationMethod = (typeof localizationMethods)[number];
 
 /** What all detectors that share a session have in common. */
 export interface ServingShape {

@@ -120,11 +120,16 @@ export async function distill(options: DistillOptions): Promise<Manifest> {
   }
 }
 
+/** Five poolings halve the input; beyond 1024 pixels activations no longer fit into memory. */
+export function isInputSize(size: number): boolean {
+  return Number.isInteger(size) && size % 32 === 0 && size >= 32 && size <= 1024;
+}
+
 /** The recipe with what the options change. @throws DistillSettingsError naming the wrong setting. */
 function settle(options: DistillOptions): Recipe {
   const recipe = recipeByName(options.recipe ?? 'default');
   const { inputSize = recipe.inputSize, epochs = recipe.epochs, batch = recipe.batch } = options;
-  if (!Number.isInteger(inputSize) || inputSize % 32 !== 0 || inputSize < 32 || inputSize > 1024) {
+  if (!isInputSize(inputSize)) {
     throw new DistillSettingsError(`size ${inputSize}: wanted a multiple of 32 from 32 to 1024`);
   }
   if (!Number.isInteger(epochs) || epochs < 1) {
@@ -162,6 +167,8 @@ class Distillation {
   }
 
   async run(): Promise<Manifest> {
+    // Whatever can be refused is refused before the expert sees all images.
+    if (this.options.resume) await readCheckpoint(this.#checkpoint, this.#settings());
     const lesson = await this.#prepare();
     try {
       const settings = this.#settings(lesson.fingerprint);
@@ -200,9 +207,17 @@ class Distillation {
     }
   }
 
-  #settings(dataFingerprint: string): CheckpointSettings {
+  /** @param data fingerprint of the images, once they are known. */
+  #settings(data?: string): CheckpointSettings {
     const { name, inputSize, epochs, batch } = this.recipe;
-    return { recipe: name, size: inputSize, epochs, batch, seed: this.#seed, data: dataFingerprint };
+    return {
+      recipe: name,
+      size: inputSize,
+      epochs,
+      batch,
+      seed: this.#seed,
+      ...(data === undefined ? {} : { data }),
+    };
   }
 
   async #train(

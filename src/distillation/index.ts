@@ -6,5 +6,6 @@ export {
   type DistillProgress,
   DistillSettingsError,
   distill,
+  isInputSize,
 } from './distill.js';
 export { type RecipeName, recipeByName, recipeNames } from './recipe.js';

@@ -23,7 +23,11 @@ async function chooseProvider(): Promise<{ provider: Provider; note?: string }> 
     return { provider: 'cuda' };
   } catch (error) {
     const [reason = ''] = messageOf(error).split('\n');
-    if (settings.provider === 'cuda') throw new Error(`CUDA is not to be had: ${reason}`);
+    if (settings.provider === 'cuda') {
+      throw new Error(
+        `CUDA is not to be had: ${reason}; install its libraries (README, CUDA) or take the CPU`,
+      );
+    }
     return { provider: 'cpu', note: `CUDA is not to be had, running on the CPU: ${reason}` };
   }
 }

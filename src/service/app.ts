@@ -42,7 +42,12 @@ export async function buildApp(options: AppOptions = {}): Promise<App> {
   );
   app.removeContentTypeParser(['application/json', 'text/plain']);
   await app.register(swagger, { openapi: openApiInfo, transform: withUploadBodies });
-  await app.register(swaggerUi, { routePrefix: '/docs', staticCSP: true });
+  await app.register(swaggerUi, {
+    routePrefix: '/docs',
+    staticCSP: true,
+    // Beside a production line the service speaks plain HTTP; a browser must not be sent to HTTPS.
+    transformStaticCSP: (policy) => policy.replace(/\s*upgrade-insecure-requests;/, ''),
+  });
   addErrorHandling(app, state);
   addRequestMetrics(app, state.metrics);
 

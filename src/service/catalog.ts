@@ -1,8 +1,9 @@
 /** The detectors of a service: found in a folder, verified by their self-test, warmed up. */
-import { readdir, stat } from 'node:fs/promises';
+import { readdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import {
   DetectorError,
+  detectorsIn,
   type LoadedDetector,
   readDetector,
   runSelfTest,
@@ -80,6 +81,10 @@ export class Catalog {
   get(name: string): LoadedDetector {
     const detector = this.detectors.get(name);
     if (detector) return detector;
+    const refusal = this.refused.find((refused) => refused.name === name);
+    if (refusal) {
+      throw new ProblemError('unknown-detector', `detector '${name}' was refused: ${refusal.reason}`);
+    }
     const known = [...this.detectors.keys()].map((key) => `'${key}'`).join(', ');
     throw new ProblemError('unknown-detector', `there is no detector '${name}'; there are ${known}`);
   }
@@ -90,12 +95,8 @@ export class Catalog {
 }
 
 async function detectorNames(folder: string): Promise<string[]> {
-  const names = await readdir(folder).catch((error: Error) => {
+  await readdir(folder).catch((error: Error) => {
     throw new DetectorError(`the folder of detectors cannot be read: ${error.message}`);
   });
-  const found: string[] = [];
-  for (const name of names.sort()) {
-    if (await stat(join(folder, name, 'manifest.json')).catch(() => undefined)) found.push(name);
-  }
-  return found;
+  return detectorsIn(folder);
 }

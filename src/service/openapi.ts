@@ -1,4 +1,5 @@
 /** What openapi.yaml says beyond the schemas of the routes. */
+import { readFileSync } from 'node:fs';
 import type { FastifyDynamicSwaggerOptions, SwaggerTransform } from '@fastify/swagger';
 import type { FastifySchema } from 'fastify';
 import { imageMediaTypes, multipartMediaType } from './uploads.js';
@@ -7,7 +8,7 @@ export const openApiInfo: NonNullable<FastifyDynamicSwaggerOptions['openapi']> =
   openapi: '3.1.0',
   info: {
     title: 'MKD',
-    version: '1.0.0',
+    version: packageVersion(),
     description:
       'Anomaly scores and localization maps of images by Multiresolution Knowledge Distillation. ' +
       'Errors are problem details (RFC 9457).',
@@ -39,3 +40,8 @@ export const withUploadBodies: SwaggerTransform<FastifySchema> = ({ schema, url,
   ]);
   return { schema: { ...schema, body: { content } }, url };
 };
+
+function packageVersion(): string {
+  const file = readFileSync(new URL('../../../package.json', import.meta.url), 'utf8');
+  return (JSON.parse(file) as { version: string }).version;
+}

@@ -1,6 +1,6 @@
 /** The command line as a user calls it: output, exit codes, one line of error. */
 import { execFile } from 'node:child_process';
-import { readdir, readFile } from 'node:fs/promises';
+import { copyFile, readdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import t from 'tap';
@@ -8,6 +8,8 @@ import t from 'tap';
 const main = fileURLToPath(new URL('../../src/cli/main.js', import.meta.url));
 const example = (name: string): string =>
   fileURLToPath(new URL(`../../../examples/${name}`, import.meta.url));
+
+const root = fileURLToPath(new URL('../../../', import.meta.url));
 
 function mkd(...args: string[]): Promise<{ code: number; out: string; err: string }> {
   return new Promise((resolve) => {
@@ -38,7 +40,9 @@ t.test('a wrong call ends with 2 and says what would be right', async (t) => {
   for (const [args, message] of [
     [['frobnicate'], /unknown command 'frobnicate'/],
     [['distill', 'x'], /--out/],
-    [['distill', 'x', '--out', 'y', '--size', 'big'], /wanted a whole number, 32 to 1024/],
+    [['distill', 'x', '--out', 'y', '--size', 'big'], /wanted a multiple of 32 from 32 to 1024/],
+    [['distill', 'x', '--out', 'y', '--size', '63'], /wanted a multiple of 32/],
+    [['score', 'sample', 'x.png', '--regions'], /--regions goes with --json/],
     [['distill', 'x', '--out', 'y', '--recipe', 'soup'], /paper, default/],
     [['score', 'sample'], /image/],
     [['score', 'sample', 'x.png', '--threshold', '-1'], /wanted a number above 0/],
@@ -60,6 +64,40 @@ t.test('what fails ends with 1 and one line on stderr', async (t) => {
   const experts = await mkd('expert', 'import', example('good-1.png'));
   t.equal(experts.code, 1);
   t.match(experts.err, /^mkd: good-1\.png: wanted a \.safetensors or \.onnx file\n$/);
+});
+
+t.test('what the operating system refuses is said in words', async (t) => {
+  const folder = t.testdir({ file: '' });
+  const said = async (...args: string[]) => (await mkd(...args)).err;
+  t.equal(await said('score', 'sample', '/nowhere.png'), 'mkd: /nowhere.png does not exist\n');
+  t.match(await said('sample', join(folder, 'file')), /is a file, or lies below one; wanted a folder/);
+  t.match(
+    await said('evaluate', 'sample', folder, '--json', '/nowhere/x.json'),
+    /nowhere\/x\.json does not exist/,
+  );
+  t.match(await said('sample', folder), /is not empty; name a new folder/);
+  t.match(await said('verify', join(root, 'models')), /is no detector: .*; but .*models\/sample\n$/);
+});
+
+t.test('a folder of images is scored, and files of one name get heatmaps of their own', async (t) => {
+  const folder = t.testdir({ a: {}, b: {} });
+  for (const [part, image] of [
+    ['a', 'good-1.png'],
+    ['b', 'defect-2.png'],
+  ] as const) {
+    await copyFile(example(image), join(folder, part, '000.png'));
+  }
+  const heatmaps = join(folder, 'heatmaps');
+  const images = [join(folder, 'a'), join(folder, 'b', '000.png')];
+  const { out } = await mkd('score', 'sample', ...images, '--heatmaps', heatmaps, '--json', '--regions');
+  t.strictSame(await readdir(heatmaps), ['a-000.png', 'b-000.png']);
+  const [, defect] = out
+    .trim()
+    .split('\n')
+    .map((line) => JSON.parse(line) as { regions: { area: number; box: { width: number } }[] });
+  t.ok(
+    defect && defect.regions.length > 0 && defect.regions.every(({ area, box }) => area > 0 && box.width > 0),
+  );
 });
 
 t.test('the embedded detector is sound', async (t) => {

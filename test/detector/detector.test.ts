@@ -104,3 +104,16 @@ t.test('CUDA is used where it is asked for and can be had', async (t) => {
   await t.resolves(runSelfTest(ScoringEngine.on(device), detector));
   await device.close();
 });
+
+t.test('the library opens an embedded detector by name, and says what it takes', async (t) => {
+  const sample = await openDetector('sample', { provider: 'cpu' });
+  t.teardown(() => sample.close());
+  t.equal(sample.version, detector.version);
+  await t.rejects(sample.score('photo.jpg' as unknown as Uint8Array), {
+    message: /bytes of its file.*not a string/,
+  });
+  const method = 'poem' as 'gradient';
+  await t.rejects(sample.localize(new Uint8Array(), { method }), {
+    message: /no localization method 'poem'; there are gradient, smoothgrad, guided/,
+  });
+});

@@ -217,6 +217,30 @@ t.test('a request brings its own threshold; the score and its p-value stay', asy
   t.match(refused.detail, /threshold/);
 });
 
+t.test('regions come with a map, and links keep the method that was asked for', async (t) => {
+  const defect = await readFile(new URL('examples/defect-2.png', root));
+  const response = await postImage(`${localize}?as=json&method=guided`, defect);
+  const { results } = (await response.json()) as {
+    results: [
+      { links: Record<string, string>; localization: { method: string; regions: { peak: number }[] } },
+    ];
+  };
+  const [{ links, localization }] = results;
+  t.equal(localization.method, 'guided');
+  t.ok(localization.regions.length > 0);
+  t.ok(localization.regions.every(({ peak }) => peak >= 1));
+  t.match(links.heatmap, /\/heatmap\?method=guided$/);
+  t.equal((await fetch(url(links.heatmap ?? ''))).status, 200);
+});
+
+t.test('the documentation opens in a browser that came over plain HTTP', async (t) => {
+  const response = await fetch(url('/'));
+  t.equal(response.status, 200);
+  t.match(response.url, /\/docs/);
+  t.notMatch(response.headers.get('content-security-policy') ?? '', /upgrade-insecure/);
+  t.match(response.headers.get('content-security-policy'), /default-src 'self'/);
+});
+
 t.test('detectors are listed with provider, calibration and manifest', async (t) => {
   const list = (await (await fetch(url('/v1/detectors'))).json()) as object;
   t.match(list, { provider: 'cpu', detectors: [{ name: 'sample' }], refused: [] });

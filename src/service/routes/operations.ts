@@ -65,6 +65,8 @@ export const operationsRoutes: FastifyPluginAsyncTypebox<{ state: ServiceState }
     },
   );
 
+  app.get('/', { schema: { hide: true } }, async (_request, reply) => reply.redirect('/docs'));
+
   app.get('/openapi.yaml', { schema: { hide: true } }, async (_request, reply) =>
     reply.type('application/yaml').send(app.swagger({ yaml: true })),
   );

@@ -1,0 +1,39 @@
+/** Errors in one line, those of the operating system in words that say what would be right. */
+
+interface SystemError extends Error {
+  readonly code: string;
+  readonly path?: string;
+  readonly dest?: string;
+  readonly port?: number;
+}
+
+export function explain(error: unknown): string {
+  const message = error instanceof Error ? error.message : String(error);
+  return ((isSystemError(error) && inWords(error)) || message).replace(/\s*\n\s*/g, ' ');
+}
+
+function isSystemError(error: unknown): error is SystemError {
+  return error instanceof Error && typeof (error as Partial<SystemError>).code === 'string';
+}
+
+function inWords({ code, path = 'it', port }: SystemError): string | undefined {
+  switch (code) {
+    case 'ENOENT':
+      return `${path} does not exist`;
+    case 'EISDIR':
+      return `${path} is a folder; wanted a file`;
+    case 'ENOTDIR':
+    case 'EEXIST':
+      return `${path} is a file, or lies below one; wanted a folder`;
+    case 'EACCES':
+    case 'EPERM':
+    case 'EROFS':
+      return `${path} may not be accessed; check its permissions`;
+    case 'ENOSPC':
+      return `the disk is full${path === 'it' ? '' : ` at ${path}`}`;
+    case 'EADDRINUSE':
+      return `port ${port} is taken; choose another with --port or PORT`;
+    default:
+      return undefined;
+  }
+}
