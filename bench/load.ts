@@ -52,8 +52,10 @@ const mix: readonly [string, number, () => Promise<number>, number][] = [
 const deck = mix.flatMap((entry) => Array.from({ length: entry[1] }, () => entry));
 const agent = new Agent({ keepAlive: true, maxSockets: connections });
 
-// A first round of each, so that memory is compared between two warm states.
+// A first round of each, alone and together, so that memory is compared between two warm states.
 for (let round = 0; round < 3; round++) for (const [, , send] of mix) await send();
+for (let round = 0; round < 4; round++)
+  await Promise.all(deck.slice(0, connections).map(([, , send]) => send()));
 const before = await residentBytes();
 const wrong = new Map<string, number>();
 let sent = 0;

@@ -1,12 +1,16 @@
 import { Command, Option } from 'commander';
 import { modelsFolder } from '../detector/index.js';
-import { serve } from '../service/index.js';
+import { defaultLaneLimits, defaultTimeoutMs, serve } from '../service/index.js';
 import { deviceOptions, type RuntimeFlags, wholeNumber, withRuntimeOptions } from './options.js';
 
 interface Flags extends RuntimeFlags {
   readonly detectors: string;
   readonly host: string;
   readonly port: number;
+  readonly maxBatchSize: number;
+  readonly maxQueueDelayMs: number;
+  readonly maxQueueLength: number;
+  readonly timeoutMs: number;
 }
 
 /** `mkd serve` */
@@ -25,6 +29,33 @@ export function serveCommand(): Command {
         .default(8080)
         .env('PORT'),
     )
+    .addOption(
+      new Option('--max-batch-size <n>', 'most images in one batch')
+        .argParser(wholeNumber(1, 64))
+        .default(defaultLaneLimits.maxBatchSize)
+        .env('MKD_MAX_BATCH_SIZE'),
+    )
+    .addOption(
+      new Option(
+        '--max-queue-delay-ms <ms>',
+        'how long an image may wait for others while the device is idle',
+      )
+        .argParser(wholeNumber(0, 10_000))
+        .default(defaultLaneLimits.maxQueueDelayMs)
+        .env('MKD_MAX_QUEUE_DELAY_MS'),
+    )
+    .addOption(
+      new Option('--max-queue-length <n>', 'images that may wait for a detector; more are answered 503')
+        .argParser(wholeNumber(1, 100_000))
+        .default(defaultLaneLimits.maxQueueLength)
+        .env('MKD_MAX_QUEUE_LENGTH'),
+    )
+    .addOption(
+      new Option('--timeout-ms <ms>', 'how long an image may take where the client does not say')
+        .argParser(wholeNumber(1, 600_000))
+        .default(defaultTimeoutMs)
+        .env('MKD_TIMEOUT_MS'),
+    )
     .action(async (flags: Flags) => {
       const service = await serve({
         detectors: flags.detectors,
@@ -32,7 +63,15 @@ export function serveCommand(): Command {
         device: deviceOptions(flags),
         host: flags.host,
         port: flags.port,
-        app: { logger: { level: process.env.LOG_LEVEL ?? 'info' } },
+        app: {
+          logger: { level: process.env.LOG_LEVEL ?? 'info' },
+          batching: {
+            maxBatchSize: flags.maxBatchSize,
+            maxQueueDelayMs: flags.maxQueueDelayMs,
+            maxQueueLength: flags.maxQueueLength,
+          },
+          timeoutMs: flags.timeoutMs,
+        },
       });
       await new Promise<void>((resolve) => {
         for (const signal of ['SIGTERM', 'SIGINT'] as const) {

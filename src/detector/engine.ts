@@ -32,7 +32,7 @@ export interface EngineResult {
 }
 
 /** SmoothGrad as in the paper: 50 copies, noise of deviation 0.05 of the value range. */
-export const smoothGrad = { copies: 50, deviation: 0.05, copiesAtOnce: 10, seed: 0 } as const;
+export const smoothGrad = { copies: 50, deviation: 0.05, copiesAtOnce: 5, seed: 0 } as const;
 
 /** Images in one run: more gain little and need memory. */
 const largestBatch = 16;

@@ -18,8 +18,15 @@ export function createMetrics() {
     labelNames: Label[] = [],
     buckets = durations,
   ) => new Histogram({ name, help, labelNames, buckets, registers });
+  const queueLength = {
+    measure: () => 0,
+  };
   return {
     registry,
+    /** Hands in what `mkd_queue_images` shows. */
+    observeQueue(measure: () => number): void {
+      queueLength.measure = measure;
+    },
     requests: new Counter({
       name: 'mkd_requests_total',
       help: 'Requests answered',
@@ -28,7 +35,16 @@ export function createMetrics() {
     }),
     requestSeconds: histogram('mkd_request_duration_seconds', 'Time to answer a request', ['route']),
     decodeSeconds: histogram('mkd_decode_seconds', 'Time to decode and scale an image'),
-    queueSeconds: histogram('mkd_queue_seconds', 'Time a batch waits for the device'),
+    queueSeconds: histogram('mkd_queue_seconds', 'Time an image waits for its batch to start'),
+    batchSize: histogram('mkd_batch_images', 'Images in a batch', [], [1, 2, 4, 8, 16, 32, 64]),
+    queueLength: new Gauge({
+      name: 'mkd_queue_images',
+      help: 'Images that wait for the device',
+      registers,
+      collect() {
+        this.set(queueLength.measure());
+      },
+    }),
     inferenceSeconds: histogram('mkd_inference_seconds', 'Time of a batch in the runtime', ['map']),
     renderSeconds: histogram('mkd_render_seconds', 'Time to render a picture of a map', ['artifact']),
     scores: histogram(

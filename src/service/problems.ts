@@ -21,6 +21,7 @@ const table = {
   'unknown-route': { status: 404, title: 'There is no such resource' },
   'method-not-allowed': { status: 405, title: 'The resource does not take this method' },
   'request-timeout': { status: 408, title: 'The request took too long to arrive' },
+  'deadline-exceeded': { status: 504, title: 'The time the client would wait is over' },
   'client-gone': { status: 499, title: 'The client went away' },
   internal: { status: 500, title: 'The service failed' },
   'not-ready': { status: 503, title: 'The service is not ready' },

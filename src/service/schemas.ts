@@ -115,7 +115,29 @@ const threshold = Type.Optional(
   Type.Number({ exclusiveMinimum: 0, description: "Instead of the detector's own threshold" }),
 );
 
-export const scoreQuerySchema = Type.Object({ threshold }, { additionalProperties: false });
+export const scoreQuerySchema = Type.Object(
+  {
+    threshold,
+    map: Type.Optional(
+      oneOf(['never', 'anomalous', 'always'], {
+        default: 'never',
+        description: 'Of which images the map is computed at once; of the others when it is fetched',
+      }),
+    ),
+  },
+  { additionalProperties: false },
+);
+
+/** Headers of routes that score. */
+export const patienceHeadersSchema = Type.Object({
+  'mkd-timeout-ms': Type.Optional(
+    Type.Integer({
+      minimum: 1,
+      maximum: 600_000,
+      description: 'How long the client waits: an image not begun by then is dropped and answered 504',
+    }),
+  ),
+});
 
 export const localizeQuerySchema = Type.Object(
   {

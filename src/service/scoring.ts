@@ -2,7 +2,6 @@
 import { randomUUID } from 'node:crypto';
 import { imageMap, imageScore, type LoadedDetector, type LocalizationMethod } from '../detector/index.js';
 import {
-  type DecodedImage,
   decodeImage,
   encodeNpy,
   findRegions,
@@ -14,6 +13,7 @@ import {
   resizeMap,
 } from '../imaging/index.js';
 import type { Catalog } from './catalog.js';
+import type { Inference, MapKind, Patience } from './inference.js';
 import type { Metrics } from './metrics.js';
 import { ProblemError, problemOf } from './problems.js';
 import type { ResultStore, StoredResult } from './result-store.js';
@@ -28,9 +28,11 @@ export interface ScoringLimits {
   readonly image: ImageLimits;
 }
 
-export interface ScoreOptions {
+export interface ScoreOptions extends Patience {
   /** Also computes localization maps by this method, which the results keep. */
-  readonly map: LocalizationMethod | 'none';
+  readonly map: MapKind;
+  /** Of which images: by default of all. */
+  readonly mapsOf?: 'anomalous' | 'all';
   /** Instead of the detector's own. */
   readonly threshold?: number | undefined;
 }
@@ -46,13 +48,14 @@ export class Scoring {
 
   constructor(
     private readonly catalog: Catalog,
+    private readonly inference: Inference,
     private readonly store: ResultStore,
     private readonly metrics: Metrics,
     private readonly limits: ScoringLimits,
   ) {}
 
   /**
-   * Scores the images of one request, in one batch.
+   * Scores the images of one request; each goes its own way, and may share a batch with those of others.
    * @returns results and failures in the order of the uploads.
    * @throws ProblemError when there is too much work, or no such detector.
    */
@@ -60,17 +63,20 @@ export class Scoring {
     detectorName: string,
     uploads: readonly Upload[],
     options: ScoreOptions,
-    signal?: AbortSignal,
   ): Promise<(StoredResult | FailedUpload)[]> {
     const detector = this.catalog.get(detectorName);
     this.#enter(uploads.length);
     try {
-      const decoded = await Promise.all(uploads.map((upload) => this.#decode(upload, detector)));
-      if (signal?.aborted)
-        throw new ProblemError('client-gone', 'the client went away before its images were scored');
-      const good = decoded.filter((image): image is Decoded => 'pixels' in image);
-      const scored = good.length > 0 ? await this.#infer(detectorName, detector, good, options) : [];
-      return decoded.map((image) => ('pixels' in image ? (scored.shift() as StoredResult) : image));
+      return await Promise.all(
+        uploads.map(async (upload) => {
+          try {
+            return await this.#scoreOne(detectorName, detector, upload, options);
+          } catch (error) {
+            if (uploads.length > 1) this.metrics.errors.inc({ kind: problemOf(error).kind });
+            return { name: upload.name, error };
+          }
+        }),
+      );
     } finally {
       this.#leave(uploads.length);
     }
@@ -104,11 +110,11 @@ export class Scoring {
     if (known) return known;
     this.#enter(1);
     try {
-      const { detector } = stored;
+      const { detector, detectorName } = stored;
       const { pixels } = await decodeImage(stored.image, detector.shape.inputSize, this.limits.image);
-      const { outputs, seconds } = await this.catalog.engine.run(detector, pixels, method);
-      this.metrics.inferenceSeconds.observe({ map: method }, seconds);
-      const map = imageMap(detector, outputs, 0);
+      const job = { detector, pixels, map: method };
+      const { outputs, index } = await this.inference.submit(detectorName, job, mapPatience);
+      const map = imageMap(detector, outputs, index);
       stored.maps.set(method, map);
       return map;
     } finally {
@@ -116,58 +122,56 @@ export class Scoring {
     }
   }
 
-  async #decode(upload: Upload, detector: LoadedDetector): Promise<Decoded | FailedUpload> {
-    const began = performance.now();
-    try {
-      const image = await decodeImage(upload.bytes, detector.shape.inputSize, this.limits.image);
-      const seconds = (performance.now() - began) / 1000;
-      this.metrics.decodeSeconds.observe(seconds);
-      return { ...image, upload, seconds };
-    } catch (error) {
-      this.metrics.errors.inc({ kind: problemOf(error).kind });
-      return { name: upload.name, error };
-    }
-  }
-
-  async #infer(
+  async #scoreOne(
     detectorName: string,
     detector: LoadedDetector,
-    images: readonly Decoded[],
-    { map, threshold }: ScoreOptions,
-  ): Promise<StoredResult[]> {
+    upload: Upload,
+    options: ScoreOptions,
+  ): Promise<StoredResult> {
+    const { map, mapsOf = 'all', threshold } = options;
     const began = performance.now();
-    const pixels = Buffer.concat(images.map((image) => image.pixels));
-    const { outputs, seconds } = await this.catalog.engine.run(detector, pixels, map);
-    const queueSeconds = Math.max(0, (performance.now() - began) / 1000 - seconds);
-    this.metrics.queueSeconds.observe(queueSeconds);
-    this.metrics.inferenceSeconds.observe({ map }, seconds);
-    const timings = { queueMs: milliseconds(queueSeconds), inferenceMs: milliseconds(seconds) };
-    return images.map(({ upload, width, height, seconds: decodeSeconds }, index) => {
-      const score = imageScore(detector, outputs, index, threshold);
-      const id = randomUUID();
-      const result: Result = {
-        id,
-        ...(upload.name === undefined ? {} : { name: upload.name }),
-        width,
-        height,
-        score: score.score,
-        threshold: score.threshold,
-        pValue: score.pValue,
-        verdict: score.verdict,
-        layers: [...score.layers],
-        timings: { decodeMs: milliseconds(decodeSeconds), ...timings },
-        links: linksOf(id, map === detector.manifest.localization ? 'none' : map),
-      };
-      const stored: StoredResult = { detectorName, detector, result, image: upload.bytes, maps: new Map() };
-      if (map !== 'none') this.#keepMap(stored, map, imageMap(detector, outputs, index));
-      this.metrics.scores.observe(
-        { detector: detectorName },
-        score.score / detector.manifest.calibration.threshold,
-      );
-      this.metrics.verdicts.inc({ detector: detectorName, verdict: score.verdict });
-      this.store.add(stored);
-      return stored;
-    });
+    const { pixels, width, height } = await decodeImage(
+      upload.bytes,
+      detector.shape.inputSize,
+      this.limits.image,
+    );
+    const decodeSeconds = (performance.now() - began) / 1000;
+    this.metrics.decodeSeconds.observe(decodeSeconds);
+    const first = mapsOf === 'all' ? map : 'none';
+    const inferred = await this.inference.submit(detectorName, { detector, pixels, map: first }, options);
+    const score = imageScore(detector, inferred.outputs, inferred.index, threshold);
+    const id = randomUUID();
+    const result: Result = {
+      id,
+      ...(upload.name === undefined ? {} : { name: upload.name }),
+      width,
+      height,
+      score: score.score,
+      threshold: score.threshold,
+      pValue: score.pValue,
+      verdict: score.verdict,
+      layers: [...score.layers],
+      timings: {
+        decodeMs: milliseconds(decodeSeconds),
+        queueMs: milliseconds(inferred.queueSeconds),
+        inferenceMs: milliseconds(inferred.seconds),
+      },
+      links: linksOf(id, map === detector.manifest.localization ? 'none' : map),
+    };
+    const stored: StoredResult = { detectorName, detector, result, image: upload.bytes, maps: new Map() };
+    if (map !== 'none' && first !== 'none') {
+      this.#keepMap(stored, map, imageMap(detector, inferred.outputs, inferred.index));
+    } else if (map !== 'none' && score.verdict === 'anomalous') {
+      const later = await this.inference.submit(detectorName, { detector, pixels, map }, options);
+      this.#keepMap(stored, map, imageMap(detector, later.outputs, later.index));
+    }
+    this.metrics.scores.observe(
+      { detector: detectorName },
+      score.score / detector.manifest.calibration.threshold,
+    );
+    this.metrics.verdicts.inc({ detector: detectorName, verdict: score.verdict });
+    this.store.add(stored);
+    return stored;
   }
 
   /** Keeps a map that came with the score, and says where it is anomalous. */
@@ -181,10 +185,11 @@ export class Scoring {
 
   #enter(images: number): void {
     if (this.#inFlight > 0 && this.#inFlight + images > this.limits.maxImagesInFlight) {
+      const seconds = this.inference.estimateSeconds(this.#inFlight);
       throw new ProblemError(
         'overloaded',
-        `${this.#inFlight} images are waiting, at most ${this.limits.maxImagesInFlight} are taken; try again later`,
-        1,
+        `${this.#inFlight} images are being worked on, at most ${this.limits.maxImagesInFlight} are taken; try again in ${seconds} s`,
+        seconds,
       );
     }
     this.#inFlight += images;
@@ -197,10 +202,8 @@ export class Scoring {
   }
 }
 
-interface Decoded extends DecodedImage {
-  readonly upload: Upload;
-  readonly seconds: number;
-}
+/** A map fetched by its link has no client's word on how long to wait. */
+const mapPatience: Patience = { timeoutMs: 60_000 };
 
 /** Where the pictures of a result are. @param method what they are asked for with, if not by the default. */
 function linksOf(id: string, method: LocalizationMethod | 'none'): Result['links'] {

@@ -36,10 +36,9 @@ export async function serve(options: ServeOptions): Promise<RunningService> {
     app,
     address,
     async stop() {
-      app.service.status = 'stopping';
-      app.service.metrics.ready.set(0);
+      app.service.beginStop();
       await app.close();
-      await app.service.catalog?.close();
+      await app.service.close();
     },
   };
 }

@@ -1,6 +1,8 @@
 /** What the routes of one app share. */
+import type { LaneLimits } from '../batching/index.js';
 import { defaultImageLimits, type ImageLimits } from '../imaging/index.js';
 import type { Catalog } from './catalog.js';
+import { defaultLaneLimits, defaultTimeoutMs, Inference } from './inference.js';
 import { createMetrics, type Metrics } from './metrics.js';
 import { ProblemError } from './problems.js';
 import { ResultStore, type ResultStoreLimits } from './result-store.js';
@@ -13,6 +15,10 @@ export interface ServiceLimits {
   readonly results?: ResultStoreLimits;
   /** Images taken and not yet answered; default 64. */
   readonly maxImagesInFlight?: number;
+  /** How images are gathered into batches. */
+  readonly batching?: Partial<LaneLimits>;
+  /** How long an image may take where the client says nothing. */
+  readonly timeoutMs?: number;
 }
 
 /** What routes share. The catalog comes later than the app: it answers while detectors are verified. */
@@ -21,6 +27,7 @@ export interface ServiceState {
   readonly store: ResultStore;
   readonly uploads: UploadLimits;
   readonly image: ImageLimits;
+  readonly timeoutMs: number;
   /** From `start` on it is `ready`; the server sets the other changes. */
   status: 'starting' | 'ready' | 'stopping' | 'failed';
   catalog: Catalog | undefined;
@@ -30,6 +37,10 @@ export interface ServiceState {
   readyCatalog(): Catalog;
   /** Takes requests from now on. */
   start(catalog: Catalog): void;
+  /** Ready no more; what was taken is still answered. */
+  beginStop(): void;
+  /** Drops what waits, if anything does, and frees the device. */
+  close(): Promise<void>;
 }
 
 export function createState(options: ServiceLimits): ServiceState {
@@ -39,10 +50,12 @@ export function createState(options: ServiceLimits): ServiceState {
   const notReady = (): ProblemError =>
     new ProblemError('not-ready', 'detectors are being verified; /health/ready says when that is done', 1);
   let scoring: Scoring | undefined;
+  let inference: Inference | undefined;
   return {
     metrics,
     store,
     image,
+    timeoutMs: options.timeoutMs ?? defaultTimeoutMs,
     uploads: options.uploads ?? defaultUploadLimits,
     status: 'starting',
     catalog: undefined,
@@ -56,12 +69,23 @@ export function createState(options: ServiceLimits): ServiceState {
     },
     start(catalog) {
       const limits = { maxImagesInFlight: options.maxImagesInFlight ?? 64, image };
-      scoring = new Scoring(catalog, store, metrics, limits);
+      const lanes = new Inference(catalog.engine, metrics, { ...defaultLaneLimits, ...options.batching });
+      metrics.observeQueue(() => lanes.waiting);
+      inference = lanes;
+      scoring = new Scoring(catalog, lanes, store, metrics, limits);
       this.catalog = catalog;
       this.status = 'ready';
       metrics.provider.set({ provider: catalog.provider }, 1);
       metrics.detectors.set(catalog.detectors.size);
       metrics.ready.set(1);
+    },
+    beginStop() {
+      this.status = 'stopping';
+      metrics.ready.set(0);
+    },
+    async close() {
+      inference?.close();
+      await this.catalog?.close();
     },
   };
 }

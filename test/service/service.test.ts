@@ -241,6 +241,98 @@ t.test('the documentation opens in a browser that came over plain HTTP', async (
   t.match(response.headers.get('content-security-policy'), /default-src 'self'/);
 });
 
+t.test('requests that come together share batches, and each gets its own score', async (t) => {
+  const defect = await readFile(new URL('examples/defect-2.png', root));
+  const alone = await Promise.all(
+    [good, defect].map(
+      async (image) => ((await (await postImage(score, image)).json()) as Answer).results[0]?.score,
+    ),
+  );
+  const before = await batches();
+  const images = Array.from({ length: 24 }, (_, index) => (index % 2 === 0 ? good : defect));
+  const scores = await Promise.all(
+    images.map(async (image) => ((await (await postImage(score, image)).json()) as Answer).results[0]?.score),
+  );
+  for (const [index, own] of scores.entries()) {
+    const expected = alone[index % 2] as number;
+    t.ok(Math.abs((own as number) - expected) / expected < 1e-4, `image ${index}: ${own}`);
+  }
+  const after = await batches();
+  t.equal(after.images - before.images, 24);
+  t.ok(after.count - before.count <= 12, `${after.count - before.count} batches`);
+});
+
+t.test('maps come with the score when asked for: of anomalous images, or of all', async (t) => {
+  const defect = await readFile(new URL('examples/defect-2.png', root));
+  const localized = async (image: Uint8Array, map: string) => {
+    const { results } = (await (await postImage(`${score}?map=${map}`, image)).json()) as {
+      results: [{ localization?: { regions: unknown[] } }];
+    };
+    return results[0].localization !== undefined;
+  };
+  t.equal(await localized(good, 'never'), false);
+  t.equal(await localized(good, 'anomalous'), false);
+  t.equal(await localized(defect, 'anomalous'), true);
+  t.equal(await localized(good, 'always'), true);
+});
+
+t.test(
+  'what its client no longer waits for is dropped and answered 504 with when to come again',
+  async (t) => {
+    // Enough work in the way that a millisecond is over before the image's turn comes.
+    const work = Array.from({ length: 12 }, () => postImage(`${localize}?as=json`, good));
+    const response = await fetch(url(score), {
+      method: 'POST',
+      body: Uint8Array.from(good),
+      headers: { 'content-type': 'image/png', 'mkd-timeout-ms': '1' },
+    });
+    t.ok(Number(response.headers.get('retry-after')) >= 1);
+    const { status, detail } = await problem(response);
+    t.equal(status, 504);
+    t.match(detail, /within 1 ms/);
+    for (const answer of await Promise.all(work)) t.equal(answer.status, 200);
+    const wrong = await fetch(url(score), {
+      method: 'POST',
+      body: Uint8Array.from(good),
+      headers: { 'content-type': 'image/png', 'mkd-timeout-ms': 'soon' },
+    });
+    t.match(await problem(wrong), { status: 400, detail: /mkd-timeout-ms/ });
+  },
+);
+
+t.test('more than can wait is turned away with a time to come again', async (t) => {
+  const small = await serve({
+    detectors: modelsFolder,
+    experts: [],
+    device: { provider: 'cpu' },
+    host: '127.0.0.1',
+    port: 0,
+    app: { batching: { maxBatchSize: 1, maxQueueLength: 2 } },
+  });
+  t.teardown(() => small.stop());
+  const answers = await Promise.all(
+    Array.from({ length: 12 }, () =>
+      fetch(`${small.address}${score}`, {
+        method: 'POST',
+        body: Uint8Array.from(good),
+        headers: { 'content-type': 'image/png' },
+      }),
+    ),
+  );
+  const refused = answers.filter(({ status }) => status === 503);
+  t.ok(refused.length > 0 && refused.length < 12, `${refused.length} refused`);
+  t.ok(answers.every(({ status }) => status === 200 || status === 503));
+  for (const answer of refused) t.ok(Number(answer.headers.get('retry-after')) >= 1);
+});
+
+/** How many batches there were, of how many images. */
+async function batches(): Promise<{ count: number; images: number }> {
+  const text = await (await fetch(url('/metrics'))).text();
+  const read = (name: string): number =>
+    Number(new RegExp(`^mkd_batch_images_${name} (.+)$`, 'm').exec(text)?.[1]);
+  return { count: read('count'), images: read('sum') };
+}
+
 t.test('detectors are listed with provider, calibration and manifest', async (t) => {
   const list = (await (await fetch(url('/v1/detectors'))).json()) as object;
   t.match(list, { provider: 'cpu', detectors: [{ name: 'sample' }], refused: [] });

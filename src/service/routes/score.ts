@@ -1,11 +1,13 @@
 /** POST /v1/detectors/{detector}/score and /localize. */
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox';
 import { sendArtifact } from '../artifacts.js';
+import type { Patience } from '../inference.js';
 import { ProblemError, problemOf } from '../problems.js';
 import type { StoredResult } from '../result-store.js';
 import {
   detectorParamsSchema,
   localizeQuerySchema,
+  patienceHeadersSchema,
   type ScoreAnswer,
   scoreAnswerSchema,
   scoreQuerySchema,
@@ -16,6 +18,11 @@ import { readUploads } from '../uploads.js';
 import { binaryContent, problemResponses } from './responses.js';
 
 export const scoreRoutes: FastifyPluginAsyncTypebox<{ state: ServiceState }> = async (app, { state }) => {
+  const patience = ({ headers, signal }: Impatient): Patience => ({
+    signal,
+    timeoutMs: headers['mkd-timeout-ms'] ?? state.timeoutMs,
+  });
+
   app.post(
     '/v1/detectors/:detector/score',
     {
@@ -27,6 +34,7 @@ export const scoreRoutes: FastifyPluginAsyncTypebox<{ state: ServiceState }> = a
         description: 'One bad image among several fails alone: its place in `results` holds an error.',
         params: detectorParamsSchema,
         querystring: scoreQuerySchema,
+        headers: patienceHeadersSchema,
         response: { 200: scoreAnswerSchema, ...problemResponses },
       },
     },
@@ -34,10 +42,13 @@ export const scoreRoutes: FastifyPluginAsyncTypebox<{ state: ServiceState }> = a
       const { detector } = request.params;
       const loaded = state.readyCatalog().get(detector);
       const uploads = await readUploads(request, state.uploads, state.image);
-      const { threshold } = request.query;
-      const outcomes = await state
-        .scoring()
-        .score(detector, uploads, { map: 'none', threshold }, request.signal);
+      const { threshold, map = 'never' } = request.query;
+      const outcomes = await state.scoring().score(detector, uploads, {
+        map: map === 'never' ? 'none' : loaded.manifest.localization,
+        mapsOf: map === 'anomalous' ? 'anomalous' : 'all',
+        threshold,
+        ...patience(request),
+      });
       return answer(detector, loaded.version, outcomes);
     },
   );
@@ -55,6 +66,7 @@ export const scoreRoutes: FastifyPluginAsyncTypebox<{ state: ServiceState }> = a
           'Headers `mkd-result-id`, `mkd-score`, `mkd-threshold` and `mkd-verdict` come with every picture.',
         params: detectorParamsSchema,
         querystring: localizeQuerySchema,
+        headers: patienceHeadersSchema,
         response: {
           200: {
             description: 'The picture, the map, or scores',
@@ -78,7 +90,7 @@ export const scoreRoutes: FastifyPluginAsyncTypebox<{ state: ServiceState }> = a
       const chosen = method ?? loaded.manifest.localization;
       const outcomes = await state
         .scoring()
-        .score(detector, uploads, { map: chosen, threshold }, request.signal);
+        .score(detector, uploads, { map: chosen, threshold, ...patience(request) });
       const [first] = outcomes;
       if (as === 'json' || !first) {
         return reply.type('application/json').send(answer(detector, loaded.version, outcomes));
@@ -88,6 +100,12 @@ export const scoreRoutes: FastifyPluginAsyncTypebox<{ state: ServiceState }> = a
     },
   );
 };
+
+/** What a request says of how long its client waits. */
+interface Impatient {
+  readonly headers: { readonly 'mkd-timeout-ms'?: number };
+  readonly signal: AbortSignal;
+}
 
 /** @throws the error of the image, where the request had only one. */
 function answer(

@@ -1,0 +1,254 @@
+/**
+ * Dynamic batching. Requests come one by one; a device is cheapest when it works on several at once. The batcher
+ * holds what waits in lanes (one for each kind of work that may share a batch), and whenever the device is free
+ * hands it the next batch: from the lane that has been served least lately, of all lanes whose batch is full or
+ * whose oldest item has waited long enough. A busy device needs no delay to fill batches, since items gather
+ * while it works; the delay matters only when it is idle.
+ *
+ * It knows nothing of what it batches, and takes time from a clock that is handed in.
+ */
+import type { Clock } from './clock.js';
+
+export interface LaneLimits {
+  /** Most items in one batch. */
+  readonly maxBatchSize: number;
+  /** How long an item may wait for others while the device is idle. */
+  readonly maxQueueDelayMs: number;
+  /** Items that may wait in the lane; more are turned away. */
+  readonly maxQueueLength: number;
+}
+
+export interface BatcherOptions<Item, Result> {
+  readonly limits: (lane: string) => LaneLimits;
+  /** Works on a batch of one lane. @returns a result for each item, in order. */
+  readonly run: (lane: string, items: readonly Item[]) => Promise<readonly Result[]>;
+  /** Batches at once; default 1. */
+  readonly concurrency?: number;
+  readonly clock: Clock;
+  /** Told of every batch when it starts: its lane, its size, what still waits in the lane. */
+  readonly onBatch?: (lane: string, size: number, waiting: number) => void;
+}
+
+export interface SubmitOptions {
+  /** Drops the item, if it still waits, when its client goes away. */
+  readonly signal?: AbortSignal | undefined;
+  /** Time of the clock after which nobody waits for the result: the item is dropped, if it still waits. */
+  readonly deadlineMs?: number | undefined;
+}
+
+export interface Batched<Result> {
+  readonly result: Result;
+  /** Time between being submitted and its batch's start. */
+  readonly queueMs: number;
+}
+
+/** The lane is full. */
+export class QueueFullError extends Error {
+  override readonly name = 'QueueFullError';
+
+  constructor(
+    readonly waiting: number,
+    /** When there will be room, by the rate at which items were finished lately. */
+    readonly retryAfterMs: number,
+  ) {
+    super(`${waiting} items wait already`);
+  }
+}
+
+/** The item was dropped before any work on it: its client went away, or its deadline passed. */
+export class DroppedError extends Error {
+  override readonly name = 'DroppedError';
+
+  constructor(readonly why: 'aborted' | 'deadline' | 'closed') {
+    super(`dropped before work on it began: ${why}`);
+  }
+}
+
+interface Waiting<Item, Result> {
+  readonly item: Item;
+  readonly since: number;
+  readonly deadlineMs: number;
+  readonly resolve: (batched: Batched<Result>) => void;
+  readonly reject: (error: unknown) => void;
+  /** Stops listening for the client. */
+  readonly forget: () => void;
+}
+
+interface Lane<Item, Result> {
+  readonly name: string;
+  readonly limits: LaneLimits;
+  queue: Waiting<Item, Result>[];
+  servedAt: number;
+}
+
+export class Batcher<Item, Result> {
+  readonly #lanes = new Map<string, Lane<Item, Result>>();
+  readonly #options: BatcherOptions<Item, Result>;
+  #running = 0;
+  #served = 0;
+  #cancelTimer: (() => void) | undefined;
+  #closed = false;
+  #itemMs: number | undefined;
+
+  constructor(options: BatcherOptions<Item, Result>) {
+    this.#options = options;
+  }
+
+  /** Items that wait in all lanes. */
+  get waiting(): number {
+    let count = 0;
+    for (const { queue } of this.#lanes.values()) count += queue.length;
+    return count;
+  }
+
+  /** How long it will take until `items` are worked on, by the rate of late; 1 s where there is none yet. */
+  estimateMs(items: number): number {
+    return this.#itemMs === undefined ? 1000 : items * this.#itemMs;
+  }
+
+  /**
+   * Puts an item into a lane. Items of a lane are worked on in the order in which they came.
+   * @throws QueueFullError, DroppedError, or what the work on this very item threw.
+   */
+  submit(laneName: string, item: Item, { signal, deadlineMs }: SubmitOptions = {}): Promise<Batched<Result>> {
+    return new Promise((resolve, reject) => {
+      if (this.#closed) throw new DroppedError('closed');
+      if (signal?.aborted) throw new DroppedError('aborted');
+      const lane = this.#lane(laneName);
+      const { length } = lane.queue;
+      if (length >= lane.limits.maxQueueLength) throw new QueueFullError(length, this.estimateMs(length));
+      const onAbort = (): void => this.#drop(lane, waiting, 'aborted');
+      signal?.addEventListener('abort', onAbort, { once: true });
+      const waiting: Waiting<Item, Result> = {
+        item,
+        since: this.#options.clock.now(),
+        deadlineMs: deadlineMs ?? Number.POSITIVE_INFINITY,
+        resolve,
+        reject,
+        forget: () => signal?.removeEventListener('abort', onAbort),
+      };
+      lane.queue.push(waiting);
+      this.#serve();
+    });
+  }
+
+  /** Takes nothing more and drops what waits; batches that run are finished. */
+  close(): void {
+    this.#closed = true;
+    this.#cancelTimer?.();
+    for (const lane of this.#lanes.values()) {
+      for (const waiting of [...lane.queue]) this.#drop(lane, waiting, 'closed');
+    }
+  }
+
+  #lane(name: string): Lane<Item, Result> {
+    const known = this.#lanes.get(name);
+    if (known) return known;
+    // Before the lane that was served last, after all that wait already.
+    const servedAt = this.#served - 0.5;
+    const lane = { name, limits: this.#options.limits(name), queue: [], servedAt };
+    this.#lanes.set(name, lane);
+    return lane;
+  }
+
+  #drop(lane: Lane<Item, Result>, waiting: Waiting<Item, Result>, why: DroppedError['why']): void {
+    if (!lane.queue.includes(waiting)) return;
+    lane.queue = lane.queue.filter((other) => other !== waiting);
+    this.#forgetIfIdle(lane);
+    waiting.forget();
+    waiting.reject(new DroppedError(why));
+  }
+
+  /** Starts batches while there is room for them, then waits for the next lane to become due. */
+  #serve(): void {
+    this.#cancelTimer?.();
+    this.#cancelTimer = undefined;
+    const { clock, concurrency = 1 } = this.#options;
+    this.#dropExpired(clock.now());
+    while (this.#running < concurrency) {
+      const now = clock.now();
+      const lanes = [...this.#lanes.values()].filter(({ queue }) => queue.length > 0);
+      const due = lanes.filter((lane) => dueAt(lane) <= now);
+      const [next] = due.sort((a, b) => a.servedAt - b.servedAt);
+      if (next) {
+        void this.#start(next);
+        continue;
+      }
+      if (lanes.length > 0) {
+        const soonest = Math.min(...lanes.map(dueAt));
+        this.#cancelTimer = clock.after(Math.max(0, soonest - now), () => this.#serve());
+      }
+      return;
+    }
+  }
+
+  #dropExpired(now: number): void {
+    for (const lane of [...this.#lanes.values()]) {
+      for (const waiting of lane.queue.filter(({ deadlineMs }) => deadlineMs <= now)) {
+        this.#drop(lane, waiting, 'deadline');
+      }
+    }
+  }
+
+  async #start(lane: Lane<Item, Result>): Promise<void> {
+    const { clock, onBatch } = this.#options;
+    const size = batchSize(lane.queue.length, lane.limits.maxBatchSize);
+    const batch = lane.queue.slice(0, size);
+    lane.queue = lane.queue.slice(size);
+    lane.servedAt = ++this.#served;
+    this.#running++;
+    const began = clock.now();
+    for (const { forget } of batch) forget();
+    onBatch?.(lane.name, size, lane.queue.length);
+    await this.#work(lane.name, batch, began);
+    this.#learnRate((clock.now() - began) / size);
+    this.#running--;
+    this.#forgetIfIdle(lane);
+    this.#serve();
+  }
+
+  /** Where a batch fails, its items are tried alone, so that one bad item does not take the others with it. */
+  async #work(lane: string, batch: readonly Waiting<Item, Result>[], began: number): Promise<void> {
+    try {
+      const results = await this.#options.run(
+        lane,
+        batch.map(({ item }) => item),
+      );
+      if (results.length !== batch.length) {
+        throw new RangeError(`${results.length} results for ${batch.length} items`);
+      }
+      for (const [index, { resolve, since }] of batch.entries()) {
+        resolve({ result: results[index] as Result, queueMs: began - since });
+      }
+    } catch (error) {
+      const [only, ...others] = batch;
+      if (others.length === 0) only?.reject(error);
+      else for (const waiting of batch) await this.#work(lane, [waiting], began);
+    }
+  }
+
+  /** A lane that nobody uses is not kept: there may be thousands in a day. */
+  #forgetIfIdle(lane: Lane<Item, Result>): void {
+    if (lane.queue.length > 0) return;
+    // A lane of this name may have come anew while the last batch of the old one ran.
+    if (this.#lanes.get(lane.name) === lane) this.#lanes.delete(lane.name);
+  }
+
+  /** Moving average of the time an item takes, the latest batches counting most. */
+  #learnRate(itemMs: number): void {
+    this.#itemMs = this.#itemMs === undefined ? itemMs : 0.8 * this.#itemMs + 0.2 * itemMs;
+  }
+}
+
+/** When a lane's next batch may start: at once when it is full, or when somebody cannot wait for others. */
+function dueAt<Item, Result>({ queue, limits }: Lane<Item, Result>): number {
+  const [oldest] = queue;
+  const patientUntil = (oldest?.since ?? 0) + limits.maxQueueDelayMs;
+  const inHurry = queue.some(({ deadlineMs }) => deadlineMs <= patientUntil);
+  return inHurry || queue.length >= limits.maxBatchSize ? Number.NEGATIVE_INFINITY : patientUntil;
+}
+
+/** Powers of two only, so that a device meets few shapes, each of them warm; the rest waits for the next batch. */
+export function batchSize(waiting: number, most: number): number {
+  return 2 ** Math.floor(Math.log2(Math.min(waiting, most)));
+}

@@ -1,0 +1,124 @@
+/**
+ * The road from single images to the device: lanes of a batcher, one for each detector and kind of map, and one
+ * table that says what its refusals mean to a client.
+ */
+import { Batcher, DroppedError, type LaneLimits, QueueFullError, systemClock } from '../batching/index.js';
+import type { LoadedDetector, LocalizationMethod, RawScores, ScoringEngine } from '../detector/index.js';
+import type { Metrics } from './metrics.js';
+import { ProblemError } from './problems.js';
+
+export type MapKind = LocalizationMethod | 'none';
+
+/** One image on its way. */
+interface Job {
+  readonly detector: LoadedDetector;
+  readonly map: MapKind;
+  /** uint8 [inputSize, inputSize, 3] */
+  readonly pixels: Uint8Array;
+}
+
+/** What the device gave for one image: its place in the outputs of the batch it was in. */
+export interface Inferred {
+  readonly outputs: RawScores;
+  readonly index: number;
+  /** Of the batch, in the runtime. */
+  readonly seconds: number;
+}
+
+export interface Waited extends Inferred {
+  /** Between being handed in and the start of its batch. */
+  readonly queueSeconds: number;
+}
+
+/** When an image is no longer worth working on. */
+export interface Patience {
+  readonly signal?: AbortSignal | undefined;
+  /** How long the client waits, from now. */
+  readonly timeoutMs: number;
+}
+
+export const defaultLaneLimits: LaneLimits = { maxBatchSize: 8, maxQueueDelayMs: 2, maxQueueLength: 64 };
+
+/** How long an image may take where the client says nothing. */
+export const defaultTimeoutMs = 30_000;
+
+export class Inference {
+  readonly #quick: Batcher<Job, Inferred>;
+  /** SmoothGrad takes seconds an image, in parts: between them the device works on other lanes. */
+  readonly #slow: Batcher<Job, Inferred>;
+
+  constructor(
+    private readonly engine: ScoringEngine,
+    private readonly metrics: Metrics,
+    limits: LaneLimits,
+  ) {
+    const common = {
+      clock: systemClock,
+      run: (_lane: string, jobs: readonly Job[]) => this.#run(jobs),
+      onBatch: (_lane: string, size: number) => metrics.batchSize.observe(size),
+    };
+    this.#quick = new Batcher({ ...common, limits: () => limits });
+    this.#slow = new Batcher({ ...common, limits: () => ({ ...limits, maxBatchSize: 1 }) });
+  }
+
+  /** Images that wait for the device. */
+  get waiting(): number {
+    return this.#quick.waiting + this.#slow.waiting;
+  }
+
+  /** Seconds until this many images are worked on, by the rate of late. */
+  estimateSeconds(images: number): number {
+    return Math.max(1, Math.ceil(this.#quick.estimateMs(images) / 1000));
+  }
+
+  /** @throws ProblemError when the lane is full, the client has gone, or its time is up. */
+  async submit(detectorName: string, job: Job, { signal, timeoutMs }: Patience): Promise<Waited> {
+    const batcher = job.map === 'smoothgrad' ? this.#slow : this.#quick;
+    try {
+      const { result, queueMs } = await batcher.submit(`${detectorName}/${job.map}`, job, {
+        signal,
+        deadlineMs: systemClock.now() + timeoutMs,
+      });
+      this.metrics.queueSeconds.observe(queueMs / 1000);
+      return { ...result, queueSeconds: queueMs / 1000 };
+    } catch (error) {
+      throw this.#explained(error, timeoutMs);
+    }
+  }
+
+  /** Drops what waits. */
+  close(): void {
+    this.#quick.close();
+    this.#slow.close();
+  }
+
+  /** All jobs of a lane have one detector and one kind of map. */
+  async #run(jobs: readonly Job[]): Promise<Inferred[]> {
+    const [{ detector, map }] = jobs as readonly [Job];
+    const pixels = Buffer.concat(jobs.map((job) => job.pixels));
+    const { outputs, seconds } = await this.engine.run(detector, pixels, map);
+    this.metrics.inferenceSeconds.observe({ map }, seconds);
+    return jobs.map((_, index) => ({ outputs, index, seconds }));
+  }
+
+  #explained(error: unknown, timeoutMs: number): unknown {
+    if (error instanceof QueueFullError) {
+      const seconds = Math.max(1, Math.ceil(error.retryAfterMs / 1000));
+      const detail = `${error.waiting} images wait for this detector already; try again in ${seconds} s`;
+      return new ProblemError('overloaded', detail, seconds);
+    }
+    if (!(error instanceof DroppedError)) return error;
+    switch (error.why) {
+      case 'aborted':
+        return new ProblemError('client-gone', 'the client went away before its image was scored');
+      case 'deadline':
+        return new ProblemError(
+          'deadline-exceeded',
+          `the image could not be scored within ${timeoutMs} ms; send less at once, or wait longer (mkd-timeout-ms)`,
+          this.estimateSeconds(this.waiting),
+        );
+      case 'closed':
+        return new ProblemError('not-ready', 'the service is stopping', 1);
+    }
+  }
+}
