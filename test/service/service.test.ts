@@ -333,6 +333,17 @@ async function batches(): Promise<{ count: number; images: number }> {
   return { count: read('count'), images: read('sum') };
 }
 
+t.test('every metric that the alert rules and the dashboard ask for is there', async (t) => {
+  const text = await (await fetch(url('/metrics'))).text();
+  const known = new Set([...text.matchAll(/^# TYPE (\S+)/gm)].map(([, name]) => name));
+  for (const file of ['docker/alerts.yml', 'docker/grafana/dashboards/mkd.json']) {
+    const asked = new Set((await readFile(new URL(file, root), 'utf8')).match(/\bmkd_[a-z_]+/g));
+    t.ok(asked.size > 3, `${file} asks for ${asked.size} metrics`);
+    for (const name of asked) t.ok(known.has(name.replace(/_(bucket|sum|count)$/, '')), `${file}: ${name}`);
+  }
+  t.match(text, /route="\/v1\/detectors\/:detector\/score"/, 'as the rules spell it');
+});
+
 t.test('detectors are listed with provider, calibration and manifest', async (t) => {
   const list = (await (await fetch(url('/v1/detectors'))).json()) as object;
   t.match(list, { provider: 'cpu', detectors: [{ name: 'sample' }], refused: [] });
