@@ -7,6 +7,7 @@ import { distillCommand } from './distill.js';
 import { evaluateCommand } from './evaluate.js';
 import { expertCommand } from './expert.js';
 import { explain } from './explain.js';
+import { keysCommand } from './keys.js';
 import { UsageError } from './options.js';
 import { sampleCommand } from './sample.js';
 import { scoreCommand } from './score.js';
@@ -32,6 +33,7 @@ for (const command of [
   evaluateCommand(),
   calibrateCommand(),
   expertCommand(),
+  keysCommand(),
 ]) {
   program.addCommand(command.copyInheritedSettings(program));
 }

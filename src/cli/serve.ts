@@ -11,6 +11,7 @@ interface Flags extends RuntimeFlags {
   readonly maxQueueDelayMs: number;
   readonly maxQueueLength: number;
   readonly timeoutMs: number;
+  readonly keys?: string;
 }
 
 /** `mkd serve` */
@@ -56,11 +57,15 @@ export function serveCommand(): Command {
         .default(defaultTimeoutMs)
         .env('MKD_TIMEOUT_MS'),
     )
+    .addOption(
+      new Option('--keys <file>', 'ask for API keys of this file, which mkd keys makes').env('MKD_KEYS'),
+    )
     .action(async (flags: Flags) => {
       const service = await serve({
         detectors: flags.detectors,
         experts: flags.experts,
         device: deviceOptions(flags),
+        keys: flags.keys,
         host: flags.host,
         port: flags.port,
         app: {

@@ -4,6 +4,8 @@ import swagger from '@fastify/swagger';
 import swaggerUi from '@fastify/swagger-ui';
 import type { TypeBoxTypeProvider } from '@fastify/type-provider-typebox';
 import Fastify, { type FastifyInstance, type FastifyServerOptions } from 'fastify';
+import { addAccessControl } from './access.js';
+import type { KeyRing } from './keys.js';
 import type { Metrics } from './metrics.js';
 import { openApiInfo, withUploadBodies } from './openapi.js';
 import { ProblemError, problemMediaType, problemOf } from './problems.js';
@@ -16,6 +18,8 @@ import { imageMediaTypes, multipartMediaType } from './uploads.js';
 
 export interface AppOptions extends ServiceLimits {
   readonly logger?: FastifyServerOptions['logger'];
+  /** API keys to ask for; without them everybody may ask everything. */
+  readonly keys?: KeyRing;
 }
 
 export type App = FastifyInstance & { readonly service: ServiceState };
@@ -36,6 +40,7 @@ export async function buildApp(options: AppOptions = {}): Promise<App> {
   }).withTypeProvider<TypeBoxTypeProvider>();
   app.decorate('service', state);
 
+  await addAccessControl(app, options.keys);
   await app.register(multipart);
   app.addContentTypeParser([...imageMediaTypes], { parseAs: 'buffer' }, (_request, body, done) =>
     done(null, body),

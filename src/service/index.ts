@@ -1,4 +1,15 @@
 /** The inference service. */
 export { type App, type AppOptions, buildApp } from './app.js';
 export { defaultLaneLimits, defaultTimeoutMs } from './inference.js';
+export {
+  type ApiKey,
+  hashKey,
+  KeyFileError,
+  KeyRing,
+  makeKey,
+  readKeyFile,
+  type Scope,
+  scopes,
+  writeKeyFile,
+} from './keys.js';
 export { type RunningService, type ServeOptions, serve } from './server.js';

@@ -14,6 +14,13 @@ export const openApiInfo: NonNullable<FastifyDynamicSwaggerOptions['openapi']> =
       'Errors are problem details (RFC 9457).',
     license: { name: 'MIT', identifier: 'MIT' },
   },
+  components: {
+    securitySchemes: {
+      bearer: { type: 'http', scheme: 'bearer', description: 'API key, where the service asks for one' },
+      apiKey: { type: 'apiKey', in: 'header', name: 'X-API-Key', description: 'The same in another header' },
+    },
+  },
+  security: [{}, { bearer: [] }, { apiKey: [] }],
   tags: [
     { name: 'scoring', description: 'Scores and maps of images' },
     { name: 'detectors', description: 'What can be scored with' },

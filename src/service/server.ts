@@ -1,8 +1,11 @@
 /** Starting and stopping the service. */
 import { type App, type AppOptions, buildApp } from './app.js';
 import { Catalog, type CatalogOptions } from './catalog.js';
+import { KeyRing } from './keys.js';
 
 export interface ServeOptions extends CatalogOptions {
+  /** File of API keys to ask for; the service follows its changes. */
+  readonly keys?: string | undefined;
   readonly host: string;
   /** 0 takes a free one. */
   readonly port: number;
@@ -19,15 +22,21 @@ export interface RunningService {
 
 /**
  * Listens at once, so that probes are answered, then verifies the detectors and becomes ready.
- * @throws DetectorError, RuntimeError when there is nothing to serve or nothing to run it on.
+ * @throws KeyFileError, DetectorError, RuntimeError when there is nothing to serve or nothing to run it on.
  */
 export async function serve(options: ServeOptions): Promise<RunningService> {
-  const app = await buildApp(options.app);
+  const keys = options.keys === undefined ? undefined : await KeyRing.open(options.keys);
+  const app = await buildApp({ ...options.app, ...(keys ? { keys } : {}) });
+  keys?.follow((change) => {
+    if (change instanceof Error) app.log.error(change, 'the file of keys cannot be used; the old keys stay');
+    else app.log.info({ keys: change.length }, 'API keys read again');
+  });
   const address = await app.listen({ host: options.host, port: options.port });
   try {
     app.service.start(await Catalog.open(options, app.log));
   } catch (error) {
     app.service.status = 'failed';
+    keys?.close();
     await app.close();
     throw error;
   }
@@ -39,6 +48,7 @@ export async function serve(options: ServeOptions): Promise<RunningService> {
       app.service.beginStop();
       await app.close();
       await app.service.close();
+      keys?.close();
     },
   };
 }

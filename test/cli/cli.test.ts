@@ -100,6 +100,23 @@ t.test('a folder of images is scored, and files of one name get heatmaps of thei
   );
 });
 
+t.test('keys are made, listed and taken back', async (t) => {
+  const file = join(t.testdir(), 'keys.json');
+  const made = await mkd('keys', 'add', file, 'line-1', '--rate', '600');
+  t.equal(made.code, 0);
+  t.match(made.out, /^mkd_[\w-]{43}\n$/);
+  t.equal((await mkd('keys', 'add', file, 'prometheus', '--scope', 'metrics')).code, 0);
+  t.equal(
+    (await mkd('keys', 'list', file)).out,
+    'line-1  score  600 requests a minute\nprometheus  metrics  no limit\n',
+  );
+  t.equal((await mkd('keys', 'remove', file, 'line-1')).code, 0);
+  const unknown = await mkd('keys', 'remove', file, 'line-1');
+  t.equal(unknown.code, 2);
+  t.match(unknown.err, /there is no key of line-1; there are prometheus/);
+  t.equal((await mkd('keys', 'add', file, 'a b')).code, 2);
+});
+
 t.test('the embedded detector is sound', async (t) => {
   const { code, out } = await mkd('verify', 'sample');
   t.equal(code, 0);

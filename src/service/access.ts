@@ -1,0 +1,72 @@
+/** Who may ask what: API keys by scope, a rate for each key, and headers that keep browsers from mischief. */
+import helmet from '@fastify/helmet';
+import rateLimit from '@fastify/rate-limit';
+import type { FastifyInstance, FastifyRequest } from 'fastify';
+import type { ApiKey, KeyRing, Scope } from './keys.js';
+import { ProblemError } from './problems.js';
+
+declare module 'fastify' {
+  interface FastifyRequest {
+    /** The key the request came with, where keys are asked for. */
+    apiKey: ApiKey | undefined;
+  }
+}
+
+/** Health and documents are open; all else asks for a key. */
+function scopeOf(route: string | undefined): Scope | undefined {
+  if (route?.startsWith('/v1/')) return 'score';
+  return route === '/metrics' ? 'metrics' : undefined;
+}
+
+/** @param keys without them everybody may ask everything. */
+export async function addAccessControl(app: FastifyInstance, keys: KeyRing | undefined): Promise<void> {
+  // The documents bring their own content policy, and plain HTTP beside a line is no fault.
+  await app.register(helmet, { contentSecurityPolicy: false, hsts: false });
+  app.decorateRequest('apiKey', undefined);
+  if (!keys) return;
+  app.addHook('onRequest', async (request, reply) => {
+    const scope = scopeOf(request.routeOptions.url);
+    if (scope === undefined) return;
+    try {
+      request.apiKey = authorized(keys, scope, presentedKey(request));
+    } catch (error) {
+      reply.header('www-authenticate', 'Bearer');
+      throw error;
+    }
+    request.log = request.log.child({ key: request.apiKey.name });
+  });
+  await app.register(rateLimit, {
+    timeWindow: 60_000,
+    max: ({ apiKey }) => apiKey?.ratePerMinute ?? Number.MAX_SAFE_INTEGER,
+    keyGenerator: ({ apiKey, ip }) => apiKey?.name ?? ip,
+    allowList: ({ apiKey }) => apiKey?.ratePerMinute === undefined,
+    errorResponseBuilder: ({ apiKey }, { max, ttl }) => {
+      const seconds = Math.ceil(ttl / 1000);
+      return new ProblemError(
+        'too-many-requests',
+        `the key ${apiKey?.name} may send ${max} requests a minute; try again in ${seconds} s`,
+        seconds,
+      );
+    },
+  });
+}
+
+/** From `Authorization: Bearer <key>`, or `X-API-Key: <key>`. */
+function presentedKey({ headers }: FastifyRequest): string | undefined {
+  const [, bearer] = /^Bearer +(\S+)$/i.exec(headers.authorization ?? '') ?? [];
+  const other = headers['x-api-key'];
+  return bearer ?? (typeof other === 'string' ? other : undefined);
+}
+
+function authorized(keys: KeyRing, scope: Scope, presented: string | undefined): ApiKey {
+  if (presented === undefined) {
+    throw new ProblemError('no-key', 'send an API key: Authorization: Bearer <key>, or X-API-Key: <key>');
+  }
+  const key = keys.find(presented);
+  if (!key) throw new ProblemError('no-key', 'the API key is not known here; it may have been replaced');
+  if (key.scopes.includes(scope) || key.scopes.includes('admin')) return key;
+  throw new ProblemError(
+    'wrong-scope',
+    `the key ${key.name} has scope ${key.scopes.join(', ')}; this needs ${scope}`,
+  );
+}
