@@ -4,6 +4,7 @@ import { type DeviceFlags, deviceOptions, withDeviceOptions } from './options.js
 
 interface Flags extends DeviceFlags {
   readonly out: string;
+  readonly layers?: string[];
   readonly input?: 'torchvision' | 'caffe';
 }
 
@@ -11,9 +12,17 @@ interface Flags extends DeviceFlags {
 export function expertCommand(): Command {
   const importing = withDeviceOptions(new Command('import'))
     .description(
-      'Take another VGG-16 as the expert: checks it, measures its activations, writes weights and card.',
+      'Take another network as the expert: checks it, measures its activations, writes weights and card.',
     )
-    .argument('<file>', ".safetensors or .onnx, with torchvision's names or conv1_1 to conv5_3")
+    .argument(
+      '<file>',
+      "a VGG-16 as .safetensors or .onnx, with torchvision's names or conv1_1 to conv5_3; any network as .onnx",
+    )
+    .option(
+      '--layers <a,b,c>',
+      'critical layers of a network that is no VGG-16: names of values or nodes',
+      (list) => list.split(',').map((name) => name.trim()),
+    )
     .option('--out <dir>', 'folder for weights and card', 'experts')
     .addOption(
       new Option(
@@ -26,6 +35,7 @@ export function expertCommand(): Command {
         file,
         out: flags.out,
         device: deviceOptions(flags),
+        ...(flags.layers ? { layers: flags.layers } : {}),
         ...(flags.input ? { input: flags.input } : {}),
       });
       process.stdout.write(

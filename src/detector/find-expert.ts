@@ -1,8 +1,8 @@
 /** Finding the expert a detector was distilled from, by fingerprint. */
-import { readdir, readFile } from 'node:fs/promises';
+import { readdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { type ExpertCard, fingerprintOf } from '../networks/index.js';
+import { fingerprintOf, readExpertCard } from '../networks/index.js';
 import { DetectorError, type Manifest } from './manifest.js';
 
 /** The folder of models that ships with the package. */
@@ -17,7 +17,8 @@ export async function findExpert(wanted: Manifest['expert'], folders: readonly s
   for (const folder of searched) {
     const names = await readdir(folder).catch(() => []);
     for (const name of names.filter((file) => file.endsWith('.json'))) {
-      const card = await readCard(join(folder, name));
+      // Other JSON files, a detector's manifest for one, are no cards.
+      const card = await readExpertCard(join(folder, name)).catch(() => undefined);
       if (card && fingerprintOf(card) === wanted.fingerprint) return join(folder, name);
     }
   }
@@ -25,13 +26,4 @@ export async function findExpert(wanted: Manifest['expert'], folders: readonly s
     `its expert '${wanted.name}' (${wanted.fingerprint.slice(0, 12)}) is not in ${searched.join(', ')}; ` +
       'import it with `mkd expert import` and name its folder with --experts',
   );
-}
-
-async function readCard(path: string): Promise<ExpertCard | undefined> {
-  try {
-    const card = JSON.parse(await readFile(path, 'utf8')) as Partial<ExpertCard>;
-    return card.schema === 'mkd.expert/1' ? (card as ExpertCard) : undefined;
-  } catch {
-    return undefined;
-  }
 }

@@ -1,6 +1,6 @@
 /** How large an expert's activations are, so that its card can rescale them to unit size. */
 
-import { addExpert, addImageInput, type Expert } from '../networks/index.js';
+import { addImageInput, addVgg16, type Vgg16Expert } from '../networks/index.js';
 import { encodeModel, Graph } from '../onnx/index.js';
 import { type Device, float32Data, uint8 } from '../runtime/index.js';
 
@@ -11,12 +11,12 @@ import { type Device, float32Data, uint8 } from '../runtime/index.js';
  */
 export async function measureActivationRms(
   device: Device,
-  expert: Expert,
+  expert: Vgg16Expert,
   images: { readonly pixels: Uint8Array; readonly count: number; readonly size: number },
 ): Promise<Record<string, number>> {
   const graph = new Graph('activation-rms');
   const image = addImageInput(graph, [images.size, images.size]);
-  addExpert(graph, image, expert, (name, convolved) => {
+  addVgg16(graph, image, expert, (name, convolved) => {
     const activation = graph.op.Relu(convolved);
     const squares = graph.op.ReduceMean(graph.op.Mul(activation, activation), [0, 1, 2, 3], {
       keepdims: false,

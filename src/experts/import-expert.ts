@@ -1,4 +1,4 @@
-/** Bringing another VGG-16: its weights are checked, measured, and written with a card of their own. */
+/** Bringing another expert: its weights are checked, measured, and written with a card of their own. */
 import { createHash } from 'node:crypto';
 import { mkdir, readFile, writeFile } from 'node:fs/promises';
 import { basename, extname, join } from 'node:path';
@@ -6,20 +6,24 @@ import {
   convolutions,
   type ExpertCard,
   ExpertError,
-  expertFrom,
   expertLayout,
   fingerprintOf,
   type InputConvention,
+  type Vgg16Card,
+  vgg16Expert,
 } from '../networks/index.js';
 import { Device, type DeviceOptions } from '../runtime/index.js';
 import { writeSafetensors } from '../weights/safetensors.js';
 import { measureActivationRms } from './activation-rms.js';
-import { type Origin, vgg16FromOnnx, vgg16FromSafetensors } from './read-vgg16.js';
+import { measureLayers } from './measure-layers.js';
+import { decodedModel, type Origin, vgg16FromOnnx, vgg16FromSafetensors } from './read-vgg16.js';
 import { referenceImages } from './reference-images.js';
 
 export interface ImportExpertOptions {
   /** A .safetensors or .onnx file. */
   readonly file: string;
+  /** Critical layers of a network that is no VGG-16: values of the .onnx file, or nodes that compute them. */
+  readonly layers?: readonly string[];
   /** Folder for the weights and the card. */
   readonly out: string;
   /** The input the weights were trained for; by default told from the names of the tensors. */
@@ -33,7 +37,7 @@ export const inputConventions: Readonly<Record<Origin, InputConvention>> = {
   caffe: { channels: 'BGR', scale: 255, mean: [103.939, 116.779, 123.68], deviation: [1, 1, 1] },
 };
 
-/** @returns the path of the card. @throws ExpertError when the file is no VGG-16. */
+/** @returns the path of the card. @throws ExpertError when the file is no expert that can be used. */
 export async function importExpert(
   options: ImportExpertOptions,
 ): Promise<{ card: string; fingerprint: string }> {
@@ -44,35 +48,71 @@ export async function importExpert(
   if (extension !== '.onnx' && extension !== '.safetensors') {
     throw new ExpertError(`${basename(options.file)}: wanted a .safetensors or .onnx file`);
   }
-  const { tensors, origin } = extension === '.onnx' ? vgg16FromOnnx(bytes) : vgg16FromSafetensors(bytes);
-  const stem = basename(options.file, extname(options.file));
-  const weights = writeSafetensors(tensors);
-  const unscaled: ExpertCard = {
-    schema: 'mkd.expert/1',
-    name: stem,
-    weights: `${stem}.safetensors`,
-    sha256: createHash('sha256').update(weights).digest('hex'),
-    source: `imported from ${basename(options.file)}`,
-    license: 'see the source',
-    input: inputConventions[options.input ?? origin],
-    activationRms: Object.fromEntries(convolutions(expertLayout).map(({ name }) => [name, 1])),
-  };
+  if (options.layers && extension !== '.onnx') {
+    throw new ExpertError('critical layers are named in an .onnx file; a .safetensors file has no layers');
+  }
   const device = await Device.open(options.device);
   try {
-    const activationRms = await measureActivationRms(
-      device,
-      expertFrom(unscaled, tensors),
-      referenceImages(),
-    );
-    const dead = Object.entries(activationRms).find(([, rms]) => !(rms > 0));
-    if (dead) throw new ExpertError(`this VGG-16 is not trained: ${dead[0]} never answers to an image`);
-    const card: ExpertCard = { ...unscaled, activationRms };
+    const { card, weights } = options.layers
+      ? { card: await modelCard(device, bytes, options, options.layers), weights: bytes }
+      : await vgg16Card(device, bytes, options);
     await mkdir(options.out, { recursive: true });
-    await writeFile(join(options.out, card.weights), weights);
-    const path = join(options.out, `${stem}.json`);
+    const file = card.schema === 'mkd.expert/1' ? card.weights : card.model;
+    await writeFile(join(options.out, file), weights);
+    const path = join(options.out, `${card.name}.json`);
     await writeFile(path, `${JSON.stringify(card, null, 2)}\n`);
     return { card: path, fingerprint: fingerprintOf(card) };
   } finally {
     await device.close();
   }
+}
+
+type Source = Pick<ImportExpertOptions, 'file' | 'input'>;
+
+/** What all cards say. @param weights the file that is written beside the card. */
+function commonCard({ file, input }: Source, weights: Uint8Array, origin: Origin) {
+  return {
+    name: basename(file, extname(file)),
+    sha256: createHash('sha256').update(weights).digest('hex'),
+    source: `imported from ${basename(file)}`,
+    license: 'see the source',
+    input: inputConventions[input ?? origin],
+  };
+}
+
+async function vgg16Card(
+  device: Device,
+  bytes: Uint8Array,
+  source: Source,
+): Promise<{ card: Vgg16Card; weights: Uint8Array }> {
+  const onnx = extname(source.file).toLowerCase() === '.onnx';
+  const { tensors, origin } = onnx ? vgg16FromOnnx(bytes) : vgg16FromSafetensors(bytes);
+  const weights = writeSafetensors(tensors);
+  const common = commonCard(source, weights, origin);
+  const unscaled: Vgg16Card = {
+    schema: 'mkd.expert/1',
+    ...common,
+    weights: `${common.name}.safetensors`,
+    activationRms: Object.fromEntries(convolutions(expertLayout).map(({ name }) => [name, 1])),
+  };
+  const activationRms = await measureActivationRms(device, vgg16Expert(unscaled, tensors), referenceImages());
+  const dead = Object.entries(activationRms).find(([, rms]) => !(rms > 0));
+  if (dead) throw new ExpertError(`this VGG-16 is not trained: ${dead[0]} never answers to an image`);
+  return { card: { ...unscaled, activationRms }, weights };
+}
+
+async function modelCard(
+  device: Device,
+  bytes: Uint8Array,
+  source: Source,
+  layers: readonly string[],
+): Promise<ExpertCard> {
+  const common = commonCard(source, bytes, 'torchvision');
+  const model = decodedModel(bytes);
+  return {
+    schema: 'mkd.expert-model/1',
+    ...common,
+    model: basename(source.file),
+    layers: await measureLayers(device, model, common.input, layers),
+  };
 }

@@ -1,10 +1,7 @@
 /** Finding the thirteen convolutions of a VGG-16 in a file that others made. */
-import onnxProto from 'onnx-proto';
 import { convolutions, ExpertError, expertLayout } from '../networks/index.js';
+import { type ConstantTensor, decodeModel, type ForeignModel } from '../onnx/index.js';
 import { readSafetensors, SafetensorsError, type TensorMap } from '../weights/safetensors.js';
-
-const { onnx } = onnxProto;
-type ConstantTensor = NonNullable<ReturnType<TensorMap['get']>>;
 
 /** How a file names its convolutions, which tells the input they were trained for. */
 export type Origin = 'torchvision' | 'caffe';
@@ -50,11 +47,9 @@ export function vgg16FromSafetensors(bytes: Uint8Array): Vgg16 {
   return { tensors: checked(tensors), origin: torchvision ? 'torchvision' : 'caffe' };
 }
 
-type OnnxGraph = ReturnType<typeof onnx.ModelProto.decode>['graph'];
-
 /** What follows what in VGG-16 up to its last pooling. */
 const operatorSequence = expertLayout.flatMap((block) => [
-  ...block.flatMap(() => ['Conv', 'Relu']),
+  ...block.widths.flatMap(() => ['Conv', 'Relu']),
   'MaxPool',
 ]);
 
@@ -63,24 +58,17 @@ const operatorSequence = expertLayout.flatMap((block) => [
  * @throws ExpertError when the model is no VGG-16, or keeps its weights in other files.
  */
 export function vgg16FromOnnx(bytes: Uint8Array): Vgg16 {
-  let graph: OnnxGraph;
-  try {
-    graph = onnx.ModelProto.decode(bytes).graph;
-  } catch {
-    throw new ExpertError('this is no ONNX model');
-  }
-  const relevant = (graph?.node ?? []).filter(({ opType }) =>
-    ['Conv', 'Relu', 'MaxPool'].includes(opType ?? ''),
-  );
+  const model = decodedModel(bytes);
+  const relevant = model.nodes.filter(({ opType }) => ['Conv', 'Relu', 'MaxPool'].includes(opType ?? ''));
   const sequence = relevant.slice(0, operatorSequence.length);
   const wrong = operatorSequence.findIndex((operator, index) => sequence[index]?.opType !== operator);
   if (wrong >= 0) {
     const found = sequence[wrong]?.opType ?? 'the end';
     throw new ExpertError(
-      `this is no VGG-16: position ${wrong + 1} of its layers is ${found}, wanted ${operatorSequence[wrong]}`,
+      `this is no VGG-16: position ${wrong + 1} of its layers is ${found}, wanted ${operatorSequence[wrong]}; ` +
+        'another network is imported with --layers',
     );
   }
-  const initializers = new Map((graph?.initializer ?? []).map((tensor) => [tensor.name ?? '', tensor]));
   const tensors = new Map<string, ConstantTensor>();
   for (const [index, node] of sequence.filter(({ opType }) => opType === 'Conv').entries()) {
     for (const [at, part] of [
@@ -88,34 +76,22 @@ export function vgg16FromOnnx(bytes: Uint8Array): Vgg16 {
       [2, 'bias'],
     ] as const) {
       const input = node.input?.[at] ?? '';
-      const tensor = initializers.get(input);
+      const tensor = model.tensors.get(input);
       if (!tensor)
         throw new ExpertError(`this is no VGG-16: ${node.name} has no stored ${part} ('${input}')`);
-      tensors.set(`${names[index]}.${part}`, fromInitializer(tensor));
+      tensors.set(`${names[index]}.${part}`, tensor);
     }
   }
   return { tensors: checked(tensors), origin: 'torchvision' };
 }
 
-type Initializer = NonNullable<NonNullable<OnnxGraph>['initializer']>[number];
-
-function fromInitializer(tensor: Initializer): ConstantTensor {
-  const shape = (tensor.dims ?? []).map(Number);
-  if ((tensor.externalData ?? []).length > 0) {
-    throw new ExpertError(
-      `'${tensor.name}' lies in another file; wanted an ONNX model with its weights inside`,
-    );
+/** @throws ExpertError when it is no model, or not a whole one. */
+export function decodedModel(bytes: Uint8Array): ForeignModel {
+  try {
+    return decodeModel(bytes);
+  } catch (error) {
+    throw new ExpertError((error as Error).message);
   }
-  const { FLOAT, FLOAT16 } = onnx.TensorProto.DataType;
-  const raw = Uint8Array.from(tensor.rawData ?? []).buffer;
-  if (tensor.dataType === FLOAT) {
-    const data = raw.byteLength > 0 ? new Float32Array(raw) : Float32Array.from(tensor.floatData ?? []);
-    return { type: 'float32', shape, data };
-  }
-  if (tensor.dataType === FLOAT16 && raw.byteLength > 0) {
-    return { type: 'float16', shape, data: new Uint16Array(raw) };
-  }
-  throw new ExpertError(`'${tensor.name}' has element type ${tensor.dataType}; wanted float32 or float16`);
 }
 
 /** @throws ExpertError where a shape is not VGG-16's. */

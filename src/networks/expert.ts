@@ -1,97 +1,78 @@
 /**
- * The expert: VGG-16 trained on ImageNet, without its fully connected layers. Its input convention is part of
- * the graph, and its activations are rescaled to unit size, so that discrepancies of layers can be compared.
+ * The expert in memory and in graphs: VGG-16 trained on ImageNet, or another network as an ONNX model. Its input
+ * convention is part of the graph, and its activations are brought to unit size, so that layers can be compared.
  */
 import { createHash } from 'node:crypto';
 import { readFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
-import type { Graph, Value } from '../onnx/index.js';
+import { addForeignModel, decodeModel, type ForeignModel, type Graph, type Value } from '../onnx/index.js';
 import { floatTensor, readSafetensors, type TensorMap } from '../weights/safetensors.js';
+import {
+  ExpertError,
+  fingerprintOf,
+  type InputConvention,
+  type ModelCard,
+  readExpertCard,
+  type Vgg16Card,
+} from './expert-card.js';
 import { addBlocks, type CriticalLayer, convolutions, expertLayout, samePads } from './layout.js';
 
-/** How an expert wants its input, given images in 0..1: `(scale * image - mean) / deviation`, by channel. */
-export interface InputConvention {
-  readonly channels: 'RGB' | 'BGR';
-  readonly scale: number;
-  /** Three numbers each, in the order of `channels`. */
-  readonly mean: readonly number[];
-  readonly deviation: readonly number[];
-}
-
-/** The JSON file beside an expert's weights. */
-export interface ExpertCard {
-  readonly schema: 'mkd.expert/1';
-  readonly name: string;
-  /** File name of the weights, in the card's folder. */
-  readonly weights: string;
-  readonly sha256: string;
-  readonly source: string;
-  readonly license: string;
-  readonly input: InputConvention;
-  /** Root mean square of every convolution's output after ReLU, over reference images. */
-  readonly activationRms: Readonly<Record<string, number>>;
-}
-
-/** An expert in memory: weights in RGB order, rescaled. */
-export interface Expert {
-  readonly card: ExpertCard;
+interface Common {
   /** SHA-256 over all that determines its activations: weights, input convention, rescaling. */
   readonly fingerprint: string;
+}
+
+/** A VGG-16: weights in RGB order, rescaled. */
+export interface Vgg16Expert extends Common {
+  readonly card: Vgg16Card;
   readonly weights: ReadonlyMap<string, { readonly kernel: Float32Array; readonly bias: Float32Array }>;
 }
 
-/** The file is no usable expert; the message says what is wrong. */
-export class ExpertError extends Error {
-  override readonly name = 'ExpertError';
+/** Another network. */
+export interface ModelExpert extends Common {
+  readonly card: ModelCard;
+  readonly model: ForeignModel;
 }
 
-/** Reads a card without its weights. @throws ExpertError when it is no card of an expert. */
-export async function readExpertCard(path: string): Promise<ExpertCard> {
-  return parseCard(await readText(path), path);
-}
+export type Expert = Vgg16Expert | ModelExpert;
 
 /** Reads an expert by its card. @throws ExpertError when card or weights are not what they should be. */
 export async function loadExpert(cardPath: string): Promise<Expert> {
   const card = await readExpertCard(cardPath);
-  const bytes = await readFile(join(dirname(cardPath), card.weights)).catch((error: Error) => {
+  const file = card.schema === 'mkd.expert/1' ? card.weights : card.model;
+  const bytes = await readFile(join(dirname(cardPath), file)).catch((error: Error) => {
     throw new ExpertError(`the expert's weights cannot be read: ${error.message}`);
   });
   const sha256 = createHash('sha256').update(bytes).digest('hex');
   if (sha256 !== card.sha256) {
-    throw new ExpertError(`${card.weights} has SHA-256 ${sha256}; its card says ${card.sha256}`);
+    throw new ExpertError(`${file} has SHA-256 ${sha256}; its card says ${card.sha256}`);
   }
-  return expertFrom(card, readSafetensors(bytes));
+  if (card.schema === 'mkd.expert/1') return vgg16Expert(card, readSafetensors(bytes));
+  return { card, fingerprint: fingerprintOf(card), model: decodeModel(bytes) };
 }
 
 /** An expert from its card and the tensors of its weights. @throws ExpertError when they do not fit VGG-16. */
-export function expertFrom(card: ExpertCard, tensors: TensorMap): Expert {
+export function vgg16Expert(card: Vgg16Card, tensors: TensorMap): Vgg16Expert {
   return { card, fingerprint: fingerprintOf(card), weights: rescaled(tensors, card) };
-}
-
-/** What identifies an expert's activations. */
-export function fingerprintOf(card: ExpertCard): string {
-  const { sha256, input, activationRms } = card;
-  const essence = JSON.stringify([
-    sha256,
-    input.channels,
-    input.scale,
-    input.mean,
-    input.deviation,
-    convolutions(expertLayout).map(({ name }) => activationRms[name]),
-  ]);
-  return createHash('sha256').update(essence).digest('hex');
 }
 
 /**
  * Adds the expert to a graph.
  * @param image float32 [N, 3, H, W], RGB in 0..1.
- * @param onConvolution is told of every convolution's output, before ReLU.
- * @returns the poolings `pool1` to `pool5`, rescaled to unit activations.
+ * @returns its critical layers by name, rescaled to unit activations.
  */
-export function addExpert(
+export function addExpert(graph: Graph, image: Value, expert: Expert): ReadonlyMap<CriticalLayer, Value> {
+  return 'model' in expert ? addModel(graph, image, expert) : addVgg16(graph, image, expert);
+}
+
+/**
+ * The same for a VGG-16.
+ * @param onConvolution is told of every convolution's output, before ReLU.
+ */
+export function addVgg16(
   graph: Graph,
   image: Value,
-  expert: Expert,
+  expert: Vgg16Expert,
   onConvolution: (name: string, convolved: Value) => void = () => {},
 ): ReadonlyMap<CriticalLayer, Value> {
   const normalized = addInputConvention(graph, image, expert.card.input);
@@ -110,6 +91,29 @@ export function addExpert(
   });
 }
 
+function addModel(
+  graph: Graph,
+  image: Value,
+  { card, model }: ModelExpert,
+): ReadonlyMap<CriticalLayer, Value> {
+  const planes = card.input.channels === 'BGR' ? reversedPlanes(graph, image) : image;
+  const normalized = addInputConvention(graph, planes, { ...card.input, channels: 'RGB' });
+  const names = card.layers.map(({ name }) => name);
+  const values = addForeignModel(graph, model, normalized, names, 'expert.');
+  return new Map(
+    card.layers.map(({ name, rms }, index) => [
+      name,
+      graph.op.Mul(values[index] as Value, graph.scalar(1 / rms)),
+    ]),
+  );
+}
+
+function reversedPlanes(graph: Graph, image: Value): Value {
+  const plane = (at: number): Value => graph.op.Slice(image, [at], [at + 1], [1]);
+  return graph.op.Concat([plane(2), plane(1), plane(0)], 1);
+}
+
+/** @param input by the order of `channels`, while the image is RGB: a BGR convention is turned around. */
 function addInputConvention(graph: Graph, image: Value, input: InputConvention): Value {
   const [mean, deviation] = [input.mean, input.deviation].map((numbers) =>
     input.channels === 'RGB' ? [...numbers] : [...numbers].reverse(),
@@ -124,7 +128,7 @@ function addInputConvention(graph: Graph, image: Value, input: InputConvention):
  * ReLU and max pooling are positively homogeneous: with the kernel times r[k-1]/r[k] and the bias over r[k],
  * every activation is the original one over r[k], and direction discrepancies stay as they were.
  */
-function rescaled(tensors: TensorMap, card: ExpertCard): Expert['weights'] {
+function rescaled(tensors: TensorMap, card: Vgg16Card): Vgg16Expert['weights'] {
   const weights = new Map<string, { kernel: Float32Array; bias: Float32Array }>();
   let before = 1;
   for (const { name, inChannels, outChannels } of convolutions(expertLayout)) {
@@ -159,33 +163,4 @@ function reverseChannels(kernel: Float32Array, outChannels: number): Float32Arra
     }
   }
   return reversed;
-}
-
-async function readText(path: string): Promise<string> {
-  try {
-    return await readFile(path, 'utf8');
-  } catch (error) {
-    throw new ExpertError(`the expert's card cannot be read: ${(error as Error).message}`);
-  }
-}
-
-function parseCard(text: string, path: string): ExpertCard {
-  let card: Partial<ExpertCard>;
-  try {
-    card = JSON.parse(text) as Partial<ExpertCard>;
-  } catch {
-    throw new ExpertError(`${path} is no JSON`);
-  }
-  const three = (list: unknown): boolean =>
-    Array.isArray(list) && list.length === 3 && list.every(Number.isFinite);
-  const { input, schema, weights, sha256, activationRms } = card;
-  if (schema !== 'mkd.expert/1')
-    throw new ExpertError(`${path} has schema '${schema}'; wanted 'mkd.expert/1'`);
-  if (typeof weights !== 'string' || typeof sha256 !== 'string' || !activationRms) {
-    throw new ExpertError(`${path} lacks weights, sha256 or activationRms`);
-  }
-  if (!input || !three(input.mean) || !three(input.deviation) || !Number.isFinite(input.scale)) {
-    throw new ExpertError(`${path} gives no input convention (channels, scale, mean, deviation)`);
-  }
-  return card as ExpertCard;
 }

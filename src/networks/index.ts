@@ -1,5 +1,6 @@
 /** The expert and the cloners, as graphs. */
 export * from './cloner.js';
 export * from './expert.js';
+export * from './expert-card.js';
 export * from './image-input.js';
 export * from './layout.js';

@@ -1,49 +1,95 @@
 /**
- * Networks of VGG's kind as data: blocks of 3 x 3 convolutions with padding 1, each block closed by a 2 x 2
- * max pooling. Convolutions are named `conv{block}_{index}`, poolings `pool{block}`, both from 1.
+ * Networks of VGG's kind as data: blocks of 3 x 3 convolutions with padding 1, most of them closed by a 2 x 2 max
+ * pooling. Convolutions are named `conv{block}_{index}`, from 1. Where a block ends there may be a critical layer.
  */
 import type { Graph, Value } from '../onnx/index.js';
 
-/** Output channels of each convolution, block by block. */
-export type Layout = readonly (readonly number[])[];
+/** The name of a place where expert and cloner are compared: `pool3`, or a value of an imported model. */
+export type CriticalLayer = string;
 
-/** A pooling after a block, where expert and cloner are compared. */
-export type CriticalLayer = `pool${number}`;
+export interface Block {
+  /** Output channels of each convolution. */
+  readonly widths: readonly number[];
+  /** Whether a pooling closes it. */
+  readonly pool: boolean;
+  /** The critical layer it ends with, if it does. */
+  readonly layer?: CriticalLayer;
+  /** Whether that layer is compared before its ReLU, because the expert's has negative entries. */
+  readonly signed?: boolean;
+}
+
+export type Layout = readonly Block[];
+
+/** What has to be known of a critical layer of an expert to compare with it. */
+export interface LayerSpec {
+  readonly name: CriticalLayer;
+  readonly channels: number;
+  /** Side of the input over side of the layer. */
+  readonly stride: number;
+  /** Whether it has negative entries. */
+  readonly signed: boolean;
+}
+
+const pooled = (...widths: number[][]): Layout =>
+  widths.map((block, index) => ({ widths: block, pool: true, layer: `pool${index + 1}` }));
 
 /** VGG-16, configuration D (Simonyan and Zisserman 2014). */
-export const expertLayout: Layout = [
+export const expertLayout: Layout = pooled(
   [64, 64],
   [128, 128],
   [256, 256, 256],
   [512, 512, 512],
   [512, 512, 512],
-];
+);
 
 /** Cloner "B" of the MKD paper (Salehi et al. 2021, section 4): the expert's poolings, far less between them. */
-export const paperClonerLayout: Layout = [
+export const paperClonerLayout: Layout = pooled(
   [16, 16],
   [16, 128],
   [16, 16, 256],
   [16, 16, 512],
   [16, 16, 512],
-];
+);
+
+/** Channels between critical layers, as in cloner "B". */
+const narrow = 16;
+
+/**
+ * A cloner in the manner of "B" for any expert: its critical layers in their sizes, little between them.
+ * @param layers in the order of the expert; strides are powers of two and do not fall.
+ */
+export function clonerLayout(layers: readonly LayerSpec[]): Layout {
+  const blocks: Block[] = [];
+  let stride = 1;
+  for (const { name, channels, stride: wanted, signed } of layers) {
+    for (; 2 * stride < wanted; stride *= 2) blocks.push({ widths: [narrow, narrow], pool: true });
+    const pool = wanted > stride;
+    blocks.push({ widths: [narrow, narrow, channels], pool, layer: name, ...(signed ? { signed } : {}) });
+    stride = wanted;
+  }
+  return blocks;
+}
 
 export interface ConvolutionSpec {
   /** `conv{block}_{index}` */
   readonly name: string;
   readonly inChannels: number;
   readonly outChannels: number;
-  /** Whether a pooling follows. */
+  /** Whether it is the last of its block. */
   readonly last: boolean;
 }
 
 /** The convolutions of a layout in order; images have three channels. */
 export function convolutions(layout: Layout): ConvolutionSpec[] {
+  return convolutionsOfBlocks(layout).flat();
+}
+
+function convolutionsOfBlocks(layout: Layout): ConvolutionSpec[][] {
   let inChannels = 3;
-  return layout.flatMap((block, blockIndex) =>
-    block.map((outChannels, index) => {
-      const last = index === block.length - 1;
-      const spec = { name: `conv${blockIndex + 1}_${index + 1}`, inChannels, outChannels, last };
+  return layout.map(({ widths }, block) =>
+    widths.map((outChannels, index) => {
+      const last = index === widths.length - 1;
+      const spec = { name: `conv${block + 1}_${index + 1}`, inChannels, outChannels, last };
       inChannels = outChannels;
       return spec;
     }),
@@ -54,9 +100,9 @@ export function convolutions(layout: Layout): ConvolutionSpec[] {
  * Adds the blocks of a layout to a graph. ReLU comes after the pooling: both orders give the same values and
  * gradients, and here ReLU and its gradient touch a quarter of the entries.
  *
- * @param image float32 [N, 3, H, W]; H and W divisible by 2 to the number of blocks.
+ * @param image float32 [N, 3, H, W]; H and W divisible by 2 to the number of poolings.
  * @param convolve adds one convolution with its normalization, if any, but without its ReLU.
- * @returns the poolings by name.
+ * @returns the critical layers by name.
  */
 export function addBlocks(
   graph: Graph,
@@ -65,26 +111,28 @@ export function addBlocks(
   convolve: (x: Value, spec: ConvolutionSpec) => Value,
 ): ReadonlyMap<CriticalLayer, Value> {
   const { op } = graph;
-  const pools = new Map<CriticalLayer, Value>();
+  const layers = new Map<CriticalLayer, Value>();
+  const specs = convolutionsOfBlocks(layout);
   let x = image;
-  for (const spec of convolutions(layout)) {
-    const convolved = convolve(x, spec);
-    if (!spec.last) {
-      x = op.Relu(convolved);
-      continue;
+  for (const [index, { pool, layer, signed }] of layout.entries()) {
+    let end = x;
+    for (const spec of specs[index] as ConvolutionSpec[]) {
+      end = convolve(x, spec);
+      if (!spec.last) x = op.Relu(end);
     }
-    x = op.Relu(op.MaxPool(convolved, { kernel_shape: [2, 2], strides: [2, 2] }));
-    pools.set(`pool${pools.size + 1}`, x);
+    if (pool) end = op.MaxPool(end, { kernel_shape: [2, 2], strides: [2, 2] });
+    x = op.Relu(end);
+    if (layer !== undefined) layers.set(layer, signed ? end : x);
   }
-  return pools;
+  return layers;
 }
 
 /** Padding that keeps the size of an image under a 3 x 3 convolution. */
 export const samePads = [1, 1, 1, 1] as const;
 
 /** The value of a critical layer. @throws RangeError when the network has no such layer. */
-export function criticalLayer(pools: ReadonlyMap<CriticalLayer, Value>, name: CriticalLayer): Value {
-  const value = pools.get(name);
-  if (!value) throw new RangeError(`no critical layer '${name}'; there are ${[...pools.keys()].join(', ')}`);
+export function criticalLayer(layers: ReadonlyMap<CriticalLayer, Value>, name: CriticalLayer): Value {
+  const value = layers.get(name);
+  if (!value) throw new RangeError(`no critical layer '${name}'; there are ${[...layers.keys()].join(', ')}`);
   return value;
 }

@@ -1,5 +1,7 @@
 /** Building ONNX graphs: typed operators, shapes, the protobuf. */
+export { addForeignModel, decodeModel, type ForeignModel, valueNames } from './decode.js';
 export { encodeModel } from './encode.js';
+export { halfToFloat } from './float16.js';
 export { Graph } from './graph.js';
 export { type ConvAttributes, maxPoolIndices, opset } from './operators.js';
 export { divide, sameShape } from './shapes.js';

@@ -79,6 +79,11 @@ export class Operators {
     return this.#elementwise('Max', a, b);
   }
 
+  /** The smaller of two, element by element. */
+  Min(a: Value, b: Value): Value {
+    return this.#elementwise('Min', a, b);
+  }
+
   Equal(a: Value, b: Value): Value {
     return this.#elementwise('Equal', a, b, 'bool');
   }
@@ -109,6 +114,15 @@ export class Operators {
 
   Relu(x: Value): Value {
     return this.#unary('Relu', x);
+  }
+
+  /** 1 / (1 + exp(-x)). */
+  Sigmoid(x: Value): Value {
+    return this.#unary('Sigmoid', x);
+  }
+
+  Tanh(x: Value): Value {
+    return this.#unary('Tanh', x);
   }
 
   /** alpha x + beta, cut to 0..1. */
@@ -246,6 +260,10 @@ export class Operators {
 
   ReduceMean(x: Value, axes: readonly number[], attributes: ReduceAttributes = {}): Value {
     return this.#reduce('ReduceMean', x, axes, attributes);
+  }
+
+  ReduceMax(x: Value, axes: readonly number[], attributes: ReduceAttributes = {}): Value {
+    return this.#reduce('ReduceMax', x, axes, attributes);
   }
 
   /** Sum of squares. */

@@ -2,7 +2,7 @@
  * The safetensors format: an 8-byte little-endian header length, a JSON header of names, types, shapes and
  * offsets, then the tensors' bytes. Read with every length checked, so that a damaged file is refused.
  */
-import type { ConstantTensor } from '../onnx/index.js';
+import { type ConstantTensor, halfToFloat } from '../onnx/index.js';
 
 /** Tensors by name, in the order of the file. */
 export type TensorMap = ReadonlyMap<string, ConstantTensor>;
@@ -135,24 +135,4 @@ function readTensor(
     default:
       return { type, shape, data: new Uint8Array(buffer) };
   }
-}
-
-let halfTable: Float32Array | undefined;
-
-/** float16 bits as numbers, by a table of all 65,536 of them. */
-export function halfToFloat(bits: Uint16Array): Float32Array {
-  halfTable ??= Float32Array.from({ length: 0x10000 }, (_, half) => halfValue(half));
-  const floats = new Float32Array(bits.length);
-  for (let index = 0; index < bits.length; index++)
-    floats[index] = halfTable[bits[index] as number] as number;
-  return floats;
-}
-
-function halfValue(half: number): number {
-  const sign = half & 0x8000 ? -1 : 1;
-  const exponent = (half >> 10) & 0x1f;
-  const fraction = half & 0x3ff;
-  if (exponent === 0) return sign * fraction * 2 ** -24;
-  if (exponent === 0x1f) return fraction ? Number.NaN : sign * Number.POSITIVE_INFINITY;
-  return sign * (1 + fraction / 1024) * 2 ** (exponent - 15);
 }

@@ -19,6 +19,8 @@ interface RuleCase {
   /** Shapes of the inputs a, b, c. */
   readonly shapes: readonly (readonly number[])[];
   readonly build: (op: Op, ...inputs: Value[]) => Value;
+  /** How many of the inputs have a gradient, the first ones; by default all. */
+  readonly varying?: number;
   /** Keeps inputs where the function is smooth. */
   readonly from?: (noise: number) => number;
 }
@@ -49,11 +51,21 @@ const cases: readonly RuleCase[] = [
   { rule: 'Mul, the same value twice', shapes: [[5]], build: (op, a) => op.Mul(a, a) },
   { rule: 'Div', shapes: [[2, 3], [3]], build: (op, a, b) => op.Div(a, b), from: away },
   { rule: 'Max', shapes: [[6], [6]], build: (op, a, b) => op.Max(a, b) },
+  { rule: 'Min', shapes: [[6], [6]], build: (op, a, b) => op.Min(a, b) },
   { rule: 'Neg', shapes: [[4]], build: (op, a) => op.Neg(a) },
   { rule: 'Abs', shapes: [[6]], build: (op, a) => op.Abs(a), from: away },
   { rule: 'Sqrt', shapes: [[6]], build: (op, a) => op.Sqrt(a), from: positive },
   { rule: 'Reciprocal', shapes: [[6]], build: (op, a) => op.Reciprocal(a), from: away },
   { rule: 'Relu', shapes: [[8]], build: (op, a) => op.Relu(a), from: away },
+  { rule: 'Sigmoid', shapes: [[6]], build: (op, a) => op.Sigmoid(a) },
+  { rule: 'Tanh', shapes: [[6]], build: (op, a) => op.Tanh(a) },
+  {
+    rule: 'HardSigmoid',
+    shapes: [[12]],
+    build: (op, a) => op.HardSigmoid(a, { alpha: 0.2, beta: 0.5 }),
+    // Away from the cuts at -2.5 and 2.5, on both sides of them.
+    from: (noise) => (Math.abs(noise) > 1 ? noise + 2 * Math.sign(noise) : noise),
+  },
   { rule: 'Identity', shapes: [[4]], build: (op, a) => op.Identity(a) },
   { rule: 'Cast', shapes: [[4]], build: (op, a) => op.Cast(a, 'float32') },
   { rule: 'Reshape', shapes: [[2, 6]], build: (op, a) => op.Reshape(a, [3, -1]) },
@@ -84,6 +96,18 @@ const cases: readonly RuleCase[] = [
     shapes: [[2, 3]],
     build: (op, a) => op.ReduceSum(a, [1], { keepdims: false }),
   },
+  {
+    rule: 'ReduceMax',
+    shapes: [[2, 3, 4]],
+    build: (op, a) => op.ReduceMax(a, [1, 2]),
+    from: (noise) => 4 * noise,
+  },
+  {
+    rule: 'ReduceMax, axes dropped',
+    shapes: [[2, 3]],
+    build: (op, a) => op.ReduceMax(a, [1], { keepdims: false }),
+  },
+  { rule: 'Resize', shapes: [[2, 2, 2, 3]], build: (op, a) => op.Resize(a, [2, 3]) },
   { rule: 'ReduceMean', shapes: [[2, 3, 4]], build: (op, a) => op.ReduceMean(a, [1], { keepdims: false }) },
   { rule: 'ReduceSumSquare', shapes: [[2, 3]], build: (op, a) => op.ReduceSumSquare(a, [1]) },
   {
@@ -105,6 +129,24 @@ const cases: readonly RuleCase[] = [
     build: (op, a, b) => op.Conv(a, b, undefined, { strides: [2, 2], dilations: [2, 1], pads: [1, 0, 2, 1] }),
   },
   {
+    rule: 'Conv, depthwise',
+    shapes: [
+      [2, 3, 5, 5],
+      [3, 1, 3, 3],
+    ],
+    varying: 1,
+    build: (op, a, b) => op.Conv(a, b, undefined, { group: 3, pads: [1, 1, 1, 1] }),
+  },
+  {
+    rule: 'Conv, in groups and strided',
+    shapes: [
+      [1, 4, 7, 7],
+      [6, 2, 3, 3],
+    ],
+    varying: 1,
+    build: (op, a, b) => op.Conv(a, b, undefined, { group: 2, strides: [2, 2], pads: [1, 1, 1, 1] }),
+  },
+  {
     rule: 'MaxPool',
     shapes: [[1, 2, 4, 6]],
     build: (op, a) => op.MaxPool(a, { kernel_shape: [2, 2], strides: [2, 2] }),
@@ -116,7 +158,13 @@ const cases: readonly RuleCase[] = [
   },
 ];
 
-for (const { rule, shapes, build, from = (noise: number): number => noise } of cases) {
+for (const {
+  rule,
+  shapes,
+  build,
+  varying = shapes.length,
+  from = (noise: number): number => noise,
+} of cases) {
   t.test(`${rule}: the gradient of each input agrees with centered differences`, async (t) => {
     const names = shapes.map((_, index) => 'abc'[index] as string);
     const random = randomStream(1, rule);
@@ -144,9 +192,13 @@ for (const { rule, shapes, build, from = (noise: number): number => noise } of c
     };
     const { grads } = {
       grads: await runGraph(device, inputs(data), (graph, values) => {
-        const wanted = names.map((name) => values[name] as Value);
-        const result = addGradients(graph, objective(graph, values), wanted);
-        return Object.fromEntries(names.map((name, index) => [`${name}_grad`, result[index] as Value]));
+        const wanted = names.slice(0, varying);
+        const result = addGradients(
+          graph,
+          objective(graph, values),
+          wanted.map((name) => values[name] as Value),
+        );
+        return Object.fromEntries(wanted.map((name, index) => [`${name}_grad`, result[index] as Value]));
       }),
     };
     const sumAt = async (values: readonly (readonly number[])[]): Promise<number> => {
@@ -156,7 +208,7 @@ for (const { rule, shapes, build, from = (noise: number): number => noise } of c
       return (y as Float32Array).reduce((sum, entry) => sum + entry, 0);
     };
     const step = 1e-2;
-    for (const [input, name] of names.entries()) {
+    for (const [input, name] of names.slice(0, varying).entries()) {
       // One random direction for each input, the others held.
       const direction = (data[input] as number[]).map(() => normal(random));
       const moved = (sign: number) =>
@@ -234,6 +286,11 @@ t.test('a maximum of two equal values splits the gradient', async (t) => {
   );
   t.strictSame([...(a as Float32Array)], [0.5, 0]);
   t.strictSame([...(b as Float32Array)], [0.5, 1]);
+});
+
+t.test('the largest entries share the gradient of their maximum', async (t) => {
+  const largest = (op: Op, x: Value): Value => op.ReduceMax(x, [0]);
+  t.strictSame(await gradientOf([3, 7, 7, 1], [4], largest), [0, 0.5, 0.5, 0]);
 });
 
 t.test('a convolution by hand: kernel and image gradients', async (t) => {

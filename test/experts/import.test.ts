@@ -4,7 +4,14 @@ import { join } from 'node:path';
 import t from 'tap';
 import { embeddedExpert, findExpert, modelsFolder } from '../../src/detector/index.js';
 import { importExpert, inputConventions } from '../../src/experts/index.js';
-import { convolutions, expertLayout, loadExpert } from '../../src/networks/index.js';
+import {
+  convolutions,
+  type Expert,
+  expertLayout,
+  type LayerSpec,
+  layersOf,
+  loadExpert,
+} from '../../src/networks/index.js';
 import { encodeModel, Graph, type Value } from '../../src/onnx/index.js';
 import {
   floatTensor,
@@ -12,6 +19,8 @@ import {
   type TensorMap,
   writeSafetensors,
 } from '../../src/weights/safetensors.js';
+
+import { mobileModel, residualModel, unknownModel } from '../support/foreign-models.js';
 
 const device = { provider: 'cpu' } as const;
 const torchvisionIndices = [0, 2, 5, 7, 10, 12, 14, 17, 19, 21, 24, 26, 28];
@@ -51,14 +60,19 @@ function onnxVgg16(layout = expertLayout): Uint8Array {
   return encodeModel(graph);
 }
 
+function activationRms({ card }: Expert): Readonly<Record<string, number>> {
+  if (card.schema !== 'mkd.expert/1') throw new Error('this is no VGG-16');
+  return card.activationRms;
+}
+
 t.test("our own file, imported, has our own expert's activations", async (t) => {
   const out = t.testdir();
   const file = join(modelsFolder, 'vgg16-imagenet.fp16.safetensors');
   const { card } = await importExpert({ file, out, device });
   const [imported, embedded] = await Promise.all([loadExpert(card), loadExpert(embeddedExpert)]);
   t.strictSame(imported.card.input, embedded.card.input);
-  for (const [name, rms] of Object.entries(embedded.card.activationRms)) {
-    const other = imported.card.activationRms[name] as number;
+  for (const [name, rms] of Object.entries(activationRms(embedded))) {
+    const other = activationRms(imported)[name] as number;
     t.ok(Math.abs(other - rms) / rms < 1e-3, `${name}: ${other}, ${rms}`);
   }
 });
@@ -82,6 +96,48 @@ t.test('an ONNX model is read by the order of its nodes', async (t) => {
   t.strictSame((await loadExpert(card)).card.input, inputConventions.caffe);
 });
 
+t.test(
+  'any network with gradient rules is an expert: its layers are measured, shallow ones first',
+  async (t) => {
+    const out = t.testdir();
+    for (const [name, { bytes, layers }] of Object.entries({
+      residual: residualModel(64),
+      mobile: mobileModel(64),
+    })) {
+      const file = join(out, `${name}.onnx`);
+      await writeFile(file, bytes);
+      const named = layers.map(([layer]) => layer).reverse();
+      const { card } = await importExpert({ file, out: join(out, 'experts'), layers: named, device });
+      const expert = await loadExpert(card);
+      t.strictSame(
+        layersOf(expert.card).map(({ name, channels, stride }) => [name, channels, 64 / stride]),
+        layers,
+      );
+      const signed = layersOf(expert.card).map((layer: LayerSpec) => layer.signed);
+      t.strictSame(
+        signed,
+        layers.map(() => name === 'mobile'),
+        'linear bottlenecks have negative entries',
+      );
+    }
+  },
+);
+
+t.test('a layer or an operator that cannot be used is refused by name', async (t) => {
+  const out = t.testdir();
+  const attempt = async (bytes: Uint8Array, layers: readonly string[]): Promise<unknown> => {
+    const file = join(out, 'model.onnx');
+    await writeFile(file, bytes);
+    return importExpert({ file, out: join(out, 'experts'), layers, device });
+  };
+  const { bytes } = residualModel(64);
+  await t.rejects(attempt(bytes, ['layer9']), { message: /computes no 'layer9'; there are conv_/ });
+  await t.rejects(attempt(bytes, ['layer1', 'layer1']), { message: "the layer 'layer1' is named twice" });
+  await t.rejects(attempt(bytes, ['classes']), { message: /the operator (Gemm|Flatten) is not known here/ });
+  await t.rejects(attempt(bytes, ['globalaveragepool_26']), { message: /computes no|wanted \[N, C, H, W\]/ });
+  await t.rejects(attempt(unknownModel(64), ['layer1']), { message: /operator Erf is not known here/ });
+});
+
 t.test('what is no VGG-16 is refused, and told why', async (t) => {
   const out = t.testdir();
   const attempt = async (name: string, bytes: Uint8Array): Promise<unknown> => {
@@ -101,9 +157,18 @@ t.test('what is no VGG-16 is refused, and told why', async (t) => {
   });
   await t.rejects(attempt('c.safetensors', Buffer.from('nothing')), { message: /too short/ });
   await t.rejects(attempt('d.onnx', Buffer.from('nothing')), { message: /no ONNX model|no VGG-16/ });
-  await t.rejects(attempt('e.onnx', onnxVgg16([[64], [64]])), {
-    message: /position 3 of its layers is MaxPool, wanted Conv/,
-  });
+  await t.rejects(
+    attempt(
+      'e.onnx',
+      onnxVgg16([
+        { widths: [64], pool: true },
+        { widths: [64], pool: true },
+      ]),
+    ),
+    {
+      message: /position 3 of its layers is MaxPool, wanted Conv/,
+    },
+  );
   await t.rejects(attempt('f.txt', Buffer.from('x')), { message: /\.safetensors or \.onnx/ });
   await t.rejects(importExpert({ file: join(out, 'nowhere.onnx'), out, device }), {
     message: /cannot be read/,

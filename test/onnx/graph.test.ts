@@ -5,7 +5,7 @@ import t from 'tap';
 import { embeddedExpert } from '../../src/detector/index.js';
 import { buildServingModel } from '../../src/detector/serving-model.js';
 import { buildTrainingModel } from '../../src/distillation/models.js';
-import { paperClonerLayout } from '../../src/networks/index.js';
+import { layersOf, paperClonerLayout, readExpertCard } from '../../src/networks/index.js';
 import { encodeModel, Graph, opset } from '../../src/onnx/index.js';
 
 const { onnx } = onnxProto;
@@ -128,6 +128,7 @@ const sinceVersions: Readonly<Record<string, number>> = {
   Neg: 13,
   Pad: 18,
   Reciprocal: 13,
+  ReduceMax: 18,
   ReduceMean: 18,
   ReduceSum: 13,
   ReduceSumSquare: 18,
@@ -149,12 +150,17 @@ const sinceVersions: Readonly<Record<string, number>> = {
 t.test('every operator we emit has a float32 kernel on CUDA', async (t) => {
   const file = new URL('../../../test/onnx/cuda-kernels.json', import.meta.url);
   const { kernels } = JSON.parse(await readFile(file, 'utf8')) as { kernels: Record<string, Kernel[]> };
-  const layers = ['pool2', 'pool3', 'pool4', 'pool5'] as const;
+  const layers = layersOf(await readExpertCard(embeddedExpert)).slice(1);
   const models: Uint8Array[] = [
-    buildTrainingModel({ layout: paperClonerLayout, inputSize: 32, layers, channels: [128, 256, 512, 512] }),
+    buildTrainingModel({
+      layout: paperClonerLayout,
+      inputSize: 32,
+      layers,
+      positions: { margin: 0.8 },
+    }),
   ];
-  for (const map of ['none', 'gradient', 'guided', 'smoothgrad'] as const) {
-    const shape = { expertCard: embeddedExpert, layout: paperClonerLayout, inputSize: 32 };
+  for (const map of ['none', 'discrepancy', 'gradient', 'guided', 'smoothgrad'] as const) {
+    const shape = { expertCard: embeddedExpert, layout: paperClonerLayout, inputSize: 32, positions: true };
     models.push(await buildServingModel({ ...shape, scoringLayers: ['pool3', 'pool4', 'pool5'], map }));
   }
   const emitted = new Set<string>();

@@ -1,8 +1,8 @@
 /** The safetensors format: what is written is read back, and damaged files are refused. */
 import t from 'tap';
+import { halfToFloat } from '../../src/onnx/index.js';
 import {
   floatTensor,
-  halfToFloat,
   readSafetensors,
   SafetensorsError,
   writeSafetensors,

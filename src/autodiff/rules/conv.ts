@@ -30,10 +30,14 @@ function imageGrad({ op, grad, input }: RuleContext, geometry: Geometry): Value 
   const reach = [dilations[0] * (kernel[0] - 1), dilations[1] * (kernel[1] - 1)] as const;
   const [top, left, bottom, right] = pads;
   const fits = top <= reach[0] && bottom <= reach[0] && left <= reach[1] && right <= reach[1];
-  if (strides[0] === 1 && strides[1] === 1 && group === 1 && fits) {
+  const [out, inPerGroup] = input(1).shape as [number, number];
+  // With a channel to itself each group's kernel has nothing to swap.
+  const depthwise = inPerGroup === 1 && out === group;
+  if (strides[0] === 1 && strides[1] === 1 && (group === 1 || depthwise) && fits) {
     const { MIN_SAFE_INTEGER: front } = Number;
     const flipped = op.Slice(input(1), [-1, -1], [front, front], [2, 3], [-1, -1]);
-    return op.Conv(grad, op.Transpose(flipped, [1, 0, 2, 3]), undefined, {
+    return op.Conv(grad, depthwise ? flipped : op.Transpose(flipped, [1, 0, 2, 3]), undefined, {
+      group,
       dilations,
       pads: [reach[0] - top, reach[1] - left, reach[0] - bottom, reach[1] - right],
     });

@@ -7,22 +7,27 @@ import { concatGrad } from './concat.js';
 import { convGrad } from './conv.js';
 import { divGrad } from './div.js';
 import { expandGrad } from './expand.js';
+import { hardSigmoidGrad } from './hard-sigmoid.js';
 import { identityGrad } from './identity.js';
 import { matMulGrad } from './mat-mul.js';
-import { maxGrad } from './max.js';
+import { maxGrad, minGrad } from './max.js';
 import { maxPoolGrad } from './max-pool.js';
 import { mulGrad } from './mul.js';
 import { negGrad } from './neg.js';
 import { padGrad } from './pad.js';
 import { reciprocalGrad } from './reciprocal.js';
+import { reduceMaxGrad } from './reduce-max.js';
 import { reduceMeanGrad } from './reduce-mean.js';
 import { reduceSumGrad } from './reduce-sum.js';
 import { reduceSumSquareGrad } from './reduce-sum-square.js';
 import { guidedReluGrad, reluGrad } from './relu.js';
 import { reshapeGrad } from './reshape.js';
+import { resizeGrad } from './resize.js';
+import { sigmoidGrad } from './sigmoid.js';
 import { sliceGrad } from './slice.js';
 import { sqrtGrad } from './sqrt.js';
 import { subGrad } from './sub.js';
+import { tanhGrad } from './tanh.js';
 import { transposeGrad } from './transpose.js';
 
 const rules: Readonly<Record<string, GradientRule>> = {
@@ -33,23 +38,29 @@ const rules: Readonly<Record<string, GradientRule>> = {
   Conv: convGrad,
   Div: divGrad,
   Expand: expandGrad,
+  HardSigmoid: hardSigmoidGrad,
   Identity: identityGrad,
   MatMul: matMulGrad,
   Max: maxGrad,
   MaxPool: maxPoolGrad,
+  Min: minGrad,
   Mul: mulGrad,
   Neg: negGrad,
   Pad: padGrad,
   Reciprocal: reciprocalGrad,
+  ReduceMax: reduceMaxGrad,
   ReduceMean: reduceMeanGrad,
   ReduceSum: reduceSumGrad,
   ReduceSumSquare: reduceSumSquareGrad,
   Relu: reluGrad,
   Reshape: reshapeGrad,
+  Resize: resizeGrad,
+  Sigmoid: sigmoidGrad,
   Slice: sliceGrad,
   Sqrt: sqrtGrad,
   Squeeze: reshapeGrad,
   Sub: subGrad,
+  Tanh: tanhGrad,
   Transpose: transposeGrad,
   Unsqueeze: reshapeGrad,
 };
@@ -61,8 +72,6 @@ const gradientsOnly = 'it appears in gradients only, and second derivatives are 
 
 const refused: Readonly<Record<string, string>> = {
   ConvTranspose: gradientsOnly,
-  HardSigmoid: gradientsOnly,
-  Resize: gradientsOnly,
   ScatterElements: gradientsOnly,
 };
 

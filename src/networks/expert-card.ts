@@ -1,0 +1,108 @@
+/** The card of an expert: the JSON file beside its weights, which says what they are and how they are used. */
+import { createHash } from 'node:crypto';
+import { readFile } from 'node:fs/promises';
+import { convolutions, expertLayout, type LayerSpec } from './layout.js';
+
+/** How an expert wants its input, given images in 0..1: `(scale * image - mean) / deviation`, by channel. */
+export interface InputConvention {
+  readonly channels: 'RGB' | 'BGR';
+  readonly scale: number;
+  /** Three numbers each, in the order of `channels`. */
+  readonly mean: readonly number[];
+  readonly deviation: readonly number[];
+}
+
+interface CommonCard {
+  readonly name: string;
+  readonly sha256: string;
+  readonly source: string;
+  readonly license: string;
+  readonly input: InputConvention;
+}
+
+/** A VGG-16, by its weights. */
+export interface Vgg16Card extends CommonCard {
+  readonly schema: 'mkd.expert/1';
+  /** File name of the weights, in the card's folder. */
+  readonly weights: string;
+  /** Root mean square of every convolution's output after ReLU, over reference images. */
+  readonly activationRms: Readonly<Record<string, number>>;
+}
+
+/** Any other network, as an ONNX model. */
+export interface ModelCard extends CommonCard {
+  readonly schema: 'mkd.expert-model/1';
+  /** File name of the model, in the card's folder. */
+  readonly model: string;
+  /** Its critical layers, shallow ones first. */
+  readonly layers: readonly ModelLayer[];
+}
+
+export interface ModelLayer extends LayerSpec {
+  /** Root mean square over reference images: activations are divided by it. */
+  readonly rms: number;
+}
+
+export type ExpertCard = Vgg16Card | ModelCard;
+
+/** The file is no usable expert; the message says what is wrong. */
+export class ExpertError extends Error {
+  override readonly name = 'ExpertError';
+}
+
+/** The critical layers of an expert, shallow ones first. */
+export function layersOf(card: ExpertCard): readonly LayerSpec[] {
+  if (card.schema === 'mkd.expert-model/1') return card.layers;
+  return expertLayout.map(({ widths }, index) => ({
+    name: `pool${index + 1}`,
+    channels: widths.at(-1) as number,
+    stride: 2 ** (index + 1),
+    signed: false,
+  }));
+}
+
+/** What identifies an expert's activations. */
+export function fingerprintOf(card: ExpertCard): string {
+  const { sha256, input } = card;
+  const scales =
+    card.schema === 'mkd.expert/1'
+      ? convolutions(expertLayout).map(({ name }) => card.activationRms[name])
+      : card.layers.map(({ name, rms }) => [name, rms]);
+  const essence = JSON.stringify([sha256, input.channels, input.scale, input.mean, input.deviation, scales]);
+  return createHash('sha256').update(essence).digest('hex');
+}
+
+/** Reads a card without its weights. @throws ExpertError when it is no card of an expert. */
+export async function readExpertCard(path: string): Promise<ExpertCard> {
+  const text = await readFile(path, 'utf8').catch((error: Error) => {
+    throw new ExpertError(`the expert's card cannot be read: ${error.message}`);
+  });
+  let card: unknown;
+  try {
+    card = JSON.parse(text);
+  } catch {
+    throw new ExpertError(`${path} is no JSON`);
+  }
+  checkCard(card as Record<string, unknown>, path);
+  return card as ExpertCard;
+}
+
+function checkCard(card: Record<string, unknown>, path: string): void {
+  const wanted: Readonly<Record<string, readonly string[]>> = {
+    'mkd.expert/1': ['weights', 'sha256', 'activationRms'],
+    'mkd.expert-model/1': ['model', 'sha256', 'layers'],
+  };
+  const entries = wanted[String(card?.schema)];
+  if (!entries) {
+    const known = Object.keys(wanted).join("' or '");
+    throw new ExpertError(`${path} has schema '${String(card?.schema)}'; wanted '${known}'`);
+  }
+  const missing = entries.filter((entry) => card[entry] === undefined);
+  if (missing.length > 0) throw new ExpertError(`${path} lacks ${missing.join(', ')}`);
+  const input = card.input as Partial<InputConvention> | undefined;
+  const three = (list: unknown): boolean =>
+    Array.isArray(list) && list.length === 3 && list.every(Number.isFinite);
+  if (!input || !three(input.mean) || !three(input.deviation) || !Number.isFinite(input.scale)) {
+    throw new ExpertError(`${path} gives no input convention (channels, scale, mean, deviation)`);
+  }
+}

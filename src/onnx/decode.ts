@@ -1,0 +1,166 @@
+/**
+ * Taking a part of an ONNX model that others made into a graph of ours: its nodes are added one by one through our
+ * operators, which infer their shapes anew for another size of input. What no named value needs is left out.
+ */
+import onnxProto from 'onnx-proto';
+import { halfToFloat } from './float16.js';
+import { ForeignNode, foreignOperators } from './foreign-operators.js';
+import type { Graph } from './graph.js';
+import { type ConstantTensor, GraphError } from './types.js';
+import type { Value } from './value.js';
+
+const { onnx } = onnxProto;
+
+type ModelProto = ReturnType<typeof onnx.ModelProto.decode>;
+type NodeProto = NonNullable<NonNullable<ModelProto['graph']>['node']>[number];
+type TensorProto = NonNullable<NonNullable<ModelProto['graph']>['initializer']>[number];
+
+/** A model as it was read, for {@link addForeignModel}. */
+export interface ForeignModel {
+  /** Name of the one input that is no stored tensor. */
+  readonly input: string;
+  readonly nodes: readonly NodeProto[];
+  readonly tensors: ReadonlyMap<string, ConstantTensor>;
+}
+
+/** Reads an ONNX model. @throws GraphError when it is none, has several inputs, or keeps tensors in other files. */
+export function decodeModel(bytes: Uint8Array): ForeignModel {
+  let graph: ModelProto['graph'];
+  try {
+    graph = onnx.ModelProto.decode(bytes).graph;
+  } catch {
+    throw new GraphError('this is no ONNX model');
+  }
+  if (!graph?.node?.length) throw new GraphError('this is no ONNX model: it has no nodes');
+  const tensors = new Map(
+    (graph.initializer ?? []).map((tensor) => [tensor.name ?? '', decodeTensor(tensor)] as const),
+  );
+  const inputs = (graph.input ?? []).map(({ name }) => name ?? '').filter((name) => !tensors.has(name));
+  const [input, ...others] = inputs;
+  if (input === undefined || others.length > 0) {
+    throw new GraphError(`the model has ${inputs.length} inputs (${inputs.join(', ')}); wanted one image`);
+  }
+  return { input, nodes: graph.node, tensors };
+}
+
+/** The values that nodes compute, by the names a caller may use: their own, or that of their node. */
+export function valueNames(model: ForeignModel): string[] {
+  return model.nodes.flatMap((node) => outputsOf(node).slice(0, 1));
+}
+
+function outputsOf({ output }: NodeProto): readonly string[] {
+  return output ?? [];
+}
+
+/**
+ * Adds what leads from the input to some values.
+ * @param image what takes the place of the model's input.
+ * @param names values, or nodes that compute them.
+ * @param prefix of the names of the model's tensors in the graph.
+ * @returns the values in the order of `names`.
+ * @throws GraphError naming the value there is none of, or the node whose operator is not known here.
+ */
+export function addForeignModel(
+  graph: Graph,
+  model: ForeignModel,
+  image: Value,
+  names: readonly string[],
+  prefix: string,
+): Value[] {
+  const wanted = names.map((name) => resolveName(model, name));
+  const values = new Map<string, Value>([[model.input, image]]);
+  const constants = new Map(model.tensors);
+  const named = (name: string): Value => {
+    const known = values.get(name);
+    if (known) return known;
+    const tensor = constants.get(name);
+    if (!tensor) throw new GraphError(`the model uses '${name}' before it is computed`);
+    const value = graph.constant(tensor, `${prefix}${name}`);
+    values.set(name, value);
+    return value;
+  };
+  for (const node of neededNodes(model, wanted)) {
+    const { input } = node;
+    const [name, opType] = [node.name ?? '', node.opType ?? ''];
+    const [output = '', ...others] = outputsOf(node);
+    const where = `${opType} node ${name || output}`;
+    if (opType === 'Constant') {
+      constants.set(output, constantOf(node, where));
+      continue;
+    }
+    const add = foreignOperators[opType];
+    if (!add || (node.domain ?? '') !== '') {
+      throw new GraphError(`${where}: the operator ${opType} is not known here`);
+    }
+    const attributes = new Map((node.attribute ?? []).map((attribute) => [attribute.name ?? '', attribute]));
+    const [result, ...more] = add(
+      new ForeignNode(graph, where, input ?? [], attributes, named, (at) => constants.get(at)),
+    );
+    if (result) values.set(output, result);
+    for (const [index, value] of more.entries()) values.set(others[index] ?? '', value);
+  }
+  return wanted.map(named);
+}
+
+function resolveName({ nodes }: ForeignModel, name: string): string {
+  const computed = nodes.some((node) => outputsOf(node).includes(name));
+  if (computed) return name;
+  const [first] = outputsOf(nodes.find((node) => node.name === name) ?? {});
+  if (first === undefined) throw new GraphError(`the model computes no '${name}'`);
+  return first;
+}
+
+/** The nodes that some values depend on, in the order of the model. */
+function neededNodes({ nodes }: ForeignModel, names: readonly string[]): NodeProto[] {
+  const needed = new Set(names);
+  const kept: NodeProto[] = [];
+  for (const node of [...nodes].reverse()) {
+    if (!outputsOf(node).some((output) => needed.has(output))) continue;
+    kept.push(node);
+    for (const input of node.input ?? []) needed.add(input);
+  }
+  return kept.reverse();
+}
+
+function constantOf(node: NodeProto, where: string): ConstantTensor {
+  const tensor = node.attribute?.find(({ name }) => name === 'value')?.t;
+  if (!tensor) throw new GraphError(`${where}: wanted an attribute 'value'`);
+  return decodeTensor(tensor);
+}
+
+/** float16 and float64 become float32, int32 becomes int64: what our operators take. */
+function decodeTensor(tensor: TensorProto): ConstantTensor {
+  const name = tensor.name ?? '';
+  const shape = (tensor.dims ?? []).map(Number);
+  const { DataType, DataLocation } = onnx.TensorProto;
+  if (tensor.dataLocation === DataLocation.EXTERNAL || (tensor.externalData ?? []).length > 0) {
+    throw new GraphError(`'${name}' lies in another file; wanted an ONNX model with its weights inside`);
+  }
+  const raw = Uint8Array.from(tensor.rawData ?? []).buffer;
+  const stored = raw.byteLength > 0;
+  switch (tensor.dataType) {
+    case DataType.FLOAT: {
+      const data = stored ? new Float32Array(raw) : Float32Array.from(tensor.floatData ?? []);
+      return { type: 'float32', shape, data };
+    }
+    case DataType.DOUBLE: {
+      const data = stored ? new Float64Array(raw) : (tensor.doubleData ?? []);
+      return { type: 'float32', shape, data: Float32Array.from(data) };
+    }
+    case DataType.INT64: {
+      const data = stored
+        ? new BigInt64Array(raw)
+        : BigInt64Array.from((tensor.int64Data ?? []).map((n) => BigInt(String(n))));
+      return { type: 'int64', shape, data };
+    }
+    case DataType.INT32: {
+      const data = stored ? new Int32Array(raw) : (tensor.int32Data ?? []);
+      return { type: 'int64', shape, data: BigInt64Array.from(data, BigInt) };
+    }
+    case DataType.FLOAT16: {
+      const bits = stored ? new Uint16Array(raw) : Uint16Array.from(tensor.int32Data ?? []);
+      return { type: 'float32', shape, data: halfToFloat(bits) };
+    }
+  }
+  throw new GraphError(`'${name}' has element type ${tensor.dataType}, which is not taken`);
+}

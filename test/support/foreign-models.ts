@@ -1,0 +1,219 @@
+/** ONNX models as others export them: batch normalization, strides, groups, hard activations, a classifier's head. */
+import onnxProto from 'onnx-proto';
+import { normal, randomStream } from '../../src/random/random.js';
+
+const { onnx } = onnxProto;
+
+type Attributes = Readonly<Record<string, number | readonly number[] | string>>;
+
+/** Writes an ONNX model node by node, with random weights that a seed determines. */
+class ModelWriter {
+  readonly #nodes: InstanceType<typeof onnx.NodeProto>[] = [];
+  readonly #tensors: InstanceType<typeof onnx.TensorProto>[] = [];
+  readonly #random = randomStream(0, 'foreign model');
+  #serial = 0;
+
+  node(opType: string, inputs: readonly string[], attributes: Attributes = {}, output?: string): string {
+    const name = output ?? `${opType.toLowerCase()}_${++this.#serial}`;
+    this.#nodes.push(
+      onnx.NodeProto.create({
+        name: `node_${name}`,
+        opType,
+        input: [...inputs],
+        output: [name],
+        attribute: Object.entries(attributes).map(([key, value]) => attribute(key, value)),
+      }),
+    );
+    return name;
+  }
+
+  floats(shape: readonly number[], draw: (noise: number) => number): string {
+    const count = shape.reduce((product, size) => product * size, 1);
+    const data = Float32Array.from({ length: count }, () => draw(normal(this.#random)));
+    return this.#tensor(onnx.TensorProto.DataType.FLOAT, shape, new Uint8Array(data.buffer));
+  }
+
+  ints(numbers: readonly number[]): string {
+    const data = BigInt64Array.from(numbers, BigInt);
+    return this.#tensor(onnx.TensorProto.DataType.INT64, [numbers.length], new Uint8Array(data.buffer));
+  }
+
+  #tensor(dataType: number, dims: readonly number[], rawData: Uint8Array): string {
+    const name = `tensor_${++this.#serial}`;
+    this.#tensors.push(onnx.TensorProto.create({ name, dataType, dims: [...dims], rawData }));
+    return name;
+  }
+
+  /** Convolution, batch normalization with statistics that are anything but neutral. */
+  convolution(
+    x: string,
+    [into, out]: readonly [number, number],
+    kernel: number,
+    { stride = 1, group = 1, output }: { stride?: number; group?: number; output?: string } = {},
+  ): string {
+    const scale = Math.sqrt(2 / ((into / group) * kernel * kernel));
+    const w = this.floats([out, into / group, kernel, kernel], (noise) => noise * scale);
+    const pad = (kernel - 1) / 2;
+    const convolved = this.node('Conv', [x, w], {
+      kernel_shape: [kernel, kernel],
+      strides: [stride, stride],
+      pads: [pad, pad, pad, pad],
+      group,
+    });
+    const statistics = [
+      this.floats([out], (noise) => 1 + 0.2 * noise),
+      this.floats([out], (noise) => 0.3 * noise),
+      this.floats([out], (noise) => 0.1 * noise),
+      this.floats([out], (noise) => 0.8 + 0.2 * Math.abs(noise)),
+    ];
+    return this.node('BatchNormalization', [convolved, ...statistics], { epsilon: 1e-5 }, output);
+  }
+
+  /** @param outputs [name, shape] of what the model gives. */
+  bytes(size: number, outputs: readonly (readonly [string, readonly number[]])[]): Uint8Array {
+    const info = (name: string, shape: readonly number[]) =>
+      onnx.ValueInfoProto.create({
+        name,
+        type: {
+          tensorType: {
+            elemType: onnx.TensorProto.DataType.FLOAT,
+            shape: { dim: shape.map((dimValue) => ({ dimValue })) },
+          },
+        },
+      });
+    const model = onnx.ModelProto.create({
+      irVersion: 8,
+      opsetImport: [{ domain: '', version: 17 }],
+      graph: {
+        name: 'foreign',
+        node: this.#nodes,
+        initializer: this.#tensors,
+        input: [info('image', [1, 3, size, size])],
+        output: outputs.map(([name, shape]) => info(name, shape)),
+      },
+    });
+    return onnx.ModelProto.encode(model).finish();
+  }
+}
+
+function attribute(name: string, value: Attributes[string]): InstanceType<typeof onnx.AttributeProto> {
+  const { AttributeType } = onnx.AttributeProto;
+  if (typeof value === 'string') {
+    return onnx.AttributeProto.create({
+      name,
+      type: AttributeType.STRING,
+      s: new TextEncoder().encode(value),
+    });
+  }
+  if (typeof value !== 'number') {
+    return onnx.AttributeProto.create({ name, type: AttributeType.INTS, ints: [...value] });
+  }
+  return Number.isInteger(value)
+    ? onnx.AttributeProto.create({ name, type: AttributeType.INT, i: value })
+    : onnx.AttributeProto.create({ name, type: AttributeType.FLOAT, f: value });
+}
+
+/** A model, and where its critical layers would be. */
+export interface ForeignTestModel {
+  readonly bytes: Uint8Array;
+  /** Name, channels, side at the model's own input size. */
+  readonly layers: readonly (readonly [name: string, channels: number, side: number])[];
+}
+
+/** A residual network: a stem with an overlapping pooling, blocks with and without a projection, a head. */
+export function residualModel(size: number): ForeignTestModel {
+  const model = new ModelWriter();
+  const relu = (x: string, output?: string): string => model.node('Relu', [x], {}, output);
+  const block = (x: string, into: number, out: number, stride: number, output: string): string => {
+    const first = relu(model.convolution(x, [into, out], 3, { stride }));
+    const second = model.convolution(first, [out, out], 3);
+    const skip = stride === 1 && into === out ? x : model.convolution(x, [into, out], 1, { stride });
+    return relu(model.node('Add', [second, skip]), output);
+  };
+  const stem = relu(model.convolution('image', [3, 8], 7, { stride: 2 }));
+  const pooled = model.node('MaxPool', [stem], {
+    kernel_shape: [3, 3],
+    strides: [2, 2],
+    pads: [1, 1, 1, 1],
+  });
+  const one = block(pooled, 8, 8, 1, 'layer1');
+  const two = block(one, 8, 12, 2, 'layer2');
+  const three = block(two, 12, 16, 2, 'layer3');
+  const head = model.node('Flatten', [model.node('GlobalAveragePool', [three])], { axis: 1 });
+  model.node('Gemm', [head, model.floats([10, 16], (noise) => noise)], { transB: 1 }, 'classes');
+  const layers = [
+    ['layer1', 8, size / 4],
+    ['layer2', 12, size / 8],
+    ['layer3', 16, size / 16],
+  ] as const;
+  return { layers, bytes: model.bytes(size, shapesOf(layers)) };
+}
+
+/** Inverted residuals as in MobileNet V3: depthwise convolutions, squeeze and excitation, linear bottlenecks. */
+export function mobileModel(size: number): ForeignTestModel {
+  const model = new ModelWriter();
+  const block = (
+    x: string,
+    [into, wide, out]: readonly [number, number, number],
+    {
+      stride,
+      activation,
+      excite,
+      output,
+    }: { stride: number; activation: 'relu6' | 'hardswish'; excite: boolean; output: string },
+  ): string => {
+    const act = (y: string): string =>
+      activation === 'hardswish'
+        ? model.node('HardSwish', [y])
+        : model.node('Clip', [y, model.floats([], () => 0), model.floats([], () => 6)]);
+    const expanded = act(model.convolution(x, [into, wide], 1));
+    const deep = act(model.convolution(expanded, [wide, wide], 3, { stride, group: wide }));
+    const excited = excite ? squeezed(model, deep, wide) : deep;
+    const residual = stride === 1 && into === out;
+    const projected = model.convolution(excited, [wide, out], 1, residual ? {} : { output });
+    return residual ? model.node('Add', [projected, x], {}, output) : projected;
+  };
+  const stem = model.node('HardSwish', [model.convolution('image', [3, 8], 3, { stride: 2 })]);
+  const one = block(stem, [8, 16, 8], {
+    stride: 1,
+    activation: 'relu6',
+    excite: false,
+    output: 'features.1',
+  });
+  const two = block(one, [8, 24, 12], { stride: 2, activation: 'relu6', excite: true, output: 'features.2' });
+  const averaged = model.node('AveragePool', [two], {
+    kernel_shape: [3, 3],
+    strides: [1, 1],
+    pads: [1, 1, 1, 1],
+  });
+  block(averaged, [12, 24, 16], { stride: 2, activation: 'hardswish', excite: true, output: 'features.3' });
+  const layers = [
+    ['features.1', 8, size / 2],
+    ['features.2', 12, size / 4],
+    ['features.3', 16, size / 8],
+  ] as const;
+  return { layers, bytes: model.bytes(size, shapesOf(layers)) };
+}
+
+function squeezed(model: ModelWriter, x: string, channels: number): string {
+  const mean = model.node('ReduceMean', [x], { axes: [2, 3], keepdims: 1 });
+  const weights = (out: number, into: number) => model.floats([out, into, 1, 1], (noise) => 0.4 * noise);
+  const down = model.node('Relu', [
+    model.node('Conv', [mean, weights(4, channels)], { kernel_shape: [1, 1] }),
+  ]);
+  const up = model.node('Conv', [down, weights(channels, 4)], { kernel_shape: [1, 1] });
+  const gate = model.node('HardSigmoid', [up], { alpha: 1 / 6, beta: 0.5 });
+  return model.node('Mul', [x, gate]);
+}
+
+/** A model with an operator nobody has a rule for. */
+export function unknownModel(size: number): Uint8Array {
+  const model = new ModelWriter();
+  const convolved = model.convolution('image', [3, 4], 3, { stride: 2 });
+  model.node('Erf', [convolved], {}, 'layer1');
+  return model.bytes(size, [['layer1', [1, 4, size / 2, size / 2]]]);
+}
+
+function shapesOf(layers: ForeignTestModel['layers']): [string, number[]][] {
+  return layers.map(([name, channels, side]) => [name, [1, channels, side, side]]);
+}
