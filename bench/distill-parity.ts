@@ -8,9 +8,10 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { trainingImages } from '../src/datasets/index.js';
 import { embeddedExpert, modelsFolder } from '../src/detector/index.js';
-import { recipeByName } from '../src/distillation/index.js';
 import { Lesson } from '../src/distillation/lesson.js';
+import { planFor, recipeByName } from '../src/distillation/recipe.js';
 import { initialState, Training } from '../src/distillation/training.js';
+import { readExpertCard } from '../src/networks/index.js';
 import { randomStream, shuffled } from '../src/random/random.js';
 import { Device } from '../src/runtime/index.js';
 import { writeSafetensors } from '../src/weights/safetensors.js';
@@ -21,7 +22,7 @@ const seed = 0;
 const [, , dataset] = process.argv;
 if (!dataset) throw new Error('name a data set: npm run parity -- DATASET');
 
-const recipe = recipeByName('paper');
+const recipe = planFor(recipeByName('paper'), await readExpertCard(embeddedExpert));
 const paths = await trainingImages(dataset);
 const device = await Device.open({ provider: 'cpu' });
 const lesson = await Lesson.prepare(device, {
@@ -32,7 +33,7 @@ const lesson = await Lesson.prepare(device, {
   memoryBytes: 2 * 2 ** 30,
 });
 const state = initialState(recipe.layout, randomStream(seed, 'cloner'));
-const training = await Training.open(device, recipe, recipe.inputSize, state);
+const training = await Training.open(device, recipe, state);
 const initial = writeSafetensors(training.cloner());
 
 const batches: number[][] = [];
@@ -57,7 +58,8 @@ await writeFile(
   join(trace, 'images.safetensors'),
   writeSafetensors(new Map([['images', { type: 'uint8', shape, data: Uint8Array.from(pixels) }]])),
 );
-const { lambda, trainingLayers, learningRate } = recipe;
+const { lambda, learningRate } = recipe;
+const trainingLayers = recipe.trainingLayers.map(({ name }) => name);
 await writeFile(
   join(trace, 'trace.json'),
   JSON.stringify({ lambda, trainingLayers, learningRate, batches, losses }),

@@ -13,12 +13,22 @@ import {
   type ManifestDraft,
   makeSelfTest,
   ScoringEngine,
+  scaledTerms,
   supportedRate,
+  type Terms,
   writeDetector,
 } from '../detector/index.js';
-import { fingerprintOf, readExpertCard } from '../networks/index.js';
-import { randomStream, shuffled } from '../random/random.js';
-import { Device, type DeviceOptions } from '../runtime/index.js';
+import {
+  type CriticalLayer,
+  type ExpertCard,
+  fingerprintOf,
+  type LayerSpec,
+  readExpertCard,
+} from '../networks/index.js';
+import type { ConstantTensor } from '../onnx/index.js';
+import { randomStream } from '../random/random.js';
+import { Device, type DeviceOptions, float32, type Tensors } from '../runtime/index.js';
+import { floatTensor } from '../weights/safetensors.js';
 import {
   type CheckpointSettings,
   checkpointFolder,
@@ -27,8 +37,9 @@ import {
   removeCheckpoint,
   writeCheckpoint,
 } from './checkpoint.js';
+import { Curriculum } from './curriculum.js';
 import { Lesson } from './lesson.js';
-import { type Recipe, type RecipeName, recipeByName } from './recipe.js';
+import { type Plan, planFor, type Recipe, type RecipeName, recipeByName } from './recipe.js';
 import { initialState, Training } from './training.js';
 
 export interface DistillOptions {
@@ -43,6 +54,10 @@ export interface DistillOptions {
   readonly inputSize?: number;
   readonly epochs?: number;
   readonly batch?: number;
+  /** Variants of the images are made until there are so many to learn from; 0 makes none. */
+  readonly augmentTo?: number;
+  /** Averages the weights of every tenth epoch of the last half, as the paper averages its checkpoints. */
+  readonly average?: boolean;
   /** Determines everything random; default 0. */
   readonly seed?: number;
   /** Continue from the checkpoint an interrupted run left. */
@@ -89,14 +104,14 @@ export class DistillSettingsError extends Error {
   override readonly name = 'DistillSettingsError';
 }
 
-/** Part of the good images that is held back. */
-const heldBackShare = 0.15;
-
 /** Fewer images than this leave nothing to learn from and calibrate with. */
 const fewestImages = 8;
 
 /** Time between two checkpoints. */
 const checkpointMs = 60_000;
+
+/** Epochs between two states that are averaged (MKD, section 4). */
+const averageEvery = 10;
 
 /** How often the loss on held-back images is computed, at most, in a run. */
 const validations = 12;
@@ -112,9 +127,12 @@ export async function distill(options: DistillOptions): Promise<Manifest> {
   if (paths.length < fewestImages) {
     throw new DistillSettingsError(`${paths.length} images are too few; at least ${fewestImages} are needed`);
   }
+  const expertCard = options.expertCard ?? embeddedExpert;
+  const card = await readExpertCard(expertCard);
   const device = await Device.open(options.device);
   try {
-    return await new Distillation(options, recipe, paths, device).run();
+    const expert = { path: expertCard, card };
+    return await new Distillation(options, planFor(recipe, card), expert, paths, device).run();
   } finally {
     await device.close();
   }
@@ -132,38 +150,38 @@ function settle(options: DistillOptions): Recipe {
   if (!isInputSize(inputSize)) {
     throw new DistillSettingsError(`size ${inputSize}: wanted a multiple of 32 from 32 to 1024`);
   }
-  if (!Number.isInteger(epochs) || epochs < 1) {
+  if (typeof epochs === 'number' && (!Number.isInteger(epochs) || epochs < 1)) {
     throw new DistillSettingsError(`epochs ${epochs}: wanted a whole number from 1`);
   }
   if (!Number.isInteger(batch) || batch < 2) {
     throw new DistillSettingsError(`batch ${batch}: wanted a whole number from 2, for batch normalization`);
   }
-  return { ...recipe, inputSize, epochs, batch };
+  const { augmentTo = recipe.made?.leastImages ?? 0, average = recipe.average } = options;
+  if (!Number.isInteger(augmentTo) || augmentTo < 0) {
+    throw new DistillSettingsError(`augmentTo ${augmentTo}: wanted a whole number from 0`);
+  }
+  const made = { defects: 0, ...recipe.made, leastImages: augmentTo };
+  return { ...recipe, inputSize, epochs, batch, made, average };
 }
 
 /** One run of {@link distill}. */
 class Distillation {
   readonly #seed: number;
-  readonly #expertCard: string;
-  readonly #heldBack: readonly number[];
-  readonly #trained: readonly number[];
+  readonly #curriculum: Curriculum;
   readonly #checkpoint: string;
   #heldBackLoss: number | undefined;
 
   constructor(
     private readonly options: DistillOptions,
-    private readonly recipe: Recipe,
+    private readonly plan: Plan,
+    private readonly expert: { readonly path: string; readonly card: ExpertCard },
     private readonly paths: readonly string[],
     private readonly device: Device,
   ) {
     this.#seed = options.seed ?? 0;
-    this.#expertCard = options.expertCard ?? embeddedExpert;
     this.#checkpoint = checkpointFolder(resolve(options.out));
-    const order = shuffled(paths.length, randomStream(this.#seed, 'held back'));
-    const count = Math.max(2, Math.round(heldBackShare * paths.length));
-    supportedRate(count, options.falseAlarmRate);
-    this.#heldBack = order.slice(0, count);
-    this.#trained = order.slice(count);
+    this.#curriculum = new Curriculum(paths.length, plan, this.#seed);
+    supportedRate(this.#curriculum.heldBack.length, options.falseAlarmRate);
   }
 
   async run(): Promise<Manifest> {
@@ -175,14 +193,22 @@ class Distillation {
       const start = this.options.resume
         ? await readCheckpoint(this.#checkpoint, settings)
         : {
-            state: initialState(this.recipe.layout, randomStream(this.#seed, 'cloner')),
+            state: initialState(this.plan.layout, randomStream(this.#seed, 'cloner')),
             seconds: 0,
             epochSum: { loss: 0, images: 0 },
           };
-      const training = await Training.open(this.device, this.recipe, this.recipe.inputSize, start.state);
+      const statistics = this.plan.positions
+        ? await lesson.channelStatistics(this.#curriculum.trained)
+        : new Map<string, ConstantTensor>();
+      const training = await Training.open(
+        this.device,
+        this.plan,
+        start.state,
+        standardization(this.plan.trainingLayers, statistics),
+      );
       const outcome = await this.#train(lesson, training, settings, start);
       await training.close();
-      const manifest = await this.#finish(lesson, outcome);
+      const manifest = await this.#finish(lesson, outcome, statistics);
       await removeCheckpoint(this.#checkpoint);
       return manifest;
     } finally {
@@ -194,9 +220,10 @@ class Distillation {
     try {
       return await Lesson.prepare(this.device, {
         paths: this.paths,
-        inputSize: this.recipe.inputSize,
-        layers: this.recipe.trainingLayers,
-        expertCard: this.#expertCard,
+        exercises: this.#curriculum.exercises,
+        inputSize: this.plan.inputSize,
+        layers: this.plan.trainingLayers,
+        expertCard: this.expert.path,
         memoryBytes: this.options.memoryBytes ?? 2 * 2 ** 30,
         signal: this.options.signal,
         onProgress: (done, total) => this.options.onProgress?.({ phase: 'expert', done, total }),
@@ -209,12 +236,14 @@ class Distillation {
 
   /** @param data fingerprint of the images, once they are known. */
   #settings(data?: string): CheckpointSettings {
-    const { name, inputSize, epochs, batch } = this.recipe;
+    const { name, inputSize, batch } = this.plan;
     return {
       recipe: name,
       size: inputSize,
-      epochs,
+      epochs: this.#curriculum.epochs,
       batch,
+      augmentTo: this.plan.made?.leastImages ?? 0,
+      average: String(this.plan.average),
       seed: this.#seed,
       ...(data === undefined ? {} : { data }),
     };
@@ -226,14 +255,12 @@ class Distillation {
     settings: CheckpointSettings,
     start: { seconds: number; epochSum: EpochSum },
   ): Promise<TrainingOutcome> {
-    const { epochs, batch } = this.recipe;
-    const stepsAnEpoch = Math.ceil(this.#trained.length / batch);
-    const total = epochs * stepsAnEpoch;
+    const { batch } = this.plan;
+    const { epochs, stepsAnEpoch, steps: total, heldBack } = this.#curriculum;
     const validateEvery = Math.max(1, Math.ceil(epochs / validations));
     const began = performance.now();
     const seconds = (): number => start.seconds + (performance.now() - began) / 1000;
     let epochSum = start.epochSum;
-    let order = { epoch: -1, images: [] as number[] };
     let epochLoss = Number.NaN;
     let saved = performance.now();
     const save = () =>
@@ -244,16 +271,15 @@ class Distillation {
         throw new DistillationInterrupted(this.#checkpoint);
       }
       const epoch = Math.floor(training.step / stepsAnEpoch);
-      if (order.epoch !== epoch) order = { epoch, images: this.#epochOrder(epoch) };
-      const first = (training.step % stepsAnEpoch) * batch;
-      const indices = order.images.slice(first, first + batch);
-      const loss = await training.train(await lesson.batch(indices));
+      const indices = this.#curriculum.batch(training.step);
+      const loss = await training.train(await lesson.batch(indices), training.step / total);
       epochSum = { loss: epochSum.loss + loss * indices.length, images: epochSum.images + indices.length };
       if (training.step % stepsAnEpoch === 0) {
         epochLoss = epochSum.loss / epochSum.images;
         epochSum = { loss: 0, images: 0 };
+        if (this.plan.average && epoch >= epochs / 2 && (epoch + 1) % averageEvery === 0) training.average();
         if ((epoch + 1) % validateEvery === 0 || epoch + 1 === epochs) {
-          this.#heldBackLoss = await training.validate(lesson, this.#heldBack, batch);
+          this.#heldBackLoss = await training.validate(lesson, heldBack, batch);
         }
       }
       if (performance.now() - saved > checkpointMs) {
@@ -270,7 +296,7 @@ class Distillation {
       });
     }
     // A checkpoint made after the last step has no epoch left to run.
-    this.#heldBackLoss ??= await training.validate(lesson, this.#heldBack, batch);
+    this.#heldBackLoss ??= await training.validate(lesson, heldBack, batch);
     return {
       cloner: training.cloner(),
       steps: training.step,
@@ -280,49 +306,95 @@ class Distillation {
     };
   }
 
-  /** The images of an epoch, in an order of its own. */
-  #epochOrder(epoch: number): number[] {
-    const order = shuffled(this.#trained.length, randomStream(this.#seed, `epoch ${epoch}`));
-    return order.map((index) => this.#trained[index] as number);
-  }
-
   /** Calibrates with the images held back and writes the folder. */
-  async #finish(lesson: Lesson, { cloner, ...outcome }: TrainingOutcome): Promise<Manifest> {
-    const { recipe } = this;
-    const { layout, inputSize, trainingLayers, scoringLayers, lambda, localization } = recipe;
-    const expertCard = this.#expertCard;
-    const scorer = assembleScorer({ expertCard, layout, inputSize, scoringLayers }, lambda, cloner);
+  async #finish(
+    lesson: Lesson,
+    { cloner: learned, ...outcome }: TrainingOutcome,
+    statistics: ReadonlyMap<string, ConstantTensor>,
+  ): Promise<Manifest> {
+    const { plan } = this;
+    const { layout, inputSize, trainingLayers, scoringLayers, lambda, localization, positions } = plan;
+    const { good, heldBack, epochs } = this.#curriculum;
+    const { path: expertCard, card } = this.expert;
+    const shape = { expertCard, layout, inputSize, scoringLayers, positions: positions !== undefined };
     const engine = ScoringEngine.on(this.device);
-    const images = await imagesOf(lesson, this.#heldBack);
+    const followed = new Map([...learned, ...statistics]);
+    const { terms, tensors } = positions
+      ? await scaledTerms(
+          engine,
+          shape,
+          positions.shares,
+          followed,
+          await imagesOf(lesson, good.slice(0, scaleImages)),
+        )
+      : { terms: paperTerms(scoringLayers, lambda), tensors: new Map<string, ConstantTensor>() };
+    const cloner = new Map([...followed, ...tensors]);
+    const scorer = assembleScorer(shape, terms, cloner);
+    const images = await imagesOf(lesson, heldBack);
     const calibration = await calibrate(engine, scorer, images, {
       falseAlarmRate: this.options.falseAlarmRate,
       onProgress: (done, total) => this.options.onProgress?.({ phase: 'calibrate', done, total }),
     });
     const selfTest = await makeSelfTest(engine, scorer, images);
     await engine.closeSessions();
-    const card = await readExpertCard(expertCard);
     const manifest: ManifestDraft = {
       expert: { name: card.name, fingerprint: fingerprintOf(card) },
-      cloner: { layout: layout.map((block) => [...block]) },
+      cloner: { layout: layout.map((block) => ({ ...block, widths: [...block.widths] })) },
       inputSize,
-      trainingLayers: [...trainingLayers],
+      trainingLayers: trainingLayers.map(({ name }) => name),
       scoringLayers: [...scoringLayers],
       lambda,
+      terms,
       localization,
       recipe: {
-        name: recipe.name,
-        notes: [...recipe.notes],
-        epochs: recipe.epochs,
-        batch: recipe.batch,
-        learningRate: recipe.learningRate,
+        name: plan.name,
+        notes: [...plan.notes],
+        epochs,
+        batch: plan.batch,
+        learningRate: plan.learningRate,
+        average: plan.average,
+        augmentTo: plan.made?.leastImages ?? 0,
         seed: this.#seed,
       },
-      data: { images: lesson.count, heldBack: this.#heldBack.length, fingerprint: lesson.fingerprint },
+      data: { images: this.paths.length, heldBack: heldBack.length, fingerprint: lesson.fingerprint },
       distillation: outcome,
       calibration,
     };
     return writeDetector(this.options.out, { manifest, cloner, selfTest });
   }
+}
+
+/** Images learned from that tell how far the terms of the score spread. */
+const scaleImages = 128;
+
+/** The paper's score: directions, and values times lambda. */
+function paperTerms(layers: readonly CriticalLayer[], lambda: number): Terms {
+  const zeros = layers.map(() => 0);
+  const typical = { value: zeros, direction: zeros, peak: 0 };
+  return { value: layers.map(() => lambda), direction: layers.map(() => 1), typical };
+}
+
+/** The inputs `mean.<layer>` and `inverse_deviation.<layer>` of the training graph; none without statistics. */
+function standardization(
+  layers: readonly LayerSpec[],
+  statistics: ReadonlyMap<string, ConstantTensor>,
+): Tensors {
+  if (statistics.size === 0) return {};
+  const feeds = layers.flatMap(({ name: layer }) => {
+    const { shape, data: mean } = floatTensor(statistics, `expert.${layer}.mean`);
+    const { data: deviation } = floatTensor(statistics, `expert.${layer}.deviation`);
+    return [
+      [`mean.${layer}`, float32(shape, mean)],
+      [
+        `inverse_deviation.${layer}`,
+        float32(
+          shape,
+          deviation.map((value) => 1 / value),
+        ),
+      ],
+    ] as const;
+  });
+  return Object.fromEntries(feeds);
 }
 
 /** What training leaves behind: the cloner, and how it went. */

@@ -1,19 +1,33 @@
 /**
- * What the cloner learns from: every image's pixels, and the expert's activations for it, computed once and
- * kept, in memory or on disk.
+ * What the cloner learns from: images, and others made from them, with the expert's activations for each, computed
+ * once and kept, in memory or on disk.
  */
 import { createHash } from 'node:crypto';
 import { readFile } from 'node:fs/promises';
 import { decodeNamedImage } from '../imaging/index.js';
-import { type CriticalLayer, expertLayout } from '../networks/index.js';
-import { type Device, float32, float32Data, type Tensors, uint8 } from '../runtime/index.js';
+import type { LayerSpec } from '../networks/index.js';
+import type { ConstantTensor } from '../onnx/index.js';
+import { type Device, float32, float32Data, type Session, type Tensors, uint8 } from '../runtime/index.js';
 import { expertModel } from './models.js';
 import { RecordStore } from './record-store.js';
 
+/** An image made from the images of the files. */
+export interface MadeImage {
+  /** uint8 RGB [inputSize, inputSize, 3] */
+  readonly pixels: Uint8Array;
+  /** uint8 [inputSize, inputSize]: 1 where the cloner is not to follow the expert; undefined where nowhere. */
+  readonly mask?: Uint8Array;
+}
+
+/** Makes an image. @param image gives the pixels of a file's image by its index. */
+export type Exercise = (image: (index: number) => Promise<Uint8Array>) => Promise<MadeImage>;
+
 export interface LessonOptions {
   readonly paths: readonly string[];
+  /** Images to make; their indices follow those of the files. What is made from others comes in a later list. */
+  readonly exercises?: readonly (readonly Exercise[])[];
   readonly inputSize: number;
-  readonly layers: readonly CriticalLayer[];
+  readonly layers: readonly LayerSpec[];
   readonly expertCard: string;
   /** How much of pixels and activations stays in memory. */
   readonly memoryBytes: number;
@@ -21,58 +35,64 @@ export interface LessonOptions {
   readonly onProgress?: (done: number, total: number) => void;
 }
 
+/** Of a layer's mean deviation, what every channel is held to at least. */
+const leastDeviationShare = 0.05;
+
 /** Images at once through the expert: more gains little and costs memory. */
 const expertBatch = 8;
 
 export class Lesson {
+  readonly #masks = new Map<number, Uint8Array>();
+  #count = 0;
+  #fingerprint = '';
+
   private constructor(
-    readonly count: number,
-    /** SHA-256 over the contents of all image files, in order. */
-    readonly fingerprint: string,
-    readonly layers: readonly CriticalLayer[],
     private readonly inputSize: number,
     private readonly pixels: RecordStore,
-    private readonly activations: ReadonlyMap<CriticalLayer, RecordStore>,
+    private readonly activations: ReadonlyMap<LayerSpec, RecordStore>,
   ) {}
 
-  /** Decodes all images and shows them to the expert. @throws ImageError naming the file that is no image. */
+  /** Decodes and makes all images and shows them to the expert. @throws ImageError naming the file that is no image. */
   static async prepare(device: Device, options: LessonOptions): Promise<Lesson> {
-    const { paths, inputSize, layers, memoryBytes } = options;
-    const pixelBytes = inputSize * inputSize * 3;
-    const shapes = layers.map((layer) => activationShape(layer, inputSize));
-    const bytes = [pixelBytes, ...shapes.map((shape) => 4 * count(shape))];
+    const { paths, exercises = [], inputSize, layers, memoryBytes } = options;
+    const bytes = [
+      3 * inputSize ** 2,
+      ...layers.map((layer) => 4 * count(activationShape(layer, inputSize))),
+    ];
     const perImage = bytes.reduce((sum, size) => sum + size, 0);
     const stores = bytes.map((size) => new RecordStore(size, (memoryBytes * size) / perImage));
     const [pixels, ...activations] = stores as [RecordStore, ...RecordStore[]];
-    const hash = createHash('sha256');
-    const session = await device.session(expertModel({ expertCard: options.expertCard, inputSize, layers }));
+    const byLayer = new Map(layers.map((layer, index) => [layer, activations[index] as RecordStore]));
+    const lesson = new Lesson(inputSize, pixels, byLayer);
+    const names = layers.map(({ name }) => name);
+    const session = await device.session(
+      expertModel({ expertCard: options.expertCard, inputSize, layers: names }),
+    );
+    const total = paths.length + exercises.flat().length;
+    const onBatch = (): void => {
+      options.signal?.throwIfAborted();
+      options.onProgress?.(lesson.#count, total);
+    };
     try {
-      for (let first = 0; first < paths.length; first += expertBatch) {
-        options.signal?.throwIfAborted();
-        const files = await Promise.all(
-          paths.slice(first, first + expertBatch).map((path) => readImage(path, inputSize)),
-        );
-        const batch = new Uint8Array(files.length * pixelBytes);
-        for (const [index, file] of files.entries()) {
-          hash.update(file.sha256);
-          batch.set(file.pixels, index * pixelBytes);
-          await pixels.append(file.pixels);
-        }
-        const image = uint8([files.length, inputSize, inputSize, 3], batch);
-        const { outputs } = await session.run({ image });
-        for (const [index, layer] of layers.entries()) {
-          await appendRows(activations[index] as RecordStore, float32Data(outputs, layer), files.length);
-        }
-        options.onProgress?.(first + files.length, paths.length);
-      }
+      await lesson.#read(session, paths, onBatch);
+      for (const list of exercises) await lesson.#make(session, list, onBatch);
+      return lesson;
     } catch (error) {
-      await Promise.all(stores.map((store) => store.close()));
+      await lesson.close();
       throw error;
     } finally {
       await session.close();
     }
-    const byLayer = new Map(layers.map((layer, index) => [layer, activations[index] as RecordStore]));
-    return new Lesson(paths.length, hash.digest('hex'), layers, inputSize, pixels, byLayer);
+  }
+
+  /** Images of files and images made from them. */
+  get count(): number {
+    return this.#count;
+  }
+
+  /** SHA-256 over the contents of all image files, in order. */
+  get fingerprint(): string {
+    return this.#fingerprint;
   }
 
   /** Whether some of it had to go to disk. */
@@ -80,17 +100,23 @@ export class Lesson {
     return [this.pixels, ...this.activations.values()].some((store) => store.spilled);
   }
 
-  /** `image` and `expert.<layer>` of these images, as the training graph takes them. */
+  /** `image`, `defect` and `expert.<layer>` of these images, as the training graph takes them. */
   async batch(indices: readonly number[]): Promise<Tensors> {
     const feeds: Record<string, Tensors[string]> = {};
     feeds.image = uint8(
       [indices.length, this.inputSize, this.inputSize, 3],
       await gather(this.pixels, indices),
     );
+    const defects = new Uint8Array(indices.length * this.inputSize ** 2);
+    for (const [row, index] of indices.entries()) {
+      const mask = this.#masks.get(index);
+      if (mask) defects.set(mask, row * this.inputSize ** 2);
+    }
+    feeds.defect = uint8([indices.length, this.inputSize, this.inputSize], defects);
     for (const [layer, store] of this.activations) {
       const bytes = await gather(store, indices);
       const dims = [indices.length, ...activationShape(layer, this.inputSize)];
-      feeds[`expert.${layer}`] = float32(dims, new Float32Array(bytes.buffer));
+      feeds[`expert.${layer.name}`] = float32(dims, new Float32Array(bytes.buffer));
     }
     return feeds;
   }
@@ -100,21 +126,91 @@ export class Lesson {
     return gather(this.pixels, [index]);
   }
 
+  /**
+   * Mean and deviation of each of the expert's channels over all positions of these images, as
+   * `expert.<layer>.mean` and `expert.<layer>.deviation`. A channel that hardly ever moves is held to a twentieth
+   * of the layer's mean deviation, so that noise in it is not blown up.
+   */
+  async channelStatistics(indices: readonly number[]): Promise<Map<string, ConstantTensor>> {
+    const statistics = new Map<string, ConstantTensor>();
+    for (const [layer, store] of this.activations) {
+      const [channels, side] = activationShape(layer, this.inputSize) as [number, number];
+      const sums = new Float64Array(channels);
+      const squares = new Float64Array(channels);
+      const plane = side * side;
+      const record = new Uint8Array(store.recordBytes);
+      const entries = new Float32Array(record.buffer);
+      for (const index of indices) {
+        await store.read(index, record, 0);
+        for (const [at, entry] of entries.entries()) {
+          const channel = Math.floor(at / plane);
+          sums[channel] = (sums[channel] as number) + entry;
+          squares[channel] = (squares[channel] as number) + entry * entry;
+        }
+      }
+      const count = indices.length * plane;
+      const mean = Float32Array.from(sums, (sum) => sum / count);
+      const deviation = Float32Array.from(squares, (square, channel) =>
+        Math.sqrt(Math.max(0, square / count - ((sums[channel] as number) / count) ** 2)),
+      );
+      const least = (deviation.reduce((sum, value) => sum + value, 0) / channels) * leastDeviationShare;
+      const vector = (data: Float32Array): ConstantTensor => ({ type: 'float32', shape: [channels], data });
+      statistics.set(`expert.${layer.name}.mean`, vector(mean));
+      statistics.set(
+        `expert.${layer.name}.deviation`,
+        vector(deviation.map((value) => Math.max(value, least, Number.EPSILON))),
+      );
+    }
+    return statistics;
+  }
+
+  async #read(session: Session, paths: readonly string[], onBatch: () => void): Promise<void> {
+    const hash = createHash('sha256');
+    for (let first = 0; first < paths.length; first += expertBatch) {
+      const part = paths.slice(first, first + expertBatch);
+      const files = await Promise.all(part.map((path) => readImage(path, this.inputSize)));
+      for (const { sha256 } of files) hash.update(sha256);
+      await this.#append(
+        session,
+        files.map(({ pixels }) => pixels),
+      );
+      onBatch();
+    }
+    this.#fingerprint = hash.digest('hex');
+  }
+
+  async #make(session: Session, exercises: readonly Exercise[], onBatch: () => void): Promise<void> {
+    for (let first = 0; first < exercises.length; first += expertBatch) {
+      const part = exercises.slice(first, first + expertBatch);
+      const made = await Promise.all(part.map((make) => make((index) => this.image(index))));
+      for (const [row, { mask }] of made.entries()) if (mask) this.#masks.set(this.#count + row, mask);
+      await this.#append(
+        session,
+        made.map(({ pixels }) => pixels),
+      );
+      onBatch();
+    }
+  }
+
+  /** Shows images to the expert and keeps both. */
+  async #append(session: Session, images: readonly Uint8Array[]): Promise<void> {
+    const dims = [images.length, this.inputSize, this.inputSize, 3];
+    const { outputs } = await session.run({ image: uint8(dims, Buffer.concat(images)) });
+    for (const image of images) await this.pixels.append(image);
+    for (const [{ name }, store] of this.activations) {
+      await appendRows(store, float32Data(outputs, name), images.length);
+    }
+    this.#count += images.length;
+  }
+
   async close(): Promise<void> {
     await Promise.all([this.pixels, ...this.activations.values()].map((store) => store.close()));
   }
 }
 
-/** Channels of the expert at a critical layer. */
-export function expertChannels(layer: CriticalLayer): number {
-  const block = expertLayout[Number(layer.slice('pool'.length)) - 1];
-  if (!block) throw new RangeError(`the expert has no layer ${layer}`);
-  return block.at(-1) as number;
-}
-
-function activationShape(layer: CriticalLayer, inputSize: number): number[] {
-  const side = inputSize / 2 ** Number(layer.slice('pool'.length));
-  return [expertChannels(layer), side, side];
+/** [C, H, W] of a critical layer. */
+function activationShape({ channels, stride }: LayerSpec, inputSize: number): number[] {
+  return [channels, inputSize / stride, inputSize / stride];
 }
 
 function count(shape: readonly number[]): number {

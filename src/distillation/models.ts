@@ -10,12 +10,18 @@ import {
   addTrainingCloner,
   type CriticalLayer,
   criticalLayer,
+  type LayerSpec,
   type Layout,
   loadExpert,
   runningStatistics,
   trainableParameters,
 } from '../networks/index.js';
-import { addObjective, type LayerActivations } from '../objective/index.js';
+import {
+  addObjective,
+  addPositionDiscrepancy,
+  type LayerActivations,
+  type Objective,
+} from '../objective/index.js';
 import { encodeModel, Graph, type Shape, type Value } from '../onnx/index.js';
 import type { ModelRecipe } from '../runtime/index.js';
 
@@ -28,9 +34,9 @@ export interface ExpertModelSpec {
 export interface ClonerModelSpec {
   readonly layout: Layout;
   readonly inputSize: number;
-  readonly layers: readonly CriticalLayer[];
-  /** Channels of the expert at each of `layers`. */
-  readonly channels: readonly number[];
+  readonly layers: readonly LayerSpec[];
+  /** Where positions are compared too: how far apart the cloner is to stay where a defect was made. */
+  readonly positions?: { readonly margin: number };
 }
 
 /** As in PyTorch, which the paper's code uses. */
@@ -59,12 +65,12 @@ export async function buildExpertModel({
 
 /**
  * One step of distillation. Inputs: `image`, `expert.<layer>`, the weights of both discrepancies, every
- * parameter with its moments `<name>.m` and `<name>.v`, every running statistic, and Adam's two scalars.
+ * parameter with its moments `<name>.m` and `<name>.v`, every running statistic, and Adam's two scalars; where positions
+ * are compared also `defect` uint8 [N, H, W], and `mean.<layer>` and `inverse_deviation.<layer>` of each layer.
  * Outputs: `loss`, and everything that changes as `<name>.next`.
  */
 export function buildTrainingModel(spec: ClonerModelSpec): Uint8Array {
   const graph = new Graph('training');
-  const { op } = graph;
   const image = addImageInput(graph, [spec.inputSize, spec.inputSize]);
   const parameters = trainableParameters(spec.layout).map(({ name, shape }) =>
     graph.input(name, 'float32', shape),
@@ -75,8 +81,7 @@ export function buildTrainingModel(spec: ClonerModelSpec): Uint8Array {
   const tensors = new Map([...parameters, ...statistics].map((value) => [value.name, value]));
   const cloner = addTrainingCloner(graph, image, spec.layout, tensors);
 
-  const { score } = addLossTerms(graph, spec, cloner.pools);
-  const loss = op.ReduceMean(score, [0], { keepdims: false });
+  const loss = addLoss(graph, spec, addTerms(graph, spec, cloner.pools));
   graph.output(loss, 'loss');
   const grads = addGradients(graph, loss, parameters);
   const scalars = {
@@ -89,29 +94,88 @@ export function buildTrainingModel(spec: ClonerModelSpec): Uint8Array {
   return encodeModel(graph);
 }
 
-/** `image`, `expert.<layer>` and folded cloner weights to `score`, `value` and `direction` of each image. */
+/**
+ * `image`, `expert.<layer>` and folded cloner weights to `loss`, `value` and `direction` of each image, which has no
+ * defect.
+ */
 export function buildValidationModel(spec: ClonerModelSpec): Uint8Array {
   const graph = new Graph('validation');
+  const { op } = graph;
   const image = addImageInput(graph, [spec.inputSize, spec.inputSize]);
-  const { score, value, direction } = addLossTerms(graph, spec, addCloner(graph, image, spec.layout));
-  graph.output(score, 'score');
-  graph.output(value, 'value');
-  graph.output(direction, 'direction');
+  const { objective, positions } = addTerms(graph, spec, addCloner(graph, image, spec.layout));
+  const loss = positions.reduce(
+    (sum, discrepancy) => op.Add(sum, op.ReduceMean(discrepancy, [1, 2, 3], { keepdims: false })),
+    objective.score,
+  );
+  for (const [name, value] of Object.entries({ ...objective, loss })) {
+    if (name !== 'score') graph.output(value, name);
+  }
   return encodeModel(graph);
 }
 
-function addLossTerms(
+/** The discrepancies of the layers: whole layers, and where they are compared the positions of each. */
+interface Terms {
+  readonly objective: Objective;
+  /** [N, 1, H, W] of each layer. */
+  readonly positions: readonly Value[];
+}
+
+function addTerms(
   graph: Graph,
-  { layers, channels, inputSize }: ClonerModelSpec,
+  { layers, inputSize, positions }: ClonerModelSpec,
   pools: ReadonlyMap<CriticalLayer, Value>,
-): ReturnType<typeof addObjective> {
-  const activations = layers.map((layer, index): LayerActivations => {
-    const side = inputSize / 2 ** Number(layer.slice('pool'.length));
-    const shape: Shape = ['N', channels[index] as number, side, side];
-    return { expert: graph.input(`expert.${layer}`, 'float32', shape), cloner: criticalLayer(pools, layer) };
+): Terms {
+  const activations = layers.map(({ name, channels, stride }): LayerActivations => {
+    const shape: Shape = ['N', channels, inputSize / stride, inputSize / stride];
+    return { expert: graph.input(`expert.${name}`, 'float32', shape), cloner: criticalLayer(pools, name) };
   });
   const weights = (name: string): Value => graph.input(name, 'float32', [layers.length]);
-  return addObjective(graph, activations, weights('value_weights'), weights('direction_weights'));
+  const objective = addObjective(graph, activations, weights('value_weights'), weights('direction_weights'));
+  if (!positions) return { objective, positions: [] };
+  return {
+    objective,
+    positions: layers.map(({ name, channels }, index) =>
+      addPositionDiscrepancy(graph, activations[index] as LayerActivations, {
+        mean: graph.input(`mean.${name}`, 'float32', [channels]),
+        inverseDeviation: graph.input(`inverse_deviation.${name}`, 'float32', [channels]),
+      }),
+    ),
+  };
+}
+
+/** Weight of a discrepancy that is too small where a defect was made, beside one that is too large elsewhere. */
+const defectWeight = 0.5;
+
+/**
+ * The loss of a batch: whole layers over its good images; positions pulled together where nothing was made, and
+ * pushed apart, up to the margin, where a defect was.
+ */
+function addLoss(graph: Graph, { positions: options, inputSize }: ClonerModelSpec, terms: Terms): Value {
+  const { op } = graph;
+  const { score } = terms.objective;
+  if (!options) return op.ReduceMean(score, [0], { keepdims: false });
+  const one = graph.scalar(1);
+  const masks = graph.input('defect', 'uint8', ['N', inputSize, inputSize]);
+  const defect = op.Cast(op.Unsqueeze(masks, [1]), 'float32');
+  const good = op.Sub(one, op.Squeeze(op.ReduceMax(defect, [1, 2, 3]), [1, 2, 3]));
+  const whole = weightedMean(graph, score, good);
+  return terms.positions.reduce((sum, discrepancy) => {
+    const times = inputSize / (discrepancy.shape[2] as number);
+    const inside =
+      times === 1 ? defect : op.MaxPool(defect, { kernel_shape: [times, times], strides: [times, times] });
+    const apart = op.Relu(op.Sub(graph.scalar(options.margin), discrepancy));
+    const pull = weightedMean(graph, discrepancy, op.Sub(one, inside));
+    const push = op.Mul(weightedMean(graph, apart, inside), graph.scalar(defectWeight));
+    return op.Add(sum, op.Add(pull, push));
+  }, whole);
+}
+
+/** The mean of all entries by weights; 0 where all weights are. */
+function weightedMean(graph: Graph, x: Value, weights: Value): Value {
+  const { op } = graph;
+  const axes = x.shape.map((_, axis) => axis);
+  const sum = (value: Value): Value => op.ReduceSum(value, axes, { keepdims: false });
+  return op.Div(sum(op.Mul(x, weights)), op.Max(sum(weights), graph.scalar(1)));
 }
 
 /**

@@ -16,9 +16,9 @@ import {
   type Tensors,
 } from '../runtime/index.js';
 import { floatTensor, type TensorMap } from '../weights/safetensors.js';
-import { expertChannels, type Lesson } from './lesson.js';
+import type { Lesson } from './lesson.js';
 import { adam, type ClonerModelSpec, trainingModel, validationModel } from './models.js';
-import type { Recipe } from './recipe.js';
+import type { Plan } from './recipe.js';
 
 export interface TrainingState {
   /** Steps taken so far. */
@@ -43,10 +43,12 @@ export class Training {
   #tensors: Map<string, Tensor>;
 
   private constructor(
-    private readonly recipe: Recipe,
+    private readonly plan: Plan,
     state: TrainingState,
     private readonly trainer: Session,
     private readonly validator: Session,
+    /** What the position-wise comparison takes of the expert's channels. */
+    private readonly standardization: Tensors,
   ) {
     this.#step = state.step;
     this.#tensors = new Map(
@@ -59,60 +61,89 @@ export class Training {
 
   static async open(
     device: Device,
-    recipe: Recipe,
-    inputSize: number,
+    plan: Plan,
     state: TrainingState,
+    standardization: Tensors = {},
   ): Promise<Training> {
     const spec: ClonerModelSpec = {
-      layout: recipe.layout,
-      inputSize,
-      layers: recipe.trainingLayers,
-      channels: recipe.trainingLayers.map(expertChannels),
+      layout: plan.layout,
+      inputSize: plan.inputSize,
+      layers: plan.trainingLayers,
+      ...(plan.positions ? { positions: plan.positions } : {}),
     };
     const trainer = await device.session(trainingModel(spec));
     const validator = await device.session(validationModel(spec));
-    return new Training(recipe, state, trainer, validator);
+    return new Training(plan, state, trainer, validator, standardization);
   }
 
   get step(): number {
     return this.#step;
   }
 
-  /** One step of Adam on a batch. @returns the loss before it. */
-  async train(batch: Tensors): Promise<number> {
+  /**
+   * One step of Adam on a batch.
+   * @param share of all steps that are done, for the schedule of the learning rate.
+   * @returns the loss before it.
+   */
+  async train(batch: Tensors, share = 0): Promise<number> {
     const t = this.#step + 1;
+    const learned = Object.fromEntries([...this.#tensors].filter(([name]) => !name.startsWith(averaged)));
     const { outputs } = await this.trainer.run({
-      ...batch,
+      ...(this.plan.positions ? batch : withoutDefect(batch)),
       ...this.#termWeights(),
-      ...Object.fromEntries(this.#tensors),
-      step_size: float32([], [this.recipe.learningRate / (1 - adam.beta1 ** t)]),
+      ...this.standardization,
+      ...learned,
+      step_size: float32([], [this.#learningRate(share) / (1 - adam.beta1 ** t)]),
       root_correction: float32([], [Math.sqrt(1 - adam.beta2 ** t)]),
     });
     const [loss] = float32Data(outputs, 'loss') as unknown as [number];
     if (!Number.isFinite(loss)) throw new Error(`distillation diverged: the loss of step ${t} is ${loss}`);
-    for (const name of this.#tensors.keys()) this.#tensors.set(name, outputs[`${name}.next`] as Tensor);
+    for (const name of Object.keys(learned)) this.#tensors.set(name, outputs[`${name}.next`] as Tensor);
     this.#step = t;
     return loss;
   }
 
   /** Mean loss over images the cloner does not learn from, with the running statistics. */
   async validate(lesson: Lesson, indices: readonly number[], batchSize: number): Promise<number> {
-    const folded = foldBatchNormalization(this.recipe.layout, this.cloner());
+    const folded = foldBatchNormalization(this.plan.layout, this.cloner());
     const weights = Object.fromEntries(
       folded.map(({ name, shape, data }) => [`cloner.${name}`, float32(shape, data)]),
     );
     let sum = 0;
     for (let first = 0; first < indices.length; first += batchSize) {
       const batch = await lesson.batch(indices.slice(first, first + batchSize));
-      const { outputs } = await this.validator.run({ ...batch, ...this.#termWeights(), ...weights });
-      for (const score of float32Data(outputs, 'score')) sum += score;
+      const { outputs } = await this.validator.run({
+        ...withoutDefect(batch),
+        ...this.#termWeights(),
+        ...this.standardization,
+        ...weights,
+      });
+      for (const loss of float32Data(outputs, 'loss')) sum += loss;
     }
     return sum / indices.length;
   }
 
-  /** The cloner as it stands, without moments. */
+  /** Takes the cloner as it stands into the average, which is the cloner from then on. */
+  average(): void {
+    const before = (this.#tensors.get(averaged)?.data[0] as number | undefined) ?? 0;
+    for (const [name, { dims, data }] of [...this.#tensors].filter(([name]) => isCloners(name))) {
+      const sum = this.#tensors.get(`${averaged}.${name}`)?.data as Float32Array | undefined;
+      const mean = (data as Float32Array).map(
+        (value, at) => ((sum?.[at] ?? 0) * before + value) / (before + 1),
+      );
+      this.#tensors.set(`${averaged}.${name}`, float32(dims, mean));
+    }
+    this.#tensors.set(averaged, float32([], [before + 1]));
+  }
+
+  /** The cloner as it stands, without moments; the average where there is one. */
   cloner(): Map<string, ConstantTensor> {
-    return new Map([...this.state().tensors].filter(([name]) => !/\.[mv]$/.test(name)));
+    const { tensors } = this.state();
+    return new Map(
+      [...tensors.keys()]
+        .filter(isCloners)
+        .map((name) => [name, (tensors.get(`${averaged}.${name}`) ?? tensors.get(name)) as ConstantTensor]),
+    );
   }
 
   state(): TrainingState {
@@ -128,8 +159,15 @@ export class Training {
     await this.validator.close();
   }
 
+  /** Half a cosine ends at a hundredth of where it began, so that the last steps still count. */
+  #learningRate(share: number): number {
+    const { learningRate, schedule } = this.plan;
+    if (schedule === 'constant') return learningRate;
+    return learningRate * (0.01 + 0.99 * 0.5 * (1 + Math.cos(Math.PI * share)));
+  }
+
   #termWeights(): Tensors {
-    const { trainingLayers, lambda } = this.recipe;
+    const { trainingLayers, lambda } = this.plan;
     const dims = [trainingLayers.length];
     return {
       value_weights: float32(
@@ -142,4 +180,17 @@ export class Training {
       ),
     };
   }
+}
+
+/** Prefix of the averages of the cloner's tensors; a tensor of this name says of how many states. */
+const averaged = 'average';
+
+/** Whether it is one of the cloner's own tensors: no moment, no average. */
+function isCloners(name: string): boolean {
+  return !/\.[mv]$/.test(name) && !name.startsWith(averaged);
+}
+
+/** The graph takes `defect` where positions are compared in training only. */
+function withoutDefect({ defect: _, ...batch }: Tensors): Tensors {
+  return batch;
 }

@@ -1,4 +1,5 @@
 /** Images in and pictures out: the one place that knows sharp. */
+export { drawVariation, type Variation, vary } from './augment.js';
 export { type Components, labelComponents } from './components.js';
 export {
   type DecodedImage,

@@ -1,2 +1,3 @@
 /** What is compared between expert and cloner, as graphs. */
 export { addObjective, type LayerActivations, type Objective } from './discrepancy.js';
+export { addPositionDiscrepancy, type Standardization } from './position.js';

@@ -1,14 +1,23 @@
 /** Distillation, small but whole: from drawn parts to a detector, interrupted and resumed. */
-import { readFile, stat } from 'node:fs/promises';
+import { readFile, stat, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import t from 'tap';
 import { writeSample } from '../../src/datasets/index.js';
-import { readDetector } from '../../src/detector/index.js';
+import { readDetector, runSelfTest, ScoringEngine } from '../../src/detector/index.js';
 import { DistillationInterrupted, type DistillOptions, distill } from '../../src/distillation/index.js';
 import { RecordStore } from '../../src/distillation/record-store.js';
+import { importExpert } from '../../src/experts/index.js';
+import { mobileModel } from '../support/foreign-models.js';
 import { sameBytes } from '../support/same-bytes.js';
 
-const small = { inputSize: 32, epochs: 4, batch: 4, seed: 7, device: { provider: 'cpu' } } as const;
+const small = {
+  inputSize: 32,
+  epochs: 4,
+  batch: 4,
+  seed: 7,
+  augmentTo: 16,
+  device: { provider: 'cpu' },
+} as const;
 
 let dataset: string;
 t.before(async () => {
@@ -79,6 +88,39 @@ t.test('one seed gives one detector to the bit, however it was interrupted', asy
     t.equal(detector.shape.inputSize, 32);
     t.match(detector.version, /^[0-9a-f]{12}$/);
   });
+});
+
+t.test('averaging keeps the mean of the states of every tenth epoch of the last half', async (t) => {
+  const out = t.testdir();
+  const run = (name: string, options: Partial<DistillOptions>) =>
+    distill({ ...small, dataset, augmentTo: 0, out: join(out, name), ...options });
+  await run('last', { epochs: 10 });
+  const manifest = await run('average', { epochs: 10, average: true });
+  t.equal(manifest.recipe.average, true);
+  const [last, average] = [await clonerOf(join(out, 'last')), await clonerOf(join(out, 'average'))];
+  t.ok(sameBytes(last, average), 'with one state to average, it is that state');
+  await run('later', { epochs: 11 });
+  await run('earlier', { epochs: 11, average: true });
+  t.notOk(sameBytes(await clonerOf(join(out, 'later')), await clonerOf(join(out, 'earlier'))));
+});
+
+t.test('another network is an expert: its named layers are learned and the deepest scored', async (t) => {
+  const folder = t.testdir();
+  const file = join(folder, 'mobile.onnx');
+  const { bytes, layers } = mobileModel(64);
+  await writeFile(file, bytes);
+  const experts = join(folder, 'experts');
+  const named = layers.map(([name]) => name);
+  const { card } = await importExpert({ file, out: experts, layers: named, device: small.device });
+  const out = join(folder, 'detector');
+  const manifest = await distill({ ...small, dataset, out, expertCard: card });
+  t.strictSame(manifest.trainingLayers, named);
+  t.strictSame(manifest.scoringLayers, named.slice(-2));
+  await t.rejects(readDetector(out), { message: /its expert 'mobile'/ });
+  const detector = await readDetector(out, [experts]);
+  const engine = await ScoringEngine.open(small.device);
+  t.teardown(() => engine.close());
+  t.ok((await runSelfTest(engine, detector)).scoreDifference <= 1e-4);
 });
 
 t.test('the paper recipe is recorded with its settings', async (t) => {

@@ -12,6 +12,7 @@ import {
   convolutions,
   criticalLayer,
   foldBatchNormalization,
+  layersOf,
   loadExpert,
   normalizationName,
   paperClonerLayout,
@@ -163,7 +164,7 @@ t.test('the goldens were made with the expert that ships, and with the same clon
   const { card } = await loadExpert(embeddedExpert);
   t.strictSame(
     golden.activationRms,
-    card.activationRms,
+    card.schema === 'mkd.expert/1' && card.activationRms,
     'make_goldens.py has to be run again when the card changes',
   );
   for (const [name, { data }] of goldenCloner()) {
@@ -196,10 +197,10 @@ t.test('scores agree within 1e-4, plain and guided image gradients within 1e-3',
 t.test(
   'a step of training: loss, weight gradients within 1e-3, statistics; then three losses of Adam',
   async (t) => {
-    const layers = golden.trainingLayers;
-    const channels = [128, 256, 512, 512];
+    const { card } = await loadExpert(embeddedExpert);
+    const layers = layersOf(card).filter(({ name }) => golden.trainingLayers.includes(name));
     const session = await device.session(
-      buildTrainingModel({ layout: paperClonerLayout, inputSize: size, layers, channels }),
+      buildTrainingModel({ layout: paperClonerLayout, inputSize: size, layers }),
     );
     let state: Record<string, Tensor> = {};
     for (const [name, { shape, data }] of goldenCloner()) state[name] = float32(shape, data as Float32Array);
@@ -208,7 +209,7 @@ t.test(
       state[`${name}.m`] = float32(shape, zeros());
       state[`${name}.v`] = float32(shape, zeros());
     }
-    const fixed = { image: images, ...(await expertActivations()), ...termWeights(layers) };
+    const fixed = { image: images, ...(await expertActivations()), ...termWeights(golden.trainingLayers) };
     const losses: number[] = [];
     for (let step = 1; step <= golden.adam.losses.length; step++) {
       const { outputs } = await session.run({

@@ -1,0 +1,115 @@
+/**
+ * Which images the cloner learns from, and in what order: good ones, variants of them where they are few, and good
+ * ones with a defect made on them. All of it follows from the seed, so a run that resumes needs no state.
+ */
+import { drawVariation, vary } from '../imaging/index.js';
+import { normal, randomStream, shuffled } from '../random/random.js';
+import type { Exercise } from './lesson.js';
+import { makeDefect } from './made-defects.js';
+import type { Recipe } from './recipe.js';
+
+/** Part of the good images that is held back. */
+const heldBackShare = 0.15;
+
+/** What of a recipe decides. */
+export type CurriculumSettings = Pick<Recipe, 'batch' | 'epochs' | 'inputSize' | 'made'>;
+
+export class Curriculum {
+  /** Files that are not learned from, but give scales and thresholds. */
+  readonly heldBack: readonly number[];
+  /** Files that are learned from. */
+  readonly trained: readonly number[];
+  /** What is made from the latter, variants and then defects; indices follow those of the files. */
+  readonly exercises: readonly (readonly Exercise[])[];
+  /** Times through all good images. */
+  readonly epochs: number;
+  readonly stepsAnEpoch: number;
+  /** Images that are learned from and have no made defect: files first, then variants of them. */
+  readonly good: readonly number[];
+  readonly #defective: readonly number[];
+  readonly #defectsInBatch: number;
+  #order: { epoch: number; good: readonly number[]; defective: readonly number[] } | undefined;
+
+  /** @param files number of good images. */
+  constructor(
+    files: number,
+    private readonly recipe: CurriculumSettings,
+    private readonly seed: number,
+  ) {
+    const order = shuffled(files, randomStream(seed, 'held back'));
+    const heldBack = Math.max(2, Math.round(heldBackShare * files));
+    this.heldBack = order.slice(0, heldBack);
+    this.trained = order.slice(heldBack);
+    const { batch, made, epochs } = recipe;
+    const variants = made ? Math.max(0, made.leastImages - this.trained.length) : 0;
+    const good = this.trained.length + variants;
+    const defects = made ? Math.round(made.defects * good) : 0;
+    this.exercises = [
+      Array.from({ length: variants }, (_, index) => this.#variant(index)),
+      Array.from({ length: defects }, (_, index) => this.#defect(index)),
+    ];
+    this.good = [...this.trained, ...range(files, variants)];
+    this.#defective = range(files + variants, defects);
+    this.#defectsInBatch = defects > 0 ? Math.max(1, Math.round((batch * defects) / (good + defects))) : 0;
+    this.epochs =
+      typeof epochs === 'number' ? epochs : Math.max(epochs.least, Math.round(epochs.images / good));
+    this.stepsAnEpoch = Math.ceil(good / (batch - this.#defectsInBatch));
+  }
+
+  /** Steps in all. */
+  get steps(): number {
+    return this.epochs * this.stepsAnEpoch;
+  }
+
+  /** The images of a step, counted from 0. */
+  batch(step: number): number[] {
+    const { good, defective } = this.#epochOrder(Math.floor(step / this.stepsAnEpoch));
+    const part = (order: readonly number[], size: number): number[] => {
+      const first = (step % this.stepsAnEpoch) * size;
+      return order.slice(first, first + size);
+    };
+    const defects = part(defective, this.#defectsInBatch);
+    return [...part(good, this.recipe.batch - this.#defectsInBatch), ...defects];
+  }
+
+  /** Every epoch has an order of its own. */
+  #epochOrder(epoch: number): { good: readonly number[]; defective: readonly number[] } {
+    if (this.#order?.epoch !== epoch) {
+      const random = randomStream(this.seed, `epoch ${epoch}`);
+      const ordered = (images: readonly number[]): number[] =>
+        shuffled(images.length, random).map((index) => images[index] as number);
+      const good = ordered(this.good);
+      const defective = ordered(this.#defective);
+      this.#order = { epoch, good, defective: [...defective, ...defective] };
+    }
+    return this.#order as { good: readonly number[]; defective: readonly number[] };
+  }
+
+  #variant(index: number): Exercise {
+    const of = this.trained[index % this.trained.length] as number;
+    return async (image) => {
+      const random = randomStream(this.seed, `variant ${index}`);
+      const pixels = await image(of);
+      return {
+        pixels: await vary(
+          pixels,
+          this.recipe.inputSize,
+          drawVariation(() => normal(random)),
+        ),
+      };
+    };
+  }
+
+  #defect(index: number): Exercise {
+    return async (image) => {
+      const random = randomStream(this.seed, `defect ${index}`);
+      const any = (): number => this.good[Math.floor(random() * this.good.length)] as number;
+      const [pixels, other] = [await image(any()), await image(any())];
+      return makeDefect(pixels, other, this.recipe.inputSize, random);
+    };
+  }
+}
+
+function range(first: number, count: number): number[] {
+  return Array.from({ length: count }, (_, index) => first + index);
+}

@@ -1,0 +1,36 @@
+/**
+ * Position-wise comparison: one cosine for each position instead of one for a whole layer, over channels that
+ * are standardized by what good images excite, so that no channel drowns the others. Not part of MKD; the way of
+ * STFPM (Wang et al. 2021, equation 1) and its successors.
+ */
+import type { Graph, Value } from '../onnx/index.js';
+import type { LayerActivations } from './discrepancy.js';
+
+/** The expert's channels over good images: mean and one over the deviation, float32 [C] each. */
+export interface Standardization {
+  readonly mean: Value;
+  readonly inverseDeviation: Value;
+}
+
+/** Squared lengths below this count as this. */
+const smallestSquaredLength = 1e-12;
+
+/**
+ * Adds the direction discrepancy at every position.
+ * @returns float32 [N, 1, H, W], 1 - cosine over the channels, in 0..2.
+ */
+export function addPositionDiscrepancy(
+  graph: Graph,
+  { expert, cloner }: LayerActivations,
+  { mean, inverseDeviation }: Standardization,
+): Value {
+  const { op } = graph;
+  const perChannel = (value: Value): Value => op.Reshape(value, [1, value.shape[0] as number, 1, 1]);
+  const [center, scale] = [perChannel(mean), perChannel(inverseDeviation)];
+  const standardized = (x: Value): Value => op.Mul(op.Sub(x, center), scale);
+  const [a, b] = [standardized(expert), standardized(cloner)];
+  const inverseLength = (x: Value): Value =>
+    op.Reciprocal(op.Sqrt(op.Max(op.ReduceSumSquare(x, [1]), graph.scalar(smallestSquaredLength))));
+  const cosine = op.Mul(op.ReduceSum(op.Mul(a, b), [1]), op.Mul(inverseLength(a), inverseLength(b)));
+  return op.Sub(graph.scalar(1), cosine);
+}

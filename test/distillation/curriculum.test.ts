@@ -1,0 +1,77 @@
+/** Who is learned from, in what order; variants and made defects. */
+import t from 'tap';
+import { drawSample } from '../../src/datasets/index.js';
+import { Curriculum } from '../../src/distillation/curriculum.js';
+import { makeDefect } from '../../src/distillation/made-defects.js';
+import { vary } from '../../src/imaging/index.js';
+import { randomStream } from '../../src/random/random.js';
+
+const size = 64;
+const settings = { batch: 16, epochs: 3, inputSize: size, made: { leastImages: 60, defects: 1 / 3 } };
+const part = (index: number) => drawSample({ seed: 3, index, size }).pixels;
+
+t.test('images held back are never learned from, and every other one is, once an epoch', async (t) => {
+  const curriculum = new Curriculum(40, settings, 1);
+  t.equal(curriculum.heldBack.length, 6);
+  t.equal(curriculum.trained.length, 34);
+  t.strictSame(
+    curriculum.exercises.map(({ length }) => length),
+    [26, 20],
+    'variants up to 60, and defects on a third of them',
+  );
+  for (let epoch = 0; epoch < curriculum.epochs; epoch++) {
+    const seen = Array.from({ length: curriculum.stepsAnEpoch }, (_, step) =>
+      curriculum.batch(epoch * curriculum.stepsAnEpoch + step),
+    );
+    const good = seen.flat().filter((index) => curriculum.good.includes(index));
+    t.strictSame(
+      [...good].sort((a, b) => a - b),
+      [...curriculum.good].sort((a, b) => a - b),
+    );
+    t.notOk(seen.flat().some((index) => curriculum.heldBack.includes(index)));
+    for (const batch of seen.slice(0, -1)) t.equal(batch.length, 16);
+  }
+  t.strictSame(new Curriculum(40, settings, 1).batch(7), curriculum.batch(7), 'the seed says it all');
+  t.notSame(new Curriculum(40, settings, 2).batch(7), curriculum.batch(7));
+});
+
+t.test('epochs follow from how many images are to be shown', async (t) => {
+  const epochs = { images: 1000, least: 5 };
+  t.equal(new Curriculum(100, { ...settings, epochs }, 0).epochs, 12);
+  t.equal(new Curriculum(10_000, { ...settings, epochs }, 0).epochs, 5);
+});
+
+t.test('a made defect changes what its mask says, and hardly anything else', async (t) => {
+  const random = randomStream(0, 'defects');
+  for (let index = 0; index < 40; index++) {
+    const image = part(index % 4);
+    const { pixels, mask } = makeDefect(image, part((index + 1) % 4), size, random);
+    const difference = (at: number): number =>
+      [0, 1, 2].reduce(
+        (sum, channel) =>
+          sum + Math.abs((pixels[3 * at + channel] as number) - (image[3 * at + channel] as number)),
+        0,
+      ) / 3;
+    const marked = [...mask.keys()].filter((at) => mask[at] === 1);
+    t.ok(marked.length >= 8 && marked.length < 0.3 * mask.length, `${marked.length} pixels`);
+    t.ok(marked.every((at) => difference(at) > 3));
+    const changed = [...mask.keys()].filter((at) => difference(at) > 0);
+    t.ok(changed.length < 0.4 * mask.length, 'the rest of the part stays as it was');
+  }
+});
+
+t.test('a variation of nothing is the image itself; brightness and shift do what they say', async (t) => {
+  const image = part(0);
+  const still = { rotation: 0, scale: 1, shift: [0, 0], contrast: 1, brightness: 1 } as const;
+  t.ok(Buffer.from(await vary(image, size, still)).equals(Buffer.from(image)));
+  const mean = (pixels: Uint8Array): number => pixels.reduce((sum, value) => sum + value, 0) / pixels.length;
+  const brighter = await vary(image, size, { ...still, brightness: 1.1 });
+  t.ok(Math.abs(mean(brighter) / mean(image) - 1.1) < 0.02);
+  const shifted = await vary(image, size, { ...still, shift: [4 / size, 0] });
+  const row = 3 * size * 32;
+  t.strictSame(
+    [...shifted.subarray(row + 3 * 8, row + 3 * 40)],
+    [...image.subarray(row + 3 * 4, row + 3 * 36)],
+    'what was at 4 is at 8',
+  );
+});
