@@ -6,8 +6,9 @@ import {
   imageScore,
   type LoadedDetector,
   type LocalizationMethod,
-  localizationMethods,
+  layerScorer,
   type Manifest,
+  mapThreshold,
   readDetector,
   runSelfTest,
   ScoringEngine,
@@ -56,6 +57,8 @@ export interface ScoreOptions {
 export interface LocalizeOptions extends ScoreOptions {
   /** Instead of the detector's own. */
   readonly method?: LocalizationMethod;
+  /** The discrepancy map of this critical layer alone. */
+  readonly layer?: string;
 }
 
 /** A detector ready to score. Inference runs in a thread of its own. */
@@ -98,21 +101,26 @@ function detectorOn(engine: ScoringEngine, detector: LoadedDetector, limits: Ima
       const { pixels } = await decodeImage(image, inputSize, limits);
       return imageScore(detector, (await engine.run(detector, pixels, 'none')).outputs, 0, threshold);
     },
-    async localize(image, { method = detector.manifest.localization, threshold } = {}) {
+    async localize(
+      image,
+      { layer, method = layer ? 'discrepancy' : detector.manifest.localization, threshold } = {},
+    ) {
       checkBytes(image);
-      checkMethod(method);
+      const quietBelow = mapThreshold(detector, method, layer);
       const { pixels, width, height } = await decodeImage(image, inputSize, limits);
       const { outputs } = await engine.run(detector, pixels, method);
-      const map = imageMap(detector, outputs, 0);
-      const mapThreshold = detector.manifest.calibration.mapThresholds[method];
+      const mapped = layer
+        ? (await engine.run(layerScorer(detector, layer), pixels, method)).outputs
+        : outputs;
+      const map = imageMap(detector, mapped, 0);
       const size = { width, height };
       return {
         ...imageScore(detector, outputs, 0, threshold),
         map,
-        regions: findRegions(map, mapThreshold, size),
-        heatmap: () => renderHeatmap(map, mapThreshold, size),
-        overlay: () => renderOverlay(image, map, mapThreshold, size, limits),
-        mask: () => renderMask(map, mapThreshold, size),
+        regions: findRegions(map, quietBelow, size),
+        heatmap: () => renderHeatmap(map, quietBelow, size),
+        overlay: () => renderOverlay(image, map, quietBelow, size, limits),
+        mask: () => renderMask(map, quietBelow, size),
         fullMap: () => resizeMap(map, size),
       };
     },
@@ -124,10 +132,4 @@ function detectorOn(engine: ScoringEngine, detector: LoadedDetector, limits: Ima
 function checkBytes(image: unknown): void {
   if (image instanceof Uint8Array) return;
   throw new TypeError(`an image is the bytes of its file, a Uint8Array or Buffer, not a ${typeof image}`);
-}
-
-/** @throws RangeError listing the methods there are. */
-function checkMethod(method: LocalizationMethod): void {
-  if (localizationMethods.includes(method)) return;
-  throw new RangeError(`no localization method '${method}'; there are ${localizationMethods.join(', ')}`);
 }

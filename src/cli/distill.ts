@@ -23,6 +23,8 @@ interface Flags extends DeviceFlags {
   readonly size?: number;
   readonly epochs?: number;
   readonly batch?: number;
+  readonly augmentTo?: number;
+  readonly average?: true;
   readonly seed: number;
   readonly resume?: true;
   readonly expert?: string;
@@ -43,6 +45,12 @@ export function distillCommand(): Command {
     .option('--size <pixels>', "side of the detector's input, a multiple of 32", inputSize)
     .option('--epochs <n>', 'times through all images', wholeNumber(1))
     .option('--batch <n>', 'images in a step', wholeNumber(2))
+    .option(
+      '--augment-to <n>',
+      'make variants of the images until there are so many to learn from; 0 makes none',
+      wholeNumber(0),
+    )
+    .option('--average', 'average the weights of every tenth epoch of the last half, as the paper does')
     .option('--seed <n>', 'determines everything random', wholeNumber(0), 0)
     .option('--resume', 'continue where an interrupted run stopped')
     .option('--normal-class <name>', 'the class in <dataset>/train that is good, instead of good')
@@ -78,6 +86,8 @@ export function distillCommand(): Command {
           ...(flags.size === undefined ? {} : { inputSize: flags.size }),
           ...(flags.epochs === undefined ? {} : { epochs: flags.epochs }),
           ...(flags.batch === undefined ? {} : { batch: flags.batch }),
+          ...(flags.augmentTo === undefined ? {} : { augmentTo: flags.augmentTo }),
+          ...(flags.average ? { average: true } : {}),
           ...(flags.normalClass === undefined ? {} : { normalClass: flags.normalClass }),
           ...(flags.falseAlarmRate === undefined ? {} : { falseAlarmRate: flags.falseAlarmRate }),
           ...(flags.expert === undefined ? {} : { expertCard: flags.expert }),

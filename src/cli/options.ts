@@ -52,13 +52,16 @@ export const falseAlarmRateOption = (): Option =>
     'share of new good images that may be called anomalous; by default 0.05, or the least the images support',
   ).argParser(number(0, 1));
 
-/** Parses a number between two others, both left out. */
-export function number(above: number, below = Number.POSITIVE_INFINITY): (text: string) => number {
+/** Parses a number, or one between two others, both left out. */
+export function number(
+  above = Number.NEGATIVE_INFINITY,
+  below = Number.POSITIVE_INFINITY,
+): (text: string) => number {
   return (text) => {
     const value = text.trim() === '' ? Number.NaN : Number(text);
     if (value > above && value < below) return value;
-    const bound = below === Number.POSITIVE_INFINITY ? `above ${above}` : `between ${above} and ${below}`;
-    throw new InvalidArgumentError(`wanted a number ${bound}.`);
+    const bound = Number.isFinite(below) ? ` between ${above} and ${below}` : '';
+    throw new InvalidArgumentError(`wanted a number${bound}.`);
   };
 }
 

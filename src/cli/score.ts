@@ -22,7 +22,7 @@ export function scoreCommand(): Command {
     .option('--json', 'one JSON object a line')
     .option('--regions', 'with --json: area, box and outline of each anomalous region too')
     .option('--heatmaps <dir>', 'write <stem>.png of each localization map there')
-    .option('--threshold <score>', "above it an image is anomalous, instead of the detector's own", number(0))
+    .option('--threshold <score>', "above it an image is anomalous, instead of the detector's own", number())
     .action(async (nameOrPath: string, images: string[], flags: Flags) => {
       if (flags.regions && !flags.json) throw new UsageError('--regions goes with --json');
       const detector = await openDetector(nameOrPath, {
@@ -57,7 +57,7 @@ async function scoreFile(detector: Detector, path: string, name: string, flags: 
   if (flags.heatmaps && localization) {
     await writeFile(join(flags.heatmaps, `${name}.png`), await localization.heatmap());
   }
-  const { score, threshold, pValue, verdict, layers } =
+  const { score, threshold, pValue, verdict, layers, peak } =
     localization ?? (await detector.score(bytes, options));
   if (!flags.json) {
     return `${verdict.padEnd(9)} ${score.toFixed(5)} (threshold ${threshold.toFixed(5)}, p ${pValue.toFixed(3)}) ${path}`;
@@ -70,6 +70,7 @@ async function scoreFile(detector: Detector, path: string, name: string, flags: 
     pValue,
     verdict,
     layers,
+    ...(peak ? { peak } : {}),
     ...(flags.regions ? { regions: localization?.regions } : {}),
   });
 }

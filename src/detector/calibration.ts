@@ -2,7 +2,7 @@
 import { concatenated } from '../runtime/index.js';
 import { conformalThreshold, supportedRate } from './conformal.js';
 import type { ScoringEngine } from './engine.js';
-import type { Scorer } from './loaded-detector.js';
+import { layerScorer, type Scorer } from './loaded-detector.js';
 import type { Manifest } from './manifest.js';
 
 export type Calibration = Manifest['calibration'];
@@ -23,7 +23,7 @@ export interface CalibrateOptions {
 }
 
 /** What good images give: their scores, and what all but 0.2 % of the pixels of their maps stay below. */
-export type GoodImages = Pick<Calibration, 'scores' | 'mapThresholds'>;
+export type GoodImages = Pick<Calibration, 'scores' | 'mapThresholds' | 'layerMapThresholds'>;
 
 /**
  * Calibrates with good images that were not trained on.
@@ -41,13 +41,13 @@ export async function calibrate(
 }
 
 /** The calibration that follows from good images. @throws CalibrationError when they are too few. */
-export function calibration({ scores, mapThresholds }: GoodImages, falseAlarmRate?: number): Calibration {
+export function calibration({ scores, ...maps }: GoodImages, falseAlarmRate?: number): Calibration {
   const rate = supportedRate(scores.length, falseAlarmRate);
   return {
     scores: [...scores].sort((a, b) => a - b),
     threshold: conformalThreshold(scores, rate),
     falseAlarmRate: rate,
-    mapThresholds,
+    ...maps,
   };
 }
 
@@ -67,12 +67,23 @@ export async function measureGoodImages(
   const scores: number[] = [];
   const gradients: Float32Array[] = [];
   const guided: Float32Array[] = [];
+  const discrepancies: Float32Array[] = [];
+  const byLayer = new Map<string, Float32Array[]>(
+    Object.keys(detector.layerFeeds).map((layer) => [layer, []]),
+  );
   for (let from = 0; from < total; from += batch) {
     const part = images.subarray(from * imageBytes, (from + batch) * imageBytes);
     const { outputs } = await engine.run(detector, part, 'gradient');
     scores.push(...outputs.score);
     gradients.push(outputs.map ?? new Float32Array());
     guided.push((await engine.run(detector, part, 'guided')).outputs.map ?? new Float32Array());
+    if (detector.shape.positions) {
+      discrepancies.push((await engine.run(detector, part, 'discrepancy')).outputs.map ?? new Float32Array());
+    }
+    for (const [layer, maps] of byLayer) {
+      const ofLayer = await engine.run(layerScorer(detector, layer), part, 'discrepancy');
+      maps.push(ofLayer.outputs.map ?? new Float32Array());
+    }
     onProgress?.(Math.min(from + batch, total), total);
   }
   const few = images.subarray(0, smoothGradImages * imageBytes);
@@ -82,7 +93,19 @@ export async function measureGoodImages(
   const ratio = quantile([smooth], quietShare) / Math.max(quantile([gradientOfFew], quietShare), 1e-12);
   return {
     scores,
-    mapThresholds: { gradient, guided: quantile(guided, quietShare), smoothgrad: gradient * ratio },
+    mapThresholds: {
+      gradient,
+      guided: quantile(guided, quietShare),
+      smoothgrad: gradient * ratio,
+      ...(discrepancies.length > 0 ? { discrepancy: quantile(discrepancies, quietShare) } : {}),
+    },
+    ...(byLayer.size > 0
+      ? {
+          layerMapThresholds: Object.fromEntries(
+            [...byLayer].map(([layer, maps]) => [layer, quantile(maps, quietShare)]),
+          ),
+        }
+      : {}),
   };
 }
 

@@ -13,7 +13,7 @@ import {
   runningStatistics,
   trainableParameters,
 } from '../networks/index.js';
-import { float32, type Tensors } from '../runtime/index.js';
+import { float32, type Tensor, type Tensors } from '../runtime/index.js';
 import {
   floatTensor,
   readSafetensors,
@@ -24,7 +24,7 @@ import {
 import { detectorsIn } from './find-detector.js';
 import { findExpert } from './find-expert.js';
 import type { LoadedDetector, Scorer, SelfTest } from './loaded-detector.js';
-import { DetectorError, type Manifest, parseManifest } from './manifest.js';
+import { DetectorError, type Manifest, parseManifest, type Terms } from './manifest.js';
 import { selfTestTolerance } from './self-test.js';
 import type { ServingShape } from './serving-model.js';
 
@@ -51,33 +51,88 @@ export async function readDetector(
     expertCard,
     layout: manifest.cloner.layout,
     inputSize: manifest.inputSize,
-    scoringLayers: manifest.scoringLayers as CriticalLayer[],
+    scoringLayers: manifest.scoringLayers,
+    positions: manifest.terms.map !== undefined,
   };
   return {
-    ...assembleScorer(shape, manifest.lambda, clonerTensors),
+    ...assembleScorer(shape, manifest.terms, clonerTensors),
     manifest,
     version: versionOf(manifest),
     selfTest: parseSelfTest(selfTestTensors, manifest),
   };
 }
 
-/** A scorer from a cloner and how it is used. @throws DetectorError when its tensors do not fit its layout. */
-export function assembleScorer(shape: ServingShape, lambda: number, cloner: TensorMap): Scorer {
+/**
+ * A scorer from a cloner and how it is used.
+ * @param cloner its tensors; where positions are compared also `expert.<layer>.mean` and `.deviation` of each scoring
+ * layer, `map.mean` and `map.deviation`, and the same of each layer as `map.<layer>.mean`.
+ * @throws DetectorError when its tensors do not fit its layout.
+ */
+export function assembleScorer(shape: ServingShape, terms: Terms, cloner: TensorMap): Scorer {
   const { layout, scoringLayers } = shape;
   checkCloner(layout, cloner);
-  const forEachLayer = (weight: number) =>
-    float32(
-      [scoringLayers.length],
-      scoringLayers.map(() => weight),
-    );
+  const vector = (numbers: readonly number[]) => float32([numbers.length], numbers);
+  const offset = offsetOf(terms);
   return {
     shape,
     feeds: {
-      value_weights: forEachLayer(lambda),
-      direction_weights: forEachLayer(1),
+      value_weights: vector(terms.value),
+      direction_weights: vector(terms.direction),
+      score_offset: float32([], [offset]),
+      ...(terms.map ? positionFeeds(scoringLayers, terms.map, cloner) : {}),
       ...feedsOf(foldBatchNormalization(layout, cloner)),
     },
+    layerFeeds: terms.map ? layerFeeds(scoringLayers, cloner) : {},
   };
+}
+
+/** What good images score before it is taken off. */
+function offsetOf({ value, direction, typical, map }: Terms): number {
+  const sum = (weights: readonly number[], discrepancies: readonly number[]): number =>
+    weights.reduce((total, weight, layer) => total + weight * (discrepancies[layer] ?? 0), 0);
+  return sum(value, typical.value) + sum(direction, typical.direction) + (map?.weight ?? 0) * typical.peak;
+}
+
+function positionFeeds(
+  layers: readonly CriticalLayer[],
+  map: NonNullable<Terms['map']>,
+  tensors: TensorMap,
+): Tensors {
+  const feeds: Record<string, Tensor> = {
+    position_weights: float32([map.layers.length], map.layers),
+    map_weight: float32([], [map.weight]),
+    ...placeFeeds(tensors, 'map'),
+  };
+  for (const layer of layers) {
+    const { data: mean } = floatTensor(tensors, `expert.${layer}.mean`);
+    const { data: deviation } = floatTensor(tensors, `expert.${layer}.deviation`);
+    feeds[`mean.${layer}`] = float32([mean.length], mean);
+    feeds[`inverse_deviation.${layer}`] = float32(
+      [deviation.length],
+      deviation.map((value) => 1 / value),
+    );
+  }
+  return feeds;
+}
+
+/** What good images show at each place of a map. */
+function placeFeeds(tensors: TensorMap, map: string): Tensors {
+  const [mean, deviation] = [floatTensor(tensors, `${map}.mean`), floatTensor(tensors, `${map}.deviation`)];
+  return {
+    map_mean: float32(mean.shape, mean.data),
+    map_deviation: float32(deviation.shape, deviation.data),
+  };
+}
+
+function layerFeeds(layers: readonly CriticalLayer[], tensors: TensorMap): Scorer['layerFeeds'] {
+  const known = layers.filter((layer) => tensors.has(`map.${layer}.mean`));
+  return Object.fromEntries(
+    known.map((layer) => {
+      const only = layers.map((other) => (other === layer ? 1 : 0));
+      const weights = { position_weights: float32([layers.length], only) };
+      return [layer, { ...weights, ...placeFeeds(tensors, `map.${layer}`) }];
+    }),
+  );
 }
 
 /** A manifest without what only the written files can tell. */
@@ -97,7 +152,7 @@ export async function writeDetector(folder: string, parts: DetectorParts): Promi
   const cloner = writeSafetensors(parts.cloner);
   const selfTest = writeSafetensors(selfTestTensors(parts.selfTest));
   const manifest: Manifest = {
-    schema: 'mkd.detector/1',
+    schema: 'mkd.detector/2',
     created: new Date().toISOString(),
     ...parts.manifest,
     cloner: { file: 'cloner.safetensors', sha256: hashOf(cloner), ...parts.manifest.cloner },
@@ -149,9 +204,9 @@ export async function checkTarget(folder: string): Promise<void> {
   throw new DetectorError(`${folder} exists and is no detector; name a new folder, or a detector to replace`);
 }
 
-function versionOf({ cloner, calibration, lambda, scoringLayers }: Manifest): string {
+function versionOf({ cloner, calibration, terms, scoringLayers }: Manifest): string {
   const { earlierVersions: _, ...current } = calibration;
-  const essence = JSON.stringify([cloner.sha256, current, lambda, scoringLayers]);
+  const essence = JSON.stringify([cloner.sha256, current, terms, scoringLayers]);
   return hashOf(Buffer.from(essence)).slice(0, 12);
 }
 

@@ -17,11 +17,13 @@ import {
 import type { LoadedDetector, Scorer } from './loaded-detector.js';
 import { type LocalizationMethod, type ServingShape, servingModel } from './serving-model.js';
 
-/** Scores as they leave the graph: `score` [N], `value` and `direction` [N, L], `map` [N, H, W]. */
+/** Scores as they leave the graph: `score` and `peak` [N], `value` and `direction` [N, L], `map` [N, H, W]. */
 export interface RawScores {
   readonly score: Float32Array;
   readonly value: Float32Array;
   readonly direction: Float32Array;
+  /** Largest entry of the discrepancy map, where positions are compared. */
+  readonly peak?: Float32Array;
   readonly map?: Float32Array;
 }
 
@@ -110,7 +112,7 @@ export class ScoringEngine {
     detector: Scorer,
     images: Uint8Array,
     count: number,
-    map: 'gradient' | 'guided' | 'none',
+    map: Exclude<LocalizationMethod, 'smoothgrad'> | 'none',
   ): Promise<EngineResult> {
     const { inputSize } = detector.shape;
     const session = await this.#session(detector.shape, map);
@@ -157,7 +159,9 @@ export class ScoringEngine {
     return { outputs: { ...outputs, map }, seconds };
   }
 
-  #session(shape: ServingShape, map: LocalizationMethod | 'none'): Promise<Session> {
+  #session(shape: ServingShape, wanted: LocalizationMethod | 'none'): Promise<Session> {
+    // Where positions are compared the map comes with the score; one session, and one expert in memory, for both.
+    const map = wanted === 'none' && shape.positions ? 'discrepancy' : wanted;
     const key = JSON.stringify([shape, map]);
     const known = this.#sessions.get(key);
     if (known) return known;
@@ -173,6 +177,7 @@ function scoresOf(outputs: Tensors): RawScores {
     score: float32Data(outputs, 'score'),
     value: float32Data(outputs, 'value'),
     direction: float32Data(outputs, 'direction'),
+    ...(outputs.peak ? { peak: float32Data(outputs, 'peak') } : {}),
   };
 }
 
@@ -191,6 +196,7 @@ function joined(parts: readonly EngineResult[]): EngineResult {
       score: join((scores) => scores.score),
       value: join((scores) => scores.value),
       direction: join((scores) => scores.direction),
+      ...(first.outputs.peak ? { peak: join((scores) => scores.peak) } : {}),
       ...(first.outputs.map ? { map: join((scores) => scores.map) } : {}),
     },
     seconds: parts.reduce((sum, { seconds }) => sum + seconds, 0),

@@ -27,8 +27,18 @@ export {
 export { type EngineResult, type RawScores, ScoringEngine, smoothGrad } from './engine.js';
 export { detectorsIn, findDetector } from './find-detector.js';
 export { embeddedExpert, findExpert, modelsFolder } from './find-expert.js';
-export type { LoadedDetector, Scorer, SelfTest } from './loaded-detector.js';
-export { DetectorError, type Manifest, manifestSchema, parseManifest } from './manifest.js';
-export { type ImageScore, imageMap, imageScore, type LayerScore, type Verdict, verdictOf } from './result.js';
+export { type LoadedDetector, layerScorer, type Scorer, type SelfTest } from './loaded-detector.js';
+export { DetectorError, type Manifest, manifestSchema, parseManifest, type Terms } from './manifest.js';
+export {
+  type ImageScore,
+  imageMap,
+  imageScore,
+  type LayerScore,
+  mapThreshold,
+  methodsOf,
+  type Verdict,
+  verdictOf,
+} from './result.js';
 export { makeSelfTest, runSelfTest, type SelfTestReport } from './self-test.js';
 export { type LocalizationMethod, localizationMethods, type ServingShape } from './serving-model.js';
+export { type ScaledTerms, scaledTerms, type TermShares } from './terms.js';

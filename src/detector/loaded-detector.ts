@@ -8,6 +8,8 @@ export interface Scorer {
   readonly shape: ServingShape;
   /** Its inputs to the serving graph: folded weights and the weights of the discrepancies. */
   readonly feeds: Tensors;
+  /** Where positions are compared: the inputs that differ for the discrepancy map of one scoring layer alone. */
+  readonly layerFeeds: Readonly<Record<string, Tensors>>;
 }
 
 /** A detector in memory, ready to be scored with. */
@@ -30,4 +32,17 @@ export interface SelfTest {
   readonly direction: Float32Array;
   /** [count, size, size], plain gradient */
   readonly maps: Float32Array;
+}
+
+/**
+ * A scorer for the discrepancy map of one scoring layer; what it scores has no meaning.
+ * @throws RangeError when the layer is not scored by position.
+ */
+export function layerScorer(scorer: Scorer, layer: string): Scorer {
+  const feeds = scorer.layerFeeds[layer];
+  if (!feeds) {
+    const known = Object.keys(scorer.layerFeeds).join(', ') || 'none';
+    throw new RangeError(`this detector has no map of the layer '${layer}'; there are ${known}`);
+  }
+  return { ...scorer, feeds: { ...scorer.feeds, ...feeds } };
 }

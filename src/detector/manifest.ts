@@ -8,13 +8,43 @@ export class DetectorError extends Error {
 }
 
 const sha256 = Type.String({ pattern: '^[0-9a-f]{64}$' });
-const layer = Type.String({ pattern: '^pool[1-5]$' });
+const layer = Type.String({
+  minLength: 1,
+  description: 'Critical layer: pool1 to pool5, or of an imported expert',
+});
 const count = Type.Integer({ minimum: 0 });
 
 const tolerances = Type.Object({ score: Type.Number(), map: Type.Number() });
 
+const byLayer = (description: string) => Type.Array(Type.Number(), { description });
+
+/** What the score is made of: weight times discrepancy less typical discrepancy, summed over the terms. */
+const termsSchema = Type.Object({
+  value: byLayer('Weight of the value discrepancy of each scoring layer'),
+  direction: byLayer('Weight of the direction discrepancy of each scoring layer'),
+  typical: Type.Object(
+    {
+      value: byLayer('Value discrepancies'),
+      direction: byLayer('Direction discrepancies'),
+      peak: Type.Number({ description: 'Of the discrepancy map' }),
+    },
+    { description: 'What good images show' },
+  ),
+  map: Type.Optional(
+    Type.Object(
+      {
+        weight: Type.Number({ description: "Of the map's largest entry in the score" }),
+        layers: byLayer("Weight of each layer's position-wise discrepancy in the map"),
+      },
+      { description: 'Where positions are compared too' },
+    ),
+  ),
+});
+
+export type Terms = Static<typeof termsSchema>;
+
 export const manifestSchema = Type.Object({
-  schema: Type.Literal('mkd.detector/1'),
+  schema: Type.Literal('mkd.detector/2'),
   created: Type.String({ description: 'When it was distilled, ISO 8601' }),
   expert: Type.Object({
     name: Type.String(),
@@ -26,23 +56,44 @@ export const manifestSchema = Type.Object({
   cloner: Type.Object({
     file: Type.Literal('cloner.safetensors'),
     sha256,
-    layout: Type.Array(Type.Array(Type.Integer({ minimum: 1 }), { minItems: 1 }), {
-      minItems: 1,
-      maxItems: 5,
-      description: 'Output channels of each convolution, block by block',
-    }),
+    layout: Type.Array(
+      Type.Object({
+        widths: Type.Array(Type.Integer({ minimum: 1, maximum: 4096 }), {
+          minItems: 1,
+          description: 'Output channels of each convolution',
+        }),
+        pool: Type.Boolean({ description: 'Whether a 2 x 2 max pooling closes the block' }),
+        layer: Type.Optional(layer),
+        signed: Type.Optional(Type.Boolean({ description: 'Whether the layer is compared before its ReLU' })),
+      }),
+      { minItems: 1, maxItems: 32, description: 'Blocks of 3 x 3 convolutions' },
+    ),
   }),
   inputSize: Type.Integer({ minimum: 32, maximum: 1024, description: 'Side of the square input, pixels' }),
   trainingLayers: Type.Array(layer, { minItems: 1 }),
   scoringLayers: Type.Array(layer, { minItems: 1 }),
-  lambda: Type.Number({ description: 'Weight of the value discrepancy beside the direction discrepancy' }),
-  localization: Type.Union([Type.Literal('gradient'), Type.Literal('smoothgrad'), Type.Literal('guided')]),
+  lambda: Type.Number({
+    description: 'Weight of the value discrepancy beside the direction discrepancy in distillation',
+  }),
+  terms: termsSchema,
+  localization: Type.Union([
+    Type.Literal('discrepancy'),
+    Type.Literal('gradient'),
+    Type.Literal('smoothgrad'),
+    Type.Literal('guided'),
+  ]),
   recipe: Type.Object({
     name: Type.String(),
     notes: Type.Array(Type.String(), { description: 'Where it departs from the paper or its code' }),
     epochs: count,
     batch: count,
     learningRate: Type.Number(),
+    average: Type.Boolean({
+      description: 'Whether weights of every tenth epoch of the last half are averaged',
+    }),
+    augmentTo: Type.Integer({
+      description: 'Variants were made until there were so many images to learn from',
+    }),
     seed: Type.Integer(),
   }),
   data: Type.Object({
@@ -67,8 +118,18 @@ export const manifestSchema = Type.Object({
         'A new good image lies above the threshold with at most this chance (conformal prediction)',
     }),
     mapThresholds: Type.Object(
-      { gradient: Type.Number(), smoothgrad: Type.Number(), guided: Type.Number() },
+      {
+        discrepancy: Type.Optional(Type.Number()),
+        gradient: Type.Number(),
+        smoothgrad: Type.Number(),
+        guided: Type.Number(),
+      },
       { description: 'What all but 0.2 % of the pixels of good images stay below, by localization method' },
+    ),
+    layerMapThresholds: Type.Optional(
+      Type.Record(Type.String(), Type.Number(), {
+        description: "The same of each scoring layer's own discrepancy map",
+      }),
     ),
     earlierVersions: Type.Optional(
       Type.Array(Type.String(), {
@@ -98,8 +159,10 @@ export function parseManifest(text: string, path: string): Manifest {
   }
   const schema: unknown =
     typeof value === 'object' && value !== null ? Reflect.get(value, 'schema') : undefined;
-  if (schema !== 'mkd.detector/1') {
-    throw new DetectorError(`${path} has schema '${String(schema)}'; this version reads 'mkd.detector/1'`);
+  if (schema !== 'mkd.detector/2') {
+    throw new DetectorError(
+      `${path} has schema '${String(schema)}'; this version reads 'mkd.detector/2': distill it again`,
+    );
   }
   if (Value.Check(manifestSchema, value)) return value;
   const [first] = Value.Errors(manifestSchema, value);

@@ -3,6 +3,7 @@ import type { LocalizationMap } from '../imaging/index.js';
 import { pValue } from './conformal.js';
 import type { RawScores } from './engine.js';
 import type { LoadedDetector } from './loaded-detector.js';
+import { type LocalizationMethod, localizationMethods } from './serving-model.js';
 
 export type Verdict = 'good' | 'anomalous';
 
@@ -12,7 +13,12 @@ export interface LayerScore {
   readonly value: number;
   /** Direction discrepancy, 0..2. */
   readonly direction: number;
-  /** What the layer adds to the score, as a share of it: 0..1, all layers together 1. */
+  /** `texture` at the shallower half of the layers, `structure` at the deeper one. */
+  readonly meaning: 'texture' | 'structure';
+  /**
+   * What the layer adds to the score, less what is typical of good images; the contributions of an image add up to its
+   * score.
+   */
   readonly contribution: number;
 }
 
@@ -23,6 +29,8 @@ export interface ImageScore {
   readonly pValue: number;
   readonly verdict: Verdict;
   readonly layers: readonly LayerScore[];
+  /** The discrepancy map's largest entry and what it adds to the score, where positions are compared. */
+  readonly peak?: { readonly value: number; readonly contribution: number };
 }
 
 /**
@@ -35,25 +43,63 @@ export function imageScore(
   index: number,
   threshold = detector.manifest.calibration.threshold,
 ): ImageScore {
-  const { scoringLayers, lambda, calibration } = detector.manifest;
+  const { scoringLayers, terms, calibration } = detector.manifest;
   const score = outputs.score[index] as number;
+  const { typical } = terms;
   const layers = scoringLayers.map((layer, at): LayerScore => {
     const value = outputs.value[index * scoringLayers.length + at] as number;
     const direction = outputs.direction[index * scoringLayers.length + at] as number;
-    return { layer, value, direction, contribution: score > 0 ? (lambda * value + direction) / score : 0 };
+    const contribution =
+      (terms.value[at] as number) * (value - (typical.value[at] as number)) +
+      (terms.direction[at] as number) * (direction - (typical.direction[at] as number));
+    const meaning = at < Math.floor(scoringLayers.length / 2) ? 'texture' : 'structure';
+    return { layer, meaning, value, direction, contribution };
   });
+  const peak = outputs.peak?.[index];
   return {
     score,
     threshold,
     pValue: pValue(calibration.scores, score),
     verdict: verdictOf(score, threshold),
     layers,
+    ...(peak === undefined || !terms.map
+      ? {}
+      : { peak: { value: peak, contribution: terms.map.weight * (peak - typical.peak) } }),
   };
 }
 
 /** `anomalous` above the threshold. */
 export function verdictOf(score: number, threshold: number): Verdict {
   return score > threshold ? 'anomalous' : 'good';
+}
+
+/** Methods by which a detector localizes. */
+export function methodsOf({ shape }: LoadedDetector): LocalizationMethod[] {
+  return localizationMethods.filter((method) => method !== 'discrepancy' || shape.positions);
+}
+
+/**
+ * What good parts' maps stay below.
+ * @param layer of the map of this layer alone.
+ * @throws RangeError when the detector has no such map.
+ */
+export function mapThreshold(detector: LoadedDetector, method: LocalizationMethod, layer?: string): number {
+  const { mapThresholds, layerMapThresholds = {} } = detector.manifest.calibration;
+  if (layer !== undefined) {
+    const threshold = method === 'discrepancy' ? layerMapThresholds[layer] : undefined;
+    if (threshold !== undefined) return threshold;
+    const known = Object.keys(layerMapThresholds);
+    throw new RangeError(
+      known.length > 0
+        ? `there is no map of the layer '${layer}' by ${method}; by discrepancy there are ${known.join(', ')}`
+        : 'this detector compares whole layers only and has no maps of layers',
+    );
+  }
+  const threshold = mapThresholds[method];
+  if (threshold !== undefined) return threshold;
+  throw new RangeError(
+    `this detector has no map by '${method}'; there are ${methodsOf(detector).join(', ')}`,
+  );
 }
 
 /** The map of one of the images that went through the engine together. */

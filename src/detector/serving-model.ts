@@ -12,13 +12,16 @@ import {
   type Layout,
   loadExpert,
 } from '../networks/index.js';
-import { addObjective, type Objective } from '../objective/index.js';
+import { addObjective, addPositionDiscrepancy, type Objective } from '../objective/index.js';
 import { encodeModel, Graph, type Value } from '../onnx/index.js';
 import type { ModelRecipe } from '../runtime/index.js';
 import { addGaussianSmoothing } from './smoothing.js';
 
-/** How a localization map is made of the gradient (MKD, section 3.3). */
-export const localizationMethods = ['gradient', 'smoothgrad', 'guided'] as const;
+/**
+ * How a localization map is made: of the gradient of the score (MKD, section 3.3), or of the position-wise
+ * discrepancies that are part of the score already.
+ */
+export const localizationMethods = ['discrepancy', 'gradient', 'smoothgrad', 'guided'] as const;
 
 export type LocalizationMethod = (typeof localizationMethods)[number];
 
@@ -30,6 +33,8 @@ export interface ServingShape {
   /** Side of the square input, pixels. */
   readonly inputSize: number;
   readonly scoringLayers: readonly CriticalLayer[];
+  /** Whether positions are compared too, and the map's peak is part of the score. */
+  readonly positions: boolean;
 }
 
 export interface ServingModelSpec extends ServingShape {
@@ -45,8 +50,11 @@ export const servingModel = (spec: ServingModelSpec): ModelRecipe => ({
 
 /**
  * Inputs: `image` uint8 [N, H, W, 3]; `value_weights` and `direction_weights` [L], one for each scoring
- * layer; `cloner.<name>` as {@link foldedParameters} lists them.
- * Outputs: `score` [N], `value` and `direction` [N, L], and with a gradient `map` [N, H, W].
+ * layer; `score_offset`, the scalar that is taken off the score; `cloner.<name>` as {@link foldedParameters} lists them.
+ * Where positions are compared: `mean.<layer>` and `inverse_deviation.<layer>` [C] of each scoring layer,
+ * `position_weights` [L], `map_mean` and `map_deviation` [H, W], and the scalar `map_weight`.
+ * Outputs: `score` [N], `value` and `direction` [N, L], with positions `peak` [N], and `map` [N, H, W] where one
+ * is asked for.
  *
  * SmoothGrad takes one image and works through its noisy copies in parts: further inputs are `noise`
  * [K, 3, H, W] in 0..1 units, `gradient_sum` [1, 3, H, W] of the parts before, and `copies`, the number of
@@ -59,13 +67,17 @@ export async function buildServingModel(spec: ServingModelSpec): Promise<Uint8Ar
   const image = addImageInput(graph, size, smoothGrad ? 1 : 'N');
   const seen = smoothGrad ? graph.op.Add(image, graph.input('noise', 'float32', ['K', 3, ...size])) : image;
   const expert = await loadExpert(spec.expertCard);
-  const { score, value, direction } = addScore(graph, seen, spec, expert);
+  const { score, value, direction, region } = addScore(graph, seen, spec, expert);
   if (!smoothGrad) {
     graph.output(score, 'score');
     graph.output(value, 'value');
     graph.output(direction, 'direction');
+    if (region) graph.output(region.peak, 'peak');
   }
-  if (spec.map !== 'none') {
+  if (spec.map === 'discrepancy') {
+    if (!region) throw new RangeError('there is no discrepancy map where positions are not compared');
+    graph.output(graph.op.Reshape(region.map, [0, ...size]), 'map');
+  } else if (spec.map !== 'none') {
     const rules = spec.map === 'guided' ? guidedRules : plainRules;
     const [grad] = addGradients(graph, score, [image], { rules }) as [Value];
     graph.output(addMap(graph, smoothGrad ? addToSum(graph, grad) : grad, spec.inputSize), 'map');
@@ -76,9 +88,9 @@ export async function buildServingModel(spec: ServingModelSpec): Promise<Uint8Ar
 function addScore(
   graph: Graph,
   image: Value,
-  { layout, scoringLayers }: ServingShape,
+  { layout, scoringLayers, inputSize, positions }: ServingShape,
   expert: Awaited<ReturnType<typeof loadExpert>>,
-): Objective {
+): Objective & { readonly region?: Region } {
   const expertPools = addExpert(graph, image, expert);
   const clonerPools = addCloner(graph, image, layout);
   const layers = scoringLayers.map((name) => ({
@@ -86,7 +98,55 @@ function addScore(
     cloner: criticalLayer(clonerPools, name),
   }));
   const weights = (name: string): Value => graph.input(name, 'float32', [layers.length]);
-  return addObjective(graph, layers, weights('value_weights'), weights('direction_weights'));
+  const { op } = graph;
+  const objective = addObjective(graph, layers, weights('value_weights'), weights('direction_weights'));
+  const score = op.Sub(objective.score, graph.input('score_offset', 'float32', []));
+  if (!positions) return { ...objective, score };
+  const discrepancies = layers.map((layer, index) => {
+    const channels = [layer.expert.shape[1] as number];
+    const name = scoringLayers[index];
+    return addPositionDiscrepancy(graph, layer, {
+      mean: graph.input(`mean.${name}`, 'float32', channels),
+      inverseDeviation: graph.input(`inverse_deviation.${name}`, 'float32', channels),
+    });
+  });
+  const map = addDiscrepancyMap(graph, discrepancies, weights('position_weights'), inputSize);
+  const peak = op.Squeeze(op.ReduceMax(map, [1, 2, 3]), [1, 2, 3]);
+  const share = op.Mul(peak, graph.input('map_weight', 'float32', []));
+  return { ...objective, score: op.Add(score, share), region: { map, peak } };
+}
+
+/** The discrepancy map [N, 1, H, W] and its largest entry [N]. */
+interface Region {
+  readonly map: Value;
+  readonly peak: Value;
+}
+
+/** Positions of deep layers are 16 and 32 pixels wide at any input size: a wide Gaussian joins them. */
+const discrepancySmoothingShare = 8 / 128;
+
+/**
+ * Weighted position-wise discrepancies of all layers at the size of the input, smoothed; then by how many deviations
+ * they lie above what good images show at the same place.
+ */
+function addDiscrepancyMap(
+  graph: Graph,
+  discrepancies: readonly Value[],
+  weights: Value,
+  size: number,
+): Value {
+  const { op } = graph;
+  const sum = discrepancies
+    .map((discrepancy, index) => {
+      const times = size / (discrepancy.shape[2] as number);
+      return op.Mul(op.Resize(discrepancy, [times, times]), op.Slice(weights, [index], [index + 1], [0]));
+    })
+    .reduce((total, layer) => op.Add(total, layer));
+  const smoothed = addGaussianSmoothing(graph, sum, size, discrepancySmoothingShare);
+  const [mean, deviation] = ['map_mean', 'map_deviation'].map((name) =>
+    graph.input(name, 'float32', [size, size]),
+  ) as [Value, Value];
+  return op.Relu(op.Div(op.Sub(smoothed, mean), deviation));
 }
 
 /** The mean gradient over all copies so far, [1, 3, H, W]. */

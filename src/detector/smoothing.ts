@@ -10,10 +10,16 @@ const reach = 4;
 /**
  * Adds a separable Gaussian. What lies outside the image has no weight, so borders do not darken.
  * @param maps float32 [N, 1, size, size]
+ * @param share standard deviation as a share of the side.
  */
-export function addGaussianSmoothing(graph: Graph, maps: Value, size: number): Value {
+export function addGaussianSmoothing(
+  graph: Graph,
+  maps: Value,
+  size: number,
+  share: number = smoothingShare,
+): Value {
   const { op } = graph;
-  const kernel = gaussianKernel(size * smoothingShare);
+  const kernel = gaussianKernel(size * share);
   const radius = (kernel.length - 1) / 2;
   const along = (x: Value, shape: readonly [number, number]): Value => {
     const weights = graph.constant({

@@ -42,7 +42,8 @@ export async function evaluate(
     decodeSeconds += (performance.now() - began) / 1000;
     const { outputs, seconds } = await engine.run(detector, Buffer.concat(decoded), method);
     inferenceSeconds += seconds;
-    parts.push({ score: outputs.score, value: outputs.value, direction: outputs.direction });
+    const { map: _, ...scores } = outputs;
+    parts.push(scores);
     if (method !== 'none') maps.push(...(await judge(part, detector, outputs)));
     onProgress?.(Math.min(first + batch, images.length), images.length);
   }
@@ -51,6 +52,7 @@ export async function evaluate(
     score: concatenated(parts.map(({ score }) => score)),
     value: concatenated(parts.map(({ value }) => value)),
     direction: concatenated(parts.map(({ direction }) => direction)),
+    peak: concatenated(parts.map(({ peak = new Float32Array() }) => peak)),
     maps,
     decodeSeconds,
     inferenceSeconds,

@@ -29,8 +29,9 @@ export type KindFigures = ImageFigures & PixelFiguresOrNull & { readonly images:
 
 /** How one term of the score separates by itself. */
 export interface TermFigures {
+  /** Critical layer; `map` for the peak of the discrepancy map. */
   readonly layer: string;
-  readonly term: 'value' | 'direction';
+  readonly term: 'value' | 'direction' | 'peak';
   readonly imageAuroc: number;
 }
 
@@ -64,6 +65,8 @@ export interface Measured {
   readonly score: Float32Array;
   readonly value: Float32Array;
   readonly direction: Float32Array;
+  /** [N], or empty where positions are not compared. */
+  readonly peak: Float32Array;
   readonly maps: readonly JudgedMap[];
   readonly decodeSeconds: number;
   readonly inferenceSeconds: number;
@@ -136,14 +139,19 @@ function pixelFiguresOf(maps: readonly JudgedMap[]): PixelFiguresOrNull {
   return pixelFigures(maps) ?? noPixels;
 }
 
-function termFigures(layers: readonly string[], { images, value, direction }: Measured): TermFigures[] {
-  return layers.flatMap((layer, at) =>
-    (['value', 'direction'] as const).map((term) => {
-      const all = { value, direction }[term].filter((_, entry) => entry % layers.length === at);
-      const of = (anomalous: boolean) => where(all, images, (image) => image.anomalous === anomalous);
-      return { layer, term, imageAuroc: auroc(of(true), of(false)) };
-    }),
-  );
+function termFigures(layers: readonly string[], { images, value, direction, peak }: Measured): TermFigures[] {
+  const separation = (term: Float32Array): number => {
+    const of = (anomalous: boolean) => where(term, images, (image) => image.anomalous === anomalous);
+    return auroc(of(true), of(false));
+  };
+  const column = (all: Float32Array, at: number) => all.filter((_, entry) => entry % layers.length === at);
+  const figures = layers.flatMap((layer, at): TermFigures[] => [
+    { layer, term: 'value', imageAuroc: separation(column(value, at)) },
+    { layer, term: 'direction', imageAuroc: separation(column(direction, at)) },
+  ]);
+  return peak.length > 0
+    ? [...figures, { layer: 'map', term: 'peak', imageAuroc: separation(peak) }]
+    : figures;
 }
 
 function imageInterval(

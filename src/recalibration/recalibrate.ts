@@ -110,7 +110,9 @@ async function fromVerdicts(
   });
   const known = parseVerdicts(text, detector);
   const scores = known.filter(({ label }) => label === 'good').map(({ score }) => score);
-  return { good: { scores, mapThresholds: detector.manifest.calibration.mapThresholds }, known };
+  const { mapThresholds, layerMapThresholds } = detector.manifest.calibration;
+  const maps = layerMapThresholds ? { mapThresholds, layerMapThresholds } : { mapThresholds };
+  return { good: { scores, ...maps }, known };
 }
 
 function flipsOf(known: readonly Known[], before: Calibration, after: Calibration): Flip[] {

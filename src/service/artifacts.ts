@@ -1,7 +1,6 @@
 /** Sending pictures and maps of a result. */
 import type { FastifyReply } from 'fastify';
-import type { LocalizationMethod } from '../detector/index.js';
-import type { StoredResult } from './result-store.js';
+import type { MapRequest, StoredResult } from './result-store.js';
 import type { Artifact, Scoring } from './scoring.js';
 
 const mediaTypes: Readonly<Record<Artifact, string>> = {
@@ -16,9 +15,9 @@ export async function sendArtifact(
   scoring: Scoring,
   stored: StoredResult,
   artifact: Artifact,
-  method: LocalizationMethod,
+  map: MapRequest,
 ): Promise<FastifyReply> {
-  const body = await scoring.artifact(stored, artifact, method);
+  const body = await scoring.artifact(stored, artifact, map);
   const { id, score, threshold, verdict } = stored.result;
   return reply
     .headers({

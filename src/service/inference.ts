@@ -3,7 +3,13 @@
  * table that says what its refusals mean to a client.
  */
 import { Batcher, DroppedError, type LaneLimits, QueueFullError, systemClock } from '../batching/index.js';
-import type { LoadedDetector, LocalizationMethod, RawScores, ScoringEngine } from '../detector/index.js';
+import {
+  type LoadedDetector,
+  type LocalizationMethod,
+  layerScorer,
+  type RawScores,
+  type ScoringEngine,
+} from '../detector/index.js';
 import type { Metrics } from './metrics.js';
 import { ProblemError } from './problems.js';
 
@@ -13,6 +19,8 @@ export type MapKind = LocalizationMethod | 'none';
 interface Job {
   readonly detector: LoadedDetector;
   readonly map: MapKind;
+  /** For the discrepancy map of this layer alone; the score has no meaning then. */
+  readonly layer?: string | undefined;
   /** uint8 [inputSize, inputSize, 3] */
   readonly pixels: Uint8Array;
 }
@@ -75,7 +83,7 @@ export class Inference {
   async submit(detectorName: string, job: Job, { signal, timeoutMs }: Patience): Promise<Waited> {
     const batcher = job.map === 'smoothgrad' ? this.#slow : this.#quick;
     try {
-      const { result, queueMs } = await batcher.submit(`${detectorName}/${job.map}`, job, {
+      const { result, queueMs } = await batcher.submit(`${detectorName}/${job.map}/${job.layer ?? ''}`, job, {
         signal,
         deadlineMs: systemClock.now() + timeoutMs,
       });
@@ -94,9 +102,10 @@ export class Inference {
 
   /** All jobs of a lane have one detector and one kind of map. */
   async #run(jobs: readonly Job[]): Promise<Inferred[]> {
-    const [{ detector, map }] = jobs as readonly [Job];
+    const [{ detector, map, layer }] = jobs as readonly [Job];
+    const scorer = layer === undefined ? detector : layerScorer(detector, layer);
     const pixels = Buffer.concat(jobs.map((job) => job.pixels));
-    const { outputs, seconds } = await this.engine.run(detector, pixels, map);
+    const { outputs, seconds } = await this.engine.run(scorer, pixels, map);
     this.metrics.inferenceSeconds.observe({ map }, seconds);
     return jobs.map((_, index) => ({ outputs, index, seconds }));
   }

@@ -10,7 +10,26 @@ export interface StoredResult {
   readonly result: Result;
   /** The image as it came, so that maps can be computed when asked for. */
   readonly image: Uint8Array;
-  readonly maps: Map<LocalizationMethod, LocalizationMap>;
+  /** By {@link mapKey}. */
+  readonly maps: Map<string, LocalizationMap>;
+}
+
+/** A localization map of an image: how it is made, and of which layer if of one alone. */
+export interface MapRequest {
+  readonly method: LocalizationMethod;
+  readonly layer?: string | undefined;
+}
+
+/** What a request asks for; a layer's map is its discrepancy map. */
+export function mapRequest(
+  { method, layer }: { readonly method?: LocalizationMethod; readonly layer?: string },
+  { manifest }: LoadedDetector,
+): MapRequest {
+  return { method: method ?? (layer === undefined ? manifest.localization : 'discrepancy'), layer };
+}
+
+export function mapKey({ method, layer }: MapRequest): string {
+  return layer === undefined ? method : `${method}/${layer}`;
 }
 
 export interface ResultStoreLimits {

@@ -23,7 +23,12 @@ const layerScore = Type.Object({
   layer: Type.String({ description: 'Critical layer' }),
   value: Type.Number({ description: 'Value discrepancy, at least 0' }),
   direction: Type.Number({ description: 'Direction discrepancy, 0 to 2' }),
-  contribution: Type.Number({ description: 'Share of the score, 0 to 1' }),
+  meaning: oneOf(['texture', 'structure'], {
+    description: 'What the layer sees: texture at the shallower half, structure at the deeper one',
+  }),
+  contribution: Type.Number({
+    description: 'What it adds to the score, less what is typical; all contributions add up to the score',
+  }),
 });
 
 const timings = Type.Object(
@@ -71,13 +76,25 @@ export const resultSchema = Type.Object({
   name: imageName,
   width: Type.Integer({ description: 'Of the image as seen, pixels' }),
   height: Type.Integer(),
-  score: Type.Number({ description: 'Anomaly score, at least 0' }),
+  score: Type.Number({
+    description:
+      'Anomaly score. By the default recipe in deviations of good images, where 0 is typical; by the paper recipe a sum of discrepancies',
+  }),
   threshold: Type.Number({ description: "The request's, or the detector's own" }),
   pValue: Type.Number({
     description: 'Chance that a good image scores at least this high: conformal, 1 / (n + 1) to 1',
   }),
   verdict: oneOf(['good', 'anomalous'], { description: 'anomalous above the threshold' }),
   layers: Type.Array(layerScore),
+  peak: Type.Optional(
+    Type.Object(
+      {
+        value: Type.Number({ description: 'Largest entry of the discrepancy map, at least 0' }),
+        contribution: Type.Number({ description: 'What it adds to the score' }),
+      },
+      { description: 'Where positions are compared too' },
+    ),
+  ),
   localization: Type.Optional(
     Type.Object(
       {
@@ -111,9 +128,15 @@ export const storedResultSchema = Type.Object({
   result: resultSchema,
 });
 
-const threshold = Type.Optional(
-  Type.Number({ exclusiveMinimum: 0, description: "Instead of the detector's own threshold" }),
+const mapLayer = Type.Optional(
+  Type.String({
+    minLength: 1,
+    maxLength: 200,
+    description: 'The discrepancy map of this scoring layer alone, for a picture',
+  }),
 );
+
+const threshold = Type.Optional(Type.Number({ description: "Instead of the detector's own threshold" }));
 
 export const scoreQuerySchema = Type.Object(
   {
@@ -148,13 +171,14 @@ export const localizeQuerySchema = Type.Object(
       }),
     ),
     method: Type.Optional(localizationMethodSchema),
+    layer: mapLayer,
     threshold,
   },
   { additionalProperties: false },
 );
 
 export const resultQuerySchema = Type.Object(
-  { method: Type.Optional(localizationMethodSchema) },
+  { method: Type.Optional(localizationMethodSchema), layer: mapLayer },
   { additionalProperties: false },
 );
 

@@ -1,6 +1,12 @@
 /** From the images of a request to results: decode, score, keep. One bad image fails alone. */
 import { randomUUID } from 'node:crypto';
-import { imageMap, imageScore, type LoadedDetector, type LocalizationMethod } from '../detector/index.js';
+import {
+  imageMap,
+  imageScore,
+  type LoadedDetector,
+  type LocalizationMethod,
+  mapThreshold,
+} from '../detector/index.js';
 import {
   decodeImage,
   encodeNpy,
@@ -16,7 +22,7 @@ import type { Catalog } from './catalog.js';
 import type { Inference, MapKind, Patience } from './inference.js';
 import type { Metrics } from './metrics.js';
 import { ProblemError, problemOf } from './problems.js';
-import type { ResultStore, StoredResult } from './result-store.js';
+import { type MapRequest, mapKey, type ResultStore, type StoredResult } from './result-store.js';
 import type { Result } from './schemas.js';
 import type { Upload } from './uploads.js';
 
@@ -65,6 +71,7 @@ export class Scoring {
     options: ScoreOptions,
   ): Promise<(StoredResult | FailedUpload)[]> {
     const detector = this.catalog.get(detectorName);
+    if (options.map !== 'none') checkedThreshold(detector, { method: options.map });
     this.#enter(uploads.length);
     try {
       return await Promise.all(
@@ -83,9 +90,9 @@ export class Scoring {
   }
 
   /** The picture or map of a result, computed now if it was only scored before. */
-  async artifact(stored: StoredResult, artifact: Artifact, method: LocalizationMethod): Promise<Buffer> {
-    const map = await this.#map(stored, method);
-    const threshold = stored.detector.manifest.calibration.mapThresholds[method];
+  async artifact(stored: StoredResult, artifact: Artifact, request: MapRequest): Promise<Buffer> {
+    const threshold = checkedThreshold(stored.detector, request);
+    const map = await this.#map(stored, request);
     const { width, height } = stored.result;
     const size = { width, height };
     const stop = this.metrics.renderSeconds.startTimer({ artifact });
@@ -105,17 +112,17 @@ export class Scoring {
     }
   }
 
-  async #map(stored: StoredResult, method: LocalizationMethod): Promise<LocalizationMap> {
-    const known = stored.maps.get(method);
+  async #map(stored: StoredResult, request: MapRequest): Promise<LocalizationMap> {
+    const known = stored.maps.get(mapKey(request));
     if (known) return known;
     this.#enter(1);
     try {
       const { detector, detectorName } = stored;
       const { pixels } = await decodeImage(stored.image, detector.shape.inputSize, this.limits.image);
-      const job = { detector, pixels, map: method };
+      const job = { detector, pixels, map: request.method, layer: request.layer };
       const { outputs, index } = await this.inference.submit(detectorName, job, mapPatience);
       const map = imageMap(detector, outputs, index);
-      stored.maps.set(method, map);
+      stored.maps.set(mapKey(request), map);
       return map;
     } finally {
       this.#leave(1);
@@ -151,6 +158,7 @@ export class Scoring {
       pValue: score.pValue,
       verdict: score.verdict,
       layers: [...score.layers],
+      ...(score.peak ? { peak: score.peak } : {}),
       timings: {
         decodeMs: milliseconds(decodeSeconds),
         queueMs: milliseconds(inferred.queueSeconds),
@@ -178,8 +186,8 @@ export class Scoring {
   #keepMap(stored: StoredResult, method: LocalizationMethod, map: LocalizationMap): void {
     const { detector, result } = stored;
     const { width, height } = result;
-    stored.maps.set(method, map);
-    const threshold = detector.manifest.calibration.mapThresholds[method];
+    stored.maps.set(mapKey({ method }), map);
+    const threshold = mapThreshold(detector, method);
     result.localization = { method, regions: findRegions(map, threshold, { width, height }) };
   }
 
@@ -204,6 +212,15 @@ export class Scoring {
 
 /** A map fetched by its link has no client's word on how long to wait. */
 const mapPatience: Patience = { timeoutMs: 60_000 };
+
+/** What good parts' maps stay below. @throws ProblemError when the detector has no such map. */
+function checkedThreshold(detector: LoadedDetector, { method, layer }: MapRequest): number {
+  try {
+    return mapThreshold(detector, method, layer);
+  } catch (error) {
+    throw error instanceof RangeError ? new ProblemError('bad-request', error.message) : error;
+  }
+}
 
 /** Where the pictures of a result are. @param method what they are asked for with, if not by the default. */
 function linksOf(id: string, method: LocalizationMethod | 'none'): Result['links'] {

@@ -45,7 +45,7 @@ t.test('a wrong call ends with 2 and says what would be right', async (t) => {
     [['score', 'sample', 'x.png', '--regions'], /--regions goes with --json/],
     [['distill', 'x', '--out', 'y', '--recipe', 'soup'], /paper, default/],
     [['score', 'sample'], /image/],
-    [['score', 'sample', 'x.png', '--threshold', '-1'], /wanted a number above 0/],
+    [['score', 'sample', 'x.png', '--threshold', 'low'], /wanted a number/],
     [['evaluate', 'sample'], /name a data set, or --normal and --abnormal folders/],
     [['evaluate', 'sample', 'x', '--normal', 'y'], /not both/],
     [['calibrate', 'sample'], /name either a folder of good images or --verdicts/],

@@ -114,6 +114,6 @@ t.test('the library opens an embedded detector by name, and says what it takes',
   });
   const method = 'poem' as 'gradient';
   await t.rejects(sample.localize(new Uint8Array(), { method }), {
-    message: /no localization method 'poem'; there are gradient, smoothgrad, guided/,
+    message: /no map by 'poem'; there are discrepancy, gradient, smoothgrad, guided/,
   });
 });

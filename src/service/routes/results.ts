@@ -1,6 +1,7 @@
 /** GET /v1/results/{id} and its pictures: what was scored lately. */
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox';
 import { sendArtifact } from '../artifacts.js';
+import { mapRequest } from '../result-store.js';
 import {
   artifactParamsSchema,
   resultParamsSchema,
@@ -45,8 +46,8 @@ export const resultRoutes: FastifyPluginAsyncTypebox<{ state: ServiceState }> = 
     },
     async (request, reply) => {
       const stored = state.store.get(request.params.id);
-      const method = request.query.method ?? stored.detector.manifest.localization;
-      return sendArtifact(reply, state.scoring(), stored, request.params.artifact, method);
+      const map = mapRequest(request.query, stored.detector);
+      return sendArtifact(reply, state.scoring(), stored, request.params.artifact, map);
     },
   );
 };

@@ -3,7 +3,7 @@ import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox';
 import { sendArtifact } from '../artifacts.js';
 import type { Patience } from '../inference.js';
 import { ProblemError, problemOf } from '../problems.js';
-import type { StoredResult } from '../result-store.js';
+import { mapRequest, type StoredResult } from '../result-store.js';
 import {
   detectorParamsSchema,
   localizeQuerySchema,
@@ -78,7 +78,7 @@ export const scoreRoutes: FastifyPluginAsyncTypebox<{ state: ServiceState }> = a
     },
     async (request, reply) => {
       const { detector } = request.params;
-      const { as = 'heatmap', method, threshold } = request.query;
+      const { as = 'heatmap', method, layer, threshold } = request.query;
       const loaded = state.readyCatalog().get(detector);
       const uploads = await readUploads(request, state.uploads, state.image);
       if (as !== 'json' && uploads.length > 1) {
@@ -87,16 +87,23 @@ export const scoreRoutes: FastifyPluginAsyncTypebox<{ state: ServiceState }> = a
           `${as} can be given for one image, the request has ${uploads.length}; use as=json and follow the links`,
         );
       }
-      const chosen = method ?? loaded.manifest.localization;
+      if (as === 'json' && layer !== undefined) {
+        throw new ProblemError(
+          'bad-request',
+          'layer goes with a picture: ask for as=heatmap, overlay, mask or map',
+        );
+      }
+      const chosen = mapRequest({ ...(method && { method }), ...(layer && { layer }) }, loaded);
+      const first = layer === undefined ? chosen.method : 'none';
       const outcomes = await state
         .scoring()
-        .score(detector, uploads, { map: chosen, threshold, ...patience(request) });
-      const [first] = outcomes;
-      if (as === 'json' || !first) {
+        .score(detector, uploads, { map: first, threshold, ...patience(request) });
+      const [outcome] = outcomes;
+      if (as === 'json' || !outcome) {
         return reply.type('application/json').send(answer(detector, loaded.version, outcomes));
       }
-      if ('error' in first) throw first.error;
-      return sendArtifact(reply, state.scoring(), first, as, chosen);
+      if ('error' in outcome) throw outcome.error;
+      return sendArtifact(reply, state.scoring(), outcome, as, chosen);
     },
   );
 };

@@ -1,0 +1,152 @@
+/**
+ * Putting the terms of the score on one scale: each is divided by how far it spreads over good images, so that a
+ * share says how much it counts, whatever its unit and its layer.
+ */
+import type { ConstantTensor } from '../onnx/index.js';
+import { concatenated } from '../runtime/index.js';
+import type { TensorMap } from '../weights/safetensors.js';
+import { assembleScorer } from './detector-folder.js';
+import type { ScoringEngine } from './engine.js';
+import type { Scorer } from './loaded-detector.js';
+import type { Terms } from './manifest.js';
+import type { ServingShape } from './serving-model.js';
+
+/** How much each term counts: directions of the scoring layers, and the peak of the discrepancy map. */
+export interface TermShares {
+  readonly direction: readonly number[];
+  readonly peak: number;
+}
+
+/** The terms of a detector that compares positions, and the tensors that go with them. */
+export interface ScaledTerms {
+  readonly terms: Terms;
+  /**
+   * What good images show at each place, `map.mean` and `map.deviation` [inputSize, inputSize], and of each layer's own
+   * map as `map.<layer>.mean` and `map.<layer>.deviation`.
+   */
+  readonly tensors: ReadonlyMap<string, ConstantTensor>;
+}
+
+/** Spreads below this are no spread. */
+const smallestSpread = 1e-6;
+
+/** Of the mean deviation, what is added everywhere: few images know little of a single place. */
+const commonDeviationShare = 0.3;
+
+/** Images in one run. */
+const batch = 16;
+
+/**
+ * Terms whose weights are shares over spreads.
+ * @param images uint8 [n, size, size, 3], good images that are not used for the threshold: the scale must not
+ * depend on those that calibrate.
+ * @param cloner its tensors, with `expert.<layer>.mean` and `.deviation`.
+ */
+export async function scaledTerms(
+  engine: ScoringEngine,
+  shape: ServingShape,
+  shares: TermShares,
+  cloner: TensorMap,
+  images: Uint8Array,
+): Promise<ScaledTerms> {
+  const none = shape.scoringLayers.map(() => 0);
+  const nothing: Terms['typical'] = { value: none, direction: none, peak: 0 };
+  const measure = (layers: readonly number[], places: ScaledTerms['tensors']) => {
+    const map = { weight: 0, layers: [...layers] };
+    const terms: Terms = { value: none, direction: none, typical: nothing, map };
+    return measured(engine, assembleScorer(shape, terms, new Map([...cloner, ...places])), images);
+  };
+  const plain = placeTensors(
+    shape.inputSize,
+    'map',
+    () => 0,
+    () => 1,
+  );
+  const tensors = new Map<string, ConstantTensor>();
+  const layers: number[] = [];
+  for (const [index, layer] of shape.scoringLayers.entries()) {
+    const only = none.map((_, other) => (other === index ? 1 : 0));
+    const { map } = await measure(only, plain);
+    layers.push(1 / scaleOf(map).spread);
+    for (const [name, tensor] of statistics(map, shape.inputSize, `map.${layer}`)) tensors.set(name, tensor);
+  }
+  const together = statistics((await measure(layers, plain)).map, shape.inputSize, 'map');
+  const { direction, peak } = await measure(layers, together);
+  const directions = none.map((_, layer) => scaleOf(direction.filter((_, at) => at % none.length === layer)));
+  const peaks = scaleOf(peak);
+  const terms: Terms = {
+    value: none,
+    direction: directions.map(({ spread }, layer) => (shares.direction[layer] as number) / spread),
+    typical: { value: none, direction: directions.map(({ typical }) => typical), peak: peaks.typical },
+    map: { weight: shares.peak / peaks.spread, layers },
+  };
+  return { terms, tensors: new Map([...tensors, ...together]) };
+}
+
+/** Tensors `<name>.mean` and `<name>.deviation` [size, size]. */
+function placeTensors(
+  size: number,
+  name: string,
+  mean: (place: number) => number,
+  deviation: (place: number) => number,
+): ReadonlyMap<string, ConstantTensor> {
+  const plane = (of: (place: number) => number): ConstantTensor => ({
+    type: 'float32',
+    shape: [size, size],
+    data: Float32Array.from({ length: size * size }, (_, place) => of(place)),
+  });
+  return new Map([
+    [`${name}.mean`, plane(mean)],
+    [`${name}.deviation`, plane(deviation)],
+  ]);
+}
+
+/** Mean and deviation of maps at every place. @param maps [n, size, size] */
+function statistics(maps: Float32Array, size: number, name: string): ReadonlyMap<string, ConstantTensor> {
+  const plane = size * size;
+  const count = maps.length / plane;
+  const sums = new Float64Array(plane);
+  const squares = new Float64Array(plane);
+  for (const [at, entry] of maps.entries()) {
+    const place = at % plane;
+    sums[place] = (sums[place] as number) + entry;
+    squares[place] = (squares[place] as number) + entry * entry;
+  }
+  const mean = (place: number): number => (sums[place] as number) / count;
+  const deviations = Array.from(squares, (square, place) =>
+    Math.sqrt(Math.max(0, square / count - mean(place) ** 2)),
+  );
+  const common = deviations.reduce((sum, value) => sum + value, 0) / plane;
+  const deviation = (place: number): number =>
+    Math.max((deviations[place] as number) + commonDeviationShare * common, smallestSpread);
+  return placeTensors(size, name, mean, deviation);
+}
+
+async function measured(
+  engine: ScoringEngine,
+  scorer: Scorer,
+  images: Uint8Array,
+): Promise<{ direction: Float32Array; peak: Float32Array; map: Float32Array }> {
+  const bytes = scorer.shape.inputSize ** 2 * 3 * batch;
+  const parts = [];
+  for (let from = 0; from < images.length; from += bytes) {
+    parts.push((await engine.run(scorer, images.subarray(from, from + bytes), 'discrepancy')).outputs);
+  }
+  const nothing = new Float32Array();
+  return {
+    direction: concatenated(parts.map(({ direction }) => direction)),
+    peak: concatenated(parts.map(({ peak = nothing }) => peak)),
+    map: concatenated(parts.map(({ map = nothing }) => map)),
+  };
+}
+
+/**
+ * What is typical, the median, and how far the upper half reaches: from there to the 84 % quantile, a normal's
+ * deviation.
+ */
+function scaleOf(values: Float32Array): { typical: number; spread: number } {
+  const ascending = Float32Array.from(values).sort();
+  const quantile = (share: number) => ascending[Math.round(share * (ascending.length - 1))] as number;
+  const typical = quantile(0.5);
+  return { typical, spread: Math.max(quantile(0.84) - typical, smallestSpread) };
+}

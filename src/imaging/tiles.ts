@@ -1,0 +1,174 @@
+/**
+ * Tiles: an image larger than a detector's input is cut into squares that overlap, and what the detector shows of each
+ * is joined without seams. An image that fits is one tile.
+ */
+import type { LocalizationMap, PictureSize } from './map.js';
+
+/** How images are cut. */
+export interface Tiling {
+  /** Pixels of the scaled image for a pixel of the original; 1 keeps its size. */
+  readonly scale: number;
+  /** Pixels of the scaled image that neighbors share at least. */
+  readonly overlap: number;
+}
+
+/** What a detector takes: squares of one size, the whole image or tiles of it. */
+export interface InputShape {
+  /** Side of a tile, pixels. */
+  readonly inputSize: number;
+  /** Without it the whole image is scaled to one square, whatever its shape. */
+  readonly tiling?: Tiling | undefined;
+}
+
+/** Where the tiles of an image lie. */
+export interface TileGrid {
+  /** Size of the scaled image. */
+  readonly width: number;
+  readonly height: number;
+  /** Side of a tile. */
+  readonly size: number;
+  /** Left edges of the columns and upper edges of the rows, in the scaled image. */
+  readonly columns: readonly number[];
+  readonly rows: readonly number[];
+}
+
+/** Maps of tiles are joined on a coarser grid of so many pixels; smoothed maps lose nothing by it. */
+const coarseness = 4;
+
+/** The tiles of an image; they cover it exactly, spread evenly. */
+export function tileGrid({ width, height }: PictureSize, { inputSize, tiling }: InputShape): TileGrid {
+  if (!tiling) return { width: inputSize, height: inputSize, size: inputSize, columns: [0], rows: [0] };
+  const scaled = (side: number): number =>
+    Math.max(inputSize, coarseness * Math.round((side * tiling.scale) / coarseness));
+  const [across, down] = [scaled(width), scaled(height)];
+  const edges = (side: number): number[] => edgesAlong(side, inputSize, tiling.overlap);
+  return { width: across, height: down, size: inputSize, columns: edges(across), rows: edges(down) };
+}
+
+function edgesAlong(side: number, size: number, overlap: number): number[] {
+  const count = Math.max(1, Math.ceil((side - overlap) / (size - overlap)));
+  const step = count > 1 ? (side - size) / (count - 1) : 0;
+  return Array.from({ length: count }, (_, index) => coarseness * Math.round((index * step) / coarseness));
+}
+
+export function tileCount({ columns, rows }: TileGrid): number {
+  return columns.length * rows.length;
+}
+
+/** Left upper corner of a tile in the scaled image; tiles are counted in reading order. */
+export function tileCorner({ columns, rows }: TileGrid, tile: number): readonly [x: number, y: number] {
+  return [columns[tile % columns.length] as number, rows[Math.floor(tile / columns.length)] as number];
+}
+
+/** Where a tile lies in an image, in pixels of the image. */
+export function tileBox(
+  grid: TileGrid,
+  tile: number,
+  image: PictureSize,
+): { x: number; y: number; width: number; height: number } {
+  const [x, y] = tileCorner(grid, tile);
+  const [across, down] = [image.width / grid.width, image.height / grid.height];
+  return {
+    x: Math.round(x * across),
+    y: Math.round(y * down),
+    width: Math.round(grid.size * across),
+    height: Math.round(grid.size * down),
+  };
+}
+
+/** A scaled image and its grid. */
+export interface ScaledImage {
+  readonly grid: TileGrid;
+  /** uint8 RGB [grid.height, grid.width, 3] */
+  readonly pixels: Uint8Array;
+}
+
+/** A square of a scaled image, uint8 RGB [size, size, 3]. */
+export function cropped({ grid, pixels }: ScaledImage, [x, y]: readonly [number, number]): Uint8Array {
+  const { size, width } = grid;
+  if (width === size && y === 0 && pixels.length === 3 * size * size) return pixels;
+  const square = new Uint8Array(3 * size * size);
+  for (let row = 0; row < size; row++) {
+    const from = 3 * ((y + row) * width + x);
+    square.set(pixels.subarray(from, from + 3 * size), 3 * row * size);
+  }
+  return square;
+}
+
+/** The pixels of a tile, uint8 RGB [size, size, 3]. */
+export function tilePixels(image: ScaledImage, tile: number): Uint8Array {
+  return cropped(image, tileCorner(image.grid, tile));
+}
+
+/**
+ * Joins the maps of tiles as they come. Where tiles overlap, each one's weight falls toward its edge, so that nothing
+ * shows where one ends.
+ */
+export class MapStitcher {
+  readonly #width: number;
+  readonly #height: number;
+  readonly #sums: Float32Array;
+  readonly #weights: Float32Array;
+  #single: Float32Array | undefined;
+
+  constructor(private readonly grid: TileGrid) {
+    this.#width = grid.width / coarseness;
+    this.#height = grid.height / coarseness;
+    const cells = tileCount(grid) > 1 ? this.#width * this.#height : 0;
+    this.#sums = new Float32Array(cells);
+    this.#weights = new Float32Array(cells);
+  }
+
+  /** @param map float32 [size, size] of a tile. */
+  add(tile: number, map: Float32Array): void {
+    const { grid } = this;
+    if (tileCount(grid) === 1) {
+      this.#single = map;
+      return;
+    }
+    const [x, y] = tileCorner(grid, tile);
+    const cells = grid.size / coarseness;
+    const [across, down] = [this.#ramp(grid.columns, x), this.#ramp(grid.rows, y)];
+    for (let row = 0; row < cells; row++) {
+      for (let column = 0; column < cells; column++) {
+        const weight = (across[column] as number) * (down[row] as number);
+        const at = (y / coarseness + row) * this.#width + x / coarseness + column;
+        const mean = blockMean(map, grid.size, row * coarseness, column * coarseness);
+        this.#sums[at] = (this.#sums[at] as number) + weight * mean;
+        this.#weights[at] = (this.#weights[at] as number) + weight;
+      }
+    }
+  }
+
+  /** The map of the whole image, once all tiles were added. */
+  map(): LocalizationMap {
+    const { size } = this.grid;
+    if (this.#single) return { width: size, height: size, values: this.#single };
+    const values = this.#sums.map((sum, at) => sum / (this.#weights[at] as number));
+    return { width: this.#width, height: this.#height, values };
+  }
+
+  /** Weights along a tile: rising from an edge it shares to where the neighbor ends, 1 in between. */
+  #ramp(edges: readonly number[], edge: number): Float32Array {
+    const { size } = this.grid;
+    const index = edges.indexOf(edge);
+    const [before, after] = [edges[index - 1], edges[index + 1]];
+    const shared = (other: number | undefined): number =>
+      other === undefined ? 0 : (size - Math.abs(other - edge)) / coarseness;
+    const cells = size / coarseness;
+    const rise = (distance: number, overlap: number): number =>
+      overlap <= 0 ? 1 : Math.min(1, (distance + 0.5) / overlap);
+    return Float32Array.from(
+      { length: cells },
+      (_, at) => rise(at, shared(before)) * rise(cells - 1 - at, shared(after)),
+    );
+  }
+}
+
+function blockMean(map: Float32Array, size: number, y: number, x: number): number {
+  let sum = 0;
+  for (let row = y; row < y + coarseness; row++) {
+    for (let column = x; column < x + coarseness; column++) sum += map[row * size + column] as number;
+  }
+  return sum / coarseness ** 2;
+}
