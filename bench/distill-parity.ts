@@ -27,7 +27,7 @@ const paths = await trainingImages(dataset);
 const device = await Device.open({ provider: 'cpu' });
 const lesson = await Lesson.prepare(device, {
   paths,
-  inputSize: recipe.inputSize,
+  input: { inputSize: recipe.inputSize },
   layers: recipe.trainingLayers,
   expertCard: embeddedExpert,
   memoryBytes: 2 * 2 ** 30,

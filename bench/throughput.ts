@@ -25,7 +25,7 @@ const jpeg = await sharp(await readFile(join(root, 'examples/good-1.png')))
   .toBuffer();
 const detector = await readDetector(join(modelsFolder, 'sample'));
 const { inputSize } = detector.shape;
-const { pixels } = await decodeImage(jpeg, inputSize);
+const { pixels } = await decodeImage(jpeg, detector.input);
 const engine = await ScoringEngine.open({ provider: 'cpu' });
 const service = spawn(
   process.execPath,

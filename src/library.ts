@@ -2,7 +2,6 @@
 import {
   findDetector,
   type ImageScore,
-  imageMap,
   imageScore,
   type LoadedDetector,
   type LocalizationMethod,
@@ -11,7 +10,10 @@ import {
   mapThreshold,
   readDetector,
   runSelfTest,
+  type ScoredImage,
+  type Scorer,
   ScoringEngine,
+  scoreImages,
 } from './detector/index.js';
 import {
   decodeImage,
@@ -24,6 +26,7 @@ import {
   renderMask,
   renderOverlay,
   resizeMap,
+  type ScaledImage,
 } from './imaging/index.js';
 import type { DeviceOptions, Provider } from './runtime/index.js';
 
@@ -35,7 +38,7 @@ export interface OpenOptions extends DeviceOptions {
 
 /** A score and where it comes from. Pictures are in the original image's size. */
 export interface Localization extends ImageScore {
-  /** At the detector's input size. */
+  /** Of the whole image, at the detector's resolution. */
   readonly map: LocalizationMap;
   /** What reaches the detector's map threshold, highest peak first. */
   readonly regions: readonly Region[];
@@ -91,15 +94,23 @@ export async function openDetector(nameOrPath: string, options: OpenOptions = {}
 }
 
 function detectorOn(engine: ScoringEngine, detector: LoadedDetector, limits: ImageLimits): Detector {
-  const { inputSize } = detector.shape;
+  const scored = async (
+    scorer: Scorer,
+    image: ScaledImage,
+    method: LocalizationMethod | 'none',
+  ): Promise<ScoredImage> => {
+    const { images } = await scoreImages(engine, scorer, [image], method);
+    return images[0] as ScoredImage;
+  };
   return {
     manifest: detector.manifest,
     version: detector.version,
     provider: engine.provider,
     async score(image, { threshold } = {}) {
       checkBytes(image);
-      const { pixels } = await decodeImage(image, inputSize, limits);
-      return imageScore(detector, (await engine.run(detector, pixels, 'none')).outputs, 0, threshold);
+      const decoded = await decodeImage(image, detector.input, limits);
+      const { outputs, index } = await scored(detector, decoded, 'none');
+      return imageScore(detector, outputs, index, threshold);
     },
     async localize(
       image,
@@ -107,15 +118,14 @@ function detectorOn(engine: ScoringEngine, detector: LoadedDetector, limits: Ima
     ) {
       checkBytes(image);
       const quietBelow = mapThreshold(detector, method, layer);
-      const { pixels, width, height } = await decodeImage(image, inputSize, limits);
-      const { outputs } = await engine.run(detector, pixels, method);
-      const mapped = layer
-        ? (await engine.run(layerScorer(detector, layer), pixels, method)).outputs
-        : outputs;
-      const map = imageMap(detector, mapped, 0);
+      const decoded = await decodeImage(image, detector.input, limits);
+      const { width, height } = decoded;
+      const { outputs, index, map: whole } = await scored(detector, decoded, method);
+      const map = layer ? (await scored(layerScorer(detector, layer), decoded, method)).map : whole;
+      if (!map) throw new RangeError(`there is no map by ${method}`);
       const size = { width, height };
       return {
-        ...imageScore(detector, outputs, 0, threshold),
+        ...imageScore(detector, outputs, index, threshold),
         map,
         regions: findRegions(map, quietBelow, size),
         heatmap: () => renderHeatmap(map, quietBelow, size),

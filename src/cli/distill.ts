@@ -12,6 +12,7 @@ import {
   type DeviceFlags,
   deviceOptions,
   falseAlarmRateOption,
+  number,
   wholeNumber,
   withDeviceOptions,
 } from './options.js';
@@ -23,6 +24,7 @@ interface Flags extends DeviceFlags {
   readonly size?: number;
   readonly epochs?: number;
   readonly batch?: number;
+  readonly tileScale?: number;
   readonly augmentTo?: number;
   readonly average?: true;
   readonly seed: number;
@@ -43,6 +45,11 @@ export function distillCommand(): Command {
       new Option('--recipe <name>', 'settings to start from').choices(recipeNames).default('default'),
     )
     .option('--size <pixels>', "side of the detector's input, a multiple of 32", inputSize)
+    .option(
+      '--tile-scale <share>',
+      'cut images into tiles instead of scaling each to one square: 1 at their own size, 0.5 at half of it',
+      number(0),
+    )
     .option('--epochs <n>', 'times through all images', wholeNumber(1))
     .option('--batch <n>', 'images in a step', wholeNumber(2))
     .option(
@@ -86,6 +93,7 @@ export function distillCommand(): Command {
           ...(flags.size === undefined ? {} : { inputSize: flags.size }),
           ...(flags.epochs === undefined ? {} : { epochs: flags.epochs }),
           ...(flags.batch === undefined ? {} : { batch: flags.batch }),
+          ...(flags.tileScale === undefined ? {} : { tileScale: flags.tileScale }),
           ...(flags.augmentTo === undefined ? {} : { augmentTo: flags.augmentTo }),
           ...(flags.average ? { average: true } : {}),
           ...(flags.normalClass === undefined ? {} : { normalClass: flags.normalClass }),

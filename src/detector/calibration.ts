@@ -1,9 +1,12 @@
 /** What a detector learns about good images it was not trained on: thresholds of scores and maps. */
+import { type ScaledImage, tilePixels } from '../imaging/index.js';
 import { concatenated } from '../runtime/index.js';
 import { conformalThreshold, supportedRate } from './conformal.js';
 import type { ScoringEngine } from './engine.js';
 import { layerScorer, type Scorer } from './loaded-detector.js';
 import type { Manifest } from './manifest.js';
+import { scoreImages } from './score-images.js';
+import type { LocalizationMethod } from './serving-model.js';
 
 export type Calibration = Manifest['calibration'];
 
@@ -25,18 +28,20 @@ export interface CalibrateOptions {
 /** What good images give: their scores, and what all but 0.2 % of the pixels of their maps stay below. */
 export type GoodImages = Pick<Calibration, 'scores' | 'mapThresholds' | 'layerMapThresholds'>;
 
+/** Gives a decoded image; images are decoded one after another, so that few are in memory. */
+export type ImageSource = () => Promise<ScaledImage>;
+
 /**
  * Calibrates with good images that were not trained on.
- * @param images uint8 [n, size, size, 3]
  * @throws CalibrationError when they are too few for the false-alarm rate.
  */
 export async function calibrate(
   engine: ScoringEngine,
   detector: Scorer,
-  images: Uint8Array,
+  images: readonly ImageSource[],
   options: CalibrateOptions = {},
 ): Promise<Calibration> {
-  supportedRate(images.length / detector.shape.inputSize ** 2 / 3, options.falseAlarmRate);
+  supportedRate(images.length, options.falseAlarmRate);
   return calibration(await measureGoodImages(engine, detector, images, options), options.falseAlarmRate);
 }
 
@@ -53,60 +58,82 @@ export function calibration({ scores, ...maps }: GoodImages, falseAlarmRate?: nu
 
 /**
  * Scores good images and measures their maps, pixel by pixel.
- * @param images uint8 [n, size, size, 3]
  * @returns scores in the order of the images.
  */
 export async function measureGoodImages(
   engine: ScoringEngine,
   detector: Scorer,
-  images: Uint8Array,
+  images: readonly ImageSource[],
   { onProgress }: Pick<CalibrateOptions, 'onProgress'> = {},
 ): Promise<GoodImages> {
-  const imageBytes = detector.shape.inputSize ** 2 * 3;
-  const total = images.length / imageBytes;
   const scores: number[] = [];
-  const gradients: Float32Array[] = [];
-  const guided: Float32Array[] = [];
-  const discrepancies: Float32Array[] = [];
-  const byLayer = new Map<string, Float32Array[]>(
-    Object.keys(detector.layerFeeds).map((layer) => [layer, []]),
-  );
-  for (let from = 0; from < total; from += batch) {
-    const part = images.subarray(from * imageBytes, (from + batch) * imageBytes);
-    const { outputs } = await engine.run(detector, part, 'gradient');
-    scores.push(...outputs.score);
-    gradients.push(outputs.map ?? new Float32Array());
-    guided.push((await engine.run(detector, part, 'guided')).outputs.map ?? new Float32Array());
-    if (detector.shape.positions) {
-      discrepancies.push((await engine.run(detector, part, 'discrepancy')).outputs.map ?? new Float32Array());
+  const kinds: MapKind[] = [
+    { name: 'gradient', scorer: detector, method: 'gradient' },
+    { name: 'guided', scorer: detector, method: 'guided' },
+    ...(detector.shape.positions
+      ? [{ name: 'discrepancy', scorer: detector, method: 'discrepancy' } as const]
+      : []),
+    ...Object.keys(detector.layerFeeds).map((layer): MapKind => {
+      return { name: layerKey(layer), scorer: layerScorer(detector, layer), method: 'discrepancy' };
+    }),
+  ];
+  const quiet = new Map(kinds.map(({ name }) => [name, [] as Float32Array[]]));
+  const few: Uint8Array[] = [];
+  for (let from = 0; from < images.length; from += batch) {
+    const part = await Promise.all(images.slice(from, from + batch).map((image) => image()));
+    for (const image of part.slice(0, smoothGradImages - few.length)) few.push(tilePixels(image, 0));
+    for (const { name, scorer, method } of kinds) {
+      const scored = await scoreImages(engine, scorer, part, method);
+      for (const { outputs, index, map } of scored.images) {
+        if (name === 'gradient') scores.push(outputs.score[index] as number);
+        quiet.get(name)?.push(sampled(map?.values ?? new Float32Array()));
+      }
     }
-    for (const [layer, maps] of byLayer) {
-      const ofLayer = await engine.run(layerScorer(detector, layer), part, 'discrepancy');
-      maps.push(ofLayer.outputs.map ?? new Float32Array());
-    }
-    onProgress?.(Math.min(from + batch, total), total);
+    onProgress?.(Math.min(from + batch, images.length), images.length);
   }
-  const few = images.subarray(0, smoothGradImages * imageBytes);
-  const smooth = (await engine.run(detector, few, 'smoothgrad')).outputs.map ?? new Float32Array();
-  const gradientOfFew = (gradients[0] ?? new Float32Array()).subarray(0, smooth.length);
-  const gradient = quantile(gradients, quietShare);
-  const ratio = quantile([smooth], quietShare) / Math.max(quantile([gradientOfFew], quietShare), 1e-12);
+  const threshold = (name: string): number => quantile(quiet.get(name) ?? [], quietShare);
+  const gradient = threshold('gradient');
+  const layers = Object.keys(detector.layerFeeds);
   return {
     scores,
     mapThresholds: {
       gradient,
-      guided: quantile(guided, quietShare),
-      smoothgrad: gradient * ratio,
-      ...(discrepancies.length > 0 ? { discrepancy: quantile(discrepancies, quietShare) } : {}),
+      guided: threshold('guided'),
+      smoothgrad: gradient * (await smoothGradRatio(engine, detector, Buffer.concat(few))),
+      ...(detector.shape.positions ? { discrepancy: threshold('discrepancy') } : {}),
     },
-    ...(byLayer.size > 0
-      ? {
-          layerMapThresholds: Object.fromEntries(
-            [...byLayer].map(([layer, maps]) => [layer, quantile(maps, quietShare)]),
-          ),
-        }
+    ...(layers.length > 0
+      ? { layerMapThresholds: Object.fromEntries(layers.map((layer) => [layer, threshold(layerKey(layer))])) }
       : {}),
   };
+}
+
+/** A kind of map, and the scorer that gives it. */
+interface MapKind {
+  readonly name: string;
+  readonly scorer: Scorer;
+  readonly method: Exclude<LocalizationMethod, 'smoothgrad'>;
+}
+
+function layerKey(layer: string): string {
+  return `layer ${layer}`;
+}
+
+/** How much larger than plain gradients' SmoothGrad's maps are, over a few tiles. */
+async function smoothGradRatio(engine: ScoringEngine, detector: Scorer, tiles: Uint8Array): Promise<number> {
+  const mapsBy = async (method: LocalizationMethod): Promise<number> => {
+    const { outputs } = await engine.run(detector, tiles, method);
+    return quantile([outputs.map ?? new Float32Array()], quietShare);
+  };
+  return (await mapsBy('smoothgrad')) / Math.max(await mapsBy('gradient'), 1e-12);
+}
+
+/** Entries kept of a map at most: enough for a quantile. */
+const entriesOfMap = 65_536;
+
+function sampled(values: Float32Array): Float32Array {
+  const step = Math.ceil(values.length / entriesOfMap);
+  return step === 1 ? values : values.filter((_, at) => at % step === 0);
 }
 
 /** The smallest entry that `share` of all entries do not exceed. */

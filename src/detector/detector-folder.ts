@@ -5,6 +5,7 @@
 import { createHash } from 'node:crypto';
 import { copyFile, mkdir, readFile, rename, rm, stat, writeFile } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
+import type { Tiling } from '../imaging/index.js';
 import {
   type CriticalLayer,
   type FoldedParameter,
@@ -55,7 +56,7 @@ export async function readDetector(
     positions: manifest.terms.map !== undefined,
   };
   return {
-    ...assembleScorer(shape, manifest.terms, clonerTensors),
+    ...assembleScorer(shape, manifest.terms, clonerTensors, manifest.tiling),
     manifest,
     version: versionOf(manifest),
     selfTest: parseSelfTest(selfTestTensors, manifest),
@@ -68,13 +69,19 @@ export async function readDetector(
  * layer, `map.mean` and `map.deviation`, and the same of each layer as `map.<layer>.mean`.
  * @throws DetectorError when its tensors do not fit its layout.
  */
-export function assembleScorer(shape: ServingShape, terms: Terms, cloner: TensorMap): Scorer {
+export function assembleScorer(
+  shape: ServingShape,
+  terms: Terms,
+  cloner: TensorMap,
+  tiling?: Tiling,
+): Scorer {
   const { layout, scoringLayers } = shape;
   checkCloner(layout, cloner);
   const vector = (numbers: readonly number[]) => float32([numbers.length], numbers);
   const offset = offsetOf(terms);
   return {
     shape,
+    input: { inputSize: shape.inputSize, tiling },
     feeds: {
       value_weights: vector(terms.value),
       direction_weights: vector(terms.direction),
@@ -204,9 +211,9 @@ export async function checkTarget(folder: string): Promise<void> {
   throw new DetectorError(`${folder} exists and is no detector; name a new folder, or a detector to replace`);
 }
 
-function versionOf({ cloner, calibration, terms, scoringLayers }: Manifest): string {
+function versionOf({ cloner, calibration, terms, scoringLayers, tiling }: Manifest): string {
   const { earlierVersions: _, ...current } = calibration;
-  const essence = JSON.stringify([cloner.sha256, current, terms, scoringLayers]);
+  const essence = JSON.stringify([cloner.sha256, current, terms, scoringLayers, tiling]);
   return hashOf(Buffer.from(essence)).slice(0, 12);
 }
 

@@ -31,7 +31,6 @@ export { type LoadedDetector, layerScorer, type Scorer, type SelfTest } from './
 export { DetectorError, type Manifest, manifestSchema, parseManifest, type Terms } from './manifest.js';
 export {
   type ImageScore,
-  imageMap,
   imageScore,
   type LayerScore,
   mapThreshold,
@@ -39,6 +38,7 @@ export {
   type Verdict,
   verdictOf,
 } from './result.js';
+export { type ScoredImage, scoreImages, TileCollector } from './score-images.js';
 export { makeSelfTest, runSelfTest, type SelfTestReport } from './self-test.js';
 export { type LocalizationMethod, localizationMethods, type ServingShape } from './serving-model.js';
 export { type ScaledTerms, scaledTerms, type TermShares } from './terms.js';

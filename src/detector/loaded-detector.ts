@@ -1,4 +1,5 @@
 /** A detector in memory. */
+import type { InputShape } from '../imaging/index.js';
 import type { Tensors } from '../runtime/index.js';
 import type { Manifest } from './manifest.js';
 import type { ServingShape } from './serving-model.js';
@@ -6,6 +7,8 @@ import type { ServingShape } from './serving-model.js';
 /** What scoring needs of a detector. */
 export interface Scorer {
   readonly shape: ServingShape;
+  /** How images are scaled and cut for it. */
+  readonly input: InputShape;
   /** Its inputs to the serving graph: folded weights and the weights of the discrepancies. */
   readonly feeds: Tensors;
   /** Where positions are compared: the inputs that differ for the discrepancy map of one scoring layer alone. */

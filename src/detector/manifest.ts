@@ -70,6 +70,19 @@ export const manifestSchema = Type.Object({
     ),
   }),
   inputSize: Type.Integer({ minimum: 32, maximum: 1024, description: 'Side of the square input, pixels' }),
+  tiling: Type.Optional(
+    Type.Object(
+      {
+        scale: Type.Number({
+          exclusiveMinimum: 0,
+          maximum: 4,
+          description: 'Pixels of the scaled image for a pixel of the original',
+        }),
+        overlap: Type.Integer({ minimum: 0, description: 'Pixels that neighboring tiles share at least' }),
+      },
+      { description: 'Images are cut into tiles; without it each is scaled to one square' },
+    ),
+  ),
   trainingLayers: Type.Array(layer, { minItems: 1 }),
   scoringLayers: Type.Array(layer, { minItems: 1 }),
   lambda: Type.Number({

@@ -1,5 +1,4 @@
 /** What is said of an image: the score and what it is made of. */
-import type { LocalizationMap } from '../imaging/index.js';
 import { pValue } from './conformal.js';
 import type { RawScores } from './engine.js';
 import type { LoadedDetector } from './loaded-detector.js';
@@ -100,11 +99,4 @@ export function mapThreshold(detector: LoadedDetector, method: LocalizationMetho
   throw new RangeError(
     `this detector has no map by '${method}'; there are ${methodsOf(detector).join(', ')}`,
   );
-}
-
-/** The map of one of the images that went through the engine together. */
-export function imageMap(detector: LoadedDetector, outputs: RawScores, index: number): LocalizationMap {
-  const size = detector.shape.inputSize;
-  if (!outputs.map) throw new RangeError('these scores were computed without maps');
-  return { size, values: outputs.map.slice(index * size * size, (index + 1) * size * size) };
 }

@@ -2,29 +2,37 @@
  * Which images the cloner learns from, and in what order: good ones, variants of them where they are few, and good
  * ones with a defect made on them. All of it follows from the seed, so a run that resumes needs no state.
  */
-import { drawVariation, vary } from '../imaging/index.js';
+import { drawVariation, type TileGrid, vary } from '../imaging/index.js';
 import { normal, randomStream, shuffled } from '../random/random.js';
 import type { Exercise } from './lesson.js';
 import { makeDefect } from './made-defects.js';
 import type { Recipe } from './recipe.js';
 
+/** Squares to cut from tiled images: so many in all, but not more from each. */
+const squaresInAll = 2048;
+const mostSquares = 64;
+
 /** Part of the good images that is held back. */
 const heldBackShare = 0.15;
 
 /** What of a recipe decides. */
-export type CurriculumSettings = Pick<Recipe, 'batch' | 'epochs' | 'inputSize' | 'made'>;
+export type CurriculumSettings = Pick<Recipe, 'batch' | 'epochs' | 'inputSize' | 'made' | 'tiling'>;
 
 export class Curriculum {
-  /** Files that are not learned from, but give scales and thresholds. */
+  /** Files that are not learned from, but give thresholds. */
+  readonly heldBackFiles: readonly number[];
+  /** Squares cut from them: from each file as many, the whole image where it is not cut. */
   readonly heldBack: readonly number[];
-  /** Files that are learned from. */
+  /** Squares cut from all other files, which are learned from. */
   readonly trained: readonly number[];
-  /** What is made from the latter, variants and then defects; indices follow those of the files. */
+  /** Squares cut from each file. */
+  readonly squares: number;
+  /** What is made from those learned from, variants and then defects; indices follow those of all squares. */
   readonly exercises: readonly (readonly Exercise[])[];
   /** Times through all good images. */
   readonly epochs: number;
   readonly stepsAnEpoch: number;
-  /** Images that are learned from and have no made defect: files first, then variants of them. */
+  /** What is learned from and has no made defect: squares first, then variants of them. */
   readonly good: readonly number[];
   readonly #defective: readonly number[];
   readonly #defectsInBatch: number;
@@ -38,8 +46,13 @@ export class Curriculum {
   ) {
     const order = shuffled(files, randomStream(seed, 'held back'));
     const heldBack = Math.max(2, Math.round(heldBackShare * files));
-    this.heldBack = order.slice(0, heldBack);
-    this.trained = order.slice(heldBack);
+    this.squares = recipe.tiling ? Math.ceil(Math.min(mostSquares, squaresInAll / files)) : 1;
+    const squaresOf = (list: readonly number[]): number[] =>
+      list.flatMap((file) => range(file * this.squares, this.squares));
+    this.heldBackFiles = order.slice(0, heldBack);
+    this.heldBack = squaresOf(this.heldBackFiles);
+    this.trained = squaresOf(order.slice(heldBack));
+    const read = files * this.squares;
     const { batch, made, epochs } = recipe;
     const variants = made ? Math.max(0, made.leastImages - this.trained.length) : 0;
     const good = this.trained.length + variants;
@@ -48,12 +61,23 @@ export class Curriculum {
       Array.from({ length: variants }, (_, index) => this.#variant(index)),
       Array.from({ length: defects }, (_, index) => this.#defect(index)),
     ];
-    this.good = [...this.trained, ...range(files, variants)];
-    this.#defective = range(files + variants, defects);
+    this.good = [...this.trained, ...range(read, variants)];
+    this.#defective = range(read + variants, defects);
     this.#defectsInBatch = defects > 0 ? Math.max(1, Math.round((batch * defects) / (good + defects))) : 0;
     this.epochs =
       typeof epochs === 'number' ? epochs : Math.max(epochs.least, Math.round(epochs.images / good));
     this.stepsAnEpoch = Math.ceil(good / (batch - this.#defectsInBatch));
+  }
+
+  /** Where squares are cut out of a file's image; anywhere, its edges as often as what lies inside. */
+  corners(file: number, { width, height, size }: TileGrid): (readonly [number, number])[] {
+    const random = randomStream(this.seed, `squares ${file}`);
+    const along = (side: number): number => {
+      const margin = Math.min(size / 4, side - size);
+      const at = Math.round(random() * (side - size + 2 * margin) - margin);
+      return Math.min(side - size, Math.max(0, at));
+    };
+    return Array.from({ length: this.squares }, () => [along(width), along(height)] as const);
   }
 
   /** Steps in all. */

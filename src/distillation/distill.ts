@@ -2,6 +2,7 @@
  * Distillation: from photos of good parts to a detector. The expert's activations are computed once, the
  * cloner follows them on mini-batches, images held back give thresholds, and all of it becomes a folder.
  */
+import { readFile } from 'node:fs/promises';
 import { resolve } from 'node:path';
 import { trainingImages } from '../datasets/index.js';
 import {
@@ -18,6 +19,7 @@ import {
   type Terms,
   writeDetector,
 } from '../detector/index.js';
+import { decodeNamedImage, type InputShape } from '../imaging/index.js';
 import {
   type CriticalLayer,
   type ExpertCard,
@@ -54,6 +56,8 @@ export interface DistillOptions {
   readonly inputSize?: number;
   readonly epochs?: number;
   readonly batch?: number;
+  /** Cuts images into tiles: pixels of the scaled image for a pixel of the original, above 0 and at most 4. */
+  readonly tileScale?: number;
   /** Variants of the images are made until there are so many to learn from; 0 makes none. */
   readonly augmentTo?: number;
   /** Averages the weights of every tenth epoch of the last half, as the paper averages its checkpoints. */
@@ -161,7 +165,13 @@ function settle(options: DistillOptions): Recipe {
     throw new DistillSettingsError(`augmentTo ${augmentTo}: wanted a whole number from 0`);
   }
   const made = { defects: 0, ...recipe.made, leastImages: augmentTo };
-  return { ...recipe, inputSize, epochs, batch, made, average };
+  const settled = { ...recipe, inputSize, epochs, batch, made, average };
+  const { tileScale: scale } = options;
+  if (scale === undefined) return settled;
+  if (!(scale > 0 && scale <= 4)) {
+    throw new DistillSettingsError(`tileScale ${scale}: wanted a number above 0 and at most 4`);
+  }
+  return { ...settled, tiling: { scale, overlap: inputSize / 4 } };
 }
 
 /** One run of {@link distill}. */
@@ -181,7 +191,11 @@ class Distillation {
     this.#seed = options.seed ?? 0;
     this.#checkpoint = checkpointFolder(resolve(options.out));
     this.#curriculum = new Curriculum(paths.length, plan, this.#seed);
-    supportedRate(this.#curriculum.heldBack.length, options.falseAlarmRate);
+    supportedRate(this.#curriculum.heldBackFiles.length, options.falseAlarmRate);
+  }
+
+  get #input(): InputShape {
+    return { inputSize: this.plan.inputSize, tiling: this.plan.tiling };
   }
 
   async run(): Promise<Manifest> {
@@ -221,7 +235,8 @@ class Distillation {
       return await Lesson.prepare(this.device, {
         paths: this.paths,
         exercises: this.#curriculum.exercises,
-        inputSize: this.plan.inputSize,
+        input: this.#input,
+        corners: (file, grid) => this.#curriculum.corners(file, grid),
         layers: this.plan.trainingLayers,
         expertCard: this.expert.path,
         memoryBytes: this.options.memoryBytes ?? 2 * 2 ** 30,
@@ -242,6 +257,7 @@ class Distillation {
       size: inputSize,
       epochs: this.#curriculum.epochs,
       batch,
+      tileScale: this.plan.tiling?.scale ?? 0,
       augmentTo: this.plan.made?.leastImages ?? 0,
       average: String(this.plan.average),
       seed: this.#seed,
@@ -314,7 +330,7 @@ class Distillation {
   ): Promise<Manifest> {
     const { plan } = this;
     const { layout, inputSize, trainingLayers, scoringLayers, lambda, localization, positions } = plan;
-    const { good, heldBack, epochs } = this.#curriculum;
+    const { good, heldBack, heldBackFiles, epochs } = this.#curriculum;
     const { path: expertCard, card } = this.expert;
     const shape = { expertCard, layout, inputSize, scoringLayers, positions: positions !== undefined };
     const engine = ScoringEngine.on(this.device);
@@ -329,18 +345,22 @@ class Distillation {
         )
       : { terms: paperTerms(scoringLayers, lambda), tensors: new Map<string, ConstantTensor>() };
     const cloner = new Map([...followed, ...tensors]);
-    const scorer = assembleScorer(shape, terms, cloner);
-    const images = await imagesOf(lesson, heldBack);
+    const scorer = assembleScorer(shape, terms, cloner, plan.tiling);
+    const images = heldBackFiles.map((file) => async () => {
+      const path = this.paths[file] as string;
+      return decodeNamedImage(await readFile(path), path, this.#input);
+    });
     const calibration = await calibrate(engine, scorer, images, {
       falseAlarmRate: this.options.falseAlarmRate,
       onProgress: (done, total) => this.options.onProgress?.({ phase: 'calibrate', done, total }),
     });
-    const selfTest = await makeSelfTest(engine, scorer, images);
+    const selfTest = await makeSelfTest(engine, scorer, await imagesOf(lesson, heldBack.slice(0, 2)));
     await engine.closeSessions();
     const manifest: ManifestDraft = {
       expert: { name: card.name, fingerprint: fingerprintOf(card) },
       cloner: { layout: layout.map((block) => ({ ...block, widths: [...block.widths] })) },
       inputSize,
+      ...(plan.tiling ? { tiling: plan.tiling } : {}),
       trainingLayers: trainingLayers.map(({ name }) => name),
       scoringLayers: [...scoringLayers],
       lambda,
@@ -356,7 +376,7 @@ class Distillation {
         augmentTo: plan.made?.leastImages ?? 0,
         seed: this.#seed,
       },
-      data: { images: this.paths.length, heldBack: heldBack.length, fingerprint: lesson.fingerprint },
+      data: { images: this.paths.length, heldBack: heldBackFiles.length, fingerprint: lesson.fingerprint },
       distillation: outcome,
       calibration,
     };

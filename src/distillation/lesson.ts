@@ -4,14 +4,20 @@
  */
 import { createHash } from 'node:crypto';
 import { readFile } from 'node:fs/promises';
-import { decodeNamedImage } from '../imaging/index.js';
+import {
+  cropped,
+  decodeNamedImage,
+  type InputShape,
+  type ScaledImage,
+  type TileGrid,
+} from '../imaging/index.js';
 import type { LayerSpec } from '../networks/index.js';
 import type { ConstantTensor } from '../onnx/index.js';
 import { type Device, float32, float32Data, type Session, type Tensors, uint8 } from '../runtime/index.js';
 import { expertModel } from './models.js';
 import { RecordStore } from './record-store.js';
 
-/** An image made from the images of the files. */
+/** An image made from those that were cut from files. */
 export interface MadeImage {
   /** uint8 RGB [inputSize, inputSize, 3] */
   readonly pixels: Uint8Array;
@@ -19,14 +25,16 @@ export interface MadeImage {
   readonly mask?: Uint8Array;
 }
 
-/** Makes an image. @param image gives the pixels of a file's image by its index. */
+/** Makes an image. @param image gives the pixels of an image by its index. */
 export type Exercise = (image: (index: number) => Promise<Uint8Array>) => Promise<MadeImage>;
 
 export interface LessonOptions {
   readonly paths: readonly string[];
   /** Images to make; their indices follow those of the files. What is made from others comes in a later list. */
   readonly exercises?: readonly (readonly Exercise[])[];
-  readonly inputSize: number;
+  readonly input: InputShape;
+  /** Where squares are cut out of the image of a file, in its scaled size; by default its one tile. */
+  readonly corners?: (file: number, grid: TileGrid) => readonly (readonly [x: number, y: number])[];
   readonly layers: readonly LayerSpec[];
   readonly expertCard: string;
   /** How much of pixels and activations stays in memory. */
@@ -54,7 +62,8 @@ export class Lesson {
 
   /** Decodes and makes all images and shows them to the expert. @throws ImageError naming the file that is no image. */
   static async prepare(device: Device, options: LessonOptions): Promise<Lesson> {
-    const { paths, exercises = [], inputSize, layers, memoryBytes } = options;
+    const { exercises = [], layers, memoryBytes } = options;
+    const { inputSize } = options.input;
     const bytes = [
       3 * inputSize ** 2,
       ...layers.map((layer) => 4 * count(activationShape(layer, inputSize))),
@@ -68,14 +77,17 @@ export class Lesson {
     const session = await device.session(
       expertModel({ expertCard: options.expertCard, inputSize, layers: names }),
     );
-    const total = paths.length + exercises.flat().length;
-    const onBatch = (): void => {
+    const made = exercises.flat().length;
+    const onBatch = (done: number): void => {
       options.signal?.throwIfAborted();
-      options.onProgress?.(lesson.#count, total);
+      options.onProgress?.(done, options.paths.length + made);
     };
     try {
-      await lesson.#read(session, paths, onBatch);
-      for (const list of exercises) await lesson.#make(session, list, onBatch);
+      await lesson.#read(session, options, onBatch);
+      const read = lesson.#count;
+      for (const list of exercises) {
+        await lesson.#make(session, list, () => onBatch(options.paths.length + lesson.#count - read));
+      }
       return lesson;
     } catch (error) {
       await lesson.close();
@@ -85,7 +97,7 @@ export class Lesson {
     }
   }
 
-  /** Images of files and images made from them. */
+  /** Squares cut from the images of files, and images made from them. */
   get count(): number {
     return this.#count;
   }
@@ -164,17 +176,23 @@ export class Lesson {
     return statistics;
   }
 
-  async #read(session: Session, paths: readonly string[], onBatch: () => void): Promise<void> {
+  async #read(
+    session: Session,
+    { paths, input, corners = () => [[0, 0]] }: LessonOptions,
+    onBatch: (files: number) => void,
+  ): Promise<void> {
     const hash = createHash('sha256');
     for (let first = 0; first < paths.length; first += expertBatch) {
       const part = paths.slice(first, first + expertBatch);
-      const files = await Promise.all(part.map((path) => readImage(path, this.inputSize)));
-      for (const { sha256 } of files) hash.update(sha256);
-      await this.#append(
-        session,
-        files.map(({ pixels }) => pixels),
+      const files = await Promise.all(part.map((path) => readImage(path, input)));
+      const squares = files.flatMap(({ image }, index) =>
+        corners(first + index, image.grid).map((corner) => cropped(image, corner)),
       );
-      onBatch();
+      for (const { sha256 } of files) hash.update(sha256);
+      for (let from = 0; from < squares.length; from += expertBatch) {
+        await this.#append(session, squares.slice(from, from + expertBatch));
+      }
+      onBatch(first + files.length);
     }
     this.#fingerprint = hash.digest('hex');
   }
@@ -217,10 +235,10 @@ function count(shape: readonly number[]): number {
   return shape.reduce((product, size) => product * size, 1);
 }
 
-async function readImage(path: string, size: number): Promise<{ pixels: Uint8Array; sha256: Buffer }> {
+async function readImage(path: string, input: InputShape): Promise<{ image: ScaledImage; sha256: Buffer }> {
   const bytes = await readFile(path);
-  const { pixels } = await decodeNamedImage(bytes, path, size);
-  return { pixels, sha256: createHash('sha256').update(bytes).digest() };
+  const image = await decodeNamedImage(bytes, path, input);
+  return { image, sha256: createHash('sha256').update(bytes).digest() };
 }
 
 async function appendRows(store: RecordStore, data: Float32Array, rows: number): Promise<void> {

@@ -1,5 +1,6 @@
 /** Recipes: the settings of a distillation, by name. */
 import type { TermShares } from '../detector/index.js';
+import type { Tiling } from '../imaging/index.js';
 import {
   type CriticalLayer,
   clonerLayout,
@@ -38,6 +39,8 @@ export interface Recipe {
     readonly defects: number;
   };
   readonly inputSize: number;
+  /** How images are cut into tiles; by default each is scaled to one square. */
+  readonly tiling?: Tiling;
   /** Times through all images to learn from; or as many as show so many images, and at least so many. */
   readonly epochs: number | { readonly images: number; readonly least: number };
   readonly batch: number;

@@ -1,8 +1,14 @@
 /** Evaluating a detector on the test split of a data set. Nothing here changes the detector. */
 import { readFile } from 'node:fs/promises';
 import { describeSource, type TestImage, type TestSource, testImages } from '../datasets/index.js';
-import { imageMap, type LoadedDetector, type RawScores, type ScoringEngine } from '../detector/index.js';
-import { decodeMask, decodeNamedImage } from '../imaging/index.js';
+import {
+  type LoadedDetector,
+  type RawScores,
+  type ScoredImage,
+  type ScoringEngine,
+  scoreImages,
+} from '../detector/index.js';
+import { decodeMask, decodeNamedImage, type ScaledImage } from '../imaging/index.js';
 import { concatenated } from '../runtime/index.js';
 import { type JudgedMap, judgeMap } from './pixel-figures.js';
 import { type EvaluationReport, type Measured, makeReport } from './report.js';
@@ -40,11 +46,10 @@ export async function evaluate(
     const began = performance.now();
     const decoded = await Promise.all(part.map(({ path }) => decode(path, detector)));
     decodeSeconds += (performance.now() - began) / 1000;
-    const { outputs, seconds } = await engine.run(detector, Buffer.concat(decoded), method);
+    const { images: scored, seconds } = await scoreImages(engine, detector, decoded, method);
     inferenceSeconds += seconds;
-    const { map: _, ...scores } = outputs;
-    parts.push(scores);
-    if (method !== 'none') maps.push(...(await judge(part, detector, outputs)));
+    parts.push(...scored.map(scoresOf));
+    if (method !== 'none') maps.push(...(await judge(part, scored)));
     onProgress?.(Math.min(first + batch, images.length), images.length);
   }
   const measured: Measured = {
@@ -60,21 +65,30 @@ export async function evaluate(
   return makeReport(describeSource(source), detector, measured, { seed, resamples });
 }
 
-async function decode(path: string, detector: LoadedDetector): Promise<Uint8Array> {
-  return (await decodeNamedImage(await readFile(path), path, detector.shape.inputSize)).pixels;
+async function decode(path: string, detector: LoadedDetector): Promise<ScaledImage> {
+  return decodeNamedImage(await readFile(path), path, detector.input);
 }
 
-async function judge(
-  images: readonly TestImage[],
-  detector: LoadedDetector,
-  outputs: RawScores,
-): Promise<JudgedMap[]> {
-  const { inputSize } = detector.shape;
+/** The scores of one image. */
+function scoresOf({ outputs, index }: ScoredImage): RawScores {
+  const row = (values: Float32Array): Float32Array => {
+    const columns = values.length / outputs.score.length;
+    return values.slice(index * columns, (index + 1) * columns);
+  };
+  return {
+    score: row(outputs.score),
+    value: row(outputs.value),
+    direction: row(outputs.direction),
+    ...(outputs.peak ? { peak: row(outputs.peak) } : {}),
+  };
+}
+
+async function judge(images: readonly TestImage[], scored: readonly ScoredImage[]): Promise<JudgedMap[]> {
   const judged: JudgedMap[] = [];
   for (const [index, { kind, anomalous, mask }] of images.entries()) {
-    if (anomalous && !mask) continue;
-    const pixels = mask ? await decodeMask(await readFile(mask), inputSize) : undefined;
-    judged.push(judgeMap(kind, imageMap(detector, outputs, index), pixels));
+    const map = scored[index]?.map;
+    if (!map || (anomalous && !mask)) continue;
+    judged.push(judgeMap(kind, map, mask ? await decodeMask(await readFile(mask), map) : undefined));
   }
   return judged;
 }

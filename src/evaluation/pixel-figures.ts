@@ -22,11 +22,11 @@ export interface JudgedMap {
 /** @param mask not 0 where defective, in the size of the map; undefined for a good image. */
 export function judgeMap(
   kind: string,
-  map: { readonly size: number; readonly values: Float32Array },
+  map: { readonly width: number; readonly values: Float32Array },
   mask: Uint8Array | undefined,
 ): JudgedMap {
   if (!mask) return { kind, anomalous: false, regions: [], clean: map.values };
-  const { labels, count } = labelComponents(mask, map.size);
+  const { labels, count } = labelComponents(mask, map.width);
   const entriesOf = (label: number): Float32Array => map.values.filter((_, pixel) => labels[pixel] === label);
   const regions = Array.from({ length: count }, (_, index) => entriesOf(index + 1));
   return { kind, anomalous: true, regions, clean: entriesOf(0) };

@@ -4,6 +4,8 @@
  */
 import { basename } from 'node:path';
 import sharp, { type Sharp } from 'sharp';
+import type { PictureSize } from './map.js';
+import { type InputShape, type ScaledImage, tileGrid } from './tiles.js';
 
 // Every loader is shut, then those of the four formats are opened, from memory only.
 sharp.block({ operation: ['VipsForeignLoad'] });
@@ -53,28 +55,44 @@ export interface ImageInfo {
 }
 
 export interface DecodedImage extends ImageInfo {
-  /** uint8 RGB, `size` x `size` pixels, row-major. */
+  /** uint8 RGB, row-major. */
   readonly pixels: Uint8Array;
 }
 
+/** An image scaled for a detector, with its tiles. */
+export type DetectorImage = ImageInfo & ScaledImage;
+
 /**
- * Decodes an image and scales it to the square input of a detector: EXIF orientation applied, transparency
- * laid on white, 16 bit, gray and CMYK brought to 8-bit sRGB; the aspect ratio is not kept.
+ * Decodes an image and scales it for a detector: to its square input, whatever the aspect ratio, or to be cut into
+ * tiles. EXIF orientation applied, transparency laid on white, 16 bit, gray and CMYK brought to 8-bit sRGB.
  * @throws ImageError
  */
 export async function decodeImage(
   bytes: Uint8Array,
-  size: number,
+  shape: InputShape,
   limits: ImageLimits = defaultImageLimits,
-): Promise<DecodedImage> {
+): Promise<DetectorImage> {
   const info = await inspectImage(bytes, limits);
-  const pixels = await rawPixels(open(bytes, limits).resize(size, size, { fit: 'fill', kernel: 'cubic' }));
-  return { ...info, pixels };
+  const grid = tileGrid(info, shape);
+  const scaled = grid.width * grid.height;
+  if (scaled > Math.max(limits.maxPixels, shape.inputSize ** 2)) {
+    throw new ImageError(
+      'too-many-pixels',
+      `the image has ${megapixels(scaled)} in the scale of the detector; at most ${megapixels(limits.maxPixels)} are taken`,
+    );
+  }
+  const { width, height } = grid;
+  const pixels = await rawPixels(open(bytes, limits).resize(width, height, { fit: 'fill', kernel: 'cubic' }));
+  return { ...info, grid, pixels };
 }
 
 /** The same for a file; an error names it. @throws ImageError */
-export async function decodeNamedImage(bytes: Uint8Array, path: string, size: number): Promise<DecodedImage> {
-  return decodeImage(bytes, size).catch((error: unknown) => {
+export async function decodeNamedImage(
+  bytes: Uint8Array,
+  path: string,
+  shape: InputShape,
+): Promise<DetectorImage> {
+  return decodeImage(bytes, shape).catch((error: unknown) => {
     if (error instanceof ImageError) throw new ImageError(error.kind, `${basename(path)}: ${error.message}`);
     throw error;
   });
@@ -90,18 +108,18 @@ export async function decodeFullImage(
 }
 
 /**
- * Decodes a mask: not 0 where it is white, in `size` x `size` bytes. Nearest neighbor, so that it stays a mask.
+ * Decodes a mask: not 0 where it is white, a byte for each pixel of a size. Nearest neighbor, so that it stays a mask.
  * @throws ImageError
  */
-export async function decodeMask(bytes: Uint8Array, size: number): Promise<Uint8Array> {
+export async function decodeMask(bytes: Uint8Array, { width, height }: PictureSize): Promise<Uint8Array> {
   await inspectImage(bytes, defaultImageLimits);
   const gray = await open(bytes, defaultImageLimits)
-    .resize(size, size, { fit: 'fill', kernel: 'nearest' })
+    .resize(width, height, { fit: 'fill', kernel: 'nearest' })
     .toColourspace('b-w')
     .raw({ depth: 'uchar' })
     .toBuffer({ resolveWithObject: true });
   const { channels } = gray.info;
-  return Uint8Array.from({ length: size * size }, (_, index) =>
+  return Uint8Array.from({ length: width * height }, (_, index) =>
     (gray.data[index * channels] ?? 0) > 127 ? 255 : 0,
   );
 }
@@ -130,13 +148,16 @@ export async function inspectImage(bytes: Uint8Array, limits: ImageLimits): Prom
     });
   const { width, height } = metadata.autoOrient;
   if (width * height > limits.maxPixels) {
-    const megapixels = (count: number): string => `${Math.round(count / 1e5) / 10} megapixels`;
     throw new ImageError(
       'too-many-pixels',
       `the image has ${width} x ${height} = ${megapixels(width * height)}; at most ${megapixels(limits.maxPixels)} are taken`,
     );
   }
   return { format, width, height };
+}
+
+function megapixels(count: number): string {
+  return `${Math.round(count / 1e5) / 10} megapixels`;
 }
 
 /** A pipeline that gives the image as a user sees it, in sRGB without transparency. */

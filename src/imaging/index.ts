@@ -3,6 +3,7 @@ export { drawVariation, type Variation, vary } from './augment.js';
 export { type Components, labelComponents } from './components.js';
 export {
   type DecodedImage,
+  type DetectorImage,
   decodeFullImage,
   decodeImage,
   decodeMask,
@@ -23,3 +24,15 @@ export {
   renderOverlay,
 } from './render.js';
 export { resizeMap } from './resize-map.js';
+export {
+  cropped,
+  type InputShape,
+  MapStitcher,
+  mapEntries,
+  type ScaledImage,
+  type TileGrid,
+  type Tiling,
+  tileBox,
+  tileCount,
+  tilePixels,
+} from './tiles.js';

@@ -1,8 +1,9 @@
 /** Localization maps and the pictures they become, as data. */
 
-/** A localization map: square, row-major, at least 0. */
+/** A localization map: row-major, at least 0. It covers the whole image, whatever the image's size. */
 export interface LocalizationMap {
-  readonly size: number;
+  readonly width: number;
+  readonly height: number;
   readonly values: Float32Array;
 }
 

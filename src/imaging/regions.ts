@@ -23,40 +23,39 @@ export interface Region {
  * cross) removes; MKD's code opens its masks so.
  */
 export function openedMap(map: LocalizationMap, threshold: number): LocalizationMap {
-  const { size, values } = map;
+  const { width, values } = map;
   const mask = Uint8Array.from(values, (value) => (value >= threshold ? 1 : 0));
-  const opened = grown(shrunk(mask, size), size);
+  const opened = grown(shrunk(mask, width), width);
   const below = threshold * (1 - 1e-6);
-  return { size, values: values.map((value, pixel) => (opened[pixel] ? value : Math.min(value, below))) };
+  return { ...map, values: values.map((value, pixel) => (opened[pixel] ? value : Math.min(value, below))) };
 }
 
 /** Regions of a map, the highest peak first. */
 export function findRegions(map: LocalizationMap, threshold: number, to: PictureSize): Region[] {
-  const { size, values } = openedMap(map, threshold);
-  const mask = Uint8Array.from(values, (value) => (value >= threshold ? 1 : 0));
-  const { labels, count } = labelComponents(mask, size);
-  return Array.from({ length: count }, (_, index) =>
-    regionOf(values, labels, index + 1, { size, threshold, to }),
-  ).sort((a, b) => b.peak - a.peak);
+  const opened = openedMap(map, threshold);
+  const mask = Uint8Array.from(opened.values, (value) => (value >= threshold ? 1 : 0));
+  const { labels, count } = labelComponents(mask, map.width);
+  return Array.from({ length: count }, (_, index) => regionOf(opened, labels, index + 1, threshold, to)).sort(
+    (a, b) => b.peak - a.peak,
+  );
 }
 
-interface Grid {
-  readonly size: number;
-  readonly threshold: number;
-  readonly to: PictureSize;
-}
-
-function regionOf(values: Float32Array, labels: Int32Array, label: number, grid: Grid): Region {
-  const { size, threshold, to } = grid;
+function regionOf(
+  { width, height, values }: LocalizationMap,
+  labels: Int32Array,
+  label: number,
+  threshold: number,
+  to: PictureSize,
+): Region {
   const inside = values.filter((_, pixel) => labels[pixel] === label);
   // What other regions reach must not join this one's outline.
   const own = Array.from(values, (value, pixel) =>
     labels[pixel] === label ? value : Math.min(value, threshold * (1 - 1e-6)),
   );
-  const { coordinates } = contours().size([size, size]).contour(own, threshold);
+  const { coordinates } = contours().size([width, height]).contour(own, threshold);
   const inPixels = ([x = 0, y = 0]: number[]): number[] => [
-    tenth((x * to.width) / size),
-    tenth((y * to.height) / size),
+    tenth((x * to.width) / width),
+    tenth((y * to.height) / height),
   ];
   const polygons = coordinates.map((rings) => rings.map((ring) => ring.map(inPixels)));
   return {
@@ -95,20 +94,24 @@ function tenth(value: number): number {
 }
 
 /** Erosion by a cross: what has all four neighbors stays; beyond the border the image goes on. */
-function shrunk(mask: Uint8Array, size: number): Uint8Array {
-  return mask.map((set, pixel) => (set && crossOf(pixel, size).every((near) => mask[near]) ? 1 : 0));
+function shrunk(mask: Uint8Array, width: number): Uint8Array {
+  return mask.map((set, pixel) =>
+    set && crossOf(pixel, width, mask.length).every((near) => mask[near]) ? 1 : 0,
+  );
 }
 
 /** Dilation by a cross. */
-function grown(mask: Uint8Array, size: number): Uint8Array {
-  return mask.map((set, pixel) => (set || crossOf(pixel, size).some((near) => mask[near]) ? 1 : 0));
+function grown(mask: Uint8Array, width: number): Uint8Array {
+  return mask.map((set, pixel) =>
+    set || crossOf(pixel, width, mask.length).some((near) => mask[near]) ? 1 : 0,
+  );
 }
 
 /** The up to four pixels beside one. */
-function crossOf(pixel: number, size: number): number[] {
-  const column = pixel % size;
-  const near = [pixel - size, pixel + size].filter((other) => other >= 0 && other < size * size);
+function crossOf(pixel: number, width: number, length: number): number[] {
+  const column = pixel % width;
+  const near = [pixel - width, pixel + width].filter((other) => other >= 0 && other < length);
   if (column > 0) near.push(pixel - 1);
-  if (column < size - 1) near.push(pixel + 1);
+  if (column < width - 1) near.push(pixel + 1);
   return near;
 }

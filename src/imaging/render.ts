@@ -21,7 +21,7 @@ export async function renderHeatmap(
   for (const [index, value] of map.values.entries()) {
     rgb.set(inferno(intensity(value, threshold)), index * 3);
   }
-  return upscaled(sharp(rgb, rawImage(map.size, 3)), to)
+  return upscaled(sharp(rgb, rawImage(map, 3)), to)
     .png({ compressionLevel: 6 })
     .toBuffer();
 }
@@ -42,7 +42,7 @@ export async function renderOverlay(
     const strength = intensity(value, threshold);
     rgba.set([...inferno(strength), Math.round(255 * Math.min(0.75, 1.5 * strength))], index * 4);
   }
-  const layer = await upscaled(sharp(rgba, rawImage(map.size, 4)), to)
+  const layer = await upscaled(sharp(rgba, rawImage(map, 4)), to)
     .png({ compressionLevel: 1 })
     .toBuffer();
   const base = await open(image, limits).png({ compressionLevel: 0 }).toBuffer();
@@ -66,7 +66,7 @@ async function binaryMask(map: LocalizationMap, threshold: number, to: PictureSi
   for (const [index, value] of opened.values.entries()) {
     gray[index] = Math.min(255, Math.floor((value / threshold) * 128));
   }
-  return upscaled(sharp(gray, rawImage(map.size, 1)), to)
+  return upscaled(sharp(gray, rawImage(map, 1)), to)
     .threshold(128)
     .toColourspace('b-w')
     .raw()
@@ -102,8 +102,8 @@ function rawPicture(
   return { raw: { width, height, channels }, limitInputPixels: false };
 }
 
-function rawImage(size: number, channels: 1 | 3 | 4): SharpOptions {
-  return { raw: { width: size, height: size, channels } };
+function rawImage({ width, height }: LocalizationMap, channels: 1 | 3 | 4): SharpOptions {
+  return { raw: { width, height, channels } };
 }
 
 function upscaled(pipeline: Sharp, { width, height }: PictureSize): Sharp {

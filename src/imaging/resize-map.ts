@@ -10,14 +10,14 @@ const pixelsPerTurn = 400_000;
 
 /** Bilinear, pixel centers aligned, borders continued: float32 [height, width], row-major. */
 export async function resizeMap(map: LocalizationMap, { width, height }: PictureSize): Promise<Float32Array> {
-  const { size, values } = map;
-  const columns = samplePoints(size, width);
-  const rows = samplePoints(size, height);
+  const { values } = map;
+  const columns = samplePoints(map.width, width);
+  const rows = samplePoints(map.height, height);
   const result = new Float32Array(width * height);
   let untilTurn = pixelsPerTurn;
   for (const [y, row] of rows.entries()) {
-    const top = row.below * size;
-    const bottom = row.above * size;
+    const top = row.below * map.width;
+    const bottom = row.above * map.width;
     let at = y * width;
     for (const { below, above, share } of columns) {
       const upper = mix(values[top + below] as number, values[top + above] as number, share);

@@ -82,20 +82,22 @@ async function fromImages(
   onProgress: RecalibrateOptions['onProgress'] = () => {},
 ): Promise<{ good: GoodImages; known: Known[] }> {
   const paths = await trainingImages(folder);
-  const { inputSize } = detector.shape;
-  const pixels = new Uint8Array(paths.length * inputSize ** 2 * 3);
   const hash = createHash('sha256');
-  for (const [index, path] of paths.entries()) {
-    const bytes = await readFile(path);
-    hash.update(createHash('sha256').update(bytes).digest());
-    pixels.set((await decodeNamedImage(bytes, path, inputSize)).pixels, index * inputSize ** 2 * 3);
-  }
+  for (const path of paths)
+    hash.update(
+      createHash('sha256')
+        .update(await readFile(path))
+        .digest(),
+    );
   if (hash.digest('hex') === detector.manifest.data.fingerprint) {
     throw new CalibrationError(
       `${folder} holds the images the detector was distilled from, which score too low; bring new good images`,
     );
   }
-  const good = await measureGoodImages(engine, detector, pixels, { onProgress });
+  const images = paths.map(
+    (path) => async () => decodeNamedImage(await readFile(path), path, detector.input),
+  );
+  const good = await measureGoodImages(engine, detector, images, { onProgress });
   const known = paths.map((image, index) => ({ image, score: good.scores[index] as number }));
   return { good, known };
 }

@@ -1,6 +1,6 @@
 /** What was scored lately: bounded in number, bytes and time. The oldest goes first. */
 import type { LoadedDetector, LocalizationMethod } from '../detector/index.js';
-import type { LocalizationMap } from '../imaging/index.js';
+import { type LocalizationMap, mapEntries, type TileGrid } from '../imaging/index.js';
 import { ProblemError } from './problems.js';
 import type { Result } from './schemas.js';
 
@@ -8,6 +8,7 @@ export interface StoredResult {
   readonly detectorName: string;
   readonly detector: LoadedDetector;
   readonly result: Result;
+  readonly grid: TileGrid;
   /** The image as it came, so that maps can be computed when asked for. */
   readonly image: Uint8Array;
   /** By {@link mapKey}. */
@@ -68,7 +69,7 @@ export class ResultStore {
 
   add(stored: StoredResult): void {
     // Room for one map of each method, which may be computed later.
-    const bytes = stored.image.byteLength + 3 * 4 * stored.detector.shape.inputSize ** 2;
+    const bytes = stored.image.byteLength + 3 * 4 * mapEntries(stored.grid);
     this.#entries.set(stored.result.id, { stored, at: this.now(), bytes });
     this.#bytes += bytes;
     this.#evict();

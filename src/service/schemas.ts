@@ -47,16 +47,13 @@ export const localizationMethodSchema = oneOf(localizationMethods, {
 
 const point = Type.Array(Type.Number(), { minItems: 2, maxItems: 2 });
 
+const box = Type.Object({ x: Type.Number(), y: Type.Number(), width: Type.Number(), height: Type.Number() });
+
 const region = Type.Object({
   area: Type.Number({ description: 'Square pixels' }),
   peak: Type.Number({ description: 'Largest value of the map inside, in multiples of its threshold' }),
   mean: Type.Number({ description: 'Mean value of the map inside, in multiples of its threshold' }),
-  box: Type.Object({
-    x: Type.Number(),
-    y: Type.Number(),
-    width: Type.Number(),
-    height: Type.Number(),
-  }),
+  box,
   polygons: Type.Array(Type.Array(Type.Array(point)), {
     description: "Outlines as GeoJSON's MultiPolygon coordinates: outer ring, then holes; [x, y]",
   }),
@@ -93,6 +90,15 @@ export const resultSchema = Type.Object({
         contribution: Type.Number({ description: 'What it adds to the score' }),
       },
       { description: 'Where positions are compared too' },
+    ),
+  ),
+  tiles: Type.Optional(
+    Type.Object(
+      {
+        count: Type.Integer({ description: 'Tiles the image was cut into' }),
+        highest: box,
+      },
+      { description: 'Where images are cut into tiles; the image scores what its highest tile does' },
     ),
   ),
   localization: Type.Optional(

@@ -1,13 +1,15 @@
 /** From the images of a request to results: decode, score, keep. One bad image fails alone. */
 import { randomUUID } from 'node:crypto';
 import {
-  imageMap,
   imageScore,
   type LoadedDetector,
   type LocalizationMethod,
   mapThreshold,
+  type ScoredImage,
+  TileCollector,
 } from '../detector/index.js';
 import {
+  type DetectorImage,
   decodeImage,
   encodeNpy,
   findRegions,
@@ -17,6 +19,9 @@ import {
   renderMask,
   renderOverlay,
   resizeMap,
+  tileBox,
+  tileCount,
+  tilePixels,
 } from '../imaging/index.js';
 import type { Catalog } from './catalog.js';
 import type { Inference, MapKind, Patience } from './inference.js';
@@ -117,11 +122,9 @@ export class Scoring {
     if (known) return known;
     this.#enter(1);
     try {
-      const { detector, detectorName } = stored;
-      const { pixels } = await decodeImage(stored.image, detector.shape.inputSize, this.limits.image);
-      const job = { detector, pixels, map: request.method, layer: request.layer };
-      const { outputs, index } = await this.inference.submit(detectorName, job, mapPatience);
-      const map = imageMap(detector, outputs, index);
+      const image = await decodeImage(stored.image, stored.detector.input, this.limits.image);
+      const { map } = await this.#infer(stored, image, request, mapPatience);
+      if (!map) throw new RangeError(`there is no map by ${request.method}`);
       stored.maps.set(mapKey(request), map);
       return map;
     } finally {
@@ -137,15 +140,13 @@ export class Scoring {
   ): Promise<StoredResult> {
     const { map, mapsOf = 'all', threshold } = options;
     const began = performance.now();
-    const { pixels, width, height } = await decodeImage(
-      upload.bytes,
-      detector.shape.inputSize,
-      this.limits.image,
-    );
+    const image = await decodeImage(upload.bytes, detector.input, this.limits.image);
+    const { width, height, grid } = image;
     const decodeSeconds = (performance.now() - began) / 1000;
     this.metrics.decodeSeconds.observe(decodeSeconds);
     const first = mapsOf === 'all' ? map : 'none';
-    const inferred = await this.inference.submit(detectorName, { detector, pixels, map: first }, options);
+    const by = { detectorName, detector };
+    const inferred = await this.#infer(by, image, { method: first }, options);
     const score = imageScore(detector, inferred.outputs, inferred.index, threshold);
     const id = randomUUID();
     const result: Result = {
@@ -159,6 +160,9 @@ export class Scoring {
       verdict: score.verdict,
       layers: [...score.layers],
       ...(score.peak ? { peak: score.peak } : {}),
+      ...(detector.input.tiling
+        ? { tiles: { count: tileCount(grid), highest: tileBox(grid, inferred.tile, image) } }
+        : {}),
       timings: {
         decodeMs: milliseconds(decodeSeconds),
         queueMs: milliseconds(inferred.queueSeconds),
@@ -166,13 +170,10 @@ export class Scoring {
       },
       links: linksOf(id, map === detector.manifest.localization ? 'none' : map),
     };
-    const stored: StoredResult = { detectorName, detector, result, image: upload.bytes, maps: new Map() };
-    if (map !== 'none' && first !== 'none') {
-      this.#keepMap(stored, map, imageMap(detector, inferred.outputs, inferred.index));
-    } else if (map !== 'none' && score.verdict === 'anomalous') {
-      const later = await this.inference.submit(detectorName, { detector, pixels, map }, options);
-      this.#keepMap(stored, map, imageMap(detector, later.outputs, later.index));
-    }
+    const stored: StoredResult = { ...by, result, grid, image: upload.bytes, maps: new Map() };
+    const later = map !== 'none' && first === 'none' && score.verdict === 'anomalous';
+    const mapped = later ? await this.#infer(by, image, { method: map }, options) : inferred;
+    if (map !== 'none' && mapped.map) this.#keepMap(stored, map, mapped.map);
     this.metrics.scores.observe(
       { detector: detectorName },
       score.score / detector.manifest.calibration.threshold,
@@ -180,6 +181,40 @@ export class Scoring {
     this.metrics.verdicts.inc({ detector: detectorName, verdict: score.verdict });
     this.store.add(stored);
     return stored;
+  }
+
+  /**
+   * Sends an image on its way, tile by tile: a few at a time, so that a large image neither fills the queue nor keeps
+   * others waiting.
+   */
+  async #infer(
+    { detectorName, detector }: Pick<StoredResult, 'detectorName' | 'detector'>,
+    image: DetectorImage,
+    { method, layer }: { readonly method: MapKind; readonly layer?: string | undefined },
+    { signal, timeoutMs }: Patience,
+  ): Promise<ScoredImage & { readonly queueSeconds: number; readonly seconds: number }> {
+    const total = tileCount(image.grid);
+    const collector = new TileCollector(image.grid, method !== 'none');
+    const began = performance.now();
+    let [next, queueSeconds, seconds] = [0, 0, 0];
+    const work = async (): Promise<void> => {
+      while (next < total) {
+        const tile = next++;
+        const left = Math.max(1, timeoutMs - (performance.now() - began));
+        const job = { detector, pixels: tilePixels(image, tile), map: method, layer };
+        const inferred = await this.inference.submit(detectorName, job, { signal, timeoutMs: left });
+        collector.add(tile, inferred.outputs, inferred.index);
+        queueSeconds = Math.max(queueSeconds, inferred.queueSeconds);
+        seconds += inferred.seconds;
+      }
+    };
+    try {
+      await Promise.all(Array.from({ length: Math.min(total, tilesAtOnce) }, work));
+    } finally {
+      // Where one tile fails, the others need not be begun.
+      next = total;
+    }
+    return { ...collector.image(), queueSeconds, seconds };
   }
 
   /** Keeps a map that came with the score, and says where it is anomalous. */
@@ -209,6 +244,9 @@ export class Scoring {
     this.metrics.imagesInFlight.set(this.#inFlight);
   }
 }
+
+/** Tiles of one image that wait or are worked on. */
+const tilesAtOnce = 16;
 
 /** A map fetched by its link has no client's word on how long to wait. */
 const mapPatience: Patience = { timeoutMs: 60_000 };

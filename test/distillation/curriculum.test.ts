@@ -35,6 +35,25 @@ t.test('images held back are never learned from, and every other one is, once an
   t.notSame(new Curriculum(40, settings, 2).batch(7), curriculum.batch(7));
 });
 
+t.test(
+  'tiled images give as many squares each, anywhere in them, and are held back as a whole',
+  async (t) => {
+    const tiling = { scale: 1, overlap: 16 };
+    const curriculum = new Curriculum(50, { ...settings, tiling }, 1);
+    t.equal(curriculum.squares, Math.ceil(2048 / 50));
+    const { squares, heldBack, heldBackFiles, trained } = curriculum;
+    t.equal(heldBack.length + trained.length, 50 * squares);
+    t.ok(heldBack.every((square) => heldBackFiles.includes(Math.floor(square / squares))));
+    t.notOk(trained.some((square) => heldBackFiles.includes(Math.floor(square / squares))));
+    const grid = { width: 300, height: 100, size, columns: [], rows: [] };
+    const corners = curriculum.corners(7, grid);
+    t.equal(corners.length, squares);
+    t.ok(corners.every(([x, y]) => x >= 0 && y >= 0 && x <= 300 - size && y <= 100 - size));
+    t.ok(corners.some(([x]) => x === 0) || corners.some(([x]) => x === 300 - size), 'edges are seen too');
+    t.strictSame(corners, new Curriculum(50, { ...settings, tiling }, 1).corners(7, grid));
+  },
+);
+
 t.test('epochs follow from how many images are to be shown', async (t) => {
   const epochs = { images: 1000, least: 5 };
   t.equal(new Curriculum(100, { ...settings, epochs }, 0).epochs, 12);

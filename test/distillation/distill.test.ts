@@ -2,11 +2,12 @@
 import { readFile, stat, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import t from 'tap';
-import { writeSample } from '../../src/datasets/index.js';
+import { trainingImages, writeSample } from '../../src/datasets/index.js';
 import { readDetector, runSelfTest, ScoringEngine } from '../../src/detector/index.js';
 import { DistillationInterrupted, type DistillOptions, distill } from '../../src/distillation/index.js';
 import { RecordStore } from '../../src/distillation/record-store.js';
 import { importExpert } from '../../src/experts/index.js';
+import { openDetector } from '../../src/index.js';
 import { mobileModel } from '../support/foreign-models.js';
 import { sameBytes } from '../support/same-bytes.js';
 
@@ -90,20 +91,6 @@ t.test('one seed gives one detector to the bit, however it was interrupted', asy
   });
 });
 
-t.test('averaging keeps the mean of the states of every tenth epoch of the last half', async (t) => {
-  const out = t.testdir();
-  const run = (name: string, options: Partial<DistillOptions>) =>
-    distill({ ...small, dataset, augmentTo: 0, out: join(out, name), ...options });
-  await run('last', { epochs: 10 });
-  const manifest = await run('average', { epochs: 10, average: true });
-  t.equal(manifest.recipe.average, true);
-  const [last, average] = [await clonerOf(join(out, 'last')), await clonerOf(join(out, 'average'))];
-  t.ok(sameBytes(last, average), 'with one state to average, it is that state');
-  await run('later', { epochs: 11 });
-  await run('earlier', { epochs: 11, average: true });
-  t.notOk(sameBytes(await clonerOf(join(out, 'later')), await clonerOf(join(out, 'earlier'))));
-});
-
 t.test('another network is an expert: its named layers are learned and the deepest scored', async (t) => {
   const folder = t.testdir();
   const file = join(folder, 'mobile.onnx');
@@ -122,6 +109,27 @@ t.test('another network is an expert: its named layers are learned and the deepe
   t.teardown(() => engine.close());
   t.ok((await runSelfTest(engine, detector)).scoreDifference <= 1e-4);
 });
+
+t.test(
+  'images larger than the input are cut into tiles, in distillation, calibration and scoring alike',
+  async (t) => {
+    const folder = t.testdir();
+    const out = join(folder, 'tiled');
+    const manifest = await distill({ ...small, dataset, out, tileScale: 0.25, epochs: 1 });
+    t.strictSame(manifest.tiling, { scale: 0.25, overlap: 8 });
+    t.equal(manifest.data.heldBack, 2);
+    t.equal(manifest.calibration.scores.length, 2, 'one score for each image, not for each tile');
+    const detector = await openDetector(out, small.device);
+    t.teardown(() => detector.close());
+    const [path] = await trainingImages(dataset);
+    const bytes = await readFile(path as string);
+    const { map, score, ...rest } = await detector.localize(bytes);
+    t.ok(map.width > 8, 'the map is larger than that of a tile');
+    t.equal((await rest.fullMap()).length, 256 * 256);
+    t.equal((await detector.score(bytes)).score.toFixed(3), score.toFixed(3));
+    await t.rejects(distill({ ...small, dataset, out, tileScale: 9 }), { message: /tileScale 9: wanted/ });
+  },
+);
 
 t.test('the paper recipe is recorded with its settings', async (t) => {
   const out = join(t.testdir(), 'paper');

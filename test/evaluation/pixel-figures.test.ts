@@ -40,7 +40,7 @@ t.test('a component does not run over the edge into the next row', async (t) => 
 });
 
 const judged = (kind: string, values: readonly number[], mask?: readonly number[]) =>
-  judgeMap(kind, { size: 4, values: Float32Array.from(values) }, mask && Uint8Array.from(mask));
+  judgeMap(kind, { width: 4, values: Float32Array.from(values) }, mask && Uint8Array.from(mask));
 
 t.test('a small region counts as much as a large one in AUPRO, but not in the AUROC', async (t) => {
   const mask = drawn('11..', '11..', '....', '...1');
@@ -74,7 +74,7 @@ t.test('maps with ties agree with scikit-learn and SciPy', async (t) => {
   const maps = golden.images.map(({ kind, mask, values }) =>
     judgeMap(
       kind,
-      { size: golden.size, values: Float32Array.from(values) },
+      { width: golden.size, values: Float32Array.from(values) },
       kind === 'good' ? undefined : Uint8Array.from(mask),
     ),
   );

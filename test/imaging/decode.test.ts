@@ -70,7 +70,7 @@ t.test('16 bit, gray and CMYK come out as 8-bit sRGB', async (t) => {
 });
 
 t.test('an image is scaled to the square input of a detector', async (t) => {
-  const image = await decodeImage(await picturePng(300, 100), 64);
+  const image = await decodeImage(await picturePng(300, 100), { inputSize: 64 });
   t.equal(image.pixels.length, 64 * 64 * 3);
   t.match(image, { width: 300, height: 100 });
 });
@@ -80,7 +80,7 @@ async function refusal(
   limits?: { maxBytes: number; maxPixels: number },
 ): Promise<ImageErrorKind | undefined> {
   try {
-    await decodeImage(bytes, 32, limits);
+    await decodeImage(bytes, { inputSize: 32 }, limits);
     return undefined;
   } catch (error) {
     return (error as ImageError).kind;

@@ -5,10 +5,10 @@ import { findRegions } from '../../src/imaging/index.js';
 /** A map of one digit a pixel; a point is 0. */
 function drawn(...rows: string[]) {
   const values = Float32Array.from([...rows.join('')], (sign) => (sign === '.' ? 0 : Number(sign)));
-  return { size: rows.length, values };
+  return { width: rows.length, height: rows.length, values };
 }
 
-const own = (map: { size: number }) => ({ width: map.size, height: map.size });
+const own = ({ width, height }: { width: number; height: number }) => ({ width, height });
 
 t.test('a block is one region with its area, box, peak and mean', async (t) => {
   const map = drawn(

@@ -11,7 +11,7 @@ function spot(bright: number, size = 32) {
     const [y, x] = [Math.floor(index / size), index % size];
     return Math.abs(x - size / 2) < 6 && Math.abs(y - size / 2) < 6 ? bright : 0.1;
   });
-  return { size, values };
+  return { width: size, height: size, values };
 }
 
 const to = { width: 100, height: 60 };
@@ -40,7 +40,9 @@ t.test('a mask is white where the map reaches the threshold', async (t) => {
 t.test('a speck smaller than the opening is gone from the mask', async (t) => {
   const values = new Float32Array(32 * 32).fill(0.1);
   values[16 * 32 + 16] = 3;
-  const mask = await grayLevels(await renderMask({ size: 32, values }, 1, { width: 32, height: 32 }));
+  const mask = await grayLevels(
+    await renderMask({ width: 32, height: 32, values }, 1, { width: 32, height: 32 }),
+  );
   t.notOk(mask.data.includes(255));
 });
 
@@ -55,7 +57,7 @@ t.test('an overlay leaves the image as it is where nothing is anomalous', async 
 });
 
 t.test('a map is scaled bilinearly, in float32', async (t) => {
-  const map = { size: 2, values: Float32Array.of(0, 1, 2, 3) };
+  const map = { width: 2, height: 2, values: Float32Array.of(0, 1, 2, 3) };
   const scaled = await resizeMap(map, { width: 4, height: 2 });
   t.strictSame([...scaled], [0, 0.25, 0.75, 1, 2, 2.25, 2.75, 3]);
 });
