@@ -1,3 +1,4 @@
+import { setTimeout as wait } from 'node:timers/promises';
 import { Command, Option } from 'commander';
 import { modelsFolder } from '../detector/index.js';
 import { defaultLaneLimits, defaultTimeoutMs, serve } from '../service/index.js';
@@ -11,13 +12,16 @@ interface Flags extends RuntimeFlags {
   readonly maxQueueDelayMs: number;
   readonly maxQueueLength: number;
   readonly timeoutMs: number;
+  readonly drainMs: number;
   readonly keys?: string;
 }
 
 /** `mkd serve` */
 export function serveCommand(): Command {
   return withRuntimeOptions(new Command('serve'))
-    .description('Serve detectors over HTTP. SIGTERM or Ctrl-C answers what was accepted, then ends.')
+    .description(
+      'Serve detectors over HTTP. SIGTERM or Ctrl-C answers what was accepted, then ends; a second one ends at once.',
+    )
     .addOption(
       new Option('--detectors <dir>', 'folder whose subfolders are detectors')
         .default(modelsFolder)
@@ -58,6 +62,12 @@ export function serveCommand(): Command {
         .env('MKD_TIMEOUT_MS'),
     )
     .addOption(
+      new Option('--drain-ms <ms>', 'how long accepted requests may take once the service is told to stop')
+        .argParser(wholeNumber(0, 600_000))
+        .default(30_000)
+        .env('MKD_DRAIN_MS'),
+    )
+    .addOption(
       new Option('--keys <file>', 'ask for API keys of this file, which mkd keys makes').env('MKD_KEYS'),
     )
     .action(async (flags: Flags) => {
@@ -78,14 +88,36 @@ export function serveCommand(): Command {
           timeoutMs: flags.timeoutMs,
         },
       });
-      await new Promise<void>((resolve) => {
-        for (const signal of ['SIGTERM', 'SIGINT'] as const) {
-          process.once(signal, () => {
-            service.app.log.info({ signal }, 'stopping');
-            resolve();
-          });
-        }
-      });
-      await service.stop();
+      const signals = stopSignals();
+      service.app.log.info({ signal: await signals.next() }, 'stopping');
+      const ended = await Promise.race([
+        service.stop().then(() => 'drained' as const),
+        wait(flags.drainMs, 'late' as const, { ref: false }),
+        signals.next().then(() => 'again' as const),
+      ]);
+      if (ended === 'drained') return;
+      service.app.log.warn({ ended }, 'ends with requests unanswered');
+      process.exit(1);
     });
+}
+
+/** Signals to stop, in the order in which they come. */
+function stopSignals(): { next(): Promise<NodeJS.Signals> } {
+  const came: NodeJS.Signals[] = [];
+  let waiting: ((signal: NodeJS.Signals) => void) | undefined;
+  for (const signal of ['SIGTERM', 'SIGINT'] as const) {
+    process.on(signal, () => {
+      if (waiting) waiting(signal);
+      else came.push(signal);
+      waiting = undefined;
+    });
+  }
+  return {
+    next: () =>
+      new Promise((resolve) => {
+        const signal = came.shift();
+        if (signal) resolve(signal);
+        else waiting = resolve;
+      }),
+  };
 }

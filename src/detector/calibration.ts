@@ -25,8 +25,8 @@ export interface CalibrateOptions {
   readonly onProgress?: (done: number, total: number) => void;
 }
 
-/** What good images give: their scores, and what all but 0.2 % of the pixels of their maps stay below. */
-export type GoodImages = Pick<Calibration, 'scores' | 'mapThresholds' | 'layerMapThresholds'>;
+/** What good images give: their scores and discrepancies, and what all but 0.2 % of the pixels of their maps stay below. */
+export type GoodImages = Pick<Calibration, 'scores' | 'directions' | 'mapThresholds' | 'layerMapThresholds'>;
 
 /** Gives a decoded image; images are decoded one after another, so that few are in memory. */
 export type ImageSource = () => Promise<ScaledImage>;
@@ -77,6 +77,8 @@ export async function measureGoodImages(
       return { name: layerKey(layer), scorer: layerScorer(detector, layer), method: 'discrepancy' };
     }),
   ];
+  const layers = detector.shape.scoringLayers;
+  const directions = Object.fromEntries(layers.map((layer) => [layer, [] as number[]]));
   const quiet = new Map(kinds.map(({ name }) => [name, [] as Float32Array[]]));
   const few: Uint8Array[] = [];
   for (let from = 0; from < images.length; from += batch) {
@@ -85,7 +87,12 @@ export async function measureGoodImages(
     for (const { name, scorer, method } of kinds) {
       const scored = await scoreImages(engine, scorer, part, method);
       for (const { outputs, index, map } of scored.images) {
-        if (name === 'gradient') scores.push(outputs.score[index] as number);
+        if (name === 'gradient') {
+          scores.push(outputs.score[index] as number);
+          for (const [at, layer] of layers.entries()) {
+            directions[layer]?.push(outputs.direction[index * layers.length + at] as number);
+          }
+        }
         quiet.get(name)?.push(sampled(map?.values ?? new Float32Array()));
       }
     }
@@ -93,17 +100,19 @@ export async function measureGoodImages(
   }
   const threshold = (name: string): number => quantile(quiet.get(name) ?? [], quietShare);
   const gradient = threshold('gradient');
-  const layers = Object.keys(detector.layerFeeds);
+  const mapped = Object.keys(detector.layerFeeds);
+  for (const list of Object.values(directions)) list.sort((a, b) => a - b);
   return {
     scores,
+    directions,
     mapThresholds: {
       gradient,
       guided: threshold('guided'),
       smoothgrad: gradient * (await smoothGradRatio(engine, detector, Buffer.concat(few))),
       ...(detector.shape.positions ? { discrepancy: threshold('discrepancy') } : {}),
     },
-    ...(layers.length > 0
-      ? { layerMapThresholds: Object.fromEntries(layers.map((layer) => [layer, threshold(layerKey(layer))])) }
+    ...(mapped.length > 0
+      ? { layerMapThresholds: Object.fromEntries(mapped.map((layer) => [layer, threshold(layerKey(layer))])) }
       : {}),
   };
 }

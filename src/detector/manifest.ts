@@ -144,6 +144,10 @@ export const manifestSchema = Type.Object({
         description: "The same of each scoring layer's own discrepancy map",
       }),
     ),
+    directions: Type.Record(Type.String(), Type.Array(Type.Number(), { minItems: 1 }), {
+      description:
+        'Direction discrepancies of the same images by scoring layer, ascending: what drift is measured against',
+    }),
     earlierVersions: Type.Optional(
       Type.Array(Type.String(), {
         description: 'Versions with other calibrations: their scores mean the same',

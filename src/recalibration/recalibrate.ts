@@ -102,7 +102,7 @@ async function fromImages(
   return { good, known };
 }
 
-/** Scores of the verdicts that a person called good; maps keep their scale, since there are no pixels. */
+/** Scores of the verdicts that a person called good; maps and discrepancies keep theirs, since there are no pixels. */
 async function fromVerdicts(
   detector: LoadedDetector,
   file: string,
@@ -112,9 +112,7 @@ async function fromVerdicts(
   });
   const known = parseVerdicts(text, detector);
   const scores = known.filter(({ label }) => label === 'good').map(({ score }) => score);
-  const { mapThresholds, layerMapThresholds } = detector.manifest.calibration;
-  const maps = layerMapThresholds ? { mapThresholds, layerMapThresholds } : { mapThresholds };
-  return { good: { scores, ...maps }, known };
+  return { good: { ...detector.manifest.calibration, scores }, known };
 }
 
 function flipsOf(known: readonly Known[], before: Calibration, after: Calibration): Flip[] {

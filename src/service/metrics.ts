@@ -1,5 +1,6 @@
 /** What the service measures, for Prometheus. One registry an app, so that two apps do not mix. */
 import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from 'prom-client';
+import { DriftMonitor, driftWindow } from './drift.js';
 
 const durations = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10];
 
@@ -21,8 +22,27 @@ export function createMetrics() {
   const queueLength = {
     measure: () => 0,
   };
+  const drift = new DriftMonitor();
   return {
     registry,
+    /** Told of every image that was scored. */
+    drift,
+    layerDrift: new Gauge({
+      name: 'mkd_layer_drift',
+      help: `Shift of the lower quartile of a layer's direction discrepancy over the last ${driftWindow.images} images, in interquartile ranges of the good images held back`,
+      labelNames: ['detector', 'layer'] as const,
+      registers,
+      collect() {
+        this.reset();
+        for (const { detector, layer, drift: shift } of drift.measure()) this.set({ detector, layer }, shift);
+      },
+    }),
+    layerDirections: histogram(
+      'mkd_layer_direction_discrepancy',
+      'Direction discrepancy of each scoring layer',
+      ['detector', 'layer'],
+      [0.005, 0.01, 0.02, 0.03, 0.05, 0.07, 0.1, 0.15, 0.2, 0.3, 0.5, 0.7, 1],
+    ),
     /** Hands in what `mkd_queue_images` shows. */
     observeQueue(measure: () => number): void {
       queueLength.measure = measure;

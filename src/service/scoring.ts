@@ -178,6 +178,10 @@ export class Scoring {
       { detector: detectorName },
       score.score / detector.manifest.calibration.threshold,
     );
+    for (const { layer, direction } of score.layers) {
+      this.metrics.layerDirections.observe({ detector: detectorName, layer }, direction);
+    }
+    this.metrics.drift.record(detectorName, detector, score.layers);
     this.metrics.verdicts.inc({ detector: detectorName, verdict: score.verdict });
     this.store.add(stored);
     return stored;
