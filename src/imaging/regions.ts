@@ -19,40 +19,61 @@ export interface Region {
 }
 
 /**
- * The map with everything lowered below the threshold that an opening of its mask with a 3 x 3 ellipse (a
- * cross) removes; MKD's code opens its masks so.
+ * A region ends where the map falls to this part of the region's peak, if that is above the threshold: maps are
+ * smoothed, and the brighter a spot is, the further its rim reaches above the threshold.
  */
-export function openedMap(map: LocalizationMap, threshold: number): LocalizationMap {
+const rimShare = 0.3;
+
+/**
+ * The map in multiples of the levels at which its regions are outlined: 1 and more inside of them, less outside. Of
+ * what reaches the threshold, an opening with a 3 x 3 ellipse (a cross) removes specks; MKD's code opens its masks so.
+ */
+export function outlinedMap(map: LocalizationMap, threshold: number): LocalizationMap {
   const { width, values } = map;
   const mask = Uint8Array.from(values, (value) => (value >= threshold ? 1 : 0));
-  const opened = grown(shrunk(mask, width), width);
-  const below = threshold * (1 - 1e-6);
-  return { ...map, values: values.map((value, pixel) => (opened[pixel] ? value : Math.min(value, below))) };
+  const { labels, count } = labelComponents(grown(shrunk(mask, width), width), width);
+  const peaks = new Float32Array(count + 1);
+  for (const [pixel, value] of values.entries()) {
+    const label = labels[pixel] as number;
+    peaks[label] = Math.max(peaks[label] as number, value);
+  }
+  const relative = values.map((value, pixel) => {
+    const label = labels[pixel] as number;
+    if (label === 0) return Math.min(value / threshold, justBelow);
+    return value / Math.max(threshold, rimShare * (peaks[label] as number));
+  });
+  return { ...map, values: relative };
 }
+
+/** The largest value that is outside of a region. */
+const justBelow = 1 - 1e-6;
 
 /** Regions of a map, the highest peak first. */
 export function findRegions(map: LocalizationMap, threshold: number, to: PictureSize): Region[] {
-  const opened = openedMap(map, threshold);
-  const mask = Uint8Array.from(opened.values, (value) => (value >= threshold ? 1 : 0));
+  const outlined = outlinedMap(map, threshold);
+  const mask = Uint8Array.from(outlined.values, (value) => (value >= 1 ? 1 : 0));
   const { labels, count } = labelComponents(mask, map.width);
-  return Array.from({ length: count }, (_, index) => regionOf(opened, labels, index + 1, threshold, to)).sort(
-    (a, b) => b.peak - a.peak,
-  );
+  return Array.from({ length: count }, (_, index) => {
+    const inside = map.values.filter((_, pixel) => labels[pixel] === index + 1);
+    return {
+      ...shapeOf(outlined, labels, index + 1, to),
+      peak: inside.reduce((largest, value) => Math.max(largest, value), 0) / threshold,
+      mean: inside.reduce((sum, value) => sum + value, 0) / inside.length / threshold,
+    };
+  }).sort((a, b) => b.peak - a.peak);
 }
 
-function regionOf(
+function shapeOf(
   { width, height, values }: LocalizationMap,
   labels: Int32Array,
   label: number,
-  threshold: number,
   to: PictureSize,
-): Region {
-  const inside = values.filter((_, pixel) => labels[pixel] === label);
+): Pick<Region, 'area' | 'box' | 'polygons'> {
   // What other regions reach must not join this one's outline.
   const own = Array.from(values, (value, pixel) =>
-    labels[pixel] === label ? value : Math.min(value, threshold * (1 - 1e-6)),
+    labels[pixel] === label ? value : Math.min(value, justBelow),
   );
-  const { coordinates } = contours().size([width, height]).contour(own, threshold);
+  const { coordinates } = contours().size([width, height]).contour(own, 1);
   const inPixels = ([x = 0, y = 0]: number[]): number[] => [
     tenth((x * to.width) / width),
     tenth((y * to.height) / height),
@@ -60,8 +81,6 @@ function regionOf(
   const polygons = coordinates.map((rings) => rings.map((ring) => ring.map(inPixels)));
   return {
     area: Math.round(polygons.reduce((sum, rings) => sum + areaOf(rings), 0)),
-    peak: inside.reduce((largest, value) => Math.max(largest, value), 0) / threshold,
-    mean: inside.reduce((sum, value) => sum + value, 0) / inside.length / threshold,
     box: boxOf(polygons.flat(2)),
     polygons,
   };

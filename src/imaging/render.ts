@@ -5,11 +5,11 @@
 import sharp, { type Sharp, type SharpOptions } from 'sharp';
 import { defaultImageLimits, type ImageLimits, open } from './decode.js';
 import type { LocalizationMap, PictureSize } from './map.js';
-import { openedMap } from './regions.js';
+import { outlinedMap } from './regions.js';
 
-/** Multiples of the threshold at which colors begin and end: good parts lie below 1. */
+/** Multiples of the threshold at which colors begin and end, in even steps of its logarithm; good parts lie below 1. */
 const darkBelow = 0.5;
-const brightAt = 3;
+const brightAt = 32;
 
 /** PNG of the map in color, black to yellow. `threshold` is the value good parts stay below. */
 export async function renderHeatmap(
@@ -61,10 +61,10 @@ export async function renderMask(map: LocalizationMap, threshold: number, to: Pi
 
 /** One byte a pixel, 0 or 255. */
 async function binaryMask(map: LocalizationMap, threshold: number, to: PictureSize): Promise<Buffer> {
-  const opened = openedMap(map, threshold);
+  const outlined = outlinedMap(map, threshold);
   const gray = Buffer.alloc(map.values.length);
-  for (const [index, value] of opened.values.entries()) {
-    gray[index] = Math.min(255, Math.floor((value / threshold) * 128));
+  for (const [index, value] of outlined.values.entries()) {
+    gray[index] = Math.min(255, Math.floor(value * 128));
   }
   return upscaled(sharp(gray, rawImage(map, 1)), to)
     .threshold(128)
@@ -112,7 +112,8 @@ function upscaled(pipeline: Sharp, { width, height }: PictureSize): Sharp {
 
 /** 0..1 on the scale of the detector. */
 function intensity(value: number, threshold: number): number {
-  return Math.min(1, Math.max(0, (value / threshold - darkBelow) / (brightAt - darkBelow)));
+  const above = Math.log(Math.max(value / threshold, darkBelow) / darkBelow);
+  return Math.min(1, above / Math.log(brightAt / darkBelow));
 }
 
 /** Matplotlib's "inferno" at nine points, interpolated: even steps of lightness, also for the color-blind. */

@@ -112,7 +112,9 @@ async function fromVerdicts(
   });
   const known = parseVerdicts(text, detector);
   const scores = known.filter(({ label }) => label === 'good').map(({ score }) => score);
-  return { good: { ...detector.manifest.calibration, scores }, known };
+  const { directions, mapThresholds, layerMapThresholds } = detector.manifest.calibration;
+  const layers = layerMapThresholds ? { layerMapThresholds } : {};
+  return { good: { scores, directions, mapThresholds, ...layers }, known };
 }
 
 function flipsOf(known: readonly Known[], before: Calibration, after: Calibration): Flip[] {

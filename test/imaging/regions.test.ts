@@ -25,13 +25,28 @@ t.test('a block is one region with its area, box, peak and mean', async (t) => {
   t.strictSame(others, []);
   t.equal(region?.peak, 6);
   t.ok(Math.abs((region?.mean ?? 0) - 14 / 5) < 1e-6);
-  // The opening leaves a cross of five pixels; its outline runs where the map falls through the threshold.
-  t.strictSame(region?.box, { x: 20, y: 40, width: 30, height: 60 });
-  t.ok(region && region.area > 0.5 * 30 * 60 && region.area <= 30 * 60, `area ${region?.area}`);
+  // The opening leaves a cross of five pixels; its outline runs where the map falls through 0.3 of the peak, 1.8: a
+  // tenth of a pixel outside of the centers of the outer ones, from 2 there to 0.
+  t.strictSame(region?.box, { x: 24, y: 48, width: 22, height: 44 });
+  t.ok(region && region.area > 0.5 * 22 * 44 && region.area <= 22 * 44, `area ${region?.area}`);
   const [rings] = region?.polygons ?? [];
   t.equal(rings?.length, 1);
   t.strictSame(rings?.[0]?.at(0), rings?.[0]?.at(-1), 'a ring is closed');
 });
+
+t.test(
+  'the rim that smoothing draws around a bright spot is no part of its region; a faint one is',
+  async (t) => {
+    const rows = ['.......', '.22222.', '.29992.', '.29992.', '.29992.', '.22222.', '.......'];
+    const [bright] = findRegions(drawn(...rows), 1, { width: 70, height: 70 });
+    t.ok((bright?.box.width ?? 0) < 40, 'nothing below 2.7');
+    const [faint] = findRegions(drawn(...rows.map((row) => row.replaceAll('9', '3'))), 1, {
+      width: 70,
+      height: 70,
+    });
+    t.ok((faint?.box.width ?? 0) > 40, 'all above the threshold');
+  },
+);
 
 t.test('specks and lines one pixel wide go, and the highest peak comes first', async (t) => {
   const map = drawn(

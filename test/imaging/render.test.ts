@@ -25,7 +25,7 @@ t.test('a heatmap has the size of the image, and good parts stay dark', async (t
   const good = await grayLevels(await renderHeatmap(spot(0.5), 1, to));
   t.match(good, to);
   t.ok(Math.max(...good.data) < 10, 'below half the threshold all is black');
-  const bad = await grayLevels(await renderHeatmap(spot(5), 1, to));
+  const bad = await grayLevels(await renderHeatmap(spot(50), 1, to));
   t.ok((bad.data[30 * 100 + 50] as number) > 200, 'far above the threshold it is bright');
 });
 
