@@ -5,12 +5,14 @@
 import { normal, randomStream } from '../random/random.js';
 import {
   concatenated,
-  Device,
   type DeviceOptions,
   float32,
   float32Data,
   type Provider,
+  type Runner,
   type Session,
+  SupervisedDevice,
+  type SupervisionOptions,
   type Tensors,
   uint8,
 } from '../runtime/index.js';
@@ -42,15 +44,21 @@ const largestBatch = 16;
 export class ScoringEngine {
   readonly #sessions = new Map<string, Promise<Session>>();
 
-  private constructor(private readonly device: Device) {}
+  private constructor(private readonly device: Runner) {}
 
-  /** @throws RuntimeError when the provider asked for is not to be had. */
-  static async open(options: DeviceOptions = {}): Promise<ScoringEngine> {
-    return new ScoringEngine(await Device.open(options));
+  /**
+   * An engine on a device of its own, whose worker is replaced when it fails.
+   * @throws RuntimeError when the provider asked for is not to be had.
+   */
+  static async open(
+    options: DeviceOptions = {},
+    supervision: SupervisionOptions = {},
+  ): Promise<ScoringEngine> {
+    return new ScoringEngine(await SupervisedDevice.open(options, supervision));
   }
 
   /** An engine on a device that others use too, and close. */
-  static on(device: Device): ScoringEngine {
+  static on(device: Runner): ScoringEngine {
     return new ScoringEngine(device);
   }
 
@@ -86,6 +94,11 @@ export class ScoringEngine {
       );
     }
     return joined(parts);
+  }
+
+  /** Puts another worker in the place of the one there is; what is under way is tried again there. */
+  async replaceWorker(): Promise<void> {
+    if (this.device instanceof SupervisedDevice) await this.device.replace();
   }
 
   /** Makes the sessions a detector needs, so that its first request does not wait for them. */

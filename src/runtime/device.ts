@@ -9,7 +9,12 @@ import type { Tensors } from './tensor.js';
 
 /** The provider asked for is not to be had, a graph failed, or the worker is gone. */
 export class RuntimeError extends Error {
-  override readonly name = 'RuntimeError';
+  override readonly name: string = 'RuntimeError';
+}
+
+/** The worker has ended, or was ended: what it was asked is not answered, though nothing is wrong with it. */
+export class WorkerGoneError extends RuntimeError {
+  override readonly name = 'WorkerGoneError';
 }
 
 export interface DeviceOptions {
@@ -38,11 +43,24 @@ interface Pending {
   readonly reject: (error: Error) => void;
 }
 
-export class Device {
+/** Where graphs run: one worker, or one that is replaced when it fails. */
+export interface Runner {
+  /** The provider in use. */
+  readonly provider: Provider;
+  /** Why it is not the better one, if so. */
+  readonly note: string | undefined;
+  /** False while there is no worker. */
+  readonly alive: boolean;
+  session(model: Uint8Array | ModelRecipe): Promise<Session>;
+  close(): Promise<void>;
+}
+
+export class Device implements Runner {
   readonly #worker: Worker;
   readonly #pending = new Map<number, Pending>();
+  readonly #ended: Promise<void>;
   #serial = 0;
-  #gone: RuntimeError | undefined;
+  #gone: WorkerGoneError | undefined;
 
   private constructor(
     worker: Worker,
@@ -54,7 +72,12 @@ export class Device {
     this.#worker = worker;
     worker.on('message', (reply: Reply) => this.#settle(reply));
     worker.on('error', (error) => this.#fail(`the inference worker failed: ${error.message}`));
-    worker.on('exit', () => this.#fail('the inference worker has ended'));
+    this.#ended = new Promise((resolve) => {
+      worker.on('exit', () => {
+        this.#fail('the inference worker has ended');
+        resolve();
+      });
+    });
     // An idle device keeps no process alive.
     worker.unref();
   }
@@ -91,8 +114,21 @@ export class Device {
 
   /** Ends the worker; what it had not answered is rejected. */
   async close(): Promise<void> {
-    this.#fail('the device is closed');
-    await this.#worker.terminate();
+    this.abandon('the device is closed');
+    this.#worker.ref();
+    await this.#ended;
+  }
+
+  /**
+   * The same without waiting for what the worker is doing. A thread that is terminated while native code runs in it
+   * takes the process with it, so it is told to end by itself.
+   * @param why for those whose requests are rejected.
+   */
+  abandon(why: string): void {
+    this.#fail(why);
+    const message: NumberedRequest = { id: 0, request: { kind: 'end' } };
+    this.#worker.postMessage(message);
+    this.#worker.unref();
   }
 
   #ask(request: Request): Promise<RunResult> {
@@ -119,7 +155,7 @@ export class Device {
   }
 
   #fail(message: string): void {
-    this.#gone ??= new RuntimeError(message);
+    this.#gone ??= new WorkerGoneError(message);
     for (const { reject } of this.#pending.values()) reject(this.#gone);
     this.#pending.clear();
   }

@@ -1,5 +1,14 @@
 /** Running graphs: devices, sessions, tensors. */
-export { Device, type DeviceOptions, type RunResult, RuntimeError, type Session } from './device.js';
+export {
+  Device,
+  type DeviceOptions,
+  type Runner,
+  type RunResult,
+  RuntimeError,
+  type Session,
+  WorkerGoneError,
+} from './device.js';
 export type { ModelRecipe } from './messages.js';
 export type { Provider } from './onnxruntime.js';
+export { type ReplacementCause, SupervisedDevice, type SupervisionOptions } from './supervised-device.js';
 export { concatenated, float32, float32Data, type Tensor, type Tensors, uint8 } from './tensor.js';

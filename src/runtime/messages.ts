@@ -20,7 +20,9 @@ export interface WorkerSettings {
 export type Request =
   | { readonly kind: 'open'; readonly session: number; readonly model: Uint8Array | ModelRecipe }
   | { readonly kind: 'run'; readonly session: number; readonly feeds: Tensors }
-  | { readonly kind: 'close'; readonly session: number };
+  | { readonly kind: 'close'; readonly session: number }
+  /** Ends the worker after what it is doing; what waits is left undone, and nothing is answered. */
+  | { readonly kind: 'end' };
 
 export type Reply =
   | { readonly kind: 'started'; readonly provider: Provider; readonly note?: string }

@@ -44,6 +44,8 @@ async function answer(provider: Provider, request: Request): Promise<Tensors> {
       if (!session) throw new Error('the session is closed');
       return session.run(request.feeds);
     }
+    case 'end':
+      return {};
     case 'close': {
       await sessions.get(request.session)?.release();
       sessions.delete(request.session);
@@ -73,8 +75,11 @@ function reply(message: Reply, outputs: Tensors = {}): void {
 try {
   const { provider, note } = await chooseProvider();
   let last: Promise<void> = Promise.resolve();
+  let ending = false;
   port.on('message', ({ id, request }: NumberedRequest) => {
+    ending ||= request.kind === 'end';
     last = last.then(async () => {
+      if (ending) process.exit();
       try {
         const started = process.hrtime.bigint();
         const outputs = await answer(provider, request);

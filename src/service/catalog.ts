@@ -9,7 +9,7 @@ import {
   runSelfTest,
   ScoringEngine,
 } from '../detector/index.js';
-import type { DeviceOptions, Provider } from '../runtime/index.js';
+import type { DeviceOptions, Provider, SupervisionOptions } from '../runtime/index.js';
 import { ProblemError } from './problems.js';
 
 export interface CatalogOptions {
@@ -41,8 +41,17 @@ export class Catalog {
    * Opens the device, then reads, verifies and warms up every detector. One that fails is refused by name.
    * @throws DetectorError when there is none to serve; RuntimeError when the provider is not to be had.
    */
-  static async open(options: CatalogOptions, log: CatalogLog): Promise<Catalog> {
-    const engine = await ScoringEngine.open(options.device);
+  static async open(
+    options: CatalogOptions,
+    log: CatalogLog,
+    onReplace: NonNullable<SupervisionOptions['onReplace']> = () => {},
+  ): Promise<Catalog> {
+    const engine = await ScoringEngine.open(options.device, {
+      onReplace: (cause) => {
+        log.error({ cause }, 'the inference worker is replaced');
+        onReplace(cause);
+      },
+    });
     log.info({ provider: engine.provider }, engine.note ?? `inference runs on ${engine.provider}`);
     const detectors = new Map<string, LoadedDetector>();
     const refused: RefusedDetector[] = [];

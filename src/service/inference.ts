@@ -10,6 +10,7 @@ import {
   type RawScores,
   type ScoringEngine,
 } from '../detector/index.js';
+import { WorkerGoneError } from '../runtime/index.js';
 import type { Metrics } from './metrics.js';
 import { ProblemError } from './problems.js';
 
@@ -115,6 +116,10 @@ export class Inference {
       const seconds = Math.max(1, Math.ceil(error.retryAfterMs / 1000));
       const detail = `${error.waiting} images wait for this detector already; try again in ${seconds} s`;
       return new ProblemError('overloaded', detail, seconds);
+    }
+    if (error instanceof WorkerGoneError) {
+      const detail = 'the inference worker failed twice at this image and was replaced; try again';
+      return new ProblemError('not-ready', detail, 1);
     }
     if (!(error instanceof DroppedError)) return error;
     switch (error.why) {

@@ -90,6 +90,12 @@ export function createMetrics() {
       help: 'Images taken and not yet answered',
       registers,
     }),
+    workerRestarts: new Counter({
+      name: 'mkd_worker_restarts_total',
+      help: 'Inference workers that were replaced, by cause: crash, hang, asked',
+      labelNames: ['cause'] as const,
+      registers,
+    }),
     provider: new Gauge({
       name: 'mkd_provider_info',
       help: '1 for the execution provider in use',

@@ -33,7 +33,9 @@ export async function serve(options: ServeOptions): Promise<RunningService> {
   });
   const address = await app.listen({ host: options.host, port: options.port });
   try {
-    app.service.start(await Catalog.open(options, app.log));
+    app.service.start(
+      await Catalog.open(options, app.log, (cause) => app.service.metrics.workerRestarts.inc({ cause })),
+    );
   } catch (error) {
     app.service.status = 'failed';
     keys?.close();
