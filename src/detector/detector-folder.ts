@@ -105,11 +105,20 @@ function positionFeeds(
   map: NonNullable<Terms['map']>,
   tensors: TensorMap,
 ): Tensors {
-  const feeds: Record<string, Tensor> = {
+  return {
     position_weights: float32([map.layers.length], map.layers),
     map_weight: float32([], [map.weight]),
     ...placeFeeds(tensors, 'map'),
+    ...standardizationFeeds(layers, tensors),
   };
+}
+
+/**
+ * The inputs `mean.<layer>` and `inverse_deviation.<layer>` of graphs that compare positions.
+ * @param tensors `expert.<layer>.mean` and `expert.<layer>.deviation`.
+ */
+export function standardizationFeeds(layers: readonly CriticalLayer[], tensors: TensorMap): Tensors {
+  const feeds: Record<string, Tensor> = {};
   for (const layer of layers) {
     const { data: mean } = floatTensor(tensors, `expert.${layer}.mean`);
     const { data: deviation } = floatTensor(tensors, `expert.${layer}.deviation`);

@@ -22,6 +22,7 @@ export {
   type ManifestDraft,
   readDetector,
   replaceCalibration,
+  standardizationFeeds,
   writeDetector,
 } from './detector-folder.js';
 export { type EngineResult, type RawScores, ScoringEngine, smoothGrad } from './engine.js';

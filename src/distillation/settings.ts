@@ -1,0 +1,86 @@
+/** What a distillation can be told, and what is refused. */
+import type { DeviceOptions } from '../runtime/index.js';
+import { type Recipe, type RecipeName, recipeByName } from './recipe.js';
+
+export interface DistillOptions {
+  /** An MVTec tree or a folder of good images. */
+  readonly dataset: string;
+  /** The class that is good, in a tree with a folder for each class; default `good`. */
+  readonly normalClass?: string;
+  /** Folder of the detector to write. */
+  readonly out: string;
+  readonly recipe?: RecipeName;
+  /** Side of the detector's input in pixels, a multiple of 32 from 32 to 1024. */
+  readonly inputSize?: number;
+  readonly epochs?: number;
+  readonly batch?: number;
+  /** Cuts images into tiles: pixels of the scaled image for a pixel of the original, above 0 and at most 4. */
+  readonly tileScale?: number;
+  /** Variants of the images are made until there are so many to learn from; 0 makes none. */
+  readonly augmentTo?: number;
+  /** Averages the weights of every tenth epoch of the last half, as the paper averages its checkpoints. */
+  readonly average?: boolean;
+  /** Determines everything random; default 0. */
+  readonly seed?: number;
+  /** Continue from the checkpoint an interrupted run left. */
+  readonly resume?: boolean;
+  /** Path of another expert's card. */
+  readonly expertCard?: string;
+  /** Share of new good images that may lie above the threshold; by default 0.05, or the least there can be. */
+  readonly falseAlarmRate?: number;
+  readonly device?: DeviceOptions;
+  /** How much of the expert's activations stays in memory; default 2 GiB. */
+  readonly memoryBytes?: number;
+  /** Aborting leaves a checkpoint and rejects with `DistillationInterrupted`. */
+  readonly signal?: AbortSignal;
+  readonly onProgress?: (progress: DistillProgress) => void;
+}
+
+export interface DistillProgress {
+  /** `expert` counts images, `distill` counts steps, `calibrate` counts images. */
+  readonly phase: 'expert' | 'distill' | 'calibrate';
+  readonly done: number;
+  readonly total: number;
+  readonly epoch?: number;
+  /** Loss of the last step. */
+  readonly loss?: number;
+  /** Loss on the images held back, when last computed. */
+  readonly heldBackLoss?: number;
+}
+
+/** A setting that cannot work. */
+export class DistillSettingsError extends Error {
+  override readonly name = 'DistillSettingsError';
+}
+
+/** Five poolings halve the input; beyond 1024 pixels activations no longer fit into memory. */
+export function isInputSize(size: number): boolean {
+  return Number.isInteger(size) && size % 32 === 0 && size >= 32 && size <= 1024;
+}
+
+/** The recipe with what the options change. @throws DistillSettingsError naming the wrong setting. */
+export function settle(options: DistillOptions): Recipe {
+  const recipe = recipeByName(options.recipe ?? 'default');
+  const { inputSize = recipe.inputSize, epochs = recipe.epochs, batch = recipe.batch } = options;
+  if (!isInputSize(inputSize)) {
+    throw new DistillSettingsError(`size ${inputSize}: wanted a multiple of 32 from 32 to 1024`);
+  }
+  if (typeof epochs === 'number' && (!Number.isInteger(epochs) || epochs < 1)) {
+    throw new DistillSettingsError(`epochs ${epochs}: wanted a whole number from 1`);
+  }
+  if (!Number.isInteger(batch) || batch < 2) {
+    throw new DistillSettingsError(`batch ${batch}: wanted a whole number from 2, for batch normalization`);
+  }
+  const { augmentTo = recipe.made?.leastImages ?? 0, average = recipe.average } = options;
+  if (!Number.isInteger(augmentTo) || augmentTo < 0) {
+    throw new DistillSettingsError(`augmentTo ${augmentTo}: wanted a whole number from 0`);
+  }
+  const made = { defects: 0, ...recipe.made, leastImages: augmentTo };
+  const settled = { ...recipe, inputSize, epochs, batch, made, average };
+  const { tileScale: scale } = options;
+  if (scale === undefined) return settled;
+  if (!(scale > 0 && scale <= 4)) {
+    throw new DistillSettingsError(`tileScale ${scale}: wanted a number above 0 and at most 4`);
+  }
+  return { ...settled, tiling: { scale, overlap: inputSize / 4 } };
+}
