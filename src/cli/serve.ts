@@ -2,18 +2,12 @@ import { setTimeout as wait } from 'node:timers/promises';
 import { Command, Option } from 'commander';
 import { modelsFolder } from '../detector/index.js';
 import { defaultLaneLimits, defaultTimeoutMs, serve } from '../service/index.js';
-import { deviceOptions, type RuntimeFlags, wholeNumber, withRuntimeOptions } from './options.js';
+import { deviceOptions, wholeNumber, withRuntimeOptions } from './options.js';
+import { effectiveConfig } from './serve-config.js';
 
-interface Flags extends RuntimeFlags {
-  readonly detectors: string;
-  readonly host: string;
-  readonly port: number;
-  readonly maxBatchSize: number;
-  readonly maxQueueDelayMs: number;
-  readonly maxQueueLength: number;
-  readonly timeoutMs: number;
-  readonly drainMs: number;
-  readonly keys?: string;
+interface Flags {
+  readonly config?: string;
+  readonly printConfig?: true;
 }
 
 /** `mkd serve` */
@@ -70,7 +64,18 @@ export function serveCommand(): Command {
     .addOption(
       new Option('--keys <file>', 'ask for API keys of this file, which mkd keys makes').env('MKD_KEYS'),
     )
-    .action(async (flags: Flags) => {
+    .addOption(
+      new Option('--config <file>', 'JSON file of these settings, named maxBatchSize and so on').env(
+        'MKD_CONFIG',
+      ),
+    )
+    .option('--print-config', 'print the settings that follow from file, variables and flags, and end')
+    .action(async ({ config, printConfig }: Flags, command: Command) => {
+      const flags = await effectiveConfig(command, config);
+      if (printConfig) {
+        process.stdout.write(`${JSON.stringify(flags, null, 2)}\n`);
+        return;
+      }
       const service = await serve({
         detectors: flags.detectors,
         experts: flags.experts,

@@ -11,9 +11,16 @@ const example = (name: string): string =>
 
 const root = fileURLToPath(new URL('../../../', import.meta.url));
 
-function mkd(...args: string[]): Promise<{ code: number; out: string; err: string }> {
+const mkd = (...args: string[]) => mkdWith({}, ...args);
+
+/** @param variables beside those there are. */
+function mkdWith(
+  variables: NodeJS.ProcessEnv,
+  ...args: string[]
+): Promise<{ code: number; out: string; err: string }> {
+  const env = { ...process.env, ...variables };
   return new Promise((resolve) => {
-    execFile(process.execPath, [main, ...args], (error, out, err) => {
+    execFile(process.execPath, [main, ...args], { env }, (error, out, err) => {
       resolve({ code: error ? Number(error.code) : 0, out, err });
     });
   });
@@ -99,6 +106,36 @@ t.test('a folder of images is scored, and files of one name get heatmaps of thei
     defect && defect.regions.length > 0 && defect.regions.every(({ area, box }) => area > 0 && box.width > 0),
   );
 });
+
+t.test(
+  'settings come from a file, variables and flags, in that order, and wrong ones are named',
+  async (t) => {
+    const folder = t.testdir({
+      'config.json': JSON.stringify({ port: 9001, maxBatchSize: 4, timeoutMs: 5000, experts: ['experts'] }),
+      'unknown.json': '{ "prot": 1 }',
+      'wrong.json': '{ "port": "high" }',
+      'list.json': '[]',
+    });
+    const file = (name: string): string[] => ['serve', '--config', join(folder, name), '--print-config'];
+    const variables = { MKD_MAX_BATCH_SIZE: '2', PORT: '9002' };
+    const { out } = await mkdWith(variables, ...file('config.json'), '--port', '9003');
+    const config = JSON.parse(out) as Record<string, unknown>;
+    t.match(config, { port: 9003, maxBatchSize: 2, timeoutMs: 5000, experts: ['experts'], host: '0.0.0.0' });
+    for (const [name, message] of [
+      ['unknown.json', /no setting 'prot'; there are detectors, experts, host, port/],
+      ['wrong.json', /port must be integer/],
+      ['list.json', /no JSON object/],
+      ['none.json', /cannot be read/],
+    ] as const) {
+      const { code, err } = await mkd(...file(name));
+      t.equal(code, 2, name);
+      t.match(err, message);
+    }
+    const misspelt = await mkdWith({ MKD_MAX_BACH_SIZE: '2' }, 'serve', '--print-config');
+    t.equal(misspelt.code, 2);
+    t.match(misspelt.err, /no variable MKD_MAX_BACH_SIZE; there are .*MKD_MAX_BATCH_SIZE/);
+  },
+);
 
 t.test('keys are made, listed and taken back', async (t) => {
   const file = join(t.testdir(), 'keys.json');
