@@ -38,6 +38,12 @@ for (const command of [
   program.addCommand(command.copyInheritedSettings(program));
 }
 
+// Whoever reads may stop reading, as head does: that is no failure, and the rest need not be computed.
+process.stdout.on('error', (error: NodeJS.ErrnoException) => {
+  if (error.code === 'EPIPE') process.exit(0);
+  throw error;
+});
+
 try {
   await program.parseAsync();
 } catch (error) {

@@ -107,6 +107,16 @@ t.test('a folder of images is scored, and files of one name get heatmaps of thei
   );
 });
 
+t.test('a reader that stops reading is no failure', async (t) => {
+  const images = Array.from({ length: 6 }, () => `'${example('good-1.png')}'`).join(' ');
+  const command = `'${process.execPath}' '${main}' score sample ${images} --json | head -c 1`;
+  const { out, err } = await new Promise<{ out: string; err: string }>((resolve) => {
+    execFile('sh', ['-c', command], (_error, out, err) => resolve({ out, err }));
+  });
+  t.equal(out, '{');
+  t.equal(err, '');
+});
+
 t.test(
   'settings come from a file, variables and flags, in that order, and wrong ones are named',
   async (t) => {
