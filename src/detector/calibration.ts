@@ -99,6 +99,8 @@ export async function measureGoodImages(
     onProgress?.(Math.min(from + batch, images.length), images.length);
   }
   const threshold = (name: string): number => quantile(quiet.get(name) ?? [], quietShare);
+  // Few good images may show nothing at all above what is typical; less than a deviation is nothing all the same.
+  const inDeviations = (name: string): number => Math.max(1, threshold(name));
   const gradient = threshold('gradient');
   const mapped = Object.keys(detector.layerFeeds);
   for (const list of Object.values(directions)) list.sort((a, b) => a - b);
@@ -109,10 +111,14 @@ export async function measureGoodImages(
       gradient,
       guided: threshold('guided'),
       smoothgrad: gradient * (await smoothGradRatio(engine, detector, Buffer.concat(few))),
-      ...(detector.shape.positions ? { discrepancy: threshold('discrepancy') } : {}),
+      ...(detector.shape.positions ? { discrepancy: inDeviations('discrepancy') } : {}),
     },
     ...(mapped.length > 0
-      ? { layerMapThresholds: Object.fromEntries(mapped.map((layer) => [layer, threshold(layerKey(layer))])) }
+      ? {
+          layerMapThresholds: Object.fromEntries(
+            mapped.map((layer) => [layer, inDeviations(layerKey(layer))]),
+          ),
+        }
       : {}),
   };
 }

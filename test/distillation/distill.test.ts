@@ -55,6 +55,12 @@ t.test('one seed gives one detector to the bit, however it was interrupted', asy
   const resumed = await distill({ ...options, out, resume: true });
   t.ok(sameBytes(await clonerOf(out), await clonerOf(join(folder, 'whole'))));
   t.strictSame(resumed.calibration, manifest.calibration);
+  const { mapThresholds, layerMapThresholds = {} } = manifest.calibration;
+  const quiet = [mapThresholds.discrepancy ?? 0, ...Object.values(layerMapThresholds)];
+  t.ok(
+    quiet.every((threshold) => threshold >= 1),
+    'however few images there are, maps have a scale',
+  );
   t.equal(resumed.distillation.loss, manifest.distillation.loss);
   await t.rejects(stat(`${out}.checkpoint`), 'the checkpoint is gone');
 
