@@ -58,11 +58,9 @@ export async function effectiveConfig(
   const file = path === undefined ? {} : await readConfigFile(path);
   const values: Record<string, unknown> = {};
   for (const setting of settings) {
-    const fromFile =
-      command.getOptionValueSource(setting) === 'default' || !command.getOptionValueSource(setting);
-    const value = fromFile
-      ? (file[setting] ?? command.getOptionValue(setting))
-      : command.getOptionValue(setting);
+    const given = ['cli', 'env'].includes(command.getOptionValueSource(setting) ?? 'default');
+    const own: unknown = command.getOptionValue(setting);
+    const value = given ? own : (file[setting] ?? own);
     if (value !== undefined) values[setting] = value;
   }
   return values as ServeConfig;
