@@ -24,6 +24,8 @@ export const serveConfigSchema = Type.Object(
     maxQueueLength: count(1, 100_000),
     timeoutMs: count(1, 600_000),
     drainMs: count(0, 600_000),
+    maxLoaded: count(1, 100_000),
+    watchEveryMs: count(0, 3_600_000),
     keys: Type.Optional(Type.String({ minLength: 1 })),
   },
   { additionalProperties: false },

@@ -1,7 +1,8 @@
 import { setTimeout as wait } from 'node:timers/promises';
 import { Command, Option } from 'commander';
 import { modelsFolder } from '../detector/index.js';
-import { defaultLaneLimits, defaultTimeoutMs, serve } from '../service/index.js';
+import { defaultMaxLoaded } from '../repository/index.js';
+import { defaultLaneLimits, defaultTimeoutMs, defaultWatchEveryMs, serve } from '../service/index.js';
 import { deviceOptions, wholeNumber, withRuntimeOptions } from './options.js';
 import { effectiveConfig } from './serve-config.js';
 
@@ -62,6 +63,21 @@ export function serveCommand(): Command {
         .env('MKD_DRAIN_MS'),
     )
     .addOption(
+      new Option('--max-loaded <n>', 'versions of detectors in memory; others are read again when asked for')
+        .argParser(wholeNumber(1, 100_000))
+        .default(defaultMaxLoaded)
+        .env('MKD_MAX_LOADED'),
+    )
+    .addOption(
+      new Option(
+        '--watch-every-ms <ms>',
+        'how often the folder of detectors is looked at for changes; 0 is never',
+      )
+        .argParser(wholeNumber(0, 3_600_000))
+        .default(defaultWatchEveryMs)
+        .env('MKD_WATCH_EVERY_MS'),
+    )
+    .addOption(
       new Option('--keys <file>', 'ask for API keys of this file, which mkd keys makes').env('MKD_KEYS'),
     )
     .addOption(
@@ -80,6 +96,8 @@ export function serveCommand(): Command {
         detectors: flags.detectors,
         experts: flags.experts,
         device: deviceOptions(flags),
+        maxLoaded: flags.maxLoaded,
+        watchEveryMs: flags.watchEveryMs,
         keys: flags.keys,
         host: flags.host,
         port: flags.port,

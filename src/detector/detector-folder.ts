@@ -24,7 +24,7 @@ import {
 } from '../weights/safetensors.js';
 import { detectorsIn } from './find-detector.js';
 import { findExpert } from './find-expert.js';
-import type { LoadedDetector, Scorer, SelfTest } from './loaded-detector.js';
+import type { Scorer, SelfTest, UnverifiedDetector } from './loaded-detector.js';
 import { DetectorError, type Manifest, parseManifest, type Terms } from './manifest.js';
 import { selfTestTolerance } from './self-test.js';
 import type { ServingShape } from './serving-model.js';
@@ -37,14 +37,8 @@ import type { ServingShape } from './serving-model.js';
 export async function readDetector(
   folder: string,
   expertFolders: readonly string[] = [],
-): Promise<LoadedDetector> {
-  const manifestPath = join(folder, 'manifest.json');
-  const text = await readFile(manifestPath, 'utf8').catch(async () => {
-    const inside = (await detectorsIn(folder)).map((name) => join(folder, name));
-    const hint = inside.length > 0 ? `; but ${inside.join(', ')}` : '';
-    throw new DetectorError(`${folder} is no detector: there is no readable manifest.json${hint}`);
-  });
-  const manifest = parseManifest(text, manifestPath);
+): Promise<UnverifiedDetector> {
+  const { manifest, version } = await readManifest(folder);
   const clonerTensors = await readVerified(folder, manifest.cloner);
   const selfTestTensors = await readVerified(folder, manifest.selfTest);
   const expertCard = await findExpert(manifest.expert, expertFolders);
@@ -58,9 +52,26 @@ export async function readDetector(
   return {
     ...assembleScorer(shape, manifest.terms, clonerTensors, manifest.tiling),
     manifest,
-    version: versionOf(manifest),
+    version,
     selfTest: parseSelfTest(selfTestTensors, manifest),
   };
+}
+
+/**
+ * What a detector says of itself, and the version that follows from it.
+ * @throws DetectorError when there is no manifest or it does not follow the schema.
+ */
+export async function readManifest(
+  folder: string,
+): Promise<{ readonly manifest: Manifest; readonly version: string }> {
+  const path = join(folder, 'manifest.json');
+  const text = await readFile(path, 'utf8').catch(async () => {
+    const inside = (await detectorsIn(folder)).map((name) => join(folder, name));
+    const hint = inside.length > 0 ? `; but ${inside.join(', ')}` : '';
+    throw new DetectorError(`${folder} is no detector: there is no readable manifest.json${hint}`);
+  });
+  const manifest = parseManifest(text, path);
+  return { manifest, version: versionOf(manifest) };
 }
 
 /**
@@ -198,7 +209,7 @@ export async function replaceCalibration(
   folder: string,
   calibration: Manifest['calibration'],
   out: string = folder,
-): Promise<LoadedDetector['version']> {
+): Promise<string> {
   const old = parseManifest(await readFile(join(folder, 'manifest.json'), 'utf8'), folder);
   const earlierVersions = [...(old.calibration.earlierVersions ?? []), versionOf(old)];
   const manifest: Manifest = { ...old, calibration: { ...calibration, earlierVersions } };

@@ -21,6 +21,7 @@ export {
   type DetectorParts,
   type ManifestDraft,
   readDetector,
+  readManifest,
   replaceCalibration,
   standardizationFeeds,
   writeDetector,
@@ -28,7 +29,13 @@ export {
 export { type EngineResult, type RawScores, ScoringEngine, smoothGrad } from './engine.js';
 export { detectorsIn, findDetector } from './find-detector.js';
 export { embeddedExpert, findExpert, modelsFolder } from './find-expert.js';
-export { type LoadedDetector, layerScorer, type Scorer, type SelfTest } from './loaded-detector.js';
+export {
+  type LoadedDetector,
+  layerScorer,
+  type Scorer,
+  type SelfTest,
+  type UnverifiedDetector,
+} from './loaded-detector.js';
 export { DetectorError, type Manifest, manifestSchema, parseManifest, type Terms } from './manifest.js';
 export {
   type ImageScore,
@@ -40,6 +47,6 @@ export {
   verdictOf,
 } from './result.js';
 export { type ScoredImage, scoreImages, TileCollector } from './score-images.js';
-export { makeSelfTest, runSelfTest, type SelfTestReport } from './self-test.js';
+export { makeSelfTest, runSelfTest, type SelfTestReport, verified } from './self-test.js';
 export { type LocalizationMethod, localizationMethods, type ServingShape } from './serving-model.js';
 export { type ScaledTerms, scaledTerms, type TermShares } from './terms.js';

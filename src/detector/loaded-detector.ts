@@ -20,6 +20,10 @@ export interface LoadedDetector extends Scorer {
   readonly manifest: Manifest;
   /** Twelve hexadecimal digits that change whenever the detector does. */
   readonly version: string;
+}
+
+/** A detector as it was read, with what verifies it. Only the rest need stay in memory. */
+export interface UnverifiedDetector extends LoadedDetector {
   readonly selfTest: SelfTest;
 }
 

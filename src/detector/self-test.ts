@@ -1,7 +1,7 @@
 /** The self-test of a detector: images, and the scores and maps they must give on any machine. */
 
 import type { ScoringEngine } from './engine.js';
-import type { LoadedDetector, Scorer, SelfTest } from './loaded-detector.js';
+import type { LoadedDetector, Scorer, SelfTest, UnverifiedDetector } from './loaded-detector.js';
 import { DetectorError, type Manifest } from './manifest.js';
 
 /** Room for other processors and for the shorter mantissa that CUDA convolutions use. */
@@ -45,8 +45,24 @@ export interface SelfTestReport {
   readonly mapDifference: number;
 }
 
+/**
+ * A detector that has passed its self-test, without it.
+ * @throws DetectorError when a score or map differs by more than allowed.
+ */
+export async function verified(
+  engine: ScoringEngine,
+  detector: UnverifiedDetector,
+): Promise<{ readonly detector: LoadedDetector; readonly report: SelfTestReport }> {
+  const report = await runSelfTest(engine, detector);
+  const { selfTest: _, ...rest } = detector;
+  return { detector: rest, report };
+}
+
 /** Scores the self-test's images. @throws DetectorError when a score or map differs by more than allowed. */
-export async function runSelfTest(engine: ScoringEngine, detector: LoadedDetector): Promise<SelfTestReport> {
+export async function runSelfTest(
+  engine: ScoringEngine,
+  detector: UnverifiedDetector,
+): Promise<SelfTestReport> {
   const { selfTest, manifest } = detector;
   const tolerance = manifest.selfTest.tolerance[engine.provider];
   const { outputs } = await engine.run(detector, selfTest.images, 'gradient');

@@ -10,22 +10,37 @@ declare module 'fastify' {
     /** The key the request came with, where keys are asked for. */
     apiKey: ApiKey | undefined;
   }
+
+  interface FastifyContextConfig {
+    /** What a key must allow for this route, where its path does not say so. */
+    scope?: Scope;
+  }
 }
 
 /** Health and documents are open; all else asks for a key. */
-function scopeOf(route: string | undefined): Scope | undefined {
-  if (route?.startsWith('/v1/')) return 'score';
-  return route === '/metrics' ? 'metrics' : undefined;
+function scopeOf({ url, config }: FastifyRequest['routeOptions']): Scope | undefined {
+  if (config.scope) return config.scope;
+  if (url?.startsWith('/v1/')) return 'score';
+  return url === '/metrics' ? 'metrics' : undefined;
 }
 
-/** @param keys without them everybody may ask everything. */
+/** @param keys without them everybody may score and read, and nobody may change detectors. */
 export async function addAccessControl(app: FastifyInstance, keys: KeyRing | undefined): Promise<void> {
   // The documents bring their own content policy, and plain HTTP beside a line is no fault.
   await app.register(helmet, { contentSecurityPolicy: false, hsts: false });
   app.decorateRequest('apiKey', undefined);
-  if (!keys) return;
+  if (!keys) {
+    app.addHook('onRequest', async (request) => {
+      if (scopeOf(request.routeOptions) !== 'admin') return;
+      throw new ProblemError(
+        'wrong-scope',
+        'this needs an admin key, and the service knows no keys: make some with mkd keys add, start it with --keys',
+      );
+    });
+    return;
+  }
   app.addHook('onRequest', async (request, reply) => {
-    const scope = scopeOf(request.routeOptions.url);
+    const scope = scopeOf(request.routeOptions);
     if (scope === undefined) return;
     try {
       request.apiKey = authorized(keys, scope, presentedKey(request));

@@ -1,5 +1,6 @@
 /** The inference service. */
 export { type App, type AppOptions, buildApp } from './app.js';
+export { defaultWatchEveryMs } from './catalog.js';
 export { defaultLaneLimits, defaultTimeoutMs } from './inference.js';
 export {
   type ApiKey,

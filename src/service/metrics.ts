@@ -22,6 +22,9 @@ export function createMetrics() {
   const queueLength = {
     measure: () => 0,
   };
+  const repository = {
+    measure: (): { size: number; loaded: number } => ({ size: 0, loaded: 0 }),
+  };
   const drift = new DriftMonitor();
   return {
     registry,
@@ -46,6 +49,10 @@ export function createMetrics() {
     /** Hands in what `mkd_queue_images` shows. */
     observeQueue(measure: () => number): void {
       queueLength.measure = measure;
+    },
+    /** Hands in what `mkd_detectors` and `mkd_detectors_loaded` show. */
+    observeDetectors(measure: () => { readonly size: number; readonly loaded: number }): void {
+      repository.measure = measure;
     },
     requests: new Counter({
       name: 'mkd_requests_total',
@@ -102,7 +109,22 @@ export function createMetrics() {
       labelNames: ['provider'] as const,
       registers,
     }),
-    detectors: new Gauge({ name: 'mkd_detectors', help: 'Detectors that passed their self-test', registers }),
+    detectors: new Gauge({
+      name: 'mkd_detectors',
+      help: 'Detectors that serve',
+      registers,
+      collect() {
+        this.set(repository.measure().size);
+      },
+    }),
+    detectorsLoaded: new Gauge({
+      name: 'mkd_detectors_loaded',
+      help: 'Versions of detectors in memory',
+      registers,
+      collect() {
+        this.set(repository.measure().loaded);
+      },
+    }),
     ready: new Gauge({ name: 'mkd_ready', help: '1 when requests are taken', registers }),
   };
 }

@@ -38,12 +38,21 @@ const multipartBody = {
   required: ['image'],
 } as const;
 
-/** The body of routes that take images: documented here, checked by what the images turn out to be. */
+declare module 'fastify' {
+  interface FastifyContextConfig {
+    /** Content types of the body, where it is bytes: `images`, or those listed. */
+    takes?: 'images' | readonly string[];
+  }
+}
+
+/** The body of routes that take images or archives: documented here, checked by what the bytes turn out to be. */
 export const withUploadBodies: SwaggerTransform<FastifySchema> = ({ schema, url, route }) => {
-  if (!route.config || !Reflect.get(route.config, 'takesImages')) return { schema, url };
+  const takes = route.config?.takes;
+  if (!takes) return { schema, url };
+  const types = takes === 'images' ? imageMediaTypes : takes;
   const content = Object.fromEntries([
-    [multipartMediaType, { schema: multipartBody }],
-    ...imageMediaTypes.map((type) => [type, { schema: binary }]),
+    ...(takes === 'images' ? [[multipartMediaType, { schema: multipartBody }]] : []),
+    ...types.map((type) => [type, { schema: binary }]),
   ]);
   return { schema: { ...schema, body: { content } }, url };
 };

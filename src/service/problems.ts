@@ -1,6 +1,7 @@
 /** The one table of errors the service answers with, as problem details (RFC 9457). */
 import type { FastifySchemaValidationError } from 'fastify/types/schema.js';
 import { ImageError, type ImageErrorKind } from '../imaging/index.js';
+import { RepositoryError, type RepositoryErrorKind } from '../repository/index.js';
 import { RuntimeError } from '../runtime/index.js';
 import type { Problem } from './schemas.js';
 
@@ -19,6 +20,10 @@ const table = {
   'wrong-scope': { status: 403, title: 'The API key does not allow this' },
   'too-many-requests': { status: 429, title: 'The API key has sent too many requests' },
   'unknown-detector': { status: 404, title: 'There is no such detector' },
+  'unknown-version': { status: 404, title: 'There is no such version of the detector' },
+  'refused-detector': { status: 422, title: 'The detector is refused' },
+  conflict: { status: 409, title: 'Not as things are' },
+  'read-only': { status: 409, title: 'The folder of detectors cannot be written' },
   'unknown-result': { status: 404, title: 'There is no such result' },
   'expired-result': { status: 404, title: 'The result has expired' },
   'unknown-route': { status: 404, title: 'There is no such resource' },
@@ -63,6 +68,15 @@ const imageProblems: Readonly<Record<ImageErrorKind, ProblemKind>> = {
   'too-many-pixels': 'too-many-pixels',
 };
 
+const repositoryProblems: Readonly<Record<RepositoryErrorKind, ProblemKind>> = {
+  'unknown-detector': 'unknown-detector',
+  'unknown-version': 'unknown-version',
+  'refused-detector': 'refused-detector',
+  'too-many-bytes': 'too-many-bytes',
+  conflict: 'conflict',
+  'read-only': 'read-only',
+};
+
 const fastifyProblems: Readonly<Record<string, ProblemKind>> = {
   FST_ERR_VALIDATION: 'bad-request',
   FST_ERR_CTP_INVALID_MEDIA_TYPE: 'unsupported-media-type',
@@ -76,6 +90,8 @@ const fastifyProblems: Readonly<Record<string, ProblemKind>> = {
 
 function classified(error: unknown): { kind: ProblemKind; message: string } {
   if (error instanceof ProblemError) return { kind: error.kind, message: error.message };
+  if (error instanceof RepositoryError)
+    return { kind: repositoryProblems[error.kind], message: error.message };
   if (error instanceof ImageError) return { kind: imageProblems[error.kind], message: error.message };
   if (error instanceof RuntimeError)
     return { kind: 'internal', message: 'inference failed; the log says why' };

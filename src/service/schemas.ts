@@ -144,9 +144,19 @@ const mapLayer = Type.Optional(
 
 const threshold = Type.Optional(Type.Number({ description: "Instead of the detector's own threshold" }));
 
+const version = Type.String({
+  minLength: 1,
+  maxLength: 100,
+  description: 'Version of the detector, which the list of its versions shows',
+});
+const otherVersion = Type.Optional(
+  Type.String({ ...version, description: 'Instead of the current version' }),
+);
+
 export const scoreQuerySchema = Type.Object(
   {
     threshold,
+    version: otherVersion,
     map: Type.Optional(
       oneOf(['never', 'anomalous', 'always'], {
         default: 'never',
@@ -179,6 +189,7 @@ export const localizeQuerySchema = Type.Object(
     method: Type.Optional(localizationMethodSchema),
     layer: mapLayer,
     threshold,
+    version: otherVersion,
   },
   { additionalProperties: false },
 );
@@ -201,24 +212,69 @@ const provider = oneOf(['cpu', 'cuda'], {
 
 export const detectorSummarySchema = Type.Object({
   name: Type.String(),
-  version: Type.String(),
+  version: Type.String({ description: 'The current one' }),
   inputSize: Type.Integer(),
   threshold: Type.Number(),
+  versions: Type.Integer({ description: 'How many there are' }),
+  loaded: Type.Boolean({
+    description: 'Whether the current version is in memory; if not it is read when used',
+  }),
 });
 
 export const detectorListSchema = Type.Object({
   provider,
   detectors: Type.Array(detectorSummarySchema),
   refused: Type.Array(Type.Object({ name: Type.String(), reason: Type.String() }), {
-    description: 'Detectors that were found and not taken',
+    description: 'Detectors, or versions of them, that were found and not taken',
   }),
+});
+
+const versionStatus = Type.Object({
+  version: Type.String(),
+  created: Type.String({ description: 'When it was distilled, ISO 8601' }),
+  state: oneOf(['verified', 'unverified', 'refused'], {
+    description: 'Of its self-test on this machine; what is unverified is verified when it is first used',
+  }),
+  reason: Type.Optional(Type.String({ description: 'Why it is refused' })),
+  current: Type.Boolean(),
+  loaded: Type.Boolean(),
 });
 
 export const detectorInfoSchema = Type.Object({
   name: Type.String(),
   version: Type.String(),
   provider,
+  versions: Type.Array(versionStatus, {
+    description: 'The current one first, then those it would be rolled back to',
+  }),
   manifest: manifestSchema,
+});
+
+export const versionQuerySchema = Type.Object({ version: otherVersion }, { additionalProperties: false });
+
+export const uploadQuerySchema = Type.Object(
+  {
+    activate: Type.Optional(
+      Type.Boolean({ default: true, description: 'Whether the version becomes the current one' }),
+    ),
+  },
+  { additionalProperties: false },
+);
+
+export const versionParamsSchema = Type.Object({
+  detector: Type.String({ minLength: 1, maxLength: 200 }),
+  version,
+});
+
+export const uploadedSchema = Type.Object({
+  detector: Type.String(),
+  version: Type.String(),
+  current: Type.Boolean({ description: 'Whether it serves requests that name no version' }),
+});
+
+export const currentVersionSchema = Type.Object({
+  detector: Type.String(),
+  version: Type.String({ description: 'The current one' }),
 });
 
 export const liveSchema = Type.Object({ status: Type.Literal('live') });

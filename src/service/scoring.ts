@@ -23,7 +23,6 @@ import {
   tileCount,
   tilePixels,
 } from '../imaging/index.js';
-import type { Catalog } from './catalog.js';
 import type { Inference, MapKind, Patience } from './inference.js';
 import type { Metrics } from './metrics.js';
 import { ProblemError, problemOf } from './problems.js';
@@ -58,7 +57,6 @@ export class Scoring {
   #inFlight = 0;
 
   constructor(
-    private readonly catalog: Catalog,
     private readonly inference: Inference,
     private readonly store: ResultStore,
     private readonly metrics: Metrics,
@@ -68,14 +66,14 @@ export class Scoring {
   /**
    * Scores the images of one request; each goes its own way, and may share a batch with those of others.
    * @returns results and failures in the order of the uploads.
-   * @throws ProblemError when there is too much work, or no such detector.
+   * @throws ProblemError when there is too much work, or the detector has no such map.
    */
   async score(
     detectorName: string,
+    detector: LoadedDetector,
     uploads: readonly Upload[],
     options: ScoreOptions,
   ): Promise<(StoredResult | FailedUpload)[]> {
-    const detector = this.catalog.get(detectorName);
     if (options.map !== 'none') checkedThreshold(detector, { method: options.map });
     this.#enter(uploads.length);
     try {

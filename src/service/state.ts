@@ -72,11 +72,11 @@ export function createState(options: ServiceLimits): ServiceState {
       const lanes = new Inference(catalog.engine, metrics, { ...defaultLaneLimits, ...options.batching });
       metrics.observeQueue(() => lanes.waiting);
       inference = lanes;
-      scoring = new Scoring(catalog, lanes, store, metrics, limits);
+      scoring = new Scoring(lanes, store, metrics, limits);
       this.catalog = catalog;
       this.status = 'ready';
       metrics.provider.set({ provider: catalog.provider }, 1);
-      metrics.detectors.set(catalog.detectors.size);
+      metrics.observeDetectors(() => catalog.repository);
       metrics.ready.set(1);
     },
     beginStop() {

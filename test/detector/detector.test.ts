@@ -4,18 +4,18 @@ import { join } from 'node:path';
 import t from 'tap';
 import { drawSample } from '../../src/datasets/index.js';
 import {
-  type LoadedDetector,
   modelsFolder,
   readDetector,
   runSelfTest,
   ScoringEngine,
+  type UnverifiedDetector,
 } from '../../src/detector/index.js';
 import { openDetector } from '../../src/index.js';
 import { Device } from '../../src/runtime/index.js';
 
 const folder = join(modelsFolder, 'sample');
 let engine: ScoringEngine;
-let detector: LoadedDetector;
+let detector: UnverifiedDetector;
 
 t.before(async () => {
   engine = await ScoringEngine.open({ provider: 'cpu' });

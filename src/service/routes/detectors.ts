@@ -1,10 +1,38 @@
-/** GET /v1/detectors: what can be scored with. */
+/** /v1/detectors: what can be scored with; and, with an admin key, what changes that. */
+import { Readable } from 'node:stream';
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox';
-import { detectorInfoSchema, detectorListSchema, detectorParamsSchema } from '../schemas.js';
+import { Type } from 'typebox';
+import type { DetectorRepository, DetectorStatus } from '../../repository/index.js';
+import { ProblemError } from '../problems.js';
+import {
+  currentVersionSchema,
+  detectorInfoSchema,
+  detectorListSchema,
+  detectorParamsSchema,
+  uploadedSchema,
+  uploadQuerySchema,
+  versionParamsSchema,
+  versionQuerySchema,
+} from '../schemas.js';
 import type { ServiceState } from '../state.js';
 import { problemResponses } from './responses.js';
 
+/** Content types of an uploaded detector. */
+const archiveMediaTypes = ['application/x-tar', 'application/gzip'] as const;
+
+/** An upload as a stream, or as bytes where its content type says no more than that. */
+function archiveOf(body: unknown): Readable {
+  if (body instanceof Readable) return body;
+  if (body instanceof Uint8Array) return Readable.from([body]);
+  throw new ProblemError(
+    'bad-request',
+    `the request has no archive; send a tar archive as ${archiveMediaTypes.join(' or ')}`,
+  );
+}
+
 export const detectorRoutes: FastifyPluginAsyncTypebox<{ state: ServiceState }> = async (app, { state }) => {
+  const repository = repositoryOf(state);
+
   app.get(
     '/v1/detectors',
     {
@@ -16,16 +44,11 @@ export const detectorRoutes: FastifyPluginAsyncTypebox<{ state: ServiceState }> 
       },
     },
     async () => {
-      const catalog = state.readyCatalog();
+      const all = repository().list();
       return {
-        provider: catalog.provider,
-        detectors: [...catalog.detectors].map(([name, { version, manifest }]) => ({
-          name,
-          version,
-          inputSize: manifest.inputSize,
-          threshold: manifest.calibration.threshold,
-        })),
-        refused: [...catalog.refused],
+        provider: state.readyCatalog().provider,
+        detectors: all.flatMap(summary),
+        refused: all.flatMap(({ name, reasons }) => reasons.map((reason) => ({ name, reason }))),
       };
     },
   );
@@ -36,15 +59,136 @@ export const detectorRoutes: FastifyPluginAsyncTypebox<{ state: ServiceState }> 
       schema: {
         operationId: 'getDetector',
         tags: ['detectors'],
-        summary: 'Manifest and calibration of a detector',
+        summary: 'Versions of a detector, manifest and calibration of one',
         params: detectorParamsSchema,
+        querystring: versionQuerySchema,
         response: { 200: detectorInfoSchema, ...problemResponses },
       },
     },
-    async (request) => {
-      const catalog = state.readyCatalog();
-      const { version, manifest } = catalog.get(request.params.detector);
-      return { name: request.params.detector, version, provider: catalog.provider, manifest };
+    async ({ params, query }) => {
+      const { provider } = state.readyCatalog();
+      const { version, manifest } = await repository().acquire(params.detector, query.version);
+      const { versions } = repository().status(params.detector);
+      return { name: params.detector, version, provider, versions: [...versions], manifest };
+    },
+  );
+
+  await app.register(adminRoutes, { state });
+};
+
+/** What changes detectors. */
+const adminRoutes: FastifyPluginAsyncTypebox<{ state: ServiceState }> = async (admin, { state }) => {
+  const repository = repositoryOf(state);
+
+  // The archive is unpacked as it comes; it need not fit into memory.
+  admin.addContentTypeParser([...archiveMediaTypes], (_request, payload, done) => done(null, payload));
+  admin.addHook('onRoute', (route) => {
+    route.config = { ...route.config, scope: 'admin' };
+  });
+
+  admin.post(
+    '/v1/detectors/:detector/versions',
+    {
+      config: { takes: archiveMediaTypes },
+      bodyLimit: 64 * 2 ** 20,
+      schema: {
+        operationId: 'uploadVersion',
+        tags: ['detectors'],
+        summary: 'Upload a detector, or a version of one',
+        description:
+          'A tar archive, gzipped or not, of manifest.json, cloner.safetensors and self-test.safetensors. It is put to its ' +
+          'self-test, and serves only if it passes; what served before is left as it was otherwise. Needs an admin key.',
+        params: detectorParamsSchema,
+        querystring: uploadQuerySchema,
+        response: { 200: uploadedSchema, 201: uploadedSchema, ...problemResponses },
+      },
+    },
+    async ({ params, query, body }, reply) => {
+      const archive = archiveOf(body);
+      const { version, added } = await repository().add(params.detector, archive, query.activate ?? true);
+      const { versions } = repository().status(params.detector);
+      const current = versions.some((other) => other.current && other.version === version);
+      return reply.code(added ? 201 : 200).send({ detector: params.detector, version, current });
+    },
+  );
+
+  admin.post(
+    '/v1/detectors/:detector/versions/:version/activate',
+    {
+      schema: {
+        operationId: 'activateVersion',
+        tags: ['detectors'],
+        summary: 'Make a version the current one',
+        description: 'Requests under way end with the version they began with. Needs an admin key.',
+        params: versionParamsSchema,
+        response: { 200: currentVersionSchema, ...problemResponses },
+      },
+    },
+    async ({ params: { detector, version } }) => {
+      await repository().activate(detector, version);
+      return { detector, version };
+    },
+  );
+
+  admin.post(
+    '/v1/detectors/:detector/rollback',
+    {
+      schema: {
+        operationId: 'rollBack',
+        tags: ['detectors'],
+        summary: 'Go back to the version that was current before',
+        description: 'Needs an admin key.',
+        params: detectorParamsSchema,
+        response: { 200: currentVersionSchema, ...problemResponses },
+      },
+    },
+    async ({ params: { detector } }) => ({ detector, version: await repository().rollBack(detector) }),
+  );
+
+  admin.delete(
+    '/v1/detectors/:detector/versions/:version',
+    {
+      schema: {
+        operationId: 'retireVersion',
+        tags: ['detectors'],
+        summary: 'Remove a version that is not the current one',
+        description: 'Its files are deleted. Needs an admin key.',
+        params: versionParamsSchema,
+        response: { 204: Type.Null(), ...problemResponses },
+      },
+    },
+    async ({ params }, reply) => {
+      await repository().retire(params.detector, params.version);
+      return reply.code(204).send(null);
+    },
+  );
+
+  admin.delete(
+    '/v1/detectors/:detector',
+    {
+      schema: {
+        operationId: 'retireDetector',
+        tags: ['detectors'],
+        summary: 'Remove a detector with all its versions',
+        description: 'Its files are deleted. Needs an admin key.',
+        params: detectorParamsSchema,
+        response: { 204: Type.Null(), ...problemResponses },
+      },
+    },
+    async ({ params }, reply) => {
+      await repository().retire(params.detector);
+      return reply.code(204).send(null);
     },
   );
 };
+
+function repositoryOf(state: ServiceState): () => DetectorRepository {
+  return () => state.readyCatalog().repository;
+}
+
+function summary({ name, current, versions }: DetectorStatus) {
+  if (!current) return [];
+  const { version, inputSize, threshold } = current;
+  const loaded = versions.some((other) => other.current && other.loaded);
+  return [{ name, version, inputSize, threshold, versions: versions.length, loaded }];
+}

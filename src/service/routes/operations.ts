@@ -41,7 +41,7 @@ export const operationsRoutes: FastifyPluginAsyncTypebox<{ state: ServiceState }
       const status = state.status === 'ready' && !catalog?.engine.alive ? 'failed' : state.status;
       return reply.code(status === 'ready' ? 200 : 503).send({
         status,
-        detectors: catalog?.detectors.size ?? 0,
+        detectors: catalog?.repository.size ?? 0,
         ...(catalog ? { provider: catalog.provider } : {}),
       });
     },

@@ -26,7 +26,7 @@ export const scoreRoutes: FastifyPluginAsyncTypebox<{ state: ServiceState }> = a
   app.post(
     '/v1/detectors/:detector/score',
     {
-      config: { takesImages: true },
+      config: { takes: 'images' },
       schema: {
         operationId: 'score',
         tags: ['scoring'],
@@ -40,10 +40,10 @@ export const scoreRoutes: FastifyPluginAsyncTypebox<{ state: ServiceState }> = a
     },
     async (request) => {
       const { detector } = request.params;
-      const loaded = state.readyCatalog().get(detector);
+      const { threshold, version, map = 'never' } = request.query;
+      const loaded = await state.readyCatalog().acquire(detector, version);
       const uploads = await readUploads(request, state.uploads, state.image);
-      const { threshold, map = 'never' } = request.query;
-      const outcomes = await state.scoring().score(detector, uploads, {
+      const outcomes = await state.scoring().score(detector, loaded, uploads, {
         map: map === 'never' ? 'none' : loaded.manifest.localization,
         mapsOf: map === 'anomalous' ? 'anomalous' : 'all',
         threshold,
@@ -56,7 +56,7 @@ export const scoreRoutes: FastifyPluginAsyncTypebox<{ state: ServiceState }> = a
   app.post(
     '/v1/detectors/:detector/localize',
     {
-      config: { takesImages: true },
+      config: { takes: 'images' },
       schema: {
         operationId: 'localize',
         tags: ['scoring'],
@@ -78,8 +78,8 @@ export const scoreRoutes: FastifyPluginAsyncTypebox<{ state: ServiceState }> = a
     },
     async (request, reply) => {
       const { detector } = request.params;
-      const { as = 'heatmap', method, layer, threshold } = request.query;
-      const loaded = state.readyCatalog().get(detector);
+      const { as = 'heatmap', method, layer, threshold, version } = request.query;
+      const loaded = await state.readyCatalog().acquire(detector, version);
       const uploads = await readUploads(request, state.uploads, state.image);
       if (as !== 'json' && uploads.length > 1) {
         throw new ProblemError(
@@ -97,7 +97,7 @@ export const scoreRoutes: FastifyPluginAsyncTypebox<{ state: ServiceState }> = a
       const first = layer === undefined ? chosen.method : 'none';
       const outcomes = await state
         .scoring()
-        .score(detector, uploads, { map: first, threshold, ...patience(request) });
+        .score(detector, loaded, uploads, { map: first, threshold, ...patience(request) });
       const [outcome] = outcomes;
       if (as === 'json' || !outcome) {
         return reply.type('application/json').send(answer(detector, loaded.version, outcomes));

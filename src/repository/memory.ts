@@ -1,0 +1,37 @@
+/** Things in memory, at most so many: those not used for the longest time go first, and are made again when needed. */
+export class Memory<Value> {
+  // A Map keeps the order of insertion: the first entry is the one not used for the longest time.
+  readonly #entries = new Map<string, Promise<Value>>();
+
+  constructor(private readonly most: number) {}
+
+  get size(): number {
+    return this.#entries.size;
+  }
+
+  has(key: string): boolean {
+    return this.#entries.has(key);
+  }
+
+  /** The thing of this key, made if it is not there; who asks meanwhile waits for the same. */
+  async get(key: string, make: () => Promise<Value>): Promise<Value> {
+    const known = this.#entries.get(key);
+    this.#entries.delete(key);
+    const value = known ?? make();
+    this.#entries.set(key, value);
+    for (const [oldest] of this.#entries) {
+      if (this.#entries.size <= this.most) break;
+      this.#entries.delete(oldest);
+    }
+    try {
+      return await value;
+    } catch (error) {
+      if (this.#entries.get(key) === value) this.#entries.delete(key);
+      throw error;
+    }
+  }
+
+  forget(key: string): void {
+    this.#entries.delete(key);
+  }
+}

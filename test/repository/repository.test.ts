@@ -1,0 +1,216 @@
+/** Detectors that come and go, with the embedded detector on the real runtime. */
+import { appendFile, mkdir, readdir, rm, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { Readable } from 'node:stream';
+import { setTimeout as wait } from 'node:timers/promises';
+import { gzipSync } from 'node:zlib';
+import t from 'tap';
+import { pack } from 'tar-stream';
+import { ScoringEngine } from '../../src/detector/index.js';
+import { DetectorRepository, RepositoryError, watchRepository } from '../../src/repository/index.js';
+import { copyDetector, filesOf, tarOf } from '../support/detectors.js';
+
+let engine: ScoringEngine;
+t.before(async () => {
+  engine = await ScoringEngine.open({ provider: 'cpu' });
+});
+t.teardown(() => engine.close());
+
+const quiet = { info() {}, warn() {}, error() {} };
+const open = (detectors: string, maxLoaded?: number): Promise<DetectorRepository> =>
+  DetectorRepository.open(engine, { detectors, experts: [], ...(maxLoaded ? { maxLoaded } : {}) }, quiet);
+const current = (repository: DetectorRepository, name = 'flange'): string | undefined =>
+  repository.status(name).current?.version;
+const upload = async (repository: DetectorRepository, folder: string, activate = true) =>
+  repository.add('flange', Readable.from([await tarOf(await filesOf(folder))]), activate);
+
+/** What a refusal says; undefined where there is none. */
+const refusalOf = (attempt: Promise<unknown>): Promise<RepositoryError | undefined> =>
+  attempt.then(
+    () => undefined,
+    (error: unknown) => {
+      if (error instanceof RepositoryError) return error;
+      throw error;
+    },
+  );
+
+t.test('an upload serves beside the version before it, which one can go back to', async (t) => {
+  const root = t.testdir();
+  const first = await copyDetector(join(root, 'detectors/flange'));
+  const second = await copyDetector(join(root, 'new'), 0.5);
+  const repository = await open(join(root, 'detectors'));
+  t.equal(current(repository), first);
+
+  t.strictSame(await upload(repository, join(root, 'new')), { version: second, added: true });
+  t.equal(current(repository), second);
+  t.equal((await repository.acquire('flange', first)).version, first, 'the first is still there by name');
+  t.strictSame(await upload(repository, join(root, 'new')), { version: second, added: false }, 'twice');
+
+  t.equal(await repository.rollBack('flange'), first);
+  t.equal((await repository.acquire('flange')).version, first);
+  await repository.activate('flange', second);
+  t.match(await refusalOf(repository.retire('flange', second)), { kind: 'conflict' }, 'not while it serves');
+  await repository.retire('flange', first);
+  t.match(await refusalOf(repository.acquire('flange', first)), { kind: 'unknown-version', message: second });
+  t.match(await refusalOf(repository.rollBack('flange')), { kind: 'conflict' });
+
+  const again = await open(join(root, 'detectors'));
+  t.equal(current(again), second, 'a restart finds what was chosen');
+  await again.retire('flange');
+  t.equal(again.size, 0);
+  t.match(await refusalOf(again.acquire('flange')), { kind: 'unknown-detector', message: 'there are none' });
+});
+
+t.test('a version can be uploaded without serving yet', async (t) => {
+  const root = t.testdir();
+  const first = await copyDetector(join(root, 'detectors/flange'));
+  await copyDetector(join(root, 'new'), 0.5);
+  const repository = await open(join(root, 'detectors'));
+  const { version } = await upload(repository, join(root, 'new'), false);
+  t.equal(current(repository), first);
+  t.match(repository.status('flange').versions, [
+    { version: first, state: 'verified', current: true },
+    { version, state: 'verified', current: false },
+  ]);
+  await repository.activate('flange', version);
+  t.equal(current(repository), version);
+});
+
+t.test('a refused upload leaves nothing behind and what serves as it was', async (t) => {
+  const root = t.testdir();
+  const detectors = join(root, 'detectors');
+  const first = await copyDetector(join(detectors, 'flange'));
+  await copyDetector(join(root, 'new'), 0.5);
+  const repository = await open(detectors);
+  const files = await filesOf(join(root, 'new'));
+  const cloner = Uint8Array.from(files['cloner.safetensors'] as Uint8Array);
+  cloner.set([0xff], cloner.length - 1);
+  const link = pack();
+  link.entry({ name: 'manifest.json', type: 'symlink', linkname: '/etc/passwd' });
+  link.finalize();
+  const attempts: readonly (readonly [string, Readable, object])[] = [
+    ['nothing', Readable.from([]), { kind: 'refused-detector', message: /lacks manifest.json/ }],
+    ['no archive', Readable.from([Buffer.alloc(4096, 'x')]), { kind: 'refused-detector' }],
+    ['a link', Readable.from(link), { kind: 'refused-detector', message: /symlink/ }],
+    [
+      'a file from elsewhere',
+      Readable.from([await tarOf({ ...files, '../../evil.sh': Buffer.from('x') })]),
+      { kind: 'refused-detector', message: /evil/ },
+    ],
+    [
+      'a cut archive',
+      Readable.from([(await tarOf(files)).subarray(0, 600_000)]),
+      { kind: 'refused-detector' },
+    ],
+    [
+      'a damaged gzip',
+      Readable.from([gzipSync(await tarOf(files)).subarray(0, 600_000)]),
+      { kind: 'refused-detector' },
+    ],
+    [
+      'another cloner than the manifest says',
+      Readable.from([await tarOf({ ...files, 'cloner.safetensors': cloner })]),
+      { kind: 'refused-detector', message: /SHA-256/ },
+    ],
+    [
+      'a bomb',
+      Readable.from([gzipSync(await tarOf({ 'cloner.safetensors': Buffer.alloc(80 * 2 ** 20) }))]),
+      { kind: 'too-many-bytes' },
+    ],
+  ];
+  for (const [what, archive, refusal] of attempts) {
+    t.match(await refusalOf(repository.add('flange', archive, true)), refusal, what);
+  }
+  t.match(await refusalOf(repository.add('../flange', Readable.from([]), true)), {
+    kind: 'refused-detector',
+  });
+  t.equal((await repository.acquire('flange')).version, first);
+  t.strictSame(await readdir(detectors), ['flange']);
+});
+
+t.test('an archive may be gzipped, with or without a folder around its files', async (t) => {
+  const root = t.testdir();
+  await copyDetector(join(root, 'detectors/flange'));
+  const second = await copyDetector(join(root, 'new'), 0.5);
+  const repository = await open(join(root, 'detectors'));
+  const files = Object.entries(await filesOf(join(root, 'new'))).map(([name, bytes]) => [
+    `./flange/${name}`,
+    bytes,
+  ]);
+  const archive = gzipSync(await tarOf(Object.fromEntries(files)));
+  t.match(await repository.add('other', Readable.from([archive]), true), { version: second });
+  t.equal(current(repository, 'other'), second);
+});
+
+t.test('detectors that were not used lately leave memory and come back unnoticed', async (t) => {
+  const root = t.testdir();
+  const names = ['a', 'b', 'c'];
+  for (const [index, name] of names.entries()) await copyDetector(join(root, name), index / 10);
+  const repository = await open(root, 1);
+  t.equal(repository.size, 3);
+  t.match(repository.list(), [{}, { versions: [{ state: 'unverified', loaded: false }] }, {}]);
+  const image = new Uint8Array(128 * 128 * 3).fill(128);
+  const scores = new Set<number | undefined>();
+  for (const name of [...names, ...names]) {
+    const detector = await repository.acquire(name);
+    t.equal(repository.loaded, 1);
+    scores.add((await engine.run(detector, image, 'none')).outputs.score[0]);
+  }
+  t.equal(scores.size, 1, 'the same cloner, the same score');
+  t.match(repository.list(), [{}, { versions: [{ state: 'verified', loaded: false }] }, {}]);
+});
+
+t.test('a detector that is unloaded serves no more until it is loaded again', async (t) => {
+  const root = t.testdir();
+  await copyDetector(join(root, 'flange'));
+  const repository = await open(root);
+  repository.unload('flange');
+  t.equal(repository.loaded, 0);
+  t.match(await refusalOf(repository.acquire('flange')), { kind: 'unknown-detector', message: /unloaded/ });
+  await repository.load('flange');
+  t.ok(await repository.acquire('flange'));
+});
+
+t.test('what is put into the watched folder serves once it passes, and what goes is retired', async (t) => {
+  const root = t.testdir();
+  await copyDetector(join(root, 'flange'));
+  const repository = await open(root);
+  t.teardown(watchRepository(repository, 20, quiet));
+  const until = async (what: string, condition: () => boolean): Promise<void> => {
+    for (let tries = 0; tries < 500 && !condition(); tries++) await wait(20);
+    t.ok(condition(), what);
+  };
+  const names = (): string[] => repository.list().map(({ name }) => name);
+
+  await copyDetector(join(root, 'bracket'), 0.1);
+  await until('a new one', () => names().includes('bracket'));
+
+  const second = await copyDetector(join(root, 'flange'), 0.5);
+  await until('another version in its place', () => current(repository) === second);
+
+  await appendFile(join(root, 'bracket/manifest.json'), 'x');
+  await until('a damaged one is refused', () => repository.status('bracket').reasons.length > 0);
+  t.ok(await repository.acquire('bracket'), 'and the version before it serves on');
+
+  const third = await copyDetector(join(root, 'gear/2'), 0.2);
+  const other = await copyDetector(join(root, 'gear/1'), 0.3);
+  await writeFile(join(root, 'gear/current'), third);
+  await until(
+    'a folder of versions',
+    () => names().includes('gear') && current(repository, 'gear') === third,
+  );
+  await writeFile(join(root, 'gear/current'), `${other}\n`);
+  await until('the choice of another', () => current(repository, 'gear') === other);
+
+  await rm(join(root, 'bracket'), { recursive: true });
+  await until('one that has gone', () => !names().includes('bracket'));
+});
+
+t.test('what was interrupted while a version was added is put right', async (t) => {
+  const root = t.testdir();
+  const version = await copyDetector(join(root, '.flange.moving/one'));
+  await mkdir(join(root, '.incoming-1'));
+  const repository = await open(root);
+  t.equal(current(repository), version);
+  t.strictSame(await readdir(root), ['flange']);
+});
