@@ -1,13 +1,17 @@
 /** Pixels as PNG files. */
 import sharp from 'sharp';
 
-/** A PNG of uint8 pixels, one channel (gray) or three (RGB). */
+/**
+ * A PNG of uint8 pixels, one channel (gray) or three (RGB).
+ * @param compressionLevel 0 (fast) to 9 (small).
+ */
 export async function encodePng(
   pixels: Uint8Array,
   width: number,
   height: number,
   channels: 1 | 3,
+  compressionLevel = 9,
 ): Promise<Buffer> {
   const image = sharp(pixels, { raw: { width, height, channels } });
-  return (channels === 1 ? image.toColourspace('b-w') : image).png({ compressionLevel: 9 }).toBuffer();
+  return (channels === 1 ? image.toColourspace('b-w') : image).png({ compressionLevel }).toBuffer();
 }

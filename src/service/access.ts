@@ -13,14 +13,14 @@ declare module 'fastify' {
 
   interface FastifyContextConfig {
     /** What a key must allow for this route, where its path does not say so. */
-    scope?: Scope;
+    scope?: Scope | 'none';
   }
 }
 
 /** Health and documents are open; all else asks for a key. */
 function scopeOf({ url, config }: FastifyRequest['routeOptions']): Scope | undefined {
-  if (config.scope) return config.scope;
-  if (url?.startsWith('/v1/')) return 'score';
+  if (config.scope) return config.scope === 'none' ? undefined : config.scope;
+  if (/^\/v[12](\/|$)/.test(url ?? '')) return 'score';
   return url === '/metrics' ? 'metrics' : undefined;
 }
 

@@ -6,15 +6,16 @@ import type { TypeBoxTypeProvider } from '@fastify/type-provider-typebox';
 import Fastify, { type FastifyInstance, type FastifyServerOptions } from 'fastify';
 import { addAccessControl } from './access.js';
 import type { KeyRing } from './keys.js';
+import { imageMediaTypes } from './media-types.js';
 import type { Metrics } from './metrics.js';
 import { openApiInfo, withUploadBodies } from './openapi.js';
-import { ProblemError, problemMediaType, problemOf } from './problems.js';
+import { ProblemError, problemMediaType, reportProblem } from './problems.js';
 import { detectorRoutes } from './routes/detectors.js';
 import { operationsRoutes } from './routes/operations.js';
 import { resultRoutes } from './routes/results.js';
 import { scoreRoutes } from './routes/score.js';
 import { createState, type ServiceLimits, type ServiceState } from './state.js';
-import { imageMediaTypes, multipartMediaType } from './uploads.js';
+import { v2Routes } from './v2/routes.js';
 
 export interface AppOptions extends ServiceLimits {
   readonly logger?: FastifyServerOptions['logger'];
@@ -60,29 +61,19 @@ export async function buildApp(options: AppOptions = {}): Promise<App> {
   await app.register(resultRoutes, { state });
   await app.register(detectorRoutes, { state });
   await app.register(operationsRoutes, { state });
+  await app.register(v2Routes, { state });
   await app.ready();
   return app as unknown as App;
 }
 
 function addErrorHandling(app: FastifyInstance, { metrics }: ServiceState): void {
   app.setErrorHandler((error, request, reply) => {
-    const { kind, ...problem } = problemOf(error);
-    if (problem.status >= 500 && kind !== 'overloaded' && kind !== 'not-ready') request.log.error(error);
-    metrics.errors.inc({ kind });
-    if (error instanceof ProblemError && error.retryAfterSeconds !== undefined) {
-      reply.header('retry-after', String(error.retryAfterSeconds));
-    }
-    const detail =
-      kind === 'unsupported-media-type'
-        ? `the content type '${request.headers['content-type'] ?? ''}' is not taken; send ${multipartMediaType} or ${imageMediaTypes.join(', ')}`
-        : kind === 'too-many-bytes' && !(error instanceof ProblemError)
-          ? `the body is larger than ${app.initialConfig.bodyLimit} bytes, the most that is taken`
-          : problem.detail;
+    const problem = reportProblem(error, request, reply, metrics);
     return reply
       .code(problem.status)
       .type(problemMediaType)
       .serializer((body: unknown) => JSON.stringify(body))
-      .send({ ...problem, detail, instance: request.id });
+      .send(problem);
   });
   app.setNotFoundHandler((request) => {
     throw new ProblemError(

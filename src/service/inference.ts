@@ -13,6 +13,7 @@ import {
 import { WorkerGoneError } from '../runtime/index.js';
 import type { Metrics } from './metrics.js';
 import { ProblemError } from './problems.js';
+import type { Statistics } from './statistics.js';
 
 export type MapKind = LocalizationMethod | 'none';
 
@@ -59,11 +60,12 @@ export class Inference {
   constructor(
     private readonly engine: ScoringEngine,
     private readonly metrics: Metrics,
+    private readonly statistics: Statistics,
     limits: LaneLimits,
   ) {
     const common = {
       clock: systemClock,
-      run: (_lane: string, jobs: readonly Job[]) => this.#run(jobs),
+      run: (lane: string, jobs: readonly Job[]) => this.#run(lane, jobs),
       onBatch: (_lane: string, size: number) => metrics.batchSize.observe(size),
     };
     this.#quick = new Batcher({ ...common, limits: () => limits });
@@ -82,9 +84,11 @@ export class Inference {
 
   /** @throws ProblemError when the lane is full, the client has gone, or its time is up. */
   async submit(detectorName: string, job: Job, { signal, timeoutMs }: Patience): Promise<Waited> {
+    // Versions of a detector share no batch: their weights travel with it.
+    const lane = `${detectorName}/${job.detector.version}/${job.map}/${job.layer ?? ''}`;
     const batcher = job.map === 'smoothgrad' ? this.#slow : this.#quick;
     try {
-      const { result, queueMs } = await batcher.submit(`${detectorName}/${job.map}/${job.layer ?? ''}`, job, {
+      const { result, queueMs } = await batcher.submit(lane, job, {
         signal,
         deadlineMs: systemClock.now() + timeoutMs,
       });
@@ -102,12 +106,14 @@ export class Inference {
   }
 
   /** All jobs of a lane have one detector and one kind of map. */
-  async #run(jobs: readonly Job[]): Promise<Inferred[]> {
+  async #run(lane: string, jobs: readonly Job[]): Promise<Inferred[]> {
     const [{ detector, map, layer }] = jobs as readonly [Job];
     const scorer = layer === undefined ? detector : layerScorer(detector, layer);
     const pixels = Buffer.concat(jobs.map((job) => job.pixels));
     const { outputs, seconds } = await this.engine.run(scorer, pixels, map);
     this.metrics.inferenceSeconds.observe({ map }, seconds);
+    const [detectorName = ''] = lane.split('/');
+    this.statistics.batch(detectorName, detector.version, jobs.length, seconds);
     return jobs.map((_, index) => ({ outputs, index, seconds }));
   }
 

@@ -2,13 +2,18 @@
 import { readFileSync } from 'node:fs';
 import type { FastifyDynamicSwaggerOptions, SwaggerTransform } from '@fastify/swagger';
 import type { FastifySchema } from 'fastify';
-import { imageMediaTypes, multipartMediaType } from './uploads.js';
+import { imageMediaTypes, multipartMediaType } from './media-types.js';
+
+/** Of package.json. */
+export const packageVersion: string = (
+  JSON.parse(readFileSync(new URL('../../../package.json', import.meta.url), 'utf8')) as { version: string }
+).version;
 
 export const openApiInfo: NonNullable<FastifyDynamicSwaggerOptions['openapi']> = {
   openapi: '3.1.0',
   info: {
     title: 'MKD',
-    version: packageVersion(),
+    version: packageVersion,
     description:
       'Anomaly scores and localization maps of images by Multiresolution Knowledge Distillation. ' +
       'Errors are problem details (RFC 9457).',
@@ -24,6 +29,7 @@ export const openApiInfo: NonNullable<FastifyDynamicSwaggerOptions['openapi']> =
   tags: [
     { name: 'scoring', description: 'Scores and maps of images' },
     { name: 'detectors', description: 'What can be scored with' },
+    { name: 'inference protocol v2', description: 'What Triton and KServe clients speak' },
     { name: 'operations', description: 'Health, metrics, documents' },
   ],
 };
@@ -56,8 +62,3 @@ export const withUploadBodies: SwaggerTransform<FastifySchema> = ({ schema, url,
   ]);
   return { schema: { ...schema, body: { content } }, url };
 };
-
-function packageVersion(): string {
-  const file = readFileSync(new URL('../../../package.json', import.meta.url), 'utf8');
-  return (JSON.parse(file) as { version: string }).version;
-}

@@ -1,8 +1,11 @@
 /** The one table of errors the service answers with, as problem details (RFC 9457). */
+import type { FastifyReply, FastifyRequest } from 'fastify';
 import type { FastifySchemaValidationError } from 'fastify/types/schema.js';
 import { ImageError, type ImageErrorKind } from '../imaging/index.js';
 import { RepositoryError, type RepositoryErrorKind } from '../repository/index.js';
 import { RuntimeError } from '../runtime/index.js';
+import { imageMediaTypes, multipartMediaType } from './media-types.js';
+import type { Metrics } from './metrics.js';
 import type { Problem } from './schemas.js';
 
 const table = {
@@ -58,6 +61,29 @@ export function problemOf(error: unknown): Problem & { kind: ProblemKind } {
   const { kind, message } = classified(error);
   const { status, title } = table[kind];
   return { type: `urn:mkd:problem:${kind}`, title, status, detail: message, kind };
+}
+
+/** Logs and counts an error, and says when to come again. @returns what the client is told, in whatever words. */
+export function reportProblem(
+  error: unknown,
+  request: FastifyRequest,
+  reply: FastifyReply,
+  metrics: Metrics,
+): Problem {
+  const { kind, ...problem } = problemOf(error);
+  if (problem.status >= 500 && kind !== 'overloaded' && kind !== 'not-ready') request.log.error(error);
+  metrics.errors.inc({ kind });
+  if (error instanceof ProblemError && error.retryAfterSeconds !== undefined) {
+    reply.header('retry-after', String(error.retryAfterSeconds));
+  }
+  const bodyLimit = request.routeOptions.bodyLimit;
+  const detail =
+    kind === 'unsupported-media-type'
+      ? `the content type '${request.headers['content-type'] ?? ''}' is not taken; send ${multipartMediaType} or ${imageMediaTypes.join(', ')}`
+      : kind === 'too-many-bytes' && !(error instanceof ProblemError)
+        ? `the body is larger than ${bodyLimit} bytes, the most that is taken`
+        : problem.detail;
+  return { ...problem, detail, instance: request.id };
 }
 
 const imageProblems: Readonly<Record<ImageErrorKind, ProblemKind>> = {

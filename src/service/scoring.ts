@@ -28,6 +28,7 @@ import type { Metrics } from './metrics.js';
 import { ProblemError, problemOf } from './problems.js';
 import { type MapRequest, mapKey, type ResultStore, type StoredResult } from './result-store.js';
 import type { Result } from './schemas.js';
+import type { Statistics } from './statistics.js';
 import type { Upload } from './uploads.js';
 
 export type Artifact = 'heatmap' | 'overlay' | 'mask' | 'map';
@@ -60,6 +61,7 @@ export class Scoring {
     private readonly inference: Inference,
     private readonly store: ResultStore,
     private readonly metrics: Metrics,
+    private readonly statistics: Statistics,
     private readonly limits: ScoringLimits,
   ) {}
 
@@ -79,9 +81,17 @@ export class Scoring {
     try {
       return await Promise.all(
         uploads.map(async (upload) => {
+          const began = performance.now();
+          const record = (outcome: 'success' | 'fail'): void => {
+            const seconds = (performance.now() - began) / 1000;
+            this.statistics.image(detectorName, detector.version, outcome, seconds);
+          };
           try {
-            return await this.#scoreOne(detectorName, detector, upload, options);
+            const stored = await this.#scoreOne(detectorName, detector, upload, options);
+            record('success');
+            return stored;
           } catch (error) {
+            record('fail');
             if (uploads.length > 1) this.metrics.errors.inc({ kind: problemOf(error).kind });
             return { name: upload.name, error };
           }
@@ -142,9 +152,11 @@ export class Scoring {
     const { width, height, grid } = image;
     const decodeSeconds = (performance.now() - began) / 1000;
     this.metrics.decodeSeconds.observe(decodeSeconds);
+    this.statistics.stage(detectorName, detector.version, 'decode', decodeSeconds);
     const first = mapsOf === 'all' ? map : 'none';
     const by = { detectorName, detector };
     const inferred = await this.#infer(by, image, { method: first }, options);
+    this.statistics.stage(detectorName, detector.version, 'queue', inferred.queueSeconds);
     const score = imageScore(detector, inferred.outputs, inferred.index, threshold);
     const id = randomUUID();
     const result: Result = {

@@ -7,6 +7,7 @@ import { createMetrics, type Metrics } from './metrics.js';
 import { ProblemError } from './problems.js';
 import { ResultStore, type ResultStoreLimits } from './result-store.js';
 import { Scoring } from './scoring.js';
+import { Statistics } from './statistics.js';
 import { defaultUploadLimits, type UploadLimits } from './uploads.js';
 
 export interface ServiceLimits {
@@ -24,6 +25,7 @@ export interface ServiceLimits {
 /** What routes share. The catalog comes later than the app: it answers while detectors are verified. */
 export interface ServiceState {
   readonly metrics: Metrics;
+  readonly statistics: Statistics;
   readonly store: ResultStore;
   readonly uploads: UploadLimits;
   readonly image: ImageLimits;
@@ -46,6 +48,7 @@ export interface ServiceState {
 export function createState(options: ServiceLimits): ServiceState {
   const image = options.image ?? defaultImageLimits;
   const metrics = createMetrics();
+  const statistics = new Statistics();
   const store = new ResultStore(options.results);
   const notReady = (): ProblemError =>
     new ProblemError('not-ready', 'detectors are being verified; /health/ready says when that is done', 1);
@@ -53,6 +56,7 @@ export function createState(options: ServiceLimits): ServiceState {
   let inference: Inference | undefined;
   return {
     metrics,
+    statistics,
     store,
     image,
     timeoutMs: options.timeoutMs ?? defaultTimeoutMs,
@@ -69,10 +73,13 @@ export function createState(options: ServiceLimits): ServiceState {
     },
     start(catalog) {
       const limits = { maxImagesInFlight: options.maxImagesInFlight ?? 64, image };
-      const lanes = new Inference(catalog.engine, metrics, { ...defaultLaneLimits, ...options.batching });
+      const lanes = new Inference(catalog.engine, metrics, statistics, {
+        ...defaultLaneLimits,
+        ...options.batching,
+      });
       metrics.observeQueue(() => lanes.waiting);
       inference = lanes;
-      scoring = new Scoring(lanes, store, metrics, limits);
+      scoring = new Scoring(lanes, store, metrics, statistics, limits);
       this.catalog = catalog;
       this.status = 'ready';
       metrics.provider.set({ provider: catalog.provider }, 1);

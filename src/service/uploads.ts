@@ -1,6 +1,7 @@
 /** Taking images out of a request: multipart with one or more files, or one image as the body. */
 import type { FastifyRequest } from 'fastify';
 import type { ImageLimits } from '../imaging/index.js';
+import { multipartMediaType } from './media-types.js';
 import { ProblemError } from './problems.js';
 
 export interface Upload {
@@ -16,17 +17,6 @@ export interface UploadLimits {
 }
 
 export const defaultUploadLimits: UploadLimits = { maxImages: 32, maxRequestBytes: 128 * 2 ** 20 };
-
-/** Content types of an image as the body. What it really is, its first bytes say. */
-export const imageMediaTypes = [
-  'image/jpeg',
-  'image/png',
-  'image/webp',
-  'image/tiff',
-  'application/octet-stream',
-] as const;
-
-export const multipartMediaType = 'multipart/form-data';
 
 /** @throws ProblemError when there is no image, or more than the limits allow. */
 export async function readUploads(

@@ -1,0 +1,168 @@
+/** A detector as a model of the Open Inference Protocol: its inputs and outputs, and how a request becomes scores. */
+import type { LoadedDetector } from '../../detector/index.js';
+import { encodePng, type LocalizationMap } from '../../imaging/index.js';
+import { mapKey, type StoredResult } from '../result-store.js';
+import type { Upload } from '../uploads.js';
+import type { InferRequest, InputTensor, OutputTensor } from './schemas.js';
+import {
+  bad,
+  bytesElements,
+  type OutputData,
+  uint8Elements,
+  type WireRequest,
+  writeOutput,
+} from './tensors.js';
+
+/** What `platform` says in the metadata. */
+export const platform = 'mkd_onnxruntime';
+
+interface TensorMetadata {
+  readonly name: string;
+  readonly datatype: string;
+  /** -1 where it varies. */
+  readonly shape: number[];
+}
+
+/** One input: encoded images as BYTES [n], or pixels as UINT8 [n, height, width, 3]. */
+export const modelInputs: TensorMetadata[] = [{ name: 'image', datatype: 'BYTES', shape: [-1] }];
+
+/** An output by name, from the results of all images of a request. */
+interface Output {
+  readonly metadata: (layers: number) => Omit<TensorMetadata, 'name'>;
+  readonly of: (results: readonly StoredResult[]) => { readonly shape: number[]; readonly data: OutputData };
+}
+
+const numbers = (pick: (stored: StoredResult) => number): Output => ({
+  metadata: () => ({ datatype: 'FP32', shape: [-1] }),
+  of: (results) => ({
+    shape: [results.length],
+    data: { datatype: 'FP32', data: Float32Array.from(results, pick) },
+  }),
+});
+
+const byLayer = (pick: (layer: StoredResult['result']['layers'][number]) => number): Output => ({
+  metadata: (layers) => ({ datatype: 'FP32', shape: [-1, layers] }),
+  of: (results) => ({
+    shape: [results.length, results[0]?.result.layers.length ?? 0],
+    data: {
+      datatype: 'FP32',
+      data: Float32Array.from(results.flatMap(({ result }) => result.layers.map(pick))),
+    },
+  }),
+});
+
+const outputs: Readonly<Record<string, Output>> = {
+  score: numbers(({ result }) => result.score),
+  threshold: numbers(({ result }) => result.threshold),
+  p_value: numbers(({ result }) => result.pValue),
+  anomalous: {
+    metadata: () => ({ datatype: 'BOOL', shape: [-1] }),
+    of: (results) => ({
+      shape: [results.length],
+      data: { datatype: 'BOOL', data: results.map(({ result }) => result.verdict === 'anomalous') },
+    }),
+  },
+  direction: byLayer(({ direction }) => direction),
+  value: byLayer(({ value }) => value),
+  result_id: {
+    metadata: () => ({ datatype: 'BYTES', shape: [-1] }),
+    of: (results) => ({
+      shape: [results.length],
+      data: { datatype: 'BYTES', data: results.map(({ result }) => result.id) },
+    }),
+  },
+  map: {
+    metadata: () => ({ datatype: 'FP32', shape: [-1, -1, -1] }),
+    of: (results) => {
+      const maps = results.map(mapOf);
+      const [{ width, height }] = maps as [LocalizationMap];
+      if (maps.some((map) => map.width !== width || map.height !== height)) {
+        throw bad('the maps of these images differ in size; ask for them in requests of their own');
+      }
+      const data = new Float32Array(maps.length * width * height);
+      for (const [index, { values }] of maps.entries()) data.set(values, index * width * height);
+      return { shape: [maps.length, height, width], data: { datatype: 'FP32', data } };
+    },
+  },
+};
+
+function mapOf({ maps, detector }: StoredResult): LocalizationMap {
+  const map = maps.get(mapKey({ method: detector.manifest.localization }));
+  if (!map) throw new RangeError('a map was asked for and not computed');
+  return map;
+}
+
+/** The one output that costs a gradient or a larger answer: it comes when it is asked for by name. */
+const onRequest = 'map';
+
+export function modelOutputs(layers: number): TensorMetadata[] {
+  return Object.entries(outputs).map(([name, { metadata }]) => ({ name, ...metadata(layers) }));
+}
+
+/** The images of a request. @throws ProblemError saying which inputs there are. */
+export async function imagesOf({ message, binary }: WireRequest): Promise<Upload[]> {
+  const [input, other] = message.inputs;
+  if (input?.name !== 'image' || other) {
+    const names = message.inputs.map(({ name }) => `'${name}'`).join(', ');
+    throw bad(`the model has one input, 'image'; the request has ${names}`);
+  }
+  const bytes = binary.get(input.name);
+  if (input.datatype === 'BYTES') {
+    return bytesElements(input, bytes).map((image, index) => ({ name: `image ${index}`, bytes: image }));
+  }
+  if (input.datatype === 'UINT8') return pixelsOf(input, uint8Elements(input, bytes));
+  throw bad(
+    `the input 'image' is BYTES (encoded images) or UINT8 (pixels, [n, height, width, 3]), not ${input.datatype}`,
+  );
+}
+
+/** Pixels go the way of every image: as a file, which is not compressed. */
+function pixelsOf({ shape }: InputTensor, pixels: Uint8Array): Promise<Upload[]> {
+  const [count = 0, height = 0, width = 0, channels] = shape;
+  if (shape.length !== 4 || channels !== 3 || height === 0 || width === 0) {
+    throw bad(`pixels have the shape [n, height, width, 3], not [${shape.join(', ')}]`);
+  }
+  const size = height * width * 3;
+  return Promise.all(
+    Array.from({ length: count }, async (_, index) => ({
+      name: `image ${index}`,
+      bytes: await encodePng(pixels.subarray(index * size, (index + 1) * size), width, height, 3, 0),
+    })),
+  );
+}
+
+/** Names of the outputs that a request asks for, each with whether it wants bytes. @throws ProblemError */
+export function wantedOutputs({ message }: WireRequest): ReadonlyMap<string, boolean> {
+  const allAsBytes = message.parameters?.binary_data_output === true;
+  const usual = Object.keys(outputs).filter((name) => name !== onRequest);
+  const asked: NonNullable<InferRequest['outputs']> = message.outputs ?? usual.map((name) => ({ name }));
+  const wanted = new Map<string, boolean>();
+  for (const { name, parameters } of asked) {
+    if (!Object.hasOwn(outputs, name)) {
+      throw bad(`there is no output '${name}'; there are ${Object.keys(outputs).join(', ')}`);
+    }
+    wanted.set(name, (parameters?.binary_data ?? allAsBytes) === true);
+  }
+  return wanted;
+}
+
+/** The localization method for which a request pays. */
+export function mapMethod(wanted: ReadonlyMap<string, boolean>, { manifest }: LoadedDetector) {
+  return wanted.has(onRequest) ? manifest.localization : 'none';
+}
+
+/** Outputs as they go over the wire. */
+export function writeOutputs(
+  results: readonly StoredResult[],
+  wanted: ReadonlyMap<string, boolean>,
+): { readonly tensors: OutputTensor[]; readonly binary: Uint8Array[] } {
+  const tensors: OutputTensor[] = [];
+  const binary: Uint8Array[] = [];
+  for (const [name, asBytes] of wanted) {
+    const { shape, data } = (outputs[name] as Output).of(results);
+    const { tensor, bytes } = writeOutput(name, shape, data, asBytes);
+    tensors.push(tensor);
+    if (bytes) binary.push(bytes);
+  }
+  return { tensors, binary };
+}

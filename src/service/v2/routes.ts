@@ -1,0 +1,360 @@
+/**
+ * The Open Inference Protocol V2, as Triton and KServe speak it over HTTP: health, metadata, inference with JSON and
+ * binary tensors, versions, and the extensions for repository and statistics. Its errors are `{"error": string}`.
+ */
+import { promisify } from 'node:util';
+import { gunzip, inflate } from 'node:zlib';
+import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox';
+import { Type } from 'typebox';
+import type { DetectorStatus } from '../../repository/index.js';
+import type { Patience } from '../inference.js';
+import { packageVersion } from '../openapi.js';
+import { ProblemError, problemOf, reportProblem } from '../problems.js';
+import type { StoredResult } from '../result-store.js';
+import { patienceHeadersSchema } from '../schemas.js';
+import type { ServiceState } from '../state.js';
+import type { Duration, VersionStatistics } from '../statistics.js';
+import {
+  imagesOf,
+  mapMethod,
+  modelInputs,
+  modelOutputs,
+  platform,
+  wantedOutputs,
+  writeOutputs,
+} from './model.js';
+import {
+  errorSchema,
+  type InferResponse,
+  inferResponseSchema,
+  modelMetadataSchema,
+  repositoryIndexSchema,
+  serverMetadataSchema,
+  statisticsSchema,
+} from './schemas.js';
+import { bad, parseRequest } from './tensors.js';
+
+const error = { description: 'What is wrong', content: { 'application/json': { schema: errorSchema } } };
+const errors = { '4xx': error, '5xx': error };
+const model = Type.Object({ model: Type.String({ minLength: 1, maxLength: 200 }) });
+const modelVersion = Type.Object({
+  ...model.properties,
+  version: Type.String({ minLength: 1, maxLength: 100 }),
+});
+const empty = Type.Null({ description: 'Yes' });
+const tags = ['inference protocol v2'];
+
+/** Paths of a model, with and without a version. */
+interface ModelParams {
+  readonly model: string;
+  readonly version?: string;
+}
+
+export const v2Routes: FastifyPluginAsyncTypebox<{ state: ServiceState }> = async (app, { state }) => {
+  // Clients say what they like of a body that is JSON with bytes behind it.
+  app.removeAllContentTypeParsers();
+  app.addContentTypeParser('*', { parseAs: 'buffer' }, (_request, body, done) => done(null, body));
+  app.setErrorHandler((thrown, request, reply) => {
+    const problem = reportProblem(thrown, request, reply, state.metrics);
+    return reply
+      .code(problem.status)
+      .type('application/json')
+      .serializer(JSON.stringify)
+      .send({ error: problem.detail });
+  });
+
+  app.get(
+    '/v2',
+    {
+      schema: {
+        operationId: 'v2Server',
+        tags,
+        summary: 'The server',
+        response: { 200: serverMetadataSchema, ...errors },
+      },
+    },
+    async () => ({
+      name: 'mkd',
+      version: packageVersion,
+      extensions: ['binary_tensor_data', 'model_repository', 'statistics'],
+    }),
+  );
+
+  const ready = (): boolean => state.status === 'ready' && state.catalog?.engine.alive === true;
+  for (const [probe, holds, summary] of [
+    ['live', () => true, 'The process answers'],
+    ['ready', ready, 'Requests are taken'],
+  ] as const) {
+    app.get(
+      `/v2/health/${probe}`,
+      {
+        logLevel: 'warn',
+        config: { scope: 'none' },
+        schema: { operationId: `v2Health${probe}`, tags, summary, response: { 200: empty, 503: empty } },
+      },
+      async (_request, reply) => reply.code(holds() ? 200 : 503).send(null),
+    );
+  }
+
+  for (const [path, params, suffix] of [
+    ['/v2/models/:model', model, ''],
+    ['/v2/models/:model/versions/:version', modelVersion, 'Version'],
+  ] as const) {
+    app.get(
+      path,
+      {
+        schema: {
+          operationId: `v2Model${suffix}`,
+          tags,
+          summary: 'Inputs and outputs of a detector',
+          params,
+          response: { 200: modelMetadataSchema, ...errors },
+        },
+      },
+      async (request) => {
+        const { model: name, version } = request.params as ModelParams;
+        const catalog = state.readyCatalog();
+        const { manifest } = await catalog.acquire(name, version);
+        const { versions } = catalog.repository.status(name);
+        return {
+          name,
+          versions: versions.map((known) => known.version),
+          platform,
+          inputs: modelInputs,
+          outputs: modelOutputs(manifest.scoringLayers.length),
+        };
+      },
+    );
+
+    app.get(
+      `${path}/ready`,
+      {
+        schema: {
+          operationId: `v2ModelReady${suffix}`,
+          tags,
+          summary: 'The detector can be scored with',
+          params,
+          response: { 200: empty, ...errors },
+        },
+      },
+      async (request, reply) => {
+        const { model: name, version } = request.params as ModelParams;
+        await state.readyCatalog().acquire(name, version);
+        return reply.send(null);
+      },
+    );
+
+    app.get(
+      `${path}/stats`,
+      {
+        schema: {
+          operationId: `v2ModelStatistics${suffix}`,
+          tags,
+          summary: 'What the detector has done since the start',
+          params,
+          response: { 200: statisticsSchema, ...errors },
+        },
+      },
+      async (request) => {
+        const { model: name, version } = request.params as ModelParams;
+        const { versions } = state.readyCatalog().repository.status(name);
+        const wanted = versions.filter((known) => version === undefined || known.version === version);
+        if (wanted.length === 0) await state.readyCatalog().acquire(name, version);
+        return { model_stats: wanted.map((known) => statisticsOf(state.statistics.of(name, known.version))) };
+      },
+    );
+
+    app.post(
+      `${path}/infer`,
+      {
+        bodyLimit: state.uploads.maxRequestBytes,
+        config: { takes: ['application/json', 'application/octet-stream'] },
+        schema: {
+          operationId: `v2Infer${suffix}`,
+          tags,
+          summary: 'Score images',
+          description:
+            "The input 'image' is BYTES [n], encoded images, or UINT8 [n, height, width, 3]. Outputs: score, threshold, p_value, " +
+            'anomalous, direction, value, result_id; map where it is asked for. JSON, or JSON with binary tensors behind it. ' +
+            'Where one image cannot be scored the request fails.',
+          params,
+          headers: patienceHeadersSchema,
+          response: { 200: inferResponseSchema, ...errors },
+        },
+      },
+      async (request, reply) => {
+        const { model: name, version } = request.params as ModelParams;
+        const detector = await state.readyCatalog().acquire(name, version);
+        const encoding = request.headers['content-encoding'];
+        const body = await uncompressed(request.body, encoding, state.uploads.maxRequestBytes);
+        const jsonLength = lengthHeader(request.headers[lengthHeaderName]);
+        const wire = parseRequest(body, jsonLength);
+        const wanted = wantedOutputs(wire);
+        const images = await imagesOf(wire);
+        if (images.length === 0 || images.length > state.uploads.maxImages) {
+          throw bad(`a request has 1 to ${state.uploads.maxImages} images, this one has ${images.length}`);
+        }
+        const patience: Patience = {
+          signal: request.signal,
+          timeoutMs: request.headers['mkd-timeout-ms'] ?? state.timeoutMs,
+        };
+        const map = mapMethod(wanted, detector);
+        const outcomes = await state.scoring().score(name, detector, images, { map, ...patience });
+        const results = outcomes.map((outcome): StoredResult => {
+          if (!('error' in outcome)) return outcome;
+          throw images.length === 1 ? outcome.error : named(outcome.name, outcome.error);
+        });
+        const { tensors, binary } = writeOutputs(results, wanted);
+        const { id } = wire.message;
+        const answer: InferResponse = {
+          ...(id === undefined ? {} : { id }),
+          model_name: name,
+          model_version: detector.version,
+          outputs: tensors,
+        };
+        if (binary.length === 0) return reply.send(answer);
+        const json = Buffer.from(JSON.stringify(answer));
+        return reply
+          .header(lengthHeaderName, String(json.length))
+          .type('application/octet-stream')
+          .send(Buffer.concat([json, ...binary]) as never);
+      },
+    );
+  }
+
+  app.get(
+    '/v2/models/stats',
+    {
+      schema: {
+        operationId: 'v2Statistics',
+        tags,
+        summary: 'What all detectors have done since the start',
+        response: { 200: statisticsSchema, ...errors },
+      },
+    },
+    async () => ({ model_stats: state.statistics.all().map(statisticsOf) }),
+  );
+
+  app.post(
+    '/v2/repository/index',
+    {
+      config: { takes: ['application/json'] },
+      schema: {
+        operationId: 'v2RepositoryIndex',
+        tags,
+        summary: 'All detectors and their versions',
+        response: { 200: repositoryIndexSchema, ...errors },
+      },
+    },
+    async (request) => {
+      const readyOnly = jsonOf(request.body).ready === true;
+      const all = state.readyCatalog().repository.list().flatMap(indexOf);
+      return readyOnly ? all.filter((entry) => entry.state === 'READY') : all;
+    },
+  );
+
+  for (const [action, summary] of [
+    ['load', 'Read a detector into memory; it serves again if it was unloaded'],
+    ['unload', 'Take a detector out of memory; it does not serve until it is loaded again'],
+  ] as const) {
+    app.post(
+      `/v2/repository/models/:model/${action}`,
+      {
+        config: { scope: 'admin', takes: ['application/json'] },
+        schema: {
+          operationId: `v2Repository${action}`,
+          tags,
+          summary: `${summary}. Needs an admin key.`,
+          params: model,
+          response: { 200: Type.Object({}), ...errors },
+        },
+      },
+      async (request) => {
+        await state.readyCatalog().repository[action](request.params.model);
+        return {};
+      },
+    );
+  }
+};
+
+const lengthHeaderName = 'inference-header-content-length';
+
+function lengthHeader(value: string | string[] | undefined): number | undefined {
+  if (value === undefined) return undefined;
+  if (typeof value === 'string' && /^\d{1,10}$/.test(value)) return Number(value);
+  throw bad(`${lengthHeaderName} is the number of bytes of the JSON, not '${String(value)}'`);
+}
+
+async function uncompressed(
+  body: unknown,
+  encoding: string | undefined,
+  maxOutputLength: number,
+): Promise<Uint8Array> {
+  if (!(body instanceof Uint8Array)) throw bad('the request has no body; send an inference request');
+  if (encoding === undefined || encoding === 'identity') return body;
+  const expand = encoding === 'gzip' ? gunzip : encoding === 'deflate' ? inflate : undefined;
+  if (!expand) throw bad(`the content encoding '${encoding}' is not taken; send gzip, deflate or none`);
+  return promisify<Uint8Array, object, Buffer>(expand)(body, { maxOutputLength }).catch((thrown: Error) => {
+    throw bad(`the body cannot be expanded: ${thrown.message}`);
+  });
+}
+
+/** The problem of one image, with which one it is. */
+function named(name: string | undefined, thrown: unknown): ProblemError {
+  const { kind, detail } = problemOf(thrown);
+  return new ProblemError(kind, `${name ?? 'an image'}: ${detail}`);
+}
+
+function jsonOf(body: unknown): Record<string, unknown> {
+  if (!(body instanceof Uint8Array) || body.length === 0) return {};
+  try {
+    const value: unknown = JSON.parse(Buffer.from(body).toString('utf8'));
+    if (typeof value === 'object' && value !== null) return { ...value };
+  } catch {}
+  throw bad('the body is no JSON object; {"ready": true} asks for those that are ready');
+}
+
+function indexOf({ name, available, versions, current }: DetectorStatus) {
+  return versions.map(({ version, state, reason }) => {
+    const serves = available && current !== undefined && state !== 'refused';
+    return {
+      name,
+      version,
+      state: serves ? 'READY' : 'UNAVAILABLE',
+      reason: reason ?? (available ? '' : 'unloaded'),
+    };
+  });
+}
+
+function statisticsOf(statistics: VersionStatistics) {
+  const {
+    name,
+    version,
+    lastInference,
+    inferences,
+    executions,
+    success,
+    fail,
+    queue,
+    decode,
+    inference,
+    batches,
+  } = statistics;
+  const none: Duration = { count: 0, ns: 0 };
+  return {
+    name,
+    version,
+    last_inference: lastInference,
+    inference_count: inferences,
+    execution_count: executions,
+    inference_stats: {
+      success,
+      fail,
+      queue,
+      compute_input: decode,
+      compute_infer: inference,
+      compute_output: none,
+    },
+    batch_stats: [...batches].map(([size, duration]) => ({ batch_size: size, compute_infer: duration })),
+  };
+}
