@@ -74,3 +74,16 @@ export function wholeNumber(least: number, most = Number.MAX_SAFE_INTEGER): (tex
     throw new InvalidArgumentError(`wanted a whole number, ${bound}.`);
   };
 }
+
+/** Parses whole numbers, given one by one or with commas between them. */
+export function wholeNumbers(least: number, most: number): (text: string, before: unknown) => number[] {
+  const parse = wholeNumber(least, most);
+  const given = new WeakSet<object>();
+  return (text, before) => {
+    // What commander hands in first is the default.
+    const earlier = Array.isArray(before) && given.has(before) ? (before as number[]) : [];
+    const all = [...earlier, ...text.split(',').map(parse)];
+    given.add(all);
+    return all;
+  };
+}

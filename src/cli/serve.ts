@@ -2,9 +2,15 @@ import { setTimeout as wait } from 'node:timers/promises';
 import { Command, Option } from 'commander';
 import { modelsFolder } from '../detector/index.js';
 import { defaultMaxLoaded } from '../repository/index.js';
-import { defaultLaneLimits, defaultTimeoutMs, defaultWatchEveryMs, serve } from '../service/index.js';
-import { deviceOptions, wholeNumber, withRuntimeOptions } from './options.js';
-import { effectiveConfig } from './serve-config.js';
+import {
+  defaultAdmissionLimits,
+  defaultLaneLimits,
+  defaultTimeoutMs,
+  defaultWatchEveryMs,
+  serve,
+} from '../service/index.js';
+import { deviceOptions, UsageError, wholeNumber, wholeNumbers, withRuntimeOptions } from './options.js';
+import { effectiveConfig, type ServeConfig } from './serve-config.js';
 
 interface Flags {
   readonly config?: string;
@@ -30,6 +36,18 @@ export function serveCommand(): Command {
         .env('PORT'),
     )
     .addOption(
+      new Option('--workers <n>', 'inference workers for each device; on the CPU they share its cores')
+        .argParser(wholeNumber(1, 64))
+        .default(1)
+        .env('MKD_WORKERS'),
+    )
+    .addOption(
+      new Option('--cuda-devices <n...>', 'graphics cards to use, by number')
+        .argParser(wholeNumbers(0, 63))
+        .default([0])
+        .env('MKD_CUDA_DEVICES'),
+    )
+    .addOption(
       new Option('--max-batch-size <n>', 'most images in one batch')
         .argParser(wholeNumber(1, 64))
         .default(defaultLaneLimits.maxBatchSize)
@@ -49,6 +67,24 @@ export function serveCommand(): Command {
         .argParser(wholeNumber(1, 100_000))
         .default(defaultLaneLimits.maxQueueLength)
         .env('MKD_MAX_QUEUE_LENGTH'),
+    )
+    .addOption(
+      new Option('--max-images-in-flight <n>', 'images taken and not yet answered; more are answered 503')
+        .argParser(wholeNumber(1, 100_000))
+        .default(defaultAdmissionLimits.maxImagesInFlight)
+        .env('MKD_MAX_IMAGES_IN_FLIGHT'),
+    )
+    .addOption(
+      new Option('--max-bytes-in-flight <n>', 'bytes received and not yet answered; more are answered 503')
+        .argParser(wholeNumber(1))
+        .default(defaultAdmissionLimits.maxBytesInFlight)
+        .env('MKD_MAX_BYTES_IN_FLIGHT'),
+    )
+    .addOption(
+      new Option('--max-pixels-in-flight <n>', 'pixels decoded and not yet scored; other images wait')
+        .argParser(wholeNumber(1))
+        .default(defaultAdmissionLimits.maxPixelsInFlight)
+        .env('MKD_MAX_PIXELS_IN_FLIGHT'),
     )
     .addOption(
       new Option('--timeout-ms <ms>', 'how long an image may take where the client does not say')
@@ -81,6 +117,21 @@ export function serveCommand(): Command {
       new Option('--keys <file>', 'ask for API keys of this file, which mkd keys makes').env('MKD_KEYS'),
     )
     .addOption(
+      new Option(
+        '--operations-port <n>',
+        'another port for /metrics, which then leaves this one, and /health',
+      )
+        .argParser(wholeNumber(0, 65535))
+        .env('MKD_OPERATIONS_PORT'),
+    )
+    .addOption(new Option('--tls-cert <file>', 'certificate for HTTPS, PEM').env('MKD_TLS_CERT'))
+    .addOption(new Option('--tls-key <file>', 'key of the certificate, PEM').env('MKD_TLS_KEY'))
+    .addOption(
+      new Option('--cors-origins <origin...>', 'origins whose pages may call the API from a browser')
+        .default([])
+        .env('MKD_CORS_ORIGINS'),
+    )
+    .addOption(
       new Option('--config <file>', 'JSON file of these settings, named maxBatchSize and so on').env(
         'MKD_CONFIG',
       ),
@@ -95,10 +146,16 @@ export function serveCommand(): Command {
       const service = await serve({
         detectors: flags.detectors,
         experts: flags.experts,
-        device: deviceOptions(flags),
+        device: {
+          ...deviceOptions(flags),
+          workers: flags.workers,
+          cudaDevices: flags.cudaDevices,
+        },
         maxLoaded: flags.maxLoaded,
         watchEveryMs: flags.watchEveryMs,
         keys: flags.keys,
+        tls: tlsFiles(flags),
+        operationsPort: flags.operationsPort,
         host: flags.host,
         port: flags.port,
         app: {
@@ -108,7 +165,13 @@ export function serveCommand(): Command {
             maxQueueDelayMs: flags.maxQueueDelayMs,
             maxQueueLength: flags.maxQueueLength,
           },
+          admission: {
+            maxImagesInFlight: flags.maxImagesInFlight,
+            maxBytesInFlight: flags.maxBytesInFlight,
+            maxPixelsInFlight: flags.maxPixelsInFlight,
+          },
           timeoutMs: flags.timeoutMs,
+          corsOrigins: flags.corsOrigins,
         },
       });
       const signals = stopSignals();
@@ -122,6 +185,13 @@ export function serveCommand(): Command {
       service.app.log.warn({ ended }, 'ends with requests unanswered');
       process.exit(1);
     });
+}
+
+/** @throws UsageError when one is given without the other. */
+function tlsFiles({ tlsCert, tlsKey }: ServeConfig): { cert: string; key: string } | undefined {
+  if (tlsCert !== undefined && tlsKey !== undefined) return { cert: tlsCert, key: tlsKey };
+  if (tlsCert === undefined && tlsKey === undefined) return undefined;
+  throw new UsageError('HTTPS needs both a certificate and its key: --tls-cert and --tls-key');
 }
 
 /** Signals to stop, in the order in which they come. */

@@ -5,13 +5,13 @@
 import { normal, randomStream } from '../random/random.js';
 import {
   concatenated,
-  type DeviceOptions,
+  DevicePool,
   float32,
   float32Data,
+  type PoolOptions,
   type Provider,
   type Runner,
   type Session,
-  SupervisedDevice,
   type SupervisionOptions,
   type Tensors,
   uint8,
@@ -47,14 +47,11 @@ export class ScoringEngine {
   private constructor(private readonly device: Runner) {}
 
   /**
-   * An engine on a device of its own, whose worker is replaced when it fails.
+   * An engine on workers of its own, each of which is replaced when it fails.
    * @throws RuntimeError when the provider asked for is not to be had.
    */
-  static async open(
-    options: DeviceOptions = {},
-    supervision: SupervisionOptions = {},
-  ): Promise<ScoringEngine> {
-    return new ScoringEngine(await SupervisedDevice.open(options, supervision));
+  static async open(options: PoolOptions = {}, supervision: SupervisionOptions = {}): Promise<ScoringEngine> {
+    return new ScoringEngine(await DevicePool.open(options, supervision));
   }
 
   /** An engine on a device that others use too, and close. */
@@ -72,7 +69,7 @@ export class ScoringEngine {
     return this.device.note;
   }
 
-  /** False once the thread that runs inference has ended. */
+  /** Whether there is a worker that runs. */
   get alive(): boolean {
     return this.device.alive;
   }
@@ -96,9 +93,14 @@ export class ScoringEngine {
     return joined(parts);
   }
 
-  /** Puts another worker in the place of the one there is; what is under way is tried again there. */
+  /** Runs that go on at once. */
+  get concurrency(): number {
+    return this.device instanceof DevicePool ? this.device.size : 1;
+  }
+
+  /** Puts another worker in the place of one; what is under way is tried again there. */
   async replaceWorker(): Promise<void> {
-    if (this.device instanceof SupervisedDevice) await this.device.replace();
+    if (this.device instanceof DevicePool) await this.device.replace();
   }
 
   /** Makes the sessions a detector needs, so that its first request does not wait for them. */

@@ -31,6 +31,12 @@ export interface ImageLimits {
   readonly maxPixels: number;
 }
 
+/** What decoding waits for. */
+export interface Admission {
+  /** Called with the pixels that will be held at once, before anything is decoded. */
+  readonly admit?: (pixels: number) => Promise<void>;
+}
+
 export const defaultImageLimits: ImageLimits = { maxBytes: 32 * 2 ** 20, maxPixels: 50_000_000 };
 
 export type ImageErrorKind = 'empty' | 'unsupported' | 'damaged' | 'too-many-bytes' | 'too-many-pixels';
@@ -70,7 +76,7 @@ export type DetectorImage = ImageInfo & ScaledImage;
 export async function decodeImage(
   bytes: Uint8Array,
   shape: InputShape,
-  limits: ImageLimits = defaultImageLimits,
+  limits: ImageLimits & Admission = defaultImageLimits,
 ): Promise<DetectorImage> {
   const info = await inspectImage(bytes, limits);
   const grid = tileGrid(info, shape);
@@ -81,6 +87,7 @@ export async function decodeImage(
       `the image has ${megapixels(scaled)} in the scale of the detector; at most ${megapixels(limits.maxPixels)} are taken`,
     );
   }
+  await limits.admit?.(Math.max(info.width * info.height, scaled));
   const { width, height } = grid;
   const pixels = await rawPixels(open(bytes, limits).resize(width, height, { fit: 'fill', kernel: 'cubic' }));
   return { ...info, grid, pixels };

@@ -22,6 +22,8 @@ export interface DeviceOptions {
   readonly provider?: Provider | 'auto';
   /** Threads for one operator on the CPU; 0 (default) takes one for each core. */
   readonly threads?: number;
+  /** Graphics card by number; default the first. */
+  readonly cudaDevice?: number;
 }
 
 export interface RunResult {
@@ -84,7 +86,8 @@ export class Device implements Runner {
 
   /** @throws RuntimeError when the provider asked for is not to be had. */
   static async open(options: DeviceOptions = {}): Promise<Device> {
-    const settings: WorkerSettings = { provider: options.provider ?? 'auto', threads: options.threads ?? 0 };
+    const { provider = 'auto', threads = 0, cudaDevice = 0 } = options;
+    const settings: WorkerSettings = { provider, threads, cudaDevice };
     const worker = new Worker(new URL('./worker.js', import.meta.url), { workerData: settings });
     const first = await new Promise<Reply>((resolve, reject) => {
       worker.once('message', resolve);

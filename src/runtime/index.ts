@@ -8,6 +8,7 @@ export {
   type Session,
   WorkerGoneError,
 } from './device.js';
+export { DevicePool, type PoolOptions } from './device-pool.js';
 export type { ModelRecipe } from './messages.js';
 export type { Provider } from './onnxruntime.js';
 export { type ReplacementCause, SupervisedDevice, type SupervisionOptions } from './supervised-device.js';

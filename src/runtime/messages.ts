@@ -15,6 +15,7 @@ export interface ModelRecipe {
 export interface WorkerSettings {
   readonly provider: Provider | 'auto';
   readonly threads: number;
+  readonly cudaDevice: number;
 }
 
 export type Request =

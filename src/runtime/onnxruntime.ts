@@ -12,6 +12,8 @@ export interface SessionOptions {
   readonly provider: Provider;
   /** Threads for one operator; 0 takes a thread for each core. */
   readonly threads: number;
+  /** Graphics card by number. */
+  readonly cudaDevice: number;
 }
 
 export interface BlockingSession {
@@ -22,7 +24,8 @@ export interface BlockingSession {
 /** @throws Error when the model is no valid model, or the provider is not to be had on this machine. */
 export async function createSession(model: Uint8Array, options: SessionOptions): Promise<BlockingSession> {
   const session = await ort.InferenceSession.create(model, {
-    executionProviders: options.provider === 'cuda' ? ['cuda', 'cpu'] : ['cpu'],
+    executionProviders:
+      options.provider === 'cuda' ? [{ name: 'cuda', deviceId: options.cudaDevice }, 'cpu'] : ['cpu'],
     intraOpNumThreads: options.threads,
     graphOptimizationLevel: 'all',
     logSeverityLevel: 4,

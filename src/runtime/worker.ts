@@ -17,7 +17,7 @@ async function chooseProvider(): Promise<{ provider: Provider; note?: string }> 
   try {
     const graph = new Graph('probe');
     graph.output(graph.op.Relu(graph.input('x', 'float32', [1])), 'y');
-    const probe = await createSession(encodeModel(graph), { provider: 'cuda', threads: 1 });
+    const probe = await createSession(encodeModel(graph), { ...settings, provider: 'cuda', threads: 1 });
     await probe.run({ x: { type: 'float32', dims: [1], data: Float32Array.of(1) } });
     await probe.release();
     return { provider: 'cuda' };
@@ -36,7 +36,7 @@ async function answer(provider: Provider, request: Request): Promise<Tensors> {
   switch (request.kind) {
     case 'open': {
       const model = request.model instanceof Uint8Array ? request.model : await build(request.model);
-      sessions.set(request.session, await createSession(model, { provider, threads: settings.threads }));
+      sessions.set(request.session, await createSession(model, { ...settings, provider }));
       return {};
     }
     case 'run': {

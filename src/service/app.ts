@@ -1,17 +1,25 @@
 /** The service as a Fastify app that does not listen: routes, schemas, errors, metrics put together. */
+import { pipeline, Transform } from 'node:stream';
+import cors from '@fastify/cors';
 import multipart from '@fastify/multipart';
 import swagger from '@fastify/swagger';
 import swaggerUi from '@fastify/swagger-ui';
 import type { TypeBoxTypeProvider } from '@fastify/type-provider-typebox';
-import Fastify, { type FastifyInstance, type FastifyServerOptions } from 'fastify';
+import Fastify, {
+  type FastifyInstance,
+  type FastifyRequest,
+  type FastifyServerOptions,
+  type RequestPayload,
+} from 'fastify';
 import { addAccessControl } from './access.js';
+import type { ByteHold } from './admission.js';
 import type { KeyRing } from './keys.js';
-import { imageMediaTypes } from './media-types.js';
+import { imageMediaTypes, multipartMediaType } from './media-types.js';
 import type { Metrics } from './metrics.js';
 import { openApiInfo, withUploadBodies } from './openapi.js';
 import { ProblemError, problemMediaType, reportProblem } from './problems.js';
 import { detectorRoutes } from './routes/detectors.js';
-import { operationsRoutes } from './routes/operations.js';
+import { documentRoutes, healthRoutes, metricsRoutes } from './routes/operations.js';
 import { resultRoutes } from './routes/results.js';
 import { scoreRoutes } from './routes/score.js';
 import { createState, type ServiceLimits, type ServiceState } from './state.js';
@@ -19,8 +27,14 @@ import { v2Routes } from './v2/routes.js';
 
 export interface AppOptions extends ServiceLimits {
   readonly logger?: FastifyServerOptions['logger'];
-  /** API keys to ask for; without them everybody may ask everything. */
+  /** API keys to ask for; without them everybody may score and read, and nobody may change detectors. */
   readonly keys?: KeyRing;
+  /** Origins whose pages may call the API from a browser; by default none. */
+  readonly corsOrigins?: readonly string[];
+  /** Certificate and key, as PEM. */
+  readonly tls?: { readonly cert: Buffer; readonly key: Buffer };
+  /** Whether /metrics is on a port of its own, see {@link buildOperationsApp}. */
+  readonly metricsElsewhere?: boolean;
 }
 
 export type App = FastifyInstance & { readonly service: ServiceState };
@@ -29,6 +43,7 @@ export type App = FastifyInstance & { readonly service: ServiceState };
 export async function buildApp(options: AppOptions = {}): Promise<App> {
   const state = createState(options);
   const app = Fastify({
+    ...(options.tls ? { https: options.tls } : {}),
     logger: options.logger ?? false,
     bodyLimit: state.image.maxBytes,
     requestTimeout: 120_000,
@@ -41,6 +56,10 @@ export async function buildApp(options: AppOptions = {}): Promise<App> {
   }).withTypeProvider<TypeBoxTypeProvider>();
   app.decorate('service', state);
 
+  addByteBound(app, state);
+  if (options.corsOrigins && options.corsOrigins.length > 0) {
+    await app.register(cors, { origin: [...options.corsOrigins], exposedHeaders: [...exposedHeaders] });
+  }
   await addAccessControl(app, options.keys);
   await app.register(multipart);
   app.addContentTypeParser([...imageMediaTypes], { parseAs: 'buffer' }, (_request, body, done) =>
@@ -60,11 +79,29 @@ export async function buildApp(options: AppOptions = {}): Promise<App> {
   await app.register(scoreRoutes, { state });
   await app.register(resultRoutes, { state });
   await app.register(detectorRoutes, { state });
-  await app.register(operationsRoutes, { state });
+  await app.register(healthRoutes, { state });
+  if (!options.metricsElsewhere) await app.register(metricsRoutes, { state });
+  await app.register(documentRoutes);
   await app.register(v2Routes, { state });
   await app.ready();
   return app as unknown as App;
 }
+
+/** Health and metrics alone, for a port that only those reach who watch the service: it asks for no key. */
+export async function buildOperationsApp(
+  { service }: App,
+  logger: AppOptions['logger'],
+): Promise<FastifyInstance> {
+  const app = Fastify({ logger: logger ?? false, forceCloseConnections: 'idle' });
+  addErrorHandling(app, service);
+  await app.register(healthRoutes, { state: service });
+  await app.register(metricsRoutes, { state: service });
+  await app.ready();
+  return app;
+}
+
+/** Headers of answers that pages of other origins may read. */
+const exposedHeaders = ['mkd-result-id', 'mkd-score', 'mkd-threshold', 'mkd-verdict', 'retry-after'] as const;
 
 function addErrorHandling(app: FastifyInstance, { metrics }: ServiceState): void {
   app.setErrorHandler((error, request, reply) => {
@@ -81,6 +118,46 @@ function addErrorHandling(app: FastifyInstance, { metrics }: ServiceState): void
       `there is no ${request.method} ${request.url}; /docs lists what there is`,
     );
   });
+}
+
+declare module 'fastify' {
+  interface FastifyRequest {
+    /** The bytes it has brought so far. */
+    byteHold: ByteHold;
+  }
+}
+
+/** Counts what is received; a request that brings more than there is room for is turned away. */
+function addByteBound(app: FastifyInstance, { admission }: ServiceState): void {
+  app.decorateRequest('byteHold');
+  app.addHook('onRequest', async (request) => {
+    request.byteHold = admission.bytes();
+  });
+  // The parts of a multipart body are counted where they are read.
+  app.addHook('preParsing', async (request, _reply, payload) =>
+    request.headers['content-type']?.startsWith(multipartMediaType)
+      ? payload
+      : counted(payload, request.byteHold),
+  );
+  const release = async (request: FastifyRequest): Promise<void> => request.byteHold.release();
+  app.addHook('onResponse', release);
+  app.addHook('onRequestAbort', release);
+}
+
+function counted(payload: RequestPayload, hold: ByteHold): RequestPayload {
+  const counter: Transform & RequestPayload = new Transform({
+    transform(chunk: Buffer, _encoding, done) {
+      try {
+        hold.add(chunk.length);
+        counter.receivedEncodedLength = (counter.receivedEncodedLength ?? 0) + chunk.length;
+        done(null, chunk);
+      } catch (error) {
+        done(error as Error);
+      }
+    },
+  });
+  pipeline(payload, counter, () => {});
+  return counter;
 }
 
 function addRequestMetrics(app: FastifyInstance, metrics: Metrics): void {

@@ -6,10 +6,10 @@ import {
   type RepositoryOptions,
   watchRepository,
 } from '../repository/index.js';
-import type { DeviceOptions, Provider, SupervisionOptions } from '../runtime/index.js';
+import type { PoolOptions, Provider, SupervisionOptions } from '../runtime/index.js';
 
 export interface CatalogOptions extends RepositoryOptions {
-  readonly device: DeviceOptions;
+  readonly device: PoolOptions;
   /** How often the folder of detectors is looked at for changes; 0 is never. */
   readonly watchEveryMs?: number;
 }

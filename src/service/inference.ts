@@ -65,6 +65,7 @@ export class Inference {
   ) {
     const common = {
       clock: systemClock,
+      concurrency: engine.concurrency,
       run: (lane: string, jobs: readonly Job[]) => this.#run(lane, jobs),
       onBatch: (_lane: string, size: number) => metrics.batchSize.observe(size),
     };
@@ -95,7 +96,7 @@ export class Inference {
       this.metrics.queueSeconds.observe(queueMs / 1000);
       return { ...result, queueSeconds: queueMs / 1000 };
     } catch (error) {
-      throw this.#explained(error, timeoutMs);
+      throw this.explained(error, timeoutMs);
     }
   }
 
@@ -117,7 +118,8 @@ export class Inference {
     return jobs.map((_, index) => ({ outputs, index, seconds }));
   }
 
-  #explained(error: unknown, timeoutMs: number): unknown {
+  /** What an error means to a client. */
+  explained(error: unknown, timeoutMs: number): unknown {
     if (error instanceof QueueFullError) {
       const seconds = Math.max(1, Math.ceil(error.retryAfterMs / 1000));
       const detail = `${error.waiting} images wait for this detector already; try again in ${seconds} s`;

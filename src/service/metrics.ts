@@ -97,6 +97,16 @@ export function createMetrics() {
       help: 'Images taken and not yet answered',
       registers,
     }),
+    bytesInFlight: new Gauge({
+      name: 'mkd_upload_bytes_in_flight',
+      help: 'Bytes of requests that are being received or worked on',
+      registers,
+    }),
+    pixelsInFlight: new Gauge({
+      name: 'mkd_pixels_in_flight',
+      help: 'Pixels of images that are being decoded or scored',
+      registers,
+    }),
     workerRestarts: new Counter({
       name: 'mkd_worker_restarts_total',
       help: 'Inference workers that were replaced, by cause: crash, hang, asked',

@@ -23,6 +23,7 @@ import {
   tileCount,
   tilePixels,
 } from '../imaging/index.js';
+import type { Admission } from './admission.js';
 import type { Inference, MapKind, Patience } from './inference.js';
 import type { Metrics } from './metrics.js';
 import { ProblemError, problemOf } from './problems.js';
@@ -32,12 +33,6 @@ import type { Statistics } from './statistics.js';
 import type { Upload } from './uploads.js';
 
 export type Artifact = 'heatmap' | 'overlay' | 'mask' | 'map';
-
-export interface ScoringLimits {
-  /** Images taken and not yet answered; more are turned away. */
-  readonly maxImagesInFlight: number;
-  readonly image: ImageLimits;
-}
 
 export interface ScoreOptions extends Patience {
   /** Also computes localization maps by this method, which the results keep. */
@@ -55,14 +50,13 @@ export interface FailedUpload {
 }
 
 export class Scoring {
-  #inFlight = 0;
-
   constructor(
     private readonly inference: Inference,
+    private readonly admission: Admission,
     private readonly store: ResultStore,
     private readonly metrics: Metrics,
     private readonly statistics: Statistics,
-    private readonly limits: ScoringLimits,
+    private readonly image: ImageLimits,
   ) {}
 
   /**
@@ -77,7 +71,7 @@ export class Scoring {
     options: ScoreOptions,
   ): Promise<(StoredResult | FailedUpload)[]> {
     if (options.map !== 'none') checkedThreshold(detector, { method: options.map });
-    this.#enter(uploads.length);
+    const release = this.admission.images(uploads.length);
     try {
       return await Promise.all(
         uploads.map(async (upload) => {
@@ -98,7 +92,7 @@ export class Scoring {
         }),
       );
     } finally {
-      this.#leave(uploads.length);
+      release();
     }
   }
 
@@ -114,7 +108,7 @@ export class Scoring {
         case 'heatmap':
           return await renderHeatmap(map, threshold, size);
         case 'overlay':
-          return await renderOverlay(stored.image, map, threshold, size, this.limits.image);
+          return await renderOverlay(stored.image, map, threshold, size, this.image);
         case 'mask':
           return await renderMask(map, threshold, size);
         case 'map':
@@ -128,33 +122,64 @@ export class Scoring {
   async #map(stored: StoredResult, request: MapRequest): Promise<LocalizationMap> {
     const known = stored.maps.get(mapKey(request));
     if (known) return known;
-    this.#enter(1);
+    const release = this.admission.images(1);
     try {
-      const image = await decodeImage(stored.image, stored.detector.input, this.limits.image);
-      const { map } = await this.#infer(stored, image, request, mapPatience);
+      const { map } = await this.#decoded(stored.image, stored.detector, mapPatience, (image) =>
+        this.#infer(stored, image, request, mapPatience),
+      );
       if (!map) throw new RangeError(`there is no map by ${request.method}`);
       stored.maps.set(mapKey(request), map);
       return map;
     } finally {
-      this.#leave(1);
+      release();
     }
   }
 
-  async #scoreOne(
+  /** Decodes an image and does something with it; its pixels count as in flight meanwhile. */
+  async #decoded<Result>(
+    bytes: Uint8Array,
+    { input }: LoadedDetector,
+    patience: Patience,
+    work: (image: DetectorImage, decodeSeconds: number) => Promise<Result>,
+  ): Promise<Result> {
+    const hold = this.admission.pixels(patience);
+    const began = performance.now();
+    try {
+      const admit = (pixels: number): Promise<void> => hold.take(pixels);
+      const image = await decodeImage(bytes, input, { ...this.image, admit });
+      hold.shrink(image.grid.width * image.grid.height);
+      return await work(image, (performance.now() - began - hold.waitedMs) / 1000);
+    } catch (error) {
+      throw this.inference.explained(error, patience.timeoutMs);
+    } finally {
+      hold.release();
+    }
+  }
+
+  #scoreOne(
     detectorName: string,
     detector: LoadedDetector,
     upload: Upload,
     options: ScoreOptions,
   ): Promise<StoredResult> {
+    return this.#decoded(upload.bytes, detector, options, (image, decodeSeconds) => {
+      this.metrics.decodeSeconds.observe(decodeSeconds);
+      this.statistics.stage(detectorName, detector.version, 'decode', decodeSeconds);
+      return this.#scoreImage({ detectorName, detector }, upload, image, decodeSeconds, options);
+    });
+  }
+
+  async #scoreImage(
+    by: Pick<StoredResult, 'detectorName' | 'detector'>,
+    upload: Upload,
+    image: DetectorImage,
+    decodeSeconds: number,
+    options: ScoreOptions,
+  ): Promise<StoredResult> {
+    const { detectorName, detector } = by;
     const { map, mapsOf = 'all', threshold } = options;
-    const began = performance.now();
-    const image = await decodeImage(upload.bytes, detector.input, this.limits.image);
     const { width, height, grid } = image;
-    const decodeSeconds = (performance.now() - began) / 1000;
-    this.metrics.decodeSeconds.observe(decodeSeconds);
-    this.statistics.stage(detectorName, detector.version, 'decode', decodeSeconds);
     const first = mapsOf === 'all' ? map : 'none';
-    const by = { detectorName, detector };
     const inferred = await this.#infer(by, image, { method: first }, options);
     this.statistics.stage(detectorName, detector.version, 'queue', inferred.queueSeconds);
     const score = imageScore(detector, inferred.outputs, inferred.index, threshold);
@@ -238,24 +263,6 @@ export class Scoring {
     stored.maps.set(mapKey({ method }), map);
     const threshold = mapThreshold(detector, method);
     result.localization = { method, regions: findRegions(map, threshold, { width, height }) };
-  }
-
-  #enter(images: number): void {
-    if (this.#inFlight > 0 && this.#inFlight + images > this.limits.maxImagesInFlight) {
-      const seconds = this.inference.estimateSeconds(this.#inFlight);
-      throw new ProblemError(
-        'overloaded',
-        `${this.#inFlight} images are being worked on, at most ${this.limits.maxImagesInFlight} are taken; try again in ${seconds} s`,
-        seconds,
-      );
-    }
-    this.#inFlight += images;
-    this.metrics.imagesInFlight.set(this.#inFlight);
-  }
-
-  #leave(images: number): void {
-    this.#inFlight -= images;
-    this.metrics.imagesInFlight.set(this.#inFlight);
   }
 }
 

@@ -1,7 +1,9 @@
 /** Starting and stopping the service. */
-import { type App, type AppOptions, buildApp } from './app.js';
+import type { Server } from 'node:https';
+import { type App, type AppOptions, buildApp, buildOperationsApp } from './app.js';
 import { Catalog, type CatalogOptions } from './catalog.js';
 import { KeyRing } from './keys.js';
+import { followTls, readTls, type TlsFiles } from './tls.js';
 
 export interface ServeOptions extends CatalogOptions {
   /** File of API keys to ask for; the service follows its changes. */
@@ -9,13 +11,19 @@ export interface ServeOptions extends CatalogOptions {
   readonly host: string;
   /** 0 takes a free one. */
   readonly port: number;
-  readonly app?: AppOptions;
+  /** A port of its own for /metrics and, again, /health; 0 takes a free one. */
+  readonly operationsPort?: number | undefined;
+  /** For HTTPS; renewed files are taken over. */
+  readonly tls?: TlsFiles | undefined;
+  readonly app?: Omit<AppOptions, 'keys' | 'tls' | 'metricsElsewhere'>;
 }
 
 export interface RunningService {
   readonly app: App;
-  /** `http://host:port` */
+  /** `http://host:port`, or `https:` */
   readonly address: string;
+  /** The same of the port for operations, if it has one. */
+  readonly operationsAddress: string | undefined;
   /** Answers what was accepted, takes nothing new, frees everything. */
   stop(): Promise<void>;
 }
@@ -26,31 +34,59 @@ export interface RunningService {
  */
 export async function serve(options: ServeOptions): Promise<RunningService> {
   const keys = options.keys === undefined ? undefined : await KeyRing.open(options.keys);
-  const app = await buildApp({ ...options.app, ...(keys ? { keys } : {}) });
+  const tls = options.tls && (await readTls(options.tls));
+  const { host, operationsPort } = options;
+  const app = await buildApp({
+    ...options.app,
+    ...(keys ? { keys } : {}),
+    ...(tls ? { tls } : {}),
+    metricsElsewhere: operationsPort !== undefined,
+  });
   keys?.follow((change) => {
     if (change instanceof Error) app.log.error(change, 'the file of keys cannot be used; the old keys stay');
     else app.log.info({ keys: change.length }, 'API keys read again');
   });
-  const address = await app.listen({ host: options.host, port: options.port });
+  const stopFollowing = options.tls && followTls(options.tls, (change) => renew(app, change));
+  const operations =
+    operationsPort === undefined ? undefined : await buildOperationsApp(app, options.app?.logger);
+  const close = async (): Promise<void> => {
+    await app.close();
+    // Whoever watches sees the end of it.
+    await operations?.close();
+    stopFollowing?.();
+    keys?.close();
+  };
+  let address: string;
+  let operationsAddress: string | undefined;
   try {
+    address = await app.listen({ host, port: options.port });
+    operationsAddress = await operations?.listen({ host, port: operationsPort as number });
     app.service.start(
       await Catalog.open(options, app.log, (cause) => app.service.metrics.workerRestarts.inc({ cause })),
     );
   } catch (error) {
     app.service.status = 'failed';
-    keys?.close();
-    await app.close();
+    await close();
     throw error;
   }
   app.log.info({ address, provider: app.service.catalog?.provider }, 'ready');
   return {
     app,
     address,
+    operationsAddress,
     async stop() {
       app.service.beginStop();
-      await app.close();
+      await close();
       await app.service.close();
-      keys?.close();
     },
   };
+}
+
+function renew(app: App, change: { cert: Buffer; key: Buffer } | Error): void {
+  if (change instanceof Error) {
+    app.log.error(change, 'the certificate cannot be used; the old one stays');
+    return;
+  }
+  (app.server as unknown as Server).setSecureContext(change);
+  app.log.info('certificate read again');
 }

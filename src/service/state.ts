@@ -1,6 +1,7 @@
 /** What the routes of one app share. */
 import type { LaneLimits } from '../batching/index.js';
 import { defaultImageLimits, type ImageLimits } from '../imaging/index.js';
+import { Admission, type AdmissionLimits, defaultAdmissionLimits } from './admission.js';
 import type { Catalog } from './catalog.js';
 import { defaultLaneLimits, defaultTimeoutMs, Inference } from './inference.js';
 import { createMetrics, type Metrics } from './metrics.js';
@@ -14,8 +15,8 @@ export interface ServiceLimits {
   readonly image?: ImageLimits;
   readonly uploads?: UploadLimits;
   readonly results?: ResultStoreLimits;
-  /** Images taken and not yet answered; default 64. */
-  readonly maxImagesInFlight?: number;
+  /** What is taken in at once. */
+  readonly admission?: Partial<AdmissionLimits>;
   /** How images are gathered into batches. */
   readonly batching?: Partial<LaneLimits>;
   /** How long an image may take where the client says nothing. */
@@ -26,6 +27,7 @@ export interface ServiceLimits {
 export interface ServiceState {
   readonly metrics: Metrics;
   readonly statistics: Statistics;
+  readonly admission: Admission;
   readonly store: ResultStore;
   readonly uploads: UploadLimits;
   readonly image: ImageLimits;
@@ -54,9 +56,12 @@ export function createState(options: ServiceLimits): ServiceState {
     new ProblemError('not-ready', 'detectors are being verified; /health/ready says when that is done', 1);
   let scoring: Scoring | undefined;
   let inference: Inference | undefined;
+  const limits = { ...defaultAdmissionLimits, ...options.admission };
+  const admission = new Admission(limits, metrics, (images) => inference?.estimateSeconds(images) ?? 1);
   return {
     metrics,
     statistics,
+    admission,
     store,
     image,
     timeoutMs: options.timeoutMs ?? defaultTimeoutMs,
@@ -72,14 +77,13 @@ export function createState(options: ServiceLimits): ServiceState {
       return this.catalog;
     },
     start(catalog) {
-      const limits = { maxImagesInFlight: options.maxImagesInFlight ?? 64, image };
       const lanes = new Inference(catalog.engine, metrics, statistics, {
         ...defaultLaneLimits,
         ...options.batching,
       });
       metrics.observeQueue(() => lanes.waiting);
       inference = lanes;
-      scoring = new Scoring(lanes, store, metrics, statistics, limits);
+      scoring = new Scoring(lanes, admission, store, metrics, statistics, image);
       this.catalog = catalog;
       this.status = 'ready';
       metrics.provider.set({ provider: catalog.provider }, 1);

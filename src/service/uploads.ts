@@ -1,6 +1,8 @@
 /** Taking images out of a request: multipart with one or more files, or one image as the body. */
+import type { MultipartFile } from '@fastify/multipart';
 import type { FastifyRequest } from 'fastify';
 import type { ImageLimits } from '../imaging/index.js';
+import type { ByteHold } from './admission.js';
 import { multipartMediaType } from './media-types.js';
 import { ProblemError } from './problems.js';
 
@@ -56,7 +58,7 @@ async function readMultipart(
   try {
     for await (const part of parts) {
       if (part.type !== 'file') continue;
-      const bytes = await part.toBuffer();
+      const bytes = await fileOf(part, request.byteHold);
       total += bytes.length;
       if (total > maxRequestBytes) {
         throw new ProblemError(
@@ -70,6 +72,18 @@ async function readMultipart(
     throw explained(error, maxImages, maxBytes);
   }
   return uploads;
+}
+
+async function fileOf({ file, filename }: MultipartFile, hold: ByteHold): Promise<Buffer> {
+  const chunks: Buffer[] = [];
+  for await (const chunk of file as AsyncIterable<Buffer>) {
+    hold.add(chunk.length);
+    chunks.push(chunk);
+  }
+  if (file.truncated) {
+    throw Object.assign(new Error(`${filename} is too large`), { code: 'FST_REQ_FILE_TOO_LARGE' });
+  }
+  return Buffer.concat(chunks);
 }
 
 function explained(error: unknown, maxImages: number, maxBytes: number): unknown {

@@ -4,13 +4,10 @@ import { Type } from 'typebox';
 import { liveSchema, readySchema } from '../schemas.js';
 import type { ServiceState } from '../state.js';
 
-export const operationsRoutes: FastifyPluginAsyncTypebox<{ state: ServiceState }> = async (
-  app,
-  { state },
-) => {
-  // Probes come every few seconds; their success is no news.
-  const quiet = { logLevel: 'warn' } as const;
+/** Probes come every few seconds; their success is no news. */
+const quiet = { logLevel: 'warn' } as const;
 
+export const healthRoutes: FastifyPluginAsyncTypebox<{ state: ServiceState }> = async (app, { state }) => {
   app.get(
     '/health/live',
     {
@@ -46,7 +43,10 @@ export const operationsRoutes: FastifyPluginAsyncTypebox<{ state: ServiceState }
       });
     },
   );
+};
 
+/** For Prometheus; on the port of the API, or on one of its own. */
+export const metricsRoutes: FastifyPluginAsyncTypebox<{ state: ServiceState }> = async (app, { state }) => {
   app.get(
     '/metrics',
     {
@@ -64,7 +64,10 @@ export const operationsRoutes: FastifyPluginAsyncTypebox<{ state: ServiceState }
       return reply.type(registry.contentType).send(await registry.metrics());
     },
   );
+};
 
+/** The API's own description. */
+export const documentRoutes: FastifyPluginAsyncTypebox = async (app) => {
   app.get('/', { schema: { hide: true } }, async (_request, reply) => reply.redirect('/docs'));
 
   app.get('/openapi.yaml', { schema: { hide: true } }, async (_request, reply) =>

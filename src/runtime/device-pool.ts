@@ -1,0 +1,108 @@
+/**
+ * Several workers as one device: a session is opened on each of them, and a run goes to the one that has least to do. On
+ * the CPU they share its cores; on CUDA there are as many for each graphics card.
+ */
+import { availableParallelism } from 'node:os';
+import type { DeviceOptions, Runner, RunResult, Session } from './device.js';
+import type { ModelRecipe } from './messages.js';
+import type { Provider } from './onnxruntime.js';
+import { SupervisedDevice, type SupervisionOptions } from './supervised-device.js';
+import type { Tensors } from './tensor.js';
+
+export interface PoolOptions extends Omit<DeviceOptions, 'cudaDevice'> {
+  /** Workers for each device; default 1. */
+  readonly workers?: number;
+  /** Graphics cards by number; default the first. The CPU is one device. */
+  readonly cudaDevices?: readonly number[];
+}
+
+interface Member {
+  readonly device: SupervisedDevice;
+  /** Runs that it has not answered. */
+  running: number;
+}
+
+export class DevicePool implements Runner {
+  #replacements = 0;
+
+  private constructor(private readonly members: readonly [Member, ...Member[]]) {}
+
+  /** @throws RuntimeError when the provider asked for is not to be had. */
+  static async open(options: PoolOptions = {}, supervision: SupervisionOptions = {}): Promise<DevicePool> {
+    const { workers = 1, cudaDevices = [0], provider = 'auto', threads = 0 } = options;
+    const share = Math.max(1, Math.floor(availableParallelism() / workers));
+    const perWorker = threads === 0 && workers > 1 ? share : threads;
+    const open = (cudaDevice: number | undefined, known: Provider | 'auto') =>
+      SupervisedDevice.open(
+        { provider: known, threads: perWorker, cudaDevice: cudaDevice ?? 0 },
+        supervision,
+      );
+    // The first tells what is to be had; the others take the same.
+    const first = await open(cudaDevices[0], provider);
+    const devices = first.provider === 'cuda' ? cudaDevices : [undefined];
+    const wanted = devices.flatMap((device) => Array.from({ length: workers }, () => device)).slice(1);
+    try {
+      const others = await Promise.all(wanted.map((device) => open(device, first.provider)));
+      const member = (device: SupervisedDevice): Member => ({ device, running: 0 });
+      return new DevicePool([member(first), ...others.map(member)]);
+    } catch (error) {
+      await first.close();
+      throw error;
+    }
+  }
+
+  /** Runs that go on at once. */
+  get size(): number {
+    return this.members.length;
+  }
+
+  get provider(): Provider {
+    return this.members[0].device.provider;
+  }
+
+  get note(): string | undefined {
+    return this.members[0].device.note;
+  }
+
+  /** Whether there is a worker that runs. */
+  get alive(): boolean {
+    return this.members.some(({ device }) => device.alive);
+  }
+
+  async session(model: Uint8Array | ModelRecipe): Promise<Session> {
+    const opened = await Promise.all(
+      this.members.map(async (member) => ({ member, session: await member.device.session(model) })),
+    );
+    return {
+      run: (feeds) => this.#run(opened, feeds),
+      close: async () => {
+        await Promise.all(opened.map(({ session }) => session.close()));
+      },
+    };
+  }
+
+  /** Puts another worker in the place of one of them, of each in turn. */
+  async replace(): Promise<void> {
+    const member = this.members[this.#replacements++ % this.members.length];
+    await member?.device.replace();
+  }
+
+  async close(): Promise<void> {
+    await Promise.all(this.members.map(({ device }) => device.close()));
+  }
+
+  async #run(
+    opened: readonly { readonly member: Member; readonly session: Session }[],
+    feeds: Tensors,
+  ): Promise<RunResult> {
+    const load = ({ member }: { readonly member: Member }): number =>
+      member.running + (member.device.alive ? 0 : 1000);
+    const [{ member, session }] = [...opened].sort((a, b) => load(a) - load(b)) as [(typeof opened)[number]];
+    member.running++;
+    try {
+      return await session.run(feeds);
+    } finally {
+      member.running--;
+    }
+  }
+}

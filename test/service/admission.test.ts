@@ -1,0 +1,105 @@
+/** What is too much at once waits or is turned away, and makes room again. */
+import { readFile } from 'node:fs/promises';
+import { connect } from 'node:net';
+import { setTimeout as wait } from 'node:timers/promises';
+import t from 'tap';
+import { modelsFolder } from '../../src/detector/index.js';
+import { Budget } from '../../src/service/budget.js';
+import { type RunningService, serve } from '../../src/service/index.js';
+
+t.test('a budget lets in what fits, and one that is larger than all of it alone', async (t) => {
+  const budget = new Budget(10);
+  t.ok(budget.tryTake(6));
+  t.notOk(budget.tryTake(5));
+  t.ok(budget.tryTake(4));
+  budget.give(10);
+  t.ok(budget.tryTake(50), 'alone');
+  t.notOk(budget.tryTake(1));
+  budget.give(50);
+  t.equal(budget.used, 0);
+});
+
+t.test('who waits for a budget comes in order, and nobody overtakes', async (t) => {
+  const budget = new Budget(10);
+  const came: string[] = [];
+  await budget.take(8);
+  const large = budget.take(9).then(() => came.push('large'));
+  t.notOk(budget.tryTake(1), 'there would be room, but another waits');
+  const small = budget.take(1).then(() => came.push('small'));
+  budget.give(8);
+  await Promise.all([large, small]);
+  t.strictSame(came, ['large', 'small']);
+});
+
+t.test('who gives up waiting makes room for those behind', async (t) => {
+  const budget = new Budget(10);
+  const gone = new AbortController();
+  await budget.take(8);
+  const first = budget.take(9, gone.signal);
+  const second = budget.take(2);
+  gone.abort(new Error('gone'));
+  await t.rejects(first, { message: 'gone' });
+  await second;
+  t.equal(budget.used, 10);
+  await t.rejects(budget.take(1, AbortSignal.abort(new Error('never'))), { message: 'never' });
+});
+
+const image = await readFile(new URL('../../../examples/good-1.png', import.meta.url));
+const path = '/v1/detectors/sample/score';
+
+async function started(admission: object): Promise<RunningService> {
+  const service = await serve({
+    detectors: modelsFolder,
+    experts: [],
+    device: { provider: 'cpu' },
+    host: '127.0.0.1',
+    port: 0,
+    app: { admission },
+  });
+  t.teardown(() => service.stop());
+  return service;
+}
+
+const post = (service: RunningService, body: Uint8Array<ArrayBuffer> | FormData = Uint8Array.from(image)): Promise<Response> =>
+  fetch(`${service.address}${path}`, {
+    method: 'POST',
+    body,
+    ...(body instanceof FormData ? {} : { headers: { 'content-type': 'image/png' } }),
+  });
+
+t.test('bytes that are received count until they are answered; more are turned away', async (t) => {
+  const service = await started({ maxBytesInFlight: image.length + 1000 });
+  const { port, hostname } = new URL(service.address);
+  const slow = connect(Number(port), hostname);
+  slow.on('error', () => {});
+  const announced = 100 * image.length;
+  slow.write(
+    `POST ${path} HTTP/1.1\r\nhost: x\r\ncontent-type: image/png\r\ncontent-length: ${announced}\r\n\r\n`,
+  );
+  await wait(100);
+  t.equal((await post(service)).status, 200, 'what is only announced keeps nobody out');
+  slow.write(image.subarray(0, 2000));
+  await wait(100);
+  const form = new FormData();
+  form.append('image', new Blob([Uint8Array.from(image)]), 'a.png');
+  for (const body of [Uint8Array.from(image), form]) {
+    const refused = await post(service, body);
+    t.equal(refused.status, 503);
+    t.ok(Number(refused.headers.get('retry-after')) >= 1);
+    t.match(await refused.json(), { detail: /bytes are being worked on/ });
+  }
+  slow.destroy();
+  await wait(100);
+  t.equal((await post(service)).status, 200, 'the slow one has gone');
+});
+
+t.test('pixels that do not fit wait for their turn', async (t) => {
+  const service = await started({ maxPixelsInFlight: 70_000 });
+  const answers = await Promise.all(Array.from({ length: 8 }, () => post(service)));
+  t.strictSame(
+    answers.map(({ status }) => status),
+    answers.map(() => 200),
+  );
+  const { metrics } = service.app.service;
+  t.match(await metrics.registry.getSingleMetricAsString('mkd_pixels_in_flight'), /mkd_pixels_in_flight 0/);
+});

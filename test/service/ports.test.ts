@@ -1,0 +1,96 @@
+/** How the service is reached: a port of its own for metrics, HTTPS, pages of other origins. */
+import { copyFile, readFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { setTimeout as wait } from 'node:timers/promises';
+import { connect } from 'node:tls';
+import { fileURLToPath } from 'node:url';
+import t, { type Test } from 'tap';
+import { modelsFolder } from '../../src/detector/index.js';
+import { buildApp, type RunningService, type ServeOptions, serve } from '../../src/service/index.js';
+
+const pem = (name: string): string =>
+  fileURLToPath(new URL(`../../../test/support/tls/${name}.pem`, import.meta.url));
+
+async function started(t: Test, options: Partial<ServeOptions>): Promise<RunningService> {
+  const device = { provider: 'cpu' } as const;
+  const usual = { detectors: modelsFolder, experts: [], device, host: '127.0.0.1', port: 0 };
+  const service = await serve({ ...usual, ...options });
+  t.teardown(() => service.stop());
+  return service;
+}
+
+t.test('metrics have a port of their own when asked for, and are gone from the other', async (t) => {
+  const service = await started(t, { operationsPort: 0 });
+  const status = async (address: string | undefined, path: string): Promise<number> =>
+    (await fetch(`${address}${path}`)).status;
+  t.equal(await status(service.operationsAddress, '/metrics'), 200);
+  t.equal(await status(service.operationsAddress, '/health/ready'), 200);
+  t.equal(await status(service.operationsAddress, '/v1/detectors'), 404, 'nothing else is there');
+  t.equal(await status(service.address, '/metrics'), 404);
+  t.equal(await status(service.address, '/health/ready'), 200);
+  const metrics = await (await fetch(`${service.operationsAddress}/metrics`)).text();
+  t.match(metrics, /mkd_requests_total\{route="\/health\/ready"/, 'it shows what the other port answers');
+});
+
+t.test('HTTPS, and a renewed certificate without a restart', async (t) => {
+  const folder = t.testdir();
+  const tls = { cert: join(folder, 'cert.pem'), key: join(folder, 'key.pem') };
+  const install = async (name: string): Promise<void> => {
+    await copyFile(pem(`${name}.cert`), tls.cert);
+    await copyFile(pem(`${name}.key`), tls.key);
+  };
+  await install('one');
+  const service = await started(t, { tls });
+  t.match(service.address, /^https:/);
+  const { port } = new URL(service.address);
+  const ask = async (ca: string): Promise<string> => {
+    const trusted = await readFile(pem(`${ca}.cert`));
+    return new Promise((resolve, reject) => {
+      const socket = connect({ host: '127.0.0.1', port: Number(port), ca: trusted });
+      let answer = '';
+      socket.on('secureConnect', () =>
+        socket.write('GET /health/live HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n'),
+      );
+      socket.on('data', (chunk: Buffer) => {
+        answer += chunk.toString();
+      });
+      socket.on('end', () => resolve(answer));
+      socket.on('error', reject);
+    });
+  };
+  t.match(await ask('one'), /^HTTP\/1.1 200/);
+  await t.rejects(ask('two'), 'the other certificate is not there yet');
+  await install('two');
+  for (let tries = 0; tries < 30; tries++) {
+    if (await ask('two').catch(() => undefined)) break;
+    await wait(500);
+  }
+  t.match(await ask('two'), /^HTTP\/1.1 200/);
+});
+
+t.test('a certificate that cannot be used stops the start and says why', async (t) => {
+  await t.rejects(started(t, { tls: { cert: pem('one.cert'), key: pem('two.key') } }), {
+    name: 'TlsError',
+    message: /belong together/,
+  });
+  await t.rejects(started(t, { tls: { cert: 'nowhere', key: pem('two.key') } }), { message: /nowhere/ });
+});
+
+t.test('pages of other origins may call when their origin is configured, and only then', async (t) => {
+  const headersFor = async (corsOrigins: readonly string[]) => {
+    const app = await buildApp({ corsOrigins });
+    t.teardown(() => app.close());
+    const preflight = {
+      origin: 'https://line.example',
+      'access-control-request-method': 'POST',
+      'access-control-request-headers': 'authorization',
+    };
+    const url = '/v1/detectors/sample/score';
+    return (await app.inject({ method: 'OPTIONS', url, headers: preflight })).headers;
+  };
+  t.match(await headersFor(['https://line.example']), {
+    'access-control-allow-origin': 'https://line.example',
+  });
+  t.not((await headersFor(['https://other.example']))['access-control-allow-origin'], 'https://line.example');
+  t.equal((await headersFor([]))['access-control-allow-origin'], undefined);
+});
