@@ -1,26 +1,31 @@
-/** PyTorch as a peer: its virtual environment, made once in bench/.peers, and a child process to talk to. */
+/** Peers in Python: their virtual environments, made once in bench/.peers, and a child process to talk to. */
 import { spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
 import { existsSync } from 'node:fs';
-import { join } from 'node:path';
+import { basename, join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
 
 export const root = fileURLToPath(new URL('../../', import.meta.url));
-const environment = join(root, 'bench', '.peers');
 
-/** The interpreter with what bench/peers/requirements.txt names; `MKD_PEER_PYTHON` brings another. */
-export function peerPython(): string {
+/**
+ * The interpreter with what a file of bench/peers names, in an environment of its own; `MKD_PEER_PYTHON` brings
+ * another.
+ */
+export function peerPython(requirements = 'requirements.txt'): string {
   if (process.env.MKD_PEER_PYTHON) return process.env.MKD_PEER_PYTHON;
+  const environment = join(root, 'bench', '.peers', basename(requirements, '.txt'));
   const python = join(environment, 'bin', 'python');
   if (!existsSync(python)) {
-    console.log('Installing PyTorch into bench/.peers, once; this takes minutes.');
+    console.log(
+      `Installing what bench/peers/${requirements} names into bench/.peers, once; this takes minutes.`,
+    );
     const run = (command: string, ...args: string[]): void => {
       const { status } = spawnSync(command, args, { stdio: 'inherit' });
       if (status !== 0) throw new Error(`${command} ${args.join(' ')} failed`);
     };
     run('python3', '-m', 'venv', environment);
-    run(python, '-m', 'pip', 'install', '--quiet', '-r', join(root, 'bench', 'peers', 'requirements.txt'));
+    run(python, '-m', 'pip', 'install', '--quiet', '-r', join(root, 'bench', 'peers', requirements));
   }
   return python;
 }

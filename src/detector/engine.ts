@@ -132,7 +132,7 @@ export class ScoringEngine {
     const { inputSize } = detector.shape;
     const session = await this.#session(detector.shape, map);
     const image = uint8([count, inputSize, inputSize, 3], images);
-    const { outputs, seconds } = await session.run({ image, ...detector.feeds });
+    const { outputs, seconds } = await session.run({ image, ...detector.overrides }, detector.feeds);
     return { outputs: { ...scoresOf(outputs), ...(map === 'none' ? {} : mapOf(outputs)) }, seconds };
   }
 
@@ -156,16 +156,18 @@ export class ScoringEngine {
       );
       let sum = float32([1, 3, inputSize, inputSize], new Float32Array(3 * plane));
       for (let copy = 0; copy < smoothGrad.copies; copy += smoothGrad.copiesAtOnce) {
-        const result = await session.run({
-          image,
-          ...detector.feeds,
-          noise: float32(
-            [smoothGrad.copiesAtOnce, 3, inputSize, inputSize],
-            gaussianNoise(smoothGrad.copiesAtOnce * 3 * plane, copy),
-          ),
-          gradient_sum: sum,
-          copies: float32([], [smoothGrad.copies]),
-        });
+        const result = await session.run(
+          {
+            image,
+            noise: float32(
+              [smoothGrad.copiesAtOnce, 3, inputSize, inputSize],
+              gaussianNoise(smoothGrad.copiesAtOnce * 3 * plane, copy),
+            ),
+            gradient_sum: sum,
+            copies: float32([], [smoothGrad.copies]),
+          },
+          detector.feeds,
+        );
         seconds += result.seconds;
         sum = float32(sum.dims, float32Data(result.outputs, 'gradient_sum.next'));
         map.set(float32Data(result.outputs, 'map'), row * plane);

@@ -11,6 +11,8 @@ export interface Scorer {
   readonly input: InputShape;
   /** Its inputs to the serving graph: folded weights and the weights of the discrepancies. */
   readonly feeds: Tensors;
+  /** What stands in their place for a map that differs. */
+  readonly overrides?: Tensors;
   /** Where positions are compared: the inputs that differ for the discrepancy map of one scoring layer alone. */
   readonly layerFeeds: Readonly<Record<string, Tensors>>;
 }
@@ -51,5 +53,5 @@ export function layerScorer(scorer: Scorer, layer: string): Scorer {
     const known = Object.keys(scorer.layerFeeds).join(', ') || 'none';
     throw new RangeError(`this detector has no map of the layer '${layer}'; there are ${known}`);
   }
-  return { ...scorer, feeds: { ...scorer.feeds, ...feeds } };
+  return { ...scorer, overrides: feeds };
 }

@@ -4,6 +4,7 @@
  */
 import { basename } from 'node:path';
 import sharp, { type Sharp } from 'sharp';
+import { plainSize } from './headers.js';
 import type { PictureSize } from './map.js';
 import { type InputShape, type ScaledImage, tileGrid } from './tiles.js';
 
@@ -148,12 +149,10 @@ export async function inspectImage(bytes: Uint8Array, limits: ImageLimits): Prom
       'this is no JPEG, PNG, WebP or TIFF image, which are the formats taken',
     );
   }
-  const metadata = await sharp(bytes, { limitInputPixels: false })
-    .metadata()
-    .catch((error: unknown) => {
-      throw damaged(format, error);
-    });
-  const { width, height } = metadata.autoOrient;
+  const { width, height } =
+    format === 'jpeg' || format === 'png'
+      ? (plainSize(bytes, format) ?? (await sizeSeen(bytes, format)))
+      : await sizeSeen(bytes, format);
   if (width * height > limits.maxPixels) {
     throw new ImageError(
       'too-many-pixels',
@@ -161,6 +160,16 @@ export async function inspectImage(bytes: Uint8Array, limits: ImageLimits): Prom
     );
   }
   return { format, width, height };
+}
+
+/** Width and height as seen, by libvips. */
+async function sizeSeen(bytes: Uint8Array, format: ImageFormat): Promise<PictureSize> {
+  const metadata = await sharp(bytes, { limitInputPixels: false })
+    .metadata()
+    .catch((error: unknown) => {
+      throw damaged(format, error);
+    });
+  return metadata.autoOrient;
 }
 
 function megapixels(count: number): string {

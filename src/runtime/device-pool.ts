@@ -7,7 +7,6 @@ import type { DeviceOptions, Runner, RunResult, Session } from './device.js';
 import type { ModelRecipe } from './messages.js';
 import type { Provider } from './onnxruntime.js';
 import { SupervisedDevice, type SupervisionOptions } from './supervised-device.js';
-import type { Tensors } from './tensor.js';
 
 export interface PoolOptions extends Omit<DeviceOptions, 'cudaDevice'> {
   /** Workers for each device; default 1. */
@@ -74,7 +73,7 @@ export class DevicePool implements Runner {
       this.members.map(async (member) => ({ member, session: await member.device.session(model) })),
     );
     return {
-      run: (feeds) => this.#run(opened, feeds),
+      run: (feeds, constants) => this.#run(opened, (session) => session.run(feeds, constants)),
       close: async () => {
         await Promise.all(opened.map(({ session }) => session.close()));
       },
@@ -93,14 +92,14 @@ export class DevicePool implements Runner {
 
   async #run(
     opened: readonly { readonly member: Member; readonly session: Session }[],
-    feeds: Tensors,
+    run: (session: Session) => Promise<RunResult>,
   ): Promise<RunResult> {
     const load = ({ member }: { readonly member: Member }): number =>
       member.running + (member.device.alive ? 0 : 1000);
     const [{ member, session }] = [...opened].sort((a, b) => load(a) - load(b)) as [(typeof opened)[number]];
     member.running++;
     try {
-      return await session.run(feeds);
+      return await run(session);
     } finally {
       member.running--;
     }

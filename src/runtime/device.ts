@@ -34,8 +34,12 @@ export interface RunResult {
 
 /** A graph ready to run. */
 export interface Session {
-  /** @throws RuntimeError when inputs do not fit the graph. */
-  run(feeds: Tensors): Promise<RunResult>;
+  /**
+   * @param constants further inputs, which stay as they are: the same object is sent to the worker once, and kept there
+   * while it is used.
+   * @throws RuntimeError when inputs do not fit the graph.
+   */
+  run(feeds: Tensors, constants?: Tensors): Promise<RunResult>;
   /** Frees the memory the session holds. */
   close(): Promise<void>;
 }
@@ -61,6 +65,8 @@ export class Device implements Runner {
   readonly #worker: Worker;
   readonly #pending = new Map<number, Pending>();
   readonly #ended: Promise<void>;
+  /** What the worker keeps, by the number it knows it by; the longest unused first. */
+  readonly #kept = new Map<Tensors, number>();
   #serial = 0;
   #gone: WorkerGoneError | undefined;
 
@@ -108,7 +114,10 @@ export class Device implements Runner {
     const session = ++this.#serial;
     await this.#ask({ kind: 'open', session, model });
     return {
-      run: (feeds) => this.#ask({ kind: 'run', session, feeds: compact(feeds) }),
+      run: (feeds, constants) => {
+        const kept = constants && this.#keep(constants);
+        return this.#ask({ kind: 'run', session, feeds: compact(feeds), ...(kept ? { kept } : {}) });
+      },
       close: async () => {
         await this.#ask({ kind: 'close', session });
       },
@@ -132,6 +141,24 @@ export class Device implements Runner {
     const message: NumberedRequest = { id: 0, request: { kind: 'end' } };
     this.#worker.postMessage(message);
     this.#worker.unref();
+  }
+
+  /** Sees to it that the worker has these tensors. @returns the number it knows them by, from 1. */
+  #keep(constants: Tensors): number {
+    const known = this.#kept.get(constants);
+    this.#kept.delete(constants);
+    const number = known ?? ++this.#serial;
+    this.#kept.set(constants, number);
+    if (known !== undefined || this.#gone) return number;
+    const [[oldest, unused]] = this.#kept as unknown as [[Tensors, number]];
+    const full = this.#kept.size > mostKept;
+    if (full) this.#kept.delete(oldest);
+    const message: NumberedRequest = {
+      id: 0,
+      request: { kind: 'keep', kept: number, tensors: compact(constants), ...(full ? { drop: unused } : {}) },
+    };
+    this.#worker.postMessage(message);
+    return number;
   }
 
   #ask(request: Request): Promise<RunResult> {
@@ -163,6 +190,9 @@ export class Device implements Runner {
     this.#pending.clear();
   }
 }
+
+/** Sets of constants that a worker keeps: the detectors in turn, not all there are. */
+const mostKept = 16;
 
 /** Posting a view copies all of the buffer behind it: parts of larger buffers are cut out first. */
 function compact(feeds: Tensors): Tensors {

@@ -20,7 +20,15 @@ export interface WorkerSettings {
 
 export type Request =
   | { readonly kind: 'open'; readonly session: number; readonly model: Uint8Array | ModelRecipe }
-  | { readonly kind: 'run'; readonly session: number; readonly feeds: Tensors }
+  | {
+      readonly kind: 'run';
+      readonly session: number;
+      readonly feeds: Tensors;
+      /** Further inputs, by the number under which they are kept. */
+      readonly kept?: number;
+    }
+  /** Keeps inputs for later runs, and drops others. Nothing is answered. */
+  | { readonly kind: 'keep'; readonly kept: number; readonly tensors: Tensors; readonly drop?: number }
   | { readonly kind: 'close'; readonly session: number }
   /** Ends the worker after what it is doing; what waits is left undone, and nothing is answered. */
   | { readonly kind: 'end' };

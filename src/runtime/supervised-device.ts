@@ -13,7 +13,6 @@ import {
 } from './device.js';
 import type { ModelRecipe } from './messages.js';
 import type { Provider } from './onnxruntime.js';
-import type { Tensors } from './tensor.js';
 
 export interface SupervisionOptions {
   /** A run that takes longer counts as hanging; default two minutes. */
@@ -78,7 +77,8 @@ export class SupervisedDevice implements Runner {
     };
     await this.#tried(onDevice);
     return {
-      run: (feeds) => this.#tried(async (device) => this.#watched(device, await onDevice(device), feeds)),
+      run: (feeds, constants) =>
+        this.#tried(async (device) => this.#watched(device, (await onDevice(device)).run(feeds, constants))),
       close: async () => {
         const { device, session } = current ?? {};
         if (device?.alive) await (await session)?.close();
@@ -108,14 +108,14 @@ export class SupervisedDevice implements Runner {
     }
   }
 
-  async #watched(device: Device, session: Session, feeds: Tensors): Promise<RunResult> {
+  async #watched(device: Device, run: Promise<RunResult>): Promise<RunResult> {
     const { hangMs = 120_000 } = this.supervision;
     const timer = setTimeout(() => {
       void this.#replace(device, 'hang').catch(() => undefined);
     }, hangMs);
     timer.unref();
     try {
-      return await session.run(feeds);
+      return await run;
     } finally {
       clearTimeout(timer);
     }

@@ -10,6 +10,7 @@ const port = parentPort;
 if (!port) throw new Error('runtime/worker.js runs as a worker thread only');
 
 const sessions = new Map<number, BlockingSession>();
+const kept = new Map<number, Tensors>();
 
 /** CUDA where it can be had and is wanted; a session has to be made to know. */
 async function chooseProvider(): Promise<{ provider: Provider; note?: string }> {
@@ -42,7 +43,14 @@ async function answer(provider: Provider, request: Request): Promise<Tensors> {
     case 'run': {
       const session = sessions.get(request.session);
       if (!session) throw new Error('the session is closed');
-      return session.run(request.feeds);
+      const constants = request.kept === undefined ? {} : kept.get(request.kept);
+      if (!constants) throw new Error('the inputs are no longer kept');
+      return session.run({ ...constants, ...request.feeds });
+    }
+    case 'keep': {
+      kept.set(request.kept, request.tensors);
+      if (request.drop !== undefined) kept.delete(request.drop);
+      return {};
     }
     case 'end':
       return {};

@@ -1,6 +1,7 @@
 /** Decoding: every form of image as a user sees it, everything else refused. */
 import sharp from 'sharp';
 import t from 'tap';
+import { plainSize } from '../../src/imaging/headers.js';
 import {
   decodeFullImage,
   decodeImage,
@@ -41,6 +42,31 @@ t.test('EXIF orientation is applied, and the size is that of the image as seen',
   const image = await decodeFullImage(turned);
   t.match(image, { width: 64, height: 48 });
   t.ok(sameBytes(image.pixels, pictureRaw(64, 48)));
+});
+
+t.test('a size read from the header alone is what libvips sees, or is left to it', async (t) => {
+  const upright = picture(61, 43);
+  const files = {
+    jpeg: await upright.clone().jpeg().toBuffer(),
+    progressive: await upright.clone().jpeg({ progressive: true }).toBuffer(),
+    gray: await upright.clone().toColourspace('b-w').jpeg().toBuffer(),
+    profile: await upright.clone().keepIccProfile().withIccProfile('srgb').jpeg().toBuffer(),
+    png: await upright.clone().png().toBuffer(),
+    palette: await upright.clone().png({ palette: true }).toBuffer(),
+  };
+  for (const [name, bytes] of Object.entries(files)) {
+    const format = name === 'png' || name === 'palette' ? 'png' : 'jpeg';
+    t.match(plainSize(bytes, format), { width: 61, height: 43 }, name);
+    for (let cut = 0; cut < 200; cut += 7) {
+      const size = plainSize(bytes.subarray(0, cut), format);
+      t.ok(size === undefined || (size.width === 61 && size.height === 43), `${name} cut at ${cut}`);
+    }
+  }
+  for (const orientation of [1, 3, 6, 8]) {
+    const turned = upright.clone().withMetadata({ orientation });
+    t.equal(plainSize(await turned.clone().jpeg().toBuffer(), 'jpeg'), undefined, 'EXIF is left to libvips');
+    t.equal(plainSize(await turned.clone().png().toBuffer(), 'png'), undefined);
+  }
 });
 
 t.test('transparency is laid on white', async (t) => {

@@ -49,3 +49,26 @@ t.test('a provider that is not to be had is refused once, by name', async (t) =>
     await t.rejects(DevicePool.open({ provider: 'cuda', workers: 2 }), RuntimeError);
   }
 });
+
+t.test('constants are sent once, kept while they are used, and are there after a replacement', async (t) => {
+  const graph = new Graph('sum');
+  graph.output(graph.op.Add(graph.input('x', 'float32', [1]), graph.input('c', 'float32', [1])), 'y');
+  const pool = await DevicePool.open({ provider: 'cpu' });
+  t.teardown(() => pool.close());
+  const session = await pool.session(encodeModel(graph));
+  const many = Array.from({ length: 40 }, (_, index) => ({ c: float32([1], [index]) }));
+  const sum = async (constants: (typeof many)[number], x: number): Promise<number | undefined> =>
+    float32Data((await session.run({ x: float32([1], [x]) }, constants)).outputs, 'y')[0];
+  const expected = many.map((_, index) => index + 100);
+  for (let round = 0; round < 2; round++) {
+    t.strictSame(
+      await Promise.all(many.map((constants) => sum(constants, 100))),
+      expected,
+      'more than are kept',
+    );
+  }
+  await pool.replace();
+  t.equal(await sum(many[3] as (typeof many)[number], 1), 4);
+  const { outputs } = await session.run({ x: float32([1], [1]), c: float32([1], [5]) }, many[3]);
+  t.equal(float32Data(outputs, 'y')[0], 6, 'what a run brings itself counts');
+});

@@ -60,7 +60,10 @@ async function started(admission: object): Promise<RunningService> {
   return service;
 }
 
-const post = (service: RunningService, body: Uint8Array<ArrayBuffer> | FormData = Uint8Array.from(image)): Promise<Response> =>
+const post = (
+  service: RunningService,
+  body: Uint8Array<ArrayBuffer> | FormData = Uint8Array.from(image),
+): Promise<Response> =>
   fetch(`${service.address}${path}`, {
     method: 'POST',
     body,

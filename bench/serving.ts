@@ -1,0 +1,167 @@
+/**
+ * `npm run serving`: images a second from JPEG bytes to scores, beside LitServe and BentoML that serve our exported graph
+ * with Python's onnxruntime, one client for all three on the same machine, in turns; at 32 x 32, where decoding and
+ * serving decide, and at 128 x 128, where arithmetic does. Both peers batch as we do.
+ */
+import { type ChildProcess, spawn, spawnSync } from 'node:child_process';
+import { cp, mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import { availableParallelism, tmpdir } from 'node:os';
+import { dirname, join } from 'node:path';
+import { setTimeout as wait } from 'node:timers/promises';
+import sharp from 'sharp';
+import { modelsFolder, readDetector } from '../src/detector/index.js';
+import { buildServingModel } from '../src/detector/serving-model.js';
+import { float32Data } from '../src/runtime/index.js';
+import { peerPython, root } from './peer.js';
+import { Client, median, multipart, rateOf, startService } from './service.js';
+
+const rounds = 5;
+/** At each size what saturates all three: images that may share a batch, connections, images in a turn. */
+const settings = [
+  { size: 32, batch: 16, connections: 32, images: 1500 },
+  { size: 128, batch: 8, connections: 16, images: 160 },
+] as const;
+const peers = join(root, 'bench', 'peers');
+
+const folder = await mkdtemp(join(tmpdir(), 'mkd-serving-'));
+const jpeg = await sharp(await readFile(join(root, 'examples/good-1.png')))
+  .jpeg({ quality: 90 })
+  .toBuffer();
+const python = peerPython('serving-requirements.txt');
+try {
+  for (const setting of settings) await compare(setting);
+} finally {
+  await rm(folder, { recursive: true, force: true });
+}
+
+async function compare({ size, batch, connections, images }: (typeof settings)[number]): Promise<void> {
+  const detectors = join(folder, `detectors-${size}`);
+  const exported = join(folder, `exported-${size}`);
+  await detectorOf(size, join(detectors, 'bench'));
+  await exportGraph(join(detectors, 'bench'), exported);
+  const small = await sharp(jpeg).resize(size, size).jpeg({ quality: 90 }).toBuffer();
+  const own = await startService(
+    18_090,
+    '--detectors',
+    detectors,
+    // One worker a core: for throughput, no operator waits for its other half.
+    '--workers',
+    String(availableParallelism()),
+    '--max-batch-size',
+    String(batch),
+  );
+  const litserve = spawn(python, [join(peers, 'litserve_score.py'), exported, '18091', String(batch)], {
+    stdio: ['ignore', 'ignore', 'inherit'],
+    detached: true,
+  });
+  const bentoml = spawn(
+    join(dirname(python), 'bentoml'),
+    ['serve', 'bentoml_score:Scoring', '--port', '18092', '--host', '127.0.0.1'],
+    {
+      cwd: peers,
+      stdio: ['ignore', 'ignore', 'ignore'],
+      detached: true,
+      env: {
+        ...process.env,
+        BENCH_FOLDER: exported,
+        BENCH_BATCH: String(batch),
+        BENTOML_DO_NOT_TRACK: 'true',
+      },
+    },
+  );
+  const servers = [
+    {
+      name: 'mkd',
+      client: new Client(18_090, connections),
+      path: '/v1/detectors/bench/score',
+      field: 'image',
+    },
+    { name: 'LitServe', client: new Client(18_091, connections), path: '/predict', field: 'request' },
+    { name: 'BentoML', client: new Client(18_092, connections), path: '/score', field: 'image' },
+  ];
+  try {
+    await servers[1]?.client.until('/health');
+    await servers[2]?.client.until('/readyz');
+    const turn = async (
+      { client, path, name, field }: (typeof servers)[number],
+      count: number,
+    ): Promise<number> => {
+      const { body, headers } = multipart(field, small);
+      return rateOf(count, connections, async () => {
+        const { status, body: answer } = await client.send('POST', path, body, headers);
+        if (status !== 200) throw new Error(`${name} answered ${status}: ${answer.toString()}`);
+      });
+    };
+    for (const server of servers) await turn(server, 200);
+    const rates = new Map(servers.map(({ name }) => [name, [] as number[]]));
+    for (let round = 0; round < rounds; round++) {
+      for (const server of servers) rates.get(server.name)?.push(await turn(server, images));
+    }
+    const mkd = rates.get('mkd') ?? [];
+    console.log(`${size} x ${size}, images a second, medians of ${rounds} turns, ${connections} connections`);
+    for (const [name, list] of rates) {
+      const ratios = mkd.map((rate, round) => rate / (list[round] as number));
+      const beside =
+        name === 'mkd'
+          ? ''
+          : `  ratio ${median(ratios).toFixed(2)} (${ratios.map((ratio) => ratio.toFixed(2)).join(' ')})`;
+      console.log(`  ${name.padEnd(8)} ${median(list).toFixed(1)}${beside}`);
+    }
+  } finally {
+    for (const { client } of servers) client.close();
+    await Promise.all([own.stop(), ended(litserve), ended(bentoml)]);
+  }
+}
+
+/** The embedded detector, or one distilled for another size. */
+async function detectorOf(size: number, out: string): Promise<void> {
+  await mkdir(dirname(out), { recursive: true });
+  if (size === 128) {
+    await cp(join(modelsFolder, 'sample'), out, { recursive: true });
+    return;
+  }
+  const data = join(folder, 'sample-data');
+  const main = join(root, 'dist/src/cli/main.js');
+  for (const args of [
+    ['sample', data],
+    ['distill', data, '--out', out, '--size', String(size), '--epochs', '2'],
+  ]) {
+    const { status } = spawnSync(process.execPath, [main, ...args], {
+      stdio: ['ignore', 'ignore', 'inherit'],
+    });
+    if (status !== 0) throw new Error(`mkd ${args.join(' ')} failed`);
+  }
+}
+
+/** The graph as ONNX, with what makes it this detector beside it. */
+async function exportGraph(detectorFolder: string, out: string): Promise<void> {
+  const { shape, feeds } = await readDetector(detectorFolder);
+  const model = await buildServingModel({ ...shape, map: shape.positions ? 'discrepancy' : 'none' });
+  const index: Record<string, [offset: number, shape: readonly number[]]> = {};
+  const parts: Buffer[] = [];
+  let offset = 0;
+  for (const [name, tensor] of Object.entries(feeds)) {
+    const data = float32Data(feeds, name);
+    index[name] = [offset, tensor.dims];
+    offset += data.length;
+    parts.push(Buffer.from(data.buffer, data.byteOffset, data.byteLength));
+  }
+  await mkdir(out, { recursive: true });
+  await writeFile(join(out, 'model.onnx'), model);
+  await writeFile(join(out, 'feeds.bin'), Buffer.concat(parts));
+  await writeFile(join(out, 'feeds.json'), JSON.stringify(index));
+  await writeFile(join(out, 'shape.json'), JSON.stringify({ inputSize: shape.inputSize }));
+}
+
+/** Ends a server with the processes it has begun. */
+async function ended({ pid, exitCode }: ChildProcess): Promise<void> {
+  if (pid === undefined || exitCode !== null) return;
+  for (const signal of ['SIGTERM', 'SIGKILL'] as const) {
+    try {
+      process.kill(-pid, signal);
+    } catch {
+      return;
+    }
+    await wait(3000);
+  }
+}

@@ -1,0 +1,55 @@
+/**
+ * The size of an image from its first bytes, where they alone decide it. Asking libvips costs as much as decoding a small
+ * image, so this comes first; whatever is unusual (EXIF data that may turn the image, a header that is not as it
+ * should be) is left to libvips.
+ */
+import type { PictureSize } from './map.js';
+
+/** Size of a JPEG or PNG without EXIF data; undefined where libvips has to be asked. */
+export function plainSize(bytes: Uint8Array, format: 'jpeg' | 'png'): PictureSize | undefined {
+  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+  try {
+    return format === 'jpeg' ? jpegSize(view) : pngSize(view);
+  } catch (error) {
+    // The header ends too early.
+    if (error instanceof RangeError) return undefined;
+    throw error;
+  }
+}
+
+/** Frames that are decoded to the size they say: baseline or progressive, with Huffman coding. */
+const frames: ReadonlySet<number> = new Set([0xc0, 0xc1, 0xc2]);
+
+/** Segments that say nothing of the size: tables, comments, application data but EXIF's. */
+const others: ReadonlySet<number> = new Set([
+  0xc4, 0xdb, 0xdd, 0xfe, 0xe0, 0xe2, 0xe3, 0xe4, 0xe5, 0xe6, 0xe7, 0xe8, 0xe9, 0xea, 0xeb, 0xec, 0xed, 0xee,
+  0xef,
+]);
+
+/** Segments of a JPEG: 0xFF, a marker, the length of what follows with its own two bytes (ITU T.81, B.1). */
+function jpegSize(view: DataView): PictureSize | undefined {
+  for (let at = 2; view.getUint8(at) === 0xff; ) {
+    const marker = view.getUint8(at + 1);
+    const length = view.getUint16(at + 2);
+    if (frames.has(marker)) return sized(view.getUint16(at + 7), view.getUint16(at + 5));
+    if (!others.has(marker) || length < 2) return undefined;
+    at += 2 + length;
+  }
+  return undefined;
+}
+
+/** Chunks of a PNG: length, type, data, checksum; IHDR comes first, eXIf, if there is one, before the pixels or after. */
+function pngSize(view: DataView): PictureSize | undefined {
+  const [ihdr, exif, iend] = [0x49484452, 0x65584966, 0x49454e44];
+  if (view.getUint32(12) !== ihdr) return undefined;
+  for (let at = 8; at < view.byteLength; at += 12 + view.getUint32(at)) {
+    const type = view.getUint32(at + 4);
+    if (type === exif) return undefined;
+    if (type === iend) return sized(view.getUint32(16), view.getUint32(20));
+  }
+  return undefined;
+}
+
+function sized(width: number, height: number): PictureSize | undefined {
+  return width > 0 && height > 0 ? { width, height } : undefined;
+}
