@@ -14,7 +14,7 @@ import {
   runningStatistics,
   trainableParameters,
 } from '../networks/index.js';
-import { float32, type Tensor, type Tensors } from '../runtime/index.js';
+import { compact, float32, type Tensor, type Tensors } from '../runtime/index.js';
 import {
   floatTensor,
   readSafetensors,
@@ -93,13 +93,14 @@ export function assembleScorer(
   return {
     shape,
     input: { inputSize: shape.inputSize, tiling },
-    feeds: {
+    // The bytes of the file are not kept with them.
+    feeds: compact({
       value_weights: vector(terms.value),
       direction_weights: vector(terms.direction),
       score_offset: float32([], [offset]),
       ...(terms.map ? positionFeeds(scoringLayers, terms.map, cloner) : {}),
       ...feedsOf(foldBatchNormalization(layout, cloner)),
-    },
+    }),
     layerFeeds: terms.map ? layerFeeds(scoringLayers, cloner) : {},
   };
 }
@@ -157,7 +158,7 @@ function layerFeeds(layers: readonly CriticalLayer[], tensors: TensorMap): Score
     known.map((layer) => {
       const only = layers.map((other) => (other === layer ? 1 : 0));
       const weights = { position_weights: float32([layers.length], only) };
-      return [layer, { ...weights, ...placeFeeds(tensors, `map.${layer}`) }];
+      return [layer, compact({ ...weights, ...placeFeeds(tensors, `map.${layer}`) })];
     }),
   );
 }

@@ -43,6 +43,7 @@ const largestBatch = 16;
 
 export class ScoringEngine {
   readonly #sessions = new Map<string, Promise<Session>>();
+  readonly #warm = new Set<string>();
 
   private constructor(private readonly device: Runner) {}
 
@@ -103,12 +104,15 @@ export class ScoringEngine {
     if (this.device instanceof DevicePool) await this.device.replace();
   }
 
-  /** Makes the sessions a detector needs, so that its first request does not wait for them. */
+  /** Makes the sessions a detector needs, unless another of its shape has them, so that no request waits for them. */
   async warmUp(detector: LoadedDetector): Promise<void> {
     const { inputSize } = detector.shape;
+    const key = JSON.stringify([detector.shape, detector.manifest.localization]);
+    if (this.#warm.has(key)) return;
     const image = new Uint8Array(inputSize * inputSize * 3);
     await this.run(detector, image, 'none');
     await this.run(detector, image, detector.manifest.localization);
+    this.#warm.add(key);
   }
 
   /** Ends the device. */
@@ -120,6 +124,7 @@ export class ScoringEngine {
   async closeSessions(): Promise<void> {
     const sessions = [...this.#sessions.values()];
     this.#sessions.clear();
+    this.#warm.clear();
     for (const session of sessions) await (await session).close();
   }
 

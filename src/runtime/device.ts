@@ -5,7 +5,7 @@
 import { Worker } from 'node:worker_threads';
 import type { ModelRecipe, NumberedRequest, Reply, Request, WorkerSettings } from './messages.js';
 import type { Provider } from './onnxruntime.js';
-import type { Tensors } from './tensor.js';
+import { compact, type Tensors } from './tensor.js';
 
 /** The provider asked for is not to be had, a graph failed, or the worker is gone. */
 export class RuntimeError extends Error {
@@ -193,19 +193,3 @@ export class Device implements Runner {
 
 /** Sets of constants that a worker keeps: the detectors in turn, not all there are. */
 const mostKept = 16;
-
-/** Posting a view copies all of the buffer behind it: parts of larger buffers are cut out first. */
-function compact(feeds: Tensors): Tensors {
-  return Object.fromEntries(
-    Object.entries(feeds).map(([name, tensor]) => {
-      const { data } = tensor;
-      const whole = data.byteLength === data.buffer.byteLength;
-      return [name, whole ? tensor : ({ ...tensor, data: sliceOf(data) } as typeof tensor)];
-    }),
-  );
-}
-
-function sliceOf(data: Tensors[string]['data']): Tensors[string]['data'] {
-  // Buffer.prototype.slice would give another view.
-  return data instanceof Uint8Array ? Uint8Array.from(data) : data.slice();
-}

@@ -34,3 +34,22 @@ export function concatenated(parts: readonly Float32Array[]): Float32Array {
   }
   return whole;
 }
+
+/**
+ * The same tensors, none of them a view of a larger buffer: posting a view copies all of what is behind it, and keeping
+ * one keeps all of it.
+ */
+export function compact(feeds: Tensors): Tensors {
+  return Object.fromEntries(
+    Object.entries(feeds).map(([name, tensor]) => {
+      const { data } = tensor;
+      const whole = data.byteLength === data.buffer.byteLength;
+      return [name, whole ? tensor : ({ ...tensor, data: sliceOf(data) } as typeof tensor)];
+    }),
+  );
+}
+
+function sliceOf(data: Tensors[string]['data']): Tensors[string]['data'] {
+  // Buffer.prototype.slice would give another view.
+  return data instanceof Uint8Array ? Uint8Array.from(data) : data.slice();
+}

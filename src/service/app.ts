@@ -16,7 +16,7 @@ import type { ByteHold } from './admission.js';
 import type { KeyRing } from './keys.js';
 import { imageMediaTypes, multipartMediaType } from './media-types.js';
 import type { Metrics } from './metrics.js';
-import { openApiInfo, withUploadBodies } from './openapi.js';
+import { openApiInfo, withOptionalBodies, withUploadBodies } from './openapi.js';
 import { ProblemError, problemMediaType, reportProblem } from './problems.js';
 import { detectorRoutes } from './routes/detectors.js';
 import { documentRoutes, healthRoutes, metricsRoutes } from './routes/operations.js';
@@ -50,11 +50,16 @@ export async function buildApp(options: AppOptions = {}): Promise<App> {
     return503OnClosing: true,
     forceCloseConnections: 'idle',
     requestIdHeader: 'x-request-id',
-    routerOptions: { maxParamLength: 200 },
+    // The schemas of the routes bound what is in a path, and say so.
+    routerOptions: { maxParamLength: 16_384 },
     // What a request has too much is refused by name, not dropped.
     ajv: { customOptions: { removeAdditional: false } },
   }).withTypeProvider<TypeBoxTypeProvider>();
   app.decorate('service', state);
+  const routes: RoutesByPath = new Map();
+  app.addHook('onRoute', ({ url, method }) => {
+    routes.set(url, [...(routes.get(url) ?? []), ...[method].flat()]);
+  });
 
   addByteBound(app, state);
   if (options.corsOrigins && options.corsOrigins.length > 0) {
@@ -66,7 +71,15 @@ export async function buildApp(options: AppOptions = {}): Promise<App> {
     done(null, body),
   );
   app.removeContentTypeParser(['application/json', 'text/plain']);
-  await app.register(swagger, { openapi: openApiInfo, transform: withUploadBodies });
+  const optionalBodies = new Set<string>();
+  app.addHook('onRoute', ({ config, schema }) => {
+    if (config?.bodyIsOptional && schema?.operationId) optionalBodies.add(schema.operationId);
+  });
+  await app.register(swagger, {
+    openapi: openApiInfo,
+    transform: withUploadBodies,
+    transformObject: withOptionalBodies(optionalBodies),
+  });
   await app.register(swaggerUi, {
     routePrefix: '/docs',
     staticCSP: true,
@@ -83,6 +96,7 @@ export async function buildApp(options: AppOptions = {}): Promise<App> {
   if (!options.metricsElsewhere) await app.register(metricsRoutes, { state });
   await app.register(documentRoutes);
   await app.register(v2Routes, { state });
+  refuseOtherMethods(app, routes);
   await app.ready();
   return app as unknown as App;
 }
@@ -103,14 +117,43 @@ export async function buildOperationsApp(
 /** Headers of answers that pages of other origins may read. */
 const exposedHeaders = ['mkd-result-id', 'mkd-score', 'mkd-threshold', 'mkd-verdict', 'retry-after'] as const;
 
+/** Methods of each path. */
+type RoutesByPath = Map<string, string[]>;
+
+/** Answers other methods of the paths of the API with what would be right. */
+function refuseOtherMethods(app: FastifyInstance, routes: RoutesByPath): void {
+  for (const [url, methods] of [...routes]) {
+    if (url.startsWith('/docs') || url.includes('*')) continue;
+    const allowed = [...new Set(methods)];
+    const others = app.supportedMethods.filter((method) => !allowed.includes(method));
+    app.route({
+      method: others,
+      url,
+      schema: { hide: true },
+      config: { scope: 'none' },
+      // Before anything is made of a body.
+      onRequest: async (request, reply) => {
+        reply.header('allow', allowed.join(', '));
+        throw new ProblemError(
+          'method-not-allowed',
+          `${request.url} does not take ${request.method}; it takes ${allowed.join(', ')}`,
+        );
+      },
+      handler: () => undefined,
+    });
+  }
+}
+
 function addErrorHandling(app: FastifyInstance, { metrics }: ServiceState): void {
   app.setErrorHandler((error, request, reply) => {
     const problem = reportProblem(error, request, reply, metrics);
+    // The Open Inference Protocol has a form of its own.
+    const isV2 = /^\/v2(\/|\?|$)/.test(request.url);
     return reply
       .code(problem.status)
-      .type(problemMediaType)
+      .type(isV2 ? 'application/json' : problemMediaType)
       .serializer((body: unknown) => JSON.stringify(body))
-      .send(problem);
+      .send(isV2 ? { error: problem.detail } : problem);
   });
   app.setNotFoundHandler((request) => {
     throw new ProblemError(

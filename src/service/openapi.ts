@@ -1,6 +1,10 @@
 /** What openapi.yaml says beyond the schemas of the routes. */
 import { readFileSync } from 'node:fs';
-import type { FastifyDynamicSwaggerOptions, SwaggerTransform } from '@fastify/swagger';
+import type {
+  FastifyDynamicSwaggerOptions,
+  SwaggerTransform,
+  SwaggerTransformObject,
+} from '@fastify/swagger';
 import type { FastifySchema } from 'fastify';
 import { imageMediaTypes, multipartMediaType } from './media-types.js';
 
@@ -44,21 +48,43 @@ const multipartBody = {
   required: ['image'],
 } as const;
 
+/** Bodies by content type: a schema where they are JSON, nothing where they are bytes. */
+export type BodiesTaken = Readonly<Record<string, object | undefined>>;
+
 declare module 'fastify' {
   interface FastifyContextConfig {
-    /** Content types of the body, where it is bytes: `images`, or those listed. */
-    takes?: 'images' | readonly string[];
+    /** What a body is, where the route reads it by itself. */
+    takes?: 'images' | BodiesTaken;
+    /** Whether a request without a body is right too. */
+    bodyIsOptional?: true;
   }
 }
 
-/** The body of routes that take images or archives: documented here, checked by what the bytes turn out to be. */
+/** The body of routes that read it by themselves: documented here, checked by what the bytes turn out to be. */
 export const withUploadBodies: SwaggerTransform<FastifySchema> = ({ schema, url, route }) => {
   const takes = route.config?.takes;
   if (!takes) return { schema, url };
-  const types = takes === 'images' ? imageMediaTypes : takes;
-  const content = Object.fromEntries([
-    ...(takes === 'images' ? [[multipartMediaType, { schema: multipartBody }]] : []),
-    ...types.map((type) => [type, { schema: binary }]),
-  ]);
+  // Any of them may come as bytes of no said type, which tells a reader less.
+  const named = imageMediaTypes.filter((type) => type.startsWith('image/'));
+  const images = Object.fromEntries(named.map((type) => [type, undefined]));
+  const bodies: BodiesTaken = takes === 'images' ? { [multipartMediaType]: multipartBody, ...images } : takes;
+  const content = Object.fromEntries(
+    Object.entries(bodies).map(([type, body]) => [type, { schema: body ?? binary }]),
+  );
   return { schema: { ...schema, body: { content } }, url };
 };
+
+/** Says of bodies that may be left out that they may. @param operations their ids. */
+export function withOptionalBodies(operations: ReadonlySet<string>): SwaggerTransformObject {
+  return (document) => {
+    if (!('openapiObject' in document)) return document.swaggerObject;
+    const { openapiObject } = document;
+    for (const path of Object.values(openapiObject.paths ?? {})) {
+      for (const operation of Object.values(path ?? {}) as { operationId?: string; requestBody?: object }[]) {
+        if (!operations.has(operation.operationId ?? '') || !operation.requestBody) continue;
+        operation.requestBody = { ...operation.requestBody, required: false };
+      }
+    }
+    return openapiObject;
+  };
+}

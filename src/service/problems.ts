@@ -24,6 +24,7 @@ const table = {
   'too-many-requests': { status: 429, title: 'The API key has sent too many requests' },
   'unknown-detector': { status: 404, title: 'There is no such detector' },
   'unknown-version': { status: 404, title: 'There is no such version of the detector' },
+  'unknown-map': { status: 404, title: 'The detector has no such map' },
   'refused-detector': { status: 422, title: 'The detector is refused' },
   conflict: { status: 409, title: 'Not as things are' },
   'read-only': { status: 409, title: 'The folder of detectors cannot be written' },
@@ -76,10 +77,12 @@ export function reportProblem(
   if (error instanceof ProblemError && error.retryAfterSeconds !== undefined) {
     reply.header('retry-after', String(error.retryAfterSeconds));
   }
-  const bodyLimit = request.routeOptions.bodyLimit;
+  const { bodyLimit, config } = request.routeOptions;
+  const taken =
+    typeof config.takes === 'object' ? Object.keys(config.takes) : [multipartMediaType, ...imageMediaTypes];
   const detail =
     kind === 'unsupported-media-type'
-      ? `the content type '${request.headers['content-type'] ?? ''}' is not taken; send ${multipartMediaType} or ${imageMediaTypes.join(', ')}`
+      ? `the content type '${request.headers['content-type'] ?? ''}' is not taken; send ${taken.join(', ')}`
       : kind === 'too-many-bytes' && !(error instanceof ProblemError)
         ? `the body is larger than ${bodyLimit} bytes, the most that is taken`
         : problem.detail;

@@ -277,7 +277,7 @@ function checkedThreshold(detector: LoadedDetector, { method, layer }: MapReques
   try {
     return mapThreshold(detector, method, layer);
   } catch (error) {
-    throw error instanceof RangeError ? new ProblemError('bad-request', error.message) : error;
+    throw error instanceof RangeError ? new ProblemError('unknown-map', error.message) : error;
   }
 }
 

@@ -200,7 +200,8 @@ t.test('what is malformed gets a problem that says what would be right', async (
     ['an unknown method', postImage(`${localize}?method=magic`, good), 400, /gradient, smoothgrad, guided/],
     ['an unknown parameter', postImage(`${localize}?size=3`, good), 400, /size/],
     ['an unknown result', fetch(url('/v1/results/abc')), 404, /no result 'abc'/],
-    ['an unknown route', fetch(url('/v2/nothing')), 404, /docs lists/],
+    ['another method', fetch(url('/v1/detectors/sample/score')), 405, /does not take GET; it takes POST/],
+    ['an unknown route', fetch(url('/v3/nothing')), 404, /docs lists/],
   ];
   for (const [what, request, status, detail] of cases) {
     const response = await request;

@@ -89,7 +89,11 @@ const adminRoutes: FastifyPluginAsyncTypebox<{ state: ServiceState }> = async (a
   admin.post(
     '/v1/detectors/:detector/versions',
     {
-      config: { takes: archiveMediaTypes },
+      config: {
+        takes: Object.fromEntries(
+          [...archiveMediaTypes, 'application/octet-stream'].map((type) => [type, undefined]),
+        ),
+      },
       bodyLimit: 64 * 2 ** 20,
       schema: {
         operationId: 'uploadVersion',

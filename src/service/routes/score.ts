@@ -31,7 +31,9 @@ export const scoreRoutes: FastifyPluginAsyncTypebox<{ state: ServiceState }> = a
         operationId: 'score',
         tags: ['scoring'],
         summary: 'Score one or more images',
-        description: 'One bad image among several fails alone: its place in `results` holds an error.',
+        description:
+          'An image as the body, also as application/octet-stream, or several as multipart/form-data. One bad image among several fails ' +
+          'alone: its place in `results` holds an error.',
         params: detectorParamsSchema,
         querystring: scoreQuerySchema,
         headers: patienceHeadersSchema,

@@ -5,11 +5,12 @@
 import { promisify } from 'node:util';
 import { gunzip, inflate } from 'node:zlib';
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox';
-import { Type } from 'typebox';
+import { type Static, type TSchema, Type } from 'typebox';
+import { Value } from 'typebox/value';
 import type { DetectorStatus } from '../../repository/index.js';
 import type { Patience } from '../inference.js';
 import { packageVersion } from '../openapi.js';
-import { ProblemError, problemOf, reportProblem } from '../problems.js';
+import { ProblemError, problemOf } from '../problems.js';
 import type { StoredResult } from '../result-store.js';
 import { patienceHeadersSchema } from '../schemas.js';
 import type { ServiceState } from '../state.js';
@@ -26,7 +27,10 @@ import {
 import {
   errorSchema,
   type InferResponse,
+  indexRequestSchema,
+  inferRequestSchema,
   inferResponseSchema,
+  loadRequestSchema,
   modelMetadataSchema,
   repositoryIndexSchema,
   serverMetadataSchema,
@@ -54,15 +58,6 @@ export const v2Routes: FastifyPluginAsyncTypebox<{ state: ServiceState }> = asyn
   // Clients say what they like of a body that is JSON with bytes behind it.
   app.removeAllContentTypeParsers();
   app.addContentTypeParser('*', { parseAs: 'buffer' }, (_request, body, done) => done(null, body));
-  app.setErrorHandler((thrown, request, reply) => {
-    const problem = reportProblem(thrown, request, reply, state.metrics);
-    return reply
-      .code(problem.status)
-      .type('application/json')
-      .serializer(JSON.stringify)
-      .send({ error: problem.detail });
-  });
-
   app.get(
     '/v2',
     {
@@ -168,7 +163,7 @@ export const v2Routes: FastifyPluginAsyncTypebox<{ state: ServiceState }> = asyn
       `${path}/infer`,
       {
         bodyLimit: state.uploads.maxRequestBytes,
-        config: { takes: ['application/json', 'application/octet-stream'] },
+        config: { takes: { 'application/json': inferRequestSchema, 'application/octet-stream': undefined } },
         schema: {
           operationId: `v2Infer${suffix}`,
           tags,
@@ -238,7 +233,7 @@ export const v2Routes: FastifyPluginAsyncTypebox<{ state: ServiceState }> = asyn
   app.post(
     '/v2/repository/index',
     {
-      config: { takes: ['application/json'] },
+      config: { takes: { 'application/json': indexRequestSchema }, bodyIsOptional: true },
       schema: {
         operationId: 'v2RepositoryIndex',
         tags,
@@ -247,7 +242,7 @@ export const v2Routes: FastifyPluginAsyncTypebox<{ state: ServiceState }> = asyn
       },
     },
     async (request) => {
-      const readyOnly = jsonOf(request.body).ready === true;
+      const readyOnly = bodyOf(request.body, indexRequestSchema).ready === true;
       const all = state.readyCatalog().repository.list().flatMap(indexOf);
       return readyOnly ? all.filter((entry) => entry.state === 'READY') : all;
     },
@@ -260,7 +255,7 @@ export const v2Routes: FastifyPluginAsyncTypebox<{ state: ServiceState }> = asyn
     app.post(
       `/v2/repository/models/:model/${action}`,
       {
-        config: { scope: 'admin', takes: ['application/json'] },
+        config: { scope: 'admin', takes: { 'application/json': loadRequestSchema }, bodyIsOptional: true },
         schema: {
           operationId: `v2Repository${action}`,
           tags,
@@ -270,6 +265,7 @@ export const v2Routes: FastifyPluginAsyncTypebox<{ state: ServiceState }> = asyn
         },
       },
       async (request) => {
+        bodyOf(request.body, loadRequestSchema);
         await state.readyCatalog().repository[action](request.params.model);
         return {};
       },
@@ -305,13 +301,15 @@ function named(name: string | undefined, thrown: unknown): ProblemError {
   return new ProblemError(kind, `${name ?? 'an image'}: ${detail}`);
 }
 
-function jsonOf(body: unknown): Record<string, unknown> {
-  if (!(body instanceof Uint8Array) || body.length === 0) return {};
+/** A body that may be left out. @throws ProblemError when it is not what it should be. */
+function bodyOf<Schema extends TSchema>(body: unknown, schema: Schema): Static<Schema> {
+  const text = body instanceof Uint8Array && body.length > 0 ? Buffer.from(body).toString('utf8') : '{}';
+  let value: unknown;
   try {
-    const value: unknown = JSON.parse(Buffer.from(body).toString('utf8'));
-    if (typeof value === 'object' && value !== null) return { ...value };
+    value = JSON.parse(text);
   } catch {}
-  throw bad('the body is no JSON object; {"ready": true} asks for those that are ready');
+  if (Value.Check(schema, value)) return value;
+  throw bad('the body is no JSON object as the API describes it; it may be left out');
 }
 
 function indexOf({ name, available, versions, current }: DetectorStatus) {

@@ -82,6 +82,13 @@ export const statisticsSchema = Type.Object({
   ),
 });
 
+/** Clients may say how to load a model; there is nothing to choose here. */
+export const loadRequestSchema = Type.Object({ parameters });
+
+export const indexRequestSchema = Type.Object({
+  ready: Type.Optional(Type.Boolean({ description: 'Only those that are ready' })),
+});
+
 export const repositoryIndexSchema = Type.Array(
   Type.Object({
     name: Type.String(),

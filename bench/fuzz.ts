@@ -1,0 +1,56 @@
+/**
+ * `npm run fuzz`: schemathesis with all its checks against openapi.yaml of a running service, first as anybody, then with
+ * an admin key on a copy of the detectors, which it may upload to, switch and delete.
+ */
+import { spawnSync } from 'node:child_process';
+import { cp, mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { dirname, join } from 'node:path';
+import { modelsFolder } from '../src/detector/index.js';
+import { hashKey, makeKey, writeKeyFile } from '../src/service/index.js';
+import { peerPython, root } from './peer.js';
+import { startService } from './service.js';
+
+const examples = process.argv[2] ?? '100';
+const seed = process.argv[3] ?? '1';
+const port = 18_087;
+const schemathesis = join(dirname(peerPython('fuzz-requirements.txt')), 'schemathesis');
+const folder = await mkdtemp(join(tmpdir(), 'mkd-fuzz-'));
+
+async function fuzz(name: string, flags: readonly string[], more: readonly string[]): Promise<boolean> {
+  const detectors = join(folder, name);
+  await cp(join(modelsFolder, 'sample'), join(detectors, 'sample'), { recursive: true });
+  const service = await startService(port, '--detectors', detectors, ...flags);
+  const config = join(root, 'bench/clients/schemathesis.toml');
+  const url = `http://127.0.0.1:${port}/openapi.yaml`;
+  const options = ['--max-examples', examples, '--seed', seed, ...more];
+  const { status } = spawnSync(schemathesis, ['--config-file', config, 'run', url, ...options], {
+    stdio: ['ignore', 'inherit', 'inherit'],
+  });
+  const code = await service.stop();
+  console.log(`${name}: schemathesis ended with ${status}, the service with ${code}`);
+  return status === 0 && code === 0;
+}
+
+try {
+  const key = makeKey();
+  const keys = join(folder, 'keys.json');
+  await writeKeyFile(keys, [{ name: 'fuzz', scopes: ['admin'], sha256: hashKey(key) }]);
+  const anybody = await fuzz('anybody', [], []);
+  const admin = await fuzz(
+    'admin',
+    ['--keys', keys],
+    [
+      '-H',
+      `Authorization: Bearer ${key}`,
+      // Without a detector there would be nothing left to try.
+      ...['retireDetector', 'v2Repositoryunload'].flatMap((operation) => [
+        '--exclude-operation-id',
+        operation,
+      ]),
+    ],
+  );
+  process.exitCode = anybody && admin ? 0 : 1;
+} finally {
+  await rm(folder, { recursive: true, force: true });
+}

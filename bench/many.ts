@@ -1,0 +1,101 @@
+/**
+ * `npm run many`: a thousand detectors in one service, requests spread over all of them. What does each add to the resident
+ * memory, and how much longer does the first answer of a detector take than its second? Then the same with no more
+ * than 64 in memory at a time, where the others are read again when they are asked for.
+ */
+import { link, mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { type Manifest, modelsFolder } from '../src/detector/index.js';
+import { root } from './peer.js';
+import { Client, quantile, startService } from './service.js';
+
+const count = Number(process.argv[2] ?? 1000);
+const port = 18_084;
+const embedded = join(modelsFolder, 'sample');
+const folder = await mkdtemp(join(tmpdir(), 'mkd-many-'));
+const image = await readFile(join(root, 'examples/good-1.png'));
+
+/** Detectors that differ in their threshold; cloner and self-test are one file for all, to spare the disk. */
+async function makeDetectors(into: string, many: number): Promise<void> {
+  const manifest = JSON.parse(await readFile(join(embedded, 'manifest.json'), 'utf8')) as Manifest;
+  const files = ['cloner.safetensors', 'self-test.safetensors'];
+  await mkdir(into, { recursive: true });
+  for (const file of files) await writeFile(join(into, file), await readFile(join(embedded, file)));
+  for (let index = 0; index < many; index++) {
+    const target = join(into, `detector-${index}`);
+    await mkdir(target);
+    for (const file of files) await link(join(into, file), join(target, file));
+    const { calibration } = manifest;
+    const threshold = calibration.threshold + index / 1e6;
+    await writeFile(
+      join(target, 'manifest.json'),
+      JSON.stringify({ ...manifest, calibration: { ...calibration, threshold } }),
+    );
+  }
+}
+
+/** Milliseconds of an answer. */
+async function ask(client: Client, index: number): Promise<number> {
+  const began = performance.now();
+  const path = `/v1/detectors/detector-${index}/score`;
+  const { status, body } = await client.send('POST', path, image, { 'content-type': 'image/png' });
+  if (status !== 200) throw new Error(`detector-${index} answered ${status}: ${body.toString()}`);
+  return performance.now() - began;
+}
+
+interface Measured {
+  readonly readySeconds: number;
+  /** Bytes when ready, and after two requests to each. */
+  readonly ready: number;
+  readonly after: number;
+  readonly first: number[];
+  readonly second: number[];
+}
+
+async function measure(detectors: string, many: number, maxLoaded: number): Promise<Measured> {
+  const began = performance.now();
+  const flags = ['--detectors', detectors, '--max-loaded', String(maxLoaded), '--watch-every-ms', '0'];
+  const service = await startService(port, ...flags);
+  const readySeconds = (performance.now() - began) / 1000;
+  const client = new Client(port, 1);
+  try {
+    const ready = await service.residentBytes();
+    const [first, second]: [number[], number[]] = [[], []];
+    // Not in the order in which they were loaded.
+    for (let step = 0; step < many; step++) first.push(await ask(client, (step * 389) % many));
+    for (let step = 0; step < many; step++) second.push(await ask(client, (step * 389) % many));
+    return { readySeconds, ready, after: await service.residentBytes(), first, second };
+  } finally {
+    client.close();
+    await service.stop();
+  }
+}
+
+try {
+  await makeDetectors(join(folder, 'one'), 1);
+  await makeDetectors(join(folder, 'many'), count);
+  const one = await measure(join(folder, 'one'), 1, 1);
+  const all = await measure(join(folder, 'many'), count, count);
+  const few = await measure(join(folder, 'many'), count, 64);
+  const mib = (bytes: number): string => `${(bytes / 2 ** 20).toFixed(0)} MiB`;
+  const each = (all.after - one.after) / count / 2 ** 20;
+  const late = all.first.map((time, index) => time - (all.second[index] as number));
+  console.log(`one detector: ready in ${one.readySeconds.toFixed(1)} s, resident ${mib(one.after)}`);
+  console.log(
+    `${count} in memory: ready in ${all.readySeconds.toFixed(1)} s, resident ${mib(all.ready)}, after two requests to each ` +
+      `${mib(all.after)}: ${each.toFixed(2)} MiB each (wanted at most 2)`,
+  );
+  console.log(
+    `first answer less second: median ${quantile(late, 0.5).toFixed(1)} ms, 99 % ${quantile(late, 0.99).toFixed(1)} ms, ` +
+      `most ${Math.max(...late).toFixed(1)} ms (wanted at most 100)`,
+  );
+  console.log(
+    `${count} served with 64 in memory: ready in ${few.readySeconds.toFixed(1)} s, resident ${mib(few.after)}; first answer, ` +
+      `with the self-test, ${quantile(few.first, 0.5).toFixed(0)} ms, read again ${quantile(few.second, 0.5).toFixed(0)} ms ` +
+      `(99 % ${quantile(few.second, 0.99).toFixed(0)} ms), from memory ${quantile(all.second, 0.5).toFixed(0)} ms`,
+  );
+  process.exitCode = each <= 2 && quantile(late, 0.99) <= 100 ? 0 : 1;
+} finally {
+  await rm(folder, { recursive: true, force: true });
+}
