@@ -36,7 +36,7 @@ function mutated(): Buffer {
     const length = 1 + below(16);
     const kind = below(5);
     if (kind === 0) bytes.writeUInt8(bytes.readUInt8(at) ^ (1 << below(8)), at);
-    else if (kind === 1) bytes.fill(below(256), at, at + length);
+    else if (kind === 1) bytes.fill(below(256), at, Math.min(bytes.length, at + length));
     else if (kind === 2) bytes = Buffer.concat([bytes.subarray(0, at), bytes.subarray(at + length)]);
     else if (kind === 3) bytes = Buffer.concat([bytes.subarray(0, at + length), bytes.subarray(at)]);
     else if (random() < 0.3) bytes = bytes.subarray(0, at);

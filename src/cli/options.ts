@@ -87,3 +87,9 @@ export function wholeNumbers(least: number, most: number): (text: string, before
     return all;
   };
 }
+
+/** Takes a URL of http or https. */
+export function httpUrl(text: string): string {
+  if (URL.canParse(text) && /^https?:$/.test(new URL(text).protocol)) return text;
+  throw new InvalidArgumentError('wanted a URL, http:// or https://.');
+}

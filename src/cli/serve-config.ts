@@ -35,6 +35,7 @@ export const serveConfigSchema = Type.Object(
     operationsPort: Type.Optional(count(0, 65_535)),
     tlsCert: Type.Optional(Type.String({ minLength: 1 })),
     tlsKey: Type.Optional(Type.String({ minLength: 1 })),
+    traces: Type.Optional(Type.String({ pattern: '^https?://' })),
     corsOrigins: Type.Array(Type.String({ minLength: 1 })),
   },
   { additionalProperties: false },

@@ -9,7 +9,14 @@ import {
   defaultWatchEveryMs,
   serve,
 } from '../service/index.js';
-import { deviceOptions, UsageError, wholeNumber, wholeNumbers, withRuntimeOptions } from './options.js';
+import {
+  deviceOptions,
+  httpUrl,
+  UsageError,
+  wholeNumber,
+  wholeNumbers,
+  withRuntimeOptions,
+} from './options.js';
 import { effectiveConfig, type ServeConfig } from './serve-config.js';
 
 interface Flags {
@@ -132,6 +139,11 @@ export function serveCommand(): Command {
         .env('MKD_CORS_ORIGINS'),
     )
     .addOption(
+      new Option('--traces <url>', 'collector for OpenTelemetry, OTLP over HTTP: http://host:4318/v1/traces')
+        .argParser(httpUrl)
+        .env('MKD_TRACES'),
+    )
+    .addOption(
       new Option('--config <file>', 'JSON file of these settings, named maxBatchSize and so on').env(
         'MKD_CONFIG',
       ),
@@ -172,6 +184,7 @@ export function serveCommand(): Command {
           },
           timeoutMs: flags.timeoutMs,
           corsOrigins: flags.corsOrigins,
+          traces: flags.traces,
         },
       });
       const signals = stopSignals();

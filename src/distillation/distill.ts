@@ -166,6 +166,7 @@ class Distillation {
       size: inputSize,
       epochs: this.#curriculum.epochs,
       batch,
+      clonerWidth: this.plan.clonerWidth,
       tileScale: this.plan.tiling?.scale ?? 0,
       augmentTo: this.plan.made?.leastImages ?? 0,
       average: String(this.plan.average),

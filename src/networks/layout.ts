@@ -42,29 +42,31 @@ export const expertLayout: Layout = pooled(
   [512, 512, 512],
 );
 
-/** Cloner "B" of the MKD paper (Salehi et al. 2021, section 4): the expert's poolings, far less between them. */
-export const paperClonerLayout: Layout = pooled(
-  [16, 16],
-  [16, 128],
-  [16, 16, 256],
-  [16, 16, 512],
-  [16, 16, 512],
-);
+/**
+ * A cloner of VGG-16 in the manner of "B" of the MKD paper (Salehi et al. 2021, section 4): the expert's poolings and
+ * critical layers, far less between them.
+ * @param width channels between critical layers; the paper has {@link paperClonerWidth}.
+ */
+export const vggClonerLayout = (width: number): Layout =>
+  pooled([width, width], [width, 128], [width, width, 256], [width, width, 512], [width, width, 512]);
 
-/** Channels between critical layers, as in cloner "B". */
-const narrow = 16;
+export const paperClonerWidth = 16;
+
+/** Cloner "B" itself. */
+export const paperClonerLayout: Layout = vggClonerLayout(paperClonerWidth);
 
 /**
- * A cloner in the manner of "B" for any expert: its critical layers in their sizes, little between them.
+ * The same for any expert: its critical layers in their sizes, little between them.
  * @param layers in the order of the expert; strides are powers of two and do not fall.
+ * @param width channels between critical layers.
  */
-export function clonerLayout(layers: readonly LayerSpec[]): Layout {
+export function clonerLayout(layers: readonly LayerSpec[], width: number): Layout {
   const blocks: Block[] = [];
   let stride = 1;
   for (const { name, channels, stride: wanted, signed } of layers) {
-    for (; 2 * stride < wanted; stride *= 2) blocks.push({ widths: [narrow, narrow], pool: true });
+    for (; 2 * stride < wanted; stride *= 2) blocks.push({ widths: [width, width], pool: true });
     const pool = wanted > stride;
-    blocks.push({ widths: [narrow, narrow, channels], pool, layer: name, ...(signed ? { signed } : {}) });
+    blocks.push({ widths: [width, width, channels], pool, layer: name, ...(signed ? { signed } : {}) });
     stride = wanted;
   }
   return blocks;

@@ -23,6 +23,7 @@ import { documentRoutes, healthRoutes, metricsRoutes } from './routes/operations
 import { resultRoutes } from './routes/results.js';
 import { scoreRoutes } from './routes/score.js';
 import { createState, type ServiceLimits, type ServiceState } from './state.js';
+import { addTracing } from './tracing.js';
 import { v2Routes } from './v2/routes.js';
 
 export interface AppOptions extends ServiceLimits {
@@ -33,6 +34,8 @@ export interface AppOptions extends ServiceLimits {
   readonly corsOrigins?: readonly string[];
   /** Certificate and key, as PEM. */
   readonly tls?: { readonly cert: Buffer; readonly key: Buffer };
+  /** Where traces are sent, OTLP over HTTP; without it none are recorded. */
+  readonly traces?: string | undefined;
   /** Whether /metrics is on a port of its own, see {@link buildOperationsApp}. */
   readonly metricsElsewhere?: boolean;
 }
@@ -61,6 +64,8 @@ export async function buildApp(options: AppOptions = {}): Promise<App> {
     routes.set(url, [...(routes.get(url) ?? []), ...[method].flat()]);
   });
 
+  app.decorateRequest('trace');
+  if (options.traces !== undefined) addTracing(app, options.traces);
   addByteBound(app, state);
   if (options.corsOrigins && options.corsOrigins.length > 0) {
     await app.register(cors, { origin: [...options.corsOrigins], exposedHeaders: [...exposedHeaders] });

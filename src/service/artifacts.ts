@@ -17,7 +17,7 @@ export async function sendArtifact(
   artifact: Artifact,
   map: MapRequest,
 ): Promise<FastifyReply> {
-  const body = await scoring.artifact(stored, artifact, map);
+  const body = await scoring.artifact(stored, artifact, map, reply.request.trace);
   const { id, score, threshold, verdict } = stored.result;
   return reply
     .headers({

@@ -14,6 +14,7 @@ import { WorkerGoneError } from '../runtime/index.js';
 import type { Metrics } from './metrics.js';
 import { ProblemError } from './problems.js';
 import type { Statistics } from './statistics.js';
+import type { RequestTrace } from './tracing.js';
 
 export type MapKind = LocalizationMethod | 'none';
 
@@ -45,6 +46,8 @@ export interface Patience {
   readonly signal?: AbortSignal | undefined;
   /** How long the client waits, from now. */
   readonly timeoutMs: number;
+  /** Of the request it is for. */
+  readonly trace?: RequestTrace | undefined;
 }
 
 export const defaultLaneLimits: LaneLimits = { maxBatchSize: 8, maxQueueDelayMs: 2, maxQueueLength: 64 };

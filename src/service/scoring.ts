@@ -30,6 +30,7 @@ import { ProblemError, problemOf } from './problems.js';
 import { type MapRequest, mapKey, type ResultStore, type StoredResult } from './result-store.js';
 import type { Result } from './schemas.js';
 import type { Statistics } from './statistics.js';
+import type { RequestTrace } from './tracing.js';
 import type { Upload } from './uploads.js';
 
 export type Artifact = 'heatmap' | 'overlay' | 'mask' | 'map';
@@ -97,35 +98,52 @@ export class Scoring {
   }
 
   /** The picture or map of a result, computed now if it was only scored before. */
-  async artifact(stored: StoredResult, artifact: Artifact, request: MapRequest): Promise<Buffer> {
+  async artifact(
+    stored: StoredResult,
+    artifact: Artifact,
+    request: MapRequest,
+    trace?: RequestTrace,
+  ): Promise<Buffer> {
     const threshold = checkedThreshold(stored.detector, request);
-    const map = await this.#map(stored, request);
-    const { width, height } = stored.result;
-    const size = { width, height };
+    const map = await this.#map(stored, request, trace);
     const stop = this.metrics.renderSeconds.startTimer({ artifact });
-    try {
-      switch (artifact) {
-        case 'heatmap':
-          return await renderHeatmap(map, threshold, size);
-        case 'overlay':
-          return await renderOverlay(stored.image, map, threshold, size, this.image);
-        case 'mask':
-          return await renderMask(map, threshold, size);
-        case 'map':
-          return encodeNpy(await resizeMap(map, size), [height, width]);
-      }
-    } finally {
-      stop();
+    const rendered = await this.#rendered(stored, artifact, map, threshold);
+    const seconds = stop();
+    trace?.stage('render', seconds, { 'mkd.artifact': artifact });
+    return rendered;
+  }
+
+  async #rendered(
+    { image, result: { width, height } }: StoredResult,
+    artifact: Artifact,
+    map: LocalizationMap,
+    threshold: number,
+  ): Promise<Buffer> {
+    const size = { width, height };
+    switch (artifact) {
+      case 'heatmap':
+        return renderHeatmap(map, threshold, size);
+      case 'overlay':
+        return renderOverlay(image, map, threshold, size, this.image);
+      case 'mask':
+        return renderMask(map, threshold, size);
+      case 'map':
+        return encodeNpy(await resizeMap(map, size), [height, width]);
     }
   }
 
-  async #map(stored: StoredResult, request: MapRequest): Promise<LocalizationMap> {
+  async #map(
+    stored: StoredResult,
+    request: MapRequest,
+    trace: RequestTrace | undefined,
+  ): Promise<LocalizationMap> {
+    const patience: Patience = { ...mapPatience, trace };
     const known = stored.maps.get(mapKey(request));
     if (known) return known;
     const release = this.admission.images(1);
     try {
-      const { map } = await this.#decoded(stored.image, stored.detector, mapPatience, (image) =>
-        this.#infer(stored, image, request, mapPatience),
+      const { map } = await this.#decoded(stored.image, stored.detector, patience, (image) =>
+        this.#infer(stored, image, request, patience),
       );
       if (!map) throw new RangeError(`there is no map by ${request.method}`);
       stored.maps.set(mapKey(request), map);
@@ -165,6 +183,7 @@ export class Scoring {
     return this.#decoded(upload.bytes, detector, options, (image, decodeSeconds) => {
       this.metrics.decodeSeconds.observe(decodeSeconds);
       this.statistics.stage(detectorName, detector.version, 'decode', decodeSeconds);
+      options.trace?.stage('decode', decodeSeconds, { 'mkd.image.bytes': upload.bytes.length });
       return this.#scoreImage({ detectorName, detector }, upload, image, decodeSeconds, options);
     });
   }
@@ -230,7 +249,7 @@ export class Scoring {
     { detectorName, detector }: Pick<StoredResult, 'detectorName' | 'detector'>,
     image: DetectorImage,
     { method, layer }: { readonly method: MapKind; readonly layer?: string | undefined },
-    { signal, timeoutMs }: Patience,
+    { signal, timeoutMs, trace }: Patience,
   ): Promise<ScoredImage & { readonly queueSeconds: number; readonly seconds: number }> {
     const total = tileCount(image.grid);
     const collector = new TileCollector(image.grid, method !== 'none');
@@ -253,6 +272,15 @@ export class Scoring {
       // Where one tile fails, the others need not be begun.
       next = total;
     }
+    const waited = (performance.now() - began) / 1000;
+    trace?.stage('inference', waited, {
+      'mkd.detector': detectorName,
+      'mkd.detector.version': detector.version,
+      'mkd.map': method,
+      'mkd.tiles': total,
+      'mkd.queue.seconds': queueSeconds,
+      'mkd.runtime.seconds': seconds,
+    });
     return { ...collector.image(), queueSeconds, seconds };
   }
 

@@ -14,12 +14,14 @@ import {
 } from '../schemas.js';
 import type { FailedUpload } from '../scoring.js';
 import type { ServiceState } from '../state.js';
+import type { RequestTrace } from '../tracing.js';
 import { readUploads } from '../uploads.js';
 import { binaryContent, problemResponses } from './responses.js';
 
 export const scoreRoutes: FastifyPluginAsyncTypebox<{ state: ServiceState }> = async (app, { state }) => {
-  const patience = ({ headers, signal }: Impatient): Patience => ({
+  const patience = ({ headers, signal, trace }: Impatient): Patience => ({
     signal,
+    trace,
     timeoutMs: headers['mkd-timeout-ms'] ?? state.timeoutMs,
   });
 
@@ -114,6 +116,7 @@ export const scoreRoutes: FastifyPluginAsyncTypebox<{ state: ServiceState }> = a
 interface Impatient {
   readonly headers: { readonly 'mkd-timeout-ms'?: number };
   readonly signal: AbortSignal;
+  readonly trace: RequestTrace | undefined;
 }
 
 /** @throws the error of the image, where the request had only one. */

@@ -191,6 +191,7 @@ export const v2Routes: FastifyPluginAsyncTypebox<{ state: ServiceState }> = asyn
         }
         const patience: Patience = {
           signal: request.signal,
+          trace: request.trace,
           timeoutMs: request.headers['mkd-timeout-ms'] ?? state.timeoutMs,
         };
         const map = mapMethod(wanted, detector);

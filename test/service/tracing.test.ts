@@ -1,0 +1,72 @@
+/** Traces as a collector gets them. */
+import { readFile } from 'node:fs/promises';
+import { createServer } from 'node:http';
+import type { AddressInfo } from 'node:net';
+import { json } from 'node:stream/consumers';
+import t from 'tap';
+import { modelsFolder } from '../../src/detector/index.js';
+import { serve } from '../../src/service/index.js';
+
+interface Span {
+  readonly traceId: string;
+  readonly spanId: string;
+  readonly parentSpanId?: string;
+  readonly name: string;
+  readonly startTimeUnixNano: string;
+  readonly endTimeUnixNano: string;
+  readonly attributes: readonly { readonly key: string; readonly value: object }[];
+}
+interface Export {
+  readonly resourceSpans: readonly { readonly scopeSpans: readonly { readonly spans: readonly Span[] }[] }[];
+}
+
+t.test('a request is a span of the trace its client began, with its stages under it', async (t) => {
+  const spans: Span[] = [];
+  const collector = createServer((request, response) => {
+    void json(request).then((body) => {
+      for (const { scopeSpans } of (body as Export).resourceSpans) {
+        for (const scope of scopeSpans) spans.push(...scope.spans);
+      }
+      response.end('{}');
+    });
+  });
+  await new Promise<void>((resolve) => collector.listen(0, '127.0.0.1', resolve));
+  t.teardown(() => collector.close());
+  const { port } = collector.address() as AddressInfo;
+  const service = await serve({
+    detectors: modelsFolder,
+    experts: [],
+    device: { provider: 'cpu' },
+    host: '127.0.0.1',
+    port: 0,
+    app: { traces: `http://127.0.0.1:${port}/v1/traces` },
+  });
+  const traceId = '0af7651916cd43dd8448eb211c80319c';
+  const clientSpan = 'b7ad6b7169203331';
+  const image = await readFile(new URL('../../../examples/defect-1.png', import.meta.url));
+  const response = await fetch(`${service.address}/v1/detectors/sample/localize?as=overlay`, {
+    method: 'POST',
+    body: Uint8Array.from(image),
+    headers: { 'content-type': 'image/png', traceparent: `00-${traceId}-${clientSpan}-01` },
+  });
+  t.equal(response.status, 200);
+  await response.arrayBuffer();
+  await fetch(`${service.address}/health/live`);
+  await service.stop();
+
+  const server = spans.find(({ name }) => name === 'POST /v1/detectors/:detector/localize');
+  t.match(server, { traceId, parentSpanId: clientSpan });
+  t.match(
+    server?.attributes.find(({ key }) => key === 'http.response.status_code'),
+    { value: { intValue: 200 } },
+  );
+  for (const stage of ['decode', 'inference', 'render']) {
+    const span = spans.find(({ name }) => name === stage);
+    t.match(span, { traceId, parentSpanId: server?.spanId }, stage);
+    t.ok(BigInt(span?.endTimeUnixNano ?? 0) > BigInt(span?.startTimeUnixNano ?? 0), `${stage} took time`);
+  }
+  t.notOk(
+    spans.some(({ name }) => name.includes('health')),
+    'probes are not traced',
+  );
+});
