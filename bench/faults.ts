@@ -1,95 +1,183 @@
 /**
- * `npm run faults`: a minute of load while the inference worker is replaced every five seconds, clients go away in the
- * middle of an upload, and readiness is watched; then SIGTERM's way out under load. Ends with 1 when an accepted request
- * is lost or an answer is wrong.
+ * `npm run faults`: a minute of load while everything goes wrong at once: an inference worker is replaced every five
+ * seconds, the detector is switched between two versions every second, clients go away in the middle of an upload or send
+ * a byte a second, and readiness is watched. Then a service of its own is told to stop under load. Ends with 1 when an
+ * accepted request is lost, an answer is wrong, or readiness says what is not so.
  */
-import { readFile } from 'node:fs/promises';
+import { cp, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { connect } from 'node:net';
+import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as wait } from 'node:timers/promises';
-import { modelsFolder } from '../src/detector/index.js';
-import { serve } from '../src/service/index.js';
+import { type Manifest, modelsFolder, readManifest } from '../src/detector/index.js';
+import { hashKey, makeKey, serve, writeKeyFile } from '../src/service/index.js';
 import { root } from './peer.js';
+import { Client, startService } from './service.js';
 
 const seconds = Number(process.argv[2] ?? 60);
 const connections = 6;
-const everyMs = 5_000;
+const replaceEveryMs = 5_000;
+const switchEveryMs = 1_000;
 
-const service = await serve({
-  detectors: modelsFolder,
-  experts: [],
-  device: { provider: 'cpu' },
-  host: '127.0.0.1',
-  port: 0,
-});
+const folder = await mkdtemp(join(tmpdir(), 'mkd-faults-'));
 const image = await readFile(join(root, 'examples/defect-2.png'));
-const score = `${service.address}/v1/detectors/sample/score`;
-const ask = async (): Promise<{ status: number; score: number | undefined }> => {
-  const response = await fetch(score, {
-    method: 'POST',
-    body: image,
-    headers: { 'content-type': 'image/png' },
+const png = { 'content-type': 'image/png' };
+const path = '/v1/detectors/part/score';
+
+/** A folder of two versions of the embedded detector, which differ in their threshold alone. @returns the versions. */
+async function twoVersions(detectors: string): Promise<string[]> {
+  const versions: string[] = [];
+  for (const [index, name] of ['one', 'two'].entries()) {
+    const target = join(detectors, 'part', name);
+    await cp(join(modelsFolder, 'sample'), target, { recursive: true });
+    const manifestPath = join(target, 'manifest.json');
+    const manifest = JSON.parse(await readFile(manifestPath, 'utf8')) as Manifest;
+    const threshold = manifest.calibration.threshold + index / 10;
+    const changed = { ...manifest, calibration: { ...manifest.calibration, threshold } };
+    await writeFile(manifestPath, JSON.stringify(changed));
+    versions.push((await readManifest(target)).version);
+  }
+  return versions;
+}
+
+async function minuteOfFaults(): Promise<boolean> {
+  const key = makeKey();
+  const authorized = { ...png, authorization: `Bearer ${key}` };
+  await writeKeyFile(join(folder, 'keys.json'), [
+    { name: 'faults', scopes: ['admin'], sha256: hashKey(key) },
+  ]);
+  const versions = await twoVersions(join(folder, 'detectors'));
+  const service = await serve({
+    detectors: join(folder, 'detectors'),
+    experts: [],
+    device: { provider: 'cpu' },
+    keys: join(folder, 'keys.json'),
+    host: '127.0.0.1',
+    port: 0,
   });
-  const body = (await response.json()) as { results?: { score: number }[] };
-  return { status: response.status, score: body.results?.[0]?.score };
-};
-const expected = (await ask()).score ?? Number.NaN;
-const tally = { right: 0, wrong: 0, unavailable: 0, lost: 0, replaced: 0, abandoned: 0, readyWhileGone: 0 };
-const until = performance.now() + 1000 * seconds;
-const going = (): boolean => performance.now() < until;
+  const port = Number(new URL(service.address).port);
+  const client = new Client(port, connections + 2);
+  const ask = async (): Promise<{ status: number; score: number; version: string }> => {
+    const { status, body } = await client.send('POST', path, image, authorized);
+    const answer = JSON.parse(body.toString()) as { version: string; results?: { score: number }[] };
+    return { status, score: answer.results?.[0]?.score ?? Number.NaN, version: answer.version };
+  };
+  const expected = (await ask()).score;
+  const tally = {
+    right: 0,
+    wrong: 0,
+    unavailable: 0,
+    lost: 0,
+    replaced: 0,
+    switched: 0,
+    switchesRefused: 0,
+    abandoned: 0,
+    slow: 0,
+    readyWhileGone: 0,
+  };
+  const served = new Set<string>();
+  const until = performance.now() + 1000 * seconds;
+  const going = (): boolean => performance.now() < until;
 
-async function client(): Promise<void> {
-  while (going()) {
-    try {
-      const answer = await ask();
-      if (answer.status === 503) tally.unavailable++;
-      else if (answer.score !== undefined && Math.abs(answer.score - expected) < 1e-3 * expected)
-        tally.right++;
-      else tally.wrong++;
-    } catch {
-      tally.lost++;
+  const load = async (): Promise<void> => {
+    while (going()) {
+      try {
+        const { status, score, version } = await ask();
+        if (status === 503) tally.unavailable++;
+        else if (status === 200 && Math.abs(score - expected) < 1e-3 * expected) tally.right++;
+        else tally.wrong++;
+        if (status === 200) served.add(version);
+      } catch {
+        tally.lost++;
+      }
     }
-  }
+  };
+  const replaceWorkers = async (): Promise<void> => {
+    while (going()) {
+      await wait(replaceEveryMs);
+      const engine = service.app.service.catalog?.engine;
+      const replaced = engine?.replaceWorker();
+      const { status } = await client.send('GET', '/health/ready');
+      if (engine && !engine.alive && status === 200) tally.readyWhileGone++;
+      await replaced;
+      tally.replaced++;
+    }
+  };
+  const switchVersions = async (): Promise<void> => {
+    for (let turn = 0; going(); turn++) {
+      await wait(switchEveryMs);
+      const activate = `/v1/detectors/part/versions/${versions[turn % 2]}/activate`;
+      const { status } = await client.send('POST', activate, undefined, authorized);
+      if (status === 200) tally.switched++;
+      else tally.switchesRefused++;
+    }
+  };
+  /** Begins an upload; goes away in the middle of it, or goes on a byte a second. */
+  const misbehave = async (slowly: boolean): Promise<void> => {
+    while (going()) {
+      const socket = connect(port, '127.0.0.1');
+      socket.on('error', () => {});
+      socket.write(
+        `POST ${path} HTTP/1.1\r\nhost: x\r\nauthorization: Bearer ${key}\r\ncontent-type: image/png\r\ncontent-length: ${image.length}\r\n\r\n`,
+      );
+      socket.write(image.subarray(0, image.length / 2));
+      for (let sent = 0; slowly && sent < 10 && going(); sent++) {
+        await wait(1000);
+        socket.write(image.subarray(sent, sent + 1));
+      }
+      if (!slowly) await wait(200);
+      socket.destroy();
+      if (slowly) tally.slow++;
+      else tally.abandoned++;
+    }
+  };
+  await Promise.all([
+    ...Array.from({ length: connections }, load),
+    replaceWorkers(),
+    switchVersions(),
+    misbehave(false),
+    ...Array.from({ length: 10 }, () => misbehave(true)),
+  ]);
+  client.close();
+  await service.stop();
+  console.log({ seconds, ...tally, versionsServed: served.size });
+  return tally.wrong + tally.lost + tally.readyWhileGone + tally.switchesRefused === 0 && served.size === 2;
 }
 
-async function replaceWorkers(): Promise<void> {
-  while (going()) {
-    await wait(everyMs);
-    const engine = service.app.service.catalog?.engine;
-    const replaced = engine?.replaceWorker();
-    const ready = await fetch(`${service.address}/health/ready`);
-    if (engine && !engine.alive && ready.ok) tally.readyWhileGone++;
-    await replaced;
-    tally.replaced++;
-  }
+/** SIGTERM under load: what was accepted is answered, what comes later is turned away, the process ends with 0. */
+async function stopUnderLoad(): Promise<boolean> {
+  const port = 18_088;
+  const service = await startService(port, '--detectors', join(folder, 'detectors'));
+  const client = new Client(port, 16);
+  const outcomes = new Map<string, number>();
+  let stopping = false;
+  const load = async (): Promise<void> => {
+    for (;;) {
+      const begunWhileStopping = stopping;
+      const { status, error } = await client
+        .send('POST', path, image, png)
+        .then(({ status }) => ({ status: String(status), error: undefined }))
+        .catch((error: NodeJS.ErrnoException) => ({ status: 'no answer', error }));
+      const when = begunWhileStopping ? 'sent while stopping' : 'sent before';
+      outcomes.set(`${when}: ${status}`, (outcomes.get(`${when}: ${status}`) ?? 0) + 1);
+      if (error || begunWhileStopping) return;
+    }
+  };
+  const clients = Array.from({ length: 16 }, load);
+  await wait(3000);
+  stopping = true;
+  const code = await service.stop();
+  await Promise.all(clients);
+  client.close();
+  console.log({ exitCode: code, ...Object.fromEntries(outcomes) });
+  const lost = outcomes.get('sent before: no answer') ?? 0;
+  return code === 0 && lost === 0;
 }
 
-/** Begins an upload and goes away. */
-async function abandon(): Promise<void> {
-  const { port, hostname } = new URL(service.address);
-  while (going()) {
-    const socket = connect(Number(port), hostname);
-    socket.on('error', () => {});
-    socket.write(
-      `POST /v1/detectors/sample/score HTTP/1.1\r\nhost: x\r\ncontent-type: image/png\r\ncontent-length: ${image.length}\r\n\r\n`,
-    );
-    socket.write(image.subarray(0, image.length / 2));
-    await wait(200);
-    socket.destroy();
-    tally.abandoned++;
-  }
+try {
+  const faults = await minuteOfFaults();
+  const stopped = await stopUnderLoad();
+  process.exitCode = faults && stopped ? 0 : 1;
+} finally {
+  await rm(folder, { recursive: true, force: true });
 }
-
-await Promise.all([...Array.from({ length: connections }, client), replaceWorkers(), abandon()]);
-const last = Array.from({ length: 8 }, () =>
-  ask().then(
-    ({ status }) => status,
-    () => 0,
-  ),
-);
-await wait(50);
-await service.stop();
-const atTheEnd = await Promise.all(last);
-console.log({ seconds, ...tally, answeredWhileStopping: atTheEnd.join(' ') });
-process.exitCode =
-  tally.wrong + tally.lost + tally.readyWhileGone > 0 || atTheEnd.some((status) => status !== 200) ? 1 : 0;
