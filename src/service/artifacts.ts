@@ -1,5 +1,6 @@
 /** Sending pictures and maps of a result. */
 import type { FastifyReply } from 'fastify';
+import type { LoadedDetector } from '../detector/index.js';
 import type { MapRequest, StoredResult } from './result-store.js';
 import type { Artifact, Scoring } from './scoring.js';
 
@@ -14,10 +15,11 @@ export async function sendArtifact(
   reply: FastifyReply,
   scoring: Scoring,
   stored: StoredResult,
+  detector: LoadedDetector,
   artifact: Artifact,
   map: MapRequest,
 ): Promise<FastifyReply> {
-  const body = await scoring.artifact(stored, artifact, map, reply.request.trace);
+  const body = await scoring.artifact(stored, detector, artifact, map, reply.request.trace);
   const { id, score, threshold, verdict } = stored.result;
   return reply
     .headers({

@@ -20,7 +20,9 @@ export interface LayerDrift {
 }
 
 interface Window {
-  readonly detector: LoadedDetector;
+  readonly version: string;
+  /** Of the good images held back, by layer. */
+  readonly references: Readonly<Record<string, readonly number[]>>;
   /** Direction discrepancies of the last images, by layer. */
   readonly directions: ReadonlyMap<string, number[]>;
 }
@@ -36,8 +38,13 @@ export class DriftMonitor {
   ): void {
     let window = this.#windows.get(name);
     // Another version has another cloner and other good images to be held against.
-    if (window?.detector.version !== detector.version) {
-      window = { detector, directions: new Map(layers.map(({ layer }) => [layer, []])) };
+    if (window?.version !== detector.version) {
+      const { version, manifest } = detector;
+      window = {
+        version,
+        references: manifest.calibration.directions,
+        directions: new Map(layers.map(({ layer }) => [layer, []])),
+      };
       this.#windows.set(name, window);
     }
     for (const { layer, direction } of layers) {
@@ -49,9 +56,9 @@ export class DriftMonitor {
 
   /** The drift of every layer of which enough images were seen. */
   measure(): LayerDrift[] {
-    return [...this.#windows].flatMap(([name, { detector, directions }]) =>
+    return [...this.#windows].flatMap(([name, { references, directions }]) =>
       [...directions].flatMap(([layer, last]): LayerDrift[] => {
-        const reference = detector.manifest.calibration.directions[layer];
+        const reference = references[layer];
         if (!reference || last.length < driftWindow.least) return [];
         return [{ detector: name, layer, drift: driftOf(last, reference) }];
       }),

@@ -1,12 +1,15 @@
 /** What was scored lately: bounded in number, bytes and time. The oldest goes first. */
-import type { LoadedDetector, LocalizationMethod } from '../detector/index.js';
+import type { LocalizationMethod } from '../detector/index.js';
 import { type LocalizationMap, mapEntries, type TileGrid } from '../imaging/index.js';
 import { ProblemError } from './problems.js';
 import type { Result } from './schemas.js';
 
 export interface StoredResult {
   readonly detectorName: string;
-  readonly detector: LoadedDetector;
+  /** Of the detector, which itself is not kept: there may be a thousand of them. */
+  readonly version: string;
+  /** The detector's own localization method. */
+  readonly localization: LocalizationMethod;
   readonly result: Result;
   readonly grid: TileGrid;
   /** The image as it came, so that maps can be computed when asked for. */
@@ -21,12 +24,15 @@ export interface MapRequest {
   readonly layer?: string | undefined;
 }
 
-/** What a request asks for; a layer's map is its discrepancy map. */
+/**
+ * What a request asks for; a layer's map is its discrepancy map.
+ * @param localization the detector's own method.
+ */
 export function mapRequest(
   { method, layer }: { readonly method?: LocalizationMethod; readonly layer?: string },
-  { manifest }: LoadedDetector,
+  localization: LocalizationMethod,
 ): MapRequest {
-  return { method: method ?? (layer === undefined ? manifest.localization : 'discrepancy'), layer };
+  return { method: method ?? (layer === undefined ? localization : 'discrepancy'), layer };
 }
 
 export function mapKey({ method, layer }: MapRequest): string {

@@ -44,6 +44,12 @@ export interface ScoreOptions extends Patience {
   readonly threshold?: number | undefined;
 }
 
+/** A detector and the name it goes by here. */
+interface NamedDetector {
+  readonly detectorName: string;
+  readonly detector: LoadedDetector;
+}
+
 /** The image of an upload that could not be scored. */
 export interface FailedUpload {
   readonly name: string | undefined;
@@ -100,12 +106,13 @@ export class Scoring {
   /** The picture or map of a result, computed now if it was only scored before. */
   async artifact(
     stored: StoredResult,
+    detector: LoadedDetector,
     artifact: Artifact,
     request: MapRequest,
     trace?: RequestTrace,
   ): Promise<Buffer> {
-    const threshold = checkedThreshold(stored.detector, request);
-    const map = await this.#map(stored, request, trace);
+    const threshold = checkedThreshold(detector, request);
+    const map = await this.#map(stored, detector, request, trace);
     const stop = this.metrics.renderSeconds.startTimer({ artifact });
     const rendered = await this.#rendered(stored, artifact, map, threshold);
     const seconds = stop();
@@ -134,6 +141,7 @@ export class Scoring {
 
   async #map(
     stored: StoredResult,
+    detector: LoadedDetector,
     request: MapRequest,
     trace: RequestTrace | undefined,
   ): Promise<LocalizationMap> {
@@ -142,8 +150,8 @@ export class Scoring {
     if (known) return known;
     const release = this.admission.images(1);
     try {
-      const { map } = await this.#decoded(stored.image, stored.detector, patience, (image) =>
-        this.#infer(stored, image, request, patience),
+      const { map } = await this.#decoded(stored.image, detector, patience, (image) =>
+        this.#infer({ detectorName: stored.detectorName, detector }, image, request, patience),
       );
       if (!map) throw new RangeError(`there is no map by ${request.method}`);
       stored.maps.set(mapKey(request), map);
@@ -189,7 +197,7 @@ export class Scoring {
   }
 
   async #scoreImage(
-    by: Pick<StoredResult, 'detectorName' | 'detector'>,
+    by: NamedDetector,
     upload: Upload,
     image: DetectorImage,
     decodeSeconds: number,
@@ -224,10 +232,18 @@ export class Scoring {
       },
       links: linksOf(id, map === detector.manifest.localization ? 'none' : map),
     };
-    const stored: StoredResult = { ...by, result, grid, image: upload.bytes, maps: new Map() };
+    const stored: StoredResult = {
+      detectorName,
+      version: detector.version,
+      localization: detector.manifest.localization,
+      result,
+      grid,
+      image: upload.bytes,
+      maps: new Map(),
+    };
     const later = map !== 'none' && first === 'none' && score.verdict === 'anomalous';
     const mapped = later ? await this.#infer(by, image, { method: map }, options) : inferred;
-    if (map !== 'none' && mapped.map) this.#keepMap(stored, map, mapped.map);
+    if (map !== 'none' && mapped.map) this.#keepMap(stored, detector, map, mapped.map);
     this.metrics.scores.observe(
       { detector: detectorName },
       score.score / detector.manifest.calibration.threshold,
@@ -246,7 +262,7 @@ export class Scoring {
    * others waiting.
    */
   async #infer(
-    { detectorName, detector }: Pick<StoredResult, 'detectorName' | 'detector'>,
+    { detectorName, detector }: NamedDetector,
     image: DetectorImage,
     { method, layer }: { readonly method: MapKind; readonly layer?: string | undefined },
     { signal, timeoutMs, trace }: Patience,
@@ -285,8 +301,13 @@ export class Scoring {
   }
 
   /** Keeps a map that came with the score, and says where it is anomalous. */
-  #keepMap(stored: StoredResult, method: LocalizationMethod, map: LocalizationMap): void {
-    const { detector, result } = stored;
+  #keepMap(
+    stored: StoredResult,
+    detector: LoadedDetector,
+    method: LocalizationMethod,
+    map: LocalizationMap,
+  ): void {
+    const { result } = stored;
     const { width, height } = result;
     stored.maps.set(mapKey({ method }), map);
     const threshold = mapThreshold(detector, method);

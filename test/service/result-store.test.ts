@@ -1,15 +1,13 @@
 /** The store of results: bounded in number, bytes and time. */
 import t from 'tap';
-import type { LoadedDetector } from '../../src/detector/index.js';
 import { tileGrid } from '../../src/imaging/tiles.js';
 import { ResultStore, type StoredResult } from '../../src/service/result-store.js';
-
-const detector = { shape: { inputSize: 1 } } as LoadedDetector;
 
 function stored(id: string, bytes = 10): StoredResult {
   const result = { id } as StoredResult['result'];
   const grid = tileGrid({ width: 1, height: 1 }, { inputSize: 1 });
-  return { detectorName: 'd', detector, result, grid, image: new Uint8Array(bytes), maps: new Map() };
+  const of = { detectorName: 'd', version: '1', localization: 'discrepancy' } as const;
+  return { ...of, result, grid, image: new Uint8Array(bytes), maps: new Map() };
 }
 
 t.test('the oldest goes when there are too many, and is remembered as expired', async (t) => {

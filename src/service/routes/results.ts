@@ -24,8 +24,8 @@ export const resultRoutes: FastifyPluginAsyncTypebox<{ state: ServiceState }> = 
       },
     },
     async (request) => {
-      const { detectorName, detector, result } = state.store.get(request.params.id);
-      return { detector: detectorName, version: detector.version, result };
+      const { detectorName, version, result } = state.store.get(request.params.id);
+      return { detector: detectorName, version, result };
     },
   );
 
@@ -46,8 +46,9 @@ export const resultRoutes: FastifyPluginAsyncTypebox<{ state: ServiceState }> = 
     },
     async (request, reply) => {
       const stored = state.store.get(request.params.id);
-      const map = mapRequest(request.query, stored.detector);
-      return sendArtifact(reply, state.scoring(), stored, request.params.artifact, map);
+      const map = mapRequest(request.query, stored.localization);
+      const detector = await state.readyCatalog().acquire(stored.detectorName, stored.version);
+      return sendArtifact(reply, state.scoring(), stored, detector, request.params.artifact, map);
     },
   );
 };

@@ -97,7 +97,10 @@ export const scoreRoutes: FastifyPluginAsyncTypebox<{ state: ServiceState }> = a
           'layer goes with a picture: ask for as=heatmap, overlay, mask or map',
         );
       }
-      const chosen = mapRequest({ ...(method && { method }), ...(layer && { layer }) }, loaded);
+      const chosen = mapRequest(
+        { ...(method && { method }), ...(layer && { layer }) },
+        loaded.manifest.localization,
+      );
       const first = layer === undefined ? chosen.method : 'none';
       const outcomes = await state
         .scoring()
@@ -107,7 +110,7 @@ export const scoreRoutes: FastifyPluginAsyncTypebox<{ state: ServiceState }> = a
         return reply.type('application/json').send(answer(detector, loaded.version, outcomes));
       }
       if ('error' in outcome) throw outcome.error;
-      return sendArtifact(reply, state.scoring(), outcome, as, chosen);
+      return sendArtifact(reply, state.scoring(), outcome, loaded, as, chosen);
     },
   );
 };

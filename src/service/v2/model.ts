@@ -86,8 +86,8 @@ const outputs: Readonly<Record<string, Output>> = {
   },
 };
 
-function mapOf({ maps, detector }: StoredResult): LocalizationMap {
-  const map = maps.get(mapKey({ method: detector.manifest.localization }));
+function mapOf({ maps, localization }: StoredResult): LocalizationMap {
+  const map = maps.get(mapKey({ method: localization }));
   if (!map) throw new RangeError('a map was asked for and not computed');
   return map;
 }

@@ -1,0 +1,75 @@
+/**
+ * `npm run reloads`: a detector is uploaded, scored with and retired 200 times. Each upload is read, verified and warmed up
+ * anew; resident memory has to stay where it was after the first twenty.
+ */
+import { cp, mkdtemp, readFile, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { buffer } from 'node:stream/consumers';
+import { pack } from 'tar-stream';
+import { type Manifest, modelsFolder } from '../src/detector/index.js';
+import { hashKey, makeKey, writeKeyFile } from '../src/service/index.js';
+import { root } from './peer.js';
+import { Client, startService } from './service.js';
+
+const reloads = Number(process.argv[2] ?? 200);
+const settling = 20;
+const port = 18_089;
+const embedded = join(modelsFolder, 'sample');
+const folder = await mkdtemp(join(tmpdir(), 'mkd-reloads-'));
+const image = await readFile(join(root, 'examples/good-1.png'));
+const manifest = JSON.parse(await readFile(join(embedded, 'manifest.json'), 'utf8')) as Manifest;
+
+/** An archive of the embedded detector with another threshold, and so of another version. */
+async function archiveOf(number: number): Promise<Buffer> {
+  const archive = pack();
+  const { calibration } = manifest;
+  const changed = {
+    ...manifest,
+    calibration: { ...calibration, threshold: calibration.threshold + number / 1e4 },
+  };
+  archive.entry({ name: 'manifest.json' }, JSON.stringify(changed));
+  for (const name of ['cloner.safetensors', 'self-test.safetensors']) {
+    archive.entry({ name }, await readFile(join(embedded, name)));
+  }
+  archive.finalize();
+  return buffer(archive);
+}
+
+try {
+  const key = makeKey();
+  const keys = join(folder, 'keys.json');
+  await writeKeyFile(keys, [{ name: 'reloads', scopes: ['admin'], sha256: hashKey(key) }]);
+  const detectors = join(folder, 'detectors');
+  await cp(embedded, join(detectors, 'part'), { recursive: true });
+  const service = await startService(port, '--detectors', detectors, '--keys', keys);
+  const client = new Client(port, 1);
+  const ask = async (method: string, path: string, body?: Buffer, type = 'image/png') => {
+    const headers = { authorization: `Bearer ${key}`, ...(body ? { 'content-type': type } : {}) };
+    const answer = await client.send(method, `/v1/detectors/part${path}`, body, headers);
+    if (answer.status >= 300)
+      throw new Error(`${method} ${path}: ${answer.status} ${answer.body.toString()}`);
+    return answer.status === 204 ? undefined : (JSON.parse(answer.body.toString()) as { version: string });
+  };
+  let before = 0;
+  let old = (await ask('GET', ''))?.version;
+  for (let number = 1; number <= settling + reloads; number++) {
+    const now = (await ask('POST', '/versions', await archiveOf(number), 'application/x-tar'))?.version;
+    const scored = (await ask('POST', '/score', image))?.version;
+    if (scored !== now) throw new Error(`version ${scored} answered instead of ${now}`);
+    await ask('DELETE', `/versions/${old}`);
+    old = now;
+    if (number === settling) before = await service.residentBytes();
+  }
+  const after = await service.residentBytes();
+  client.close();
+  const code = await service.stop();
+  const grown = (after - before) / 2 ** 20;
+  console.log(
+    `${reloads} reloads: resident memory ${(before / 2 ** 20).toFixed(0)} MiB before, ${(after / 2 ** 20).toFixed(0)} MiB after, ` +
+      `${(grown / reloads).toFixed(2)} MiB each (an upload has ${((await archiveOf(0)).length / 2 ** 20).toFixed(1)} MiB); exit code ${code}`,
+  );
+  process.exitCode = grown < 0.1 * (before / 2 ** 20) && code === 0 ? 0 : 1;
+} finally {
+  await rm(folder, { recursive: true, force: true });
+}
