@@ -25,6 +25,7 @@ export function scoreCommand(): Command {
     .option('--threshold <score>', "above it an image is anomalous, instead of the detector's own", number())
     .action(async (nameOrPath: string, images: string[], flags: Flags) => {
       if (flags.regions && !flags.json) throw new UsageError('--regions goes with --json');
+      const files = namedApart(await filesOf(images));
       const detector = await openDetector(nameOrPath, {
         ...deviceOptions(flags),
         expertFolders: flags.experts,
@@ -32,7 +33,7 @@ export function scoreCommand(): Command {
       let failed = 0;
       try {
         if (flags.heatmaps) await mkdir(flags.heatmaps, { recursive: true });
-        for (const [path, name] of namedApart(await filesOf(images))) {
+        for (const [path, name] of files) {
           try {
             process.stdout.write(`${await scoreFile(detector, path, name, flags)}\n`);
           } catch (error) {
@@ -80,7 +81,10 @@ async function filesOf(paths: readonly string[]): Promise<string[]> {
   const lists = await Promise.all(
     paths.map(async (path) => {
       const isFolder = (await stat(path).catch(() => undefined))?.isDirectory() ?? false;
-      return isFolder ? imagesIn(path) : [path];
+      if (!isFolder) return [path];
+      const images = await imagesIn(path);
+      if (images.length > 0) return images;
+      throw new UsageError(`${path} has no images; wanted JPEG, PNG, WebP or TIFF files`);
     }),
   );
   return lists.flat();

@@ -34,6 +34,8 @@ export interface Inferred {
   readonly index: number;
   /** Of the batch, in the runtime. */
   readonly seconds: number;
+  /** Images in the batch. */
+  readonly batch: number;
 }
 
 export interface Waited extends Inferred {
@@ -118,7 +120,7 @@ export class Inference {
     this.metrics.inferenceSeconds.observe({ map }, seconds);
     const [detectorName = ''] = lane.split('/');
     this.statistics.batch(detectorName, detector.version, jobs.length, seconds);
-    return jobs.map((_, index) => ({ outputs, index, seconds }));
+    return jobs.map((_, index) => ({ outputs, index, seconds, batch: jobs.length }));
   }
 
   /** What an error means to a client. */

@@ -35,7 +35,9 @@ const timings = Type.Object(
   {
     decodeMs: Type.Number(),
     queueMs: Type.Number({ description: 'Waiting for the device' }),
-    inferenceMs: Type.Number({ description: 'Of the batch the image was in' }),
+    inferenceMs: Type.Number({
+      description: 'Of the batch the image was in; where it was cut, what its tiles took together',
+    }),
   },
   { description: 'Milliseconds' },
 );

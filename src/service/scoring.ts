@@ -279,7 +279,8 @@ export class Scoring {
         const inferred = await this.inference.submit(detectorName, job, { signal, timeoutMs: left });
         collector.add(tile, inferred.outputs, inferred.index);
         queueSeconds = Math.max(queueSeconds, inferred.queueSeconds);
-        seconds += inferred.seconds;
+        // A tile has its share of a batch; an image by itself waited for all of it.
+        seconds += inferred.seconds / (total > 1 ? inferred.batch : 1);
       }
     };
     try {
