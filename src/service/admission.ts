@@ -51,6 +51,15 @@ export class Admission {
     };
   }
 
+  /**
+   * Turns a request away before its body is read, when no image of it could be taken anyway: under overload refusals
+   * have to be cheap.
+   * @throws ProblemError `overloaded`
+   */
+  refuseIfFull(): void {
+    if (this.#images.used >= this.#images.most) this.#take(this.#images, 1, 'images');
+  }
+
   /** The bytes of one request, counted as they come: what a client only announces keeps nobody else out. */
   bytes(): ByteHold {
     let held = 0;

@@ -25,6 +25,8 @@ export const scoreRoutes: FastifyPluginAsyncTypebox<{ state: ServiceState }> = a
     timeoutMs: headers['mkd-timeout-ms'] ?? state.timeoutMs,
   });
 
+  app.addHook('onRequest', async () => state.admission.refuseIfFull());
+
   app.post(
     '/v1/detectors/:detector/score',
     {

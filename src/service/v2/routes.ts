@@ -163,6 +163,7 @@ export const v2Routes: FastifyPluginAsyncTypebox<{ state: ServiceState }> = asyn
       `${path}/infer`,
       {
         bodyLimit: state.uploads.maxRequestBytes,
+        onRequest: async () => state.admission.refuseIfFull(),
         config: { takes: { 'application/json': inferRequestSchema, 'application/octet-stream': undefined } },
         schema: {
           operationId: `v2Infer${suffix}`,
