@@ -25,6 +25,8 @@ async function fuzz(name: string, flags: readonly string[], more: readonly strin
   const url = `http://127.0.0.1:${port}/openapi.yaml`;
   const options = ['--max-examples', examples, '--seed', seed, ...more];
   const { status } = spawnSync(schemathesis, ['--config-file', config, 'run', url, ...options], {
+    // It keeps what it found beside where it runs.
+    cwd: folder,
     stdio: ['ignore', 'inherit', 'inherit'],
   });
   const code = await service.stop();
