@@ -184,7 +184,7 @@ export class Lesson {
     const hash = createHash('sha256');
     for (let first = 0; first < paths.length; first += expertBatch) {
       const part = paths.slice(first, first + expertBatch);
-      const files = await Promise.all(part.map((path) => readImage(path, input)));
+      const files = await inOrder(part.map((path) => readImage(path, input)));
       const squares = files.flatMap(({ image }, index) =>
         corners(first + index, image.grid).map((corner) => cropped(image, corner)),
       );
@@ -233,6 +233,14 @@ function activationShape({ channels, stride }: LayerSpec, inputSize: number): nu
 
 function count(shape: readonly number[]): number {
   return shape.reduce((product, size) => product * size, 1);
+}
+
+/** All results; of several failures the first in the list, whichever came first. */
+async function inOrder<Result>(work: readonly Promise<Result>[]): Promise<Result[]> {
+  await Promise.allSettled(work);
+  const results: Result[] = [];
+  for (const result of work) results.push(await result);
+  return results;
 }
 
 async function readImage(path: string, input: InputShape): Promise<{ image: ScaledImage; sha256: Buffer }> {
