@@ -4,13 +4,13 @@
  * a byte a second, and readiness is watched. Then a service of its own is told to stop under load. Ends with 1 when an
  * accepted request is lost, an answer is wrong, or readiness says what is not so.
  */
-import { cp, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import { mkdtemp, readFile, rm } from 'node:fs/promises';
 import { connect } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as wait } from 'node:timers/promises';
-import { type Manifest, modelsFolder, readManifest } from '../src/detector/index.js';
 import { hashKey, makeKey, serve, writeKeyFile } from '../src/service/index.js';
+import { copyDetector } from '../test/support/detectors.js';
 import { root } from './peer.js';
 import { Client, startService } from './service.js';
 
@@ -24,29 +24,14 @@ const image = await readFile(join(root, 'examples/defect-2.png'));
 const png = { 'content-type': 'image/png' };
 const path = '/v1/detectors/part/score';
 
-/** A folder of two versions of the embedded detector, which differ in their threshold alone. @returns the versions. */
-async function twoVersions(detectors: string): Promise<string[]> {
-  const versions: string[] = [];
-  for (const [index, name] of ['one', 'two'].entries()) {
-    const target = join(detectors, 'part', name);
-    await cp(join(modelsFolder, 'sample'), target, { recursive: true });
-    const manifestPath = join(target, 'manifest.json');
-    const manifest = JSON.parse(await readFile(manifestPath, 'utf8')) as Manifest;
-    const threshold = manifest.calibration.threshold + index / 10;
-    const changed = { ...manifest, calibration: { ...manifest.calibration, threshold } };
-    await writeFile(manifestPath, JSON.stringify(changed));
-    versions.push((await readManifest(target)).version);
-  }
-  return versions;
-}
-
 async function minuteOfFaults(): Promise<boolean> {
   const key = makeKey();
   const authorized = { ...png, authorization: `Bearer ${key}` };
   await writeKeyFile(join(folder, 'keys.json'), [
     { name: 'faults', scopes: ['admin'], sha256: hashKey(key) },
   ]);
-  const versions = await twoVersions(join(folder, 'detectors'));
+  const part = join(folder, 'detectors', 'part');
+  const versions = [await copyDetector(join(part, 'one')), await copyDetector(join(part, 'two'), 0.1)];
   const service = await serve({
     detectors: join(folder, 'detectors'),
     experts: [],

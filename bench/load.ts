@@ -2,30 +2,22 @@
  * `npm run load`: 1,000 requests over 16 connections, good and malformed ones mixed, against a service of its
  * own. Every one has to be answered as it should, /health/live within 50 ms all the while, memory back after.
  */
-import { spawn } from 'node:child_process';
-import { once } from 'node:events';
 import { readFile } from 'node:fs/promises';
-import { Agent, request } from 'node:http';
 import { join } from 'node:path';
-import { createInterface } from 'node:readline';
 import { setTimeout as wait } from 'node:timers/promises';
 import sharp from 'sharp';
 import { root } from './peer.js';
+import { Client, startService } from './service.js';
 
 const requests = 1000;
 const connections = 16;
 const liveWithinMs = 50;
 const port = 18_080;
 
-const child = spawn(
-  process.execPath,
-  [join(root, 'dist/src/cli/main.js'), 'serve', '--port', String(port), '--host', '127.0.0.1'],
-  {
-    stdio: ['ignore', 'pipe', 'inherit'],
-  },
-);
-createInterface({ input: child.stdout }).on('line', () => {});
-while ((await status('GET', '/health/ready').catch(() => 0)) !== 200) await wait(200);
+const service = await startService(port);
+const client = new Client(port, connections);
+// Probes have connections of their own, as a probe would.
+const probe = new Client(port, 1);
 
 const good = await readFile(join(root, 'examples/good-1.png'));
 const defect = await readFile(join(root, 'examples/defect-1.png'));
@@ -50,13 +42,12 @@ const mix: readonly [string, number, () => Promise<number>, number][] = [
   ['unknown as', 1, () => status('POST', `${localize}?as=poem`, good), 400],
 ];
 const deck = mix.flatMap((entry) => Array.from({ length: entry[1] }, () => entry));
-const agent = new Agent({ keepAlive: true, maxSockets: connections });
 
 // A first round of each, alone and together, so that memory is compared between two warm states.
 for (let round = 0; round < 3; round++) for (const [, , send] of mix) await send();
 for (let round = 0; round < 4; round++)
   await Promise.all(deck.slice(0, connections).map(([, , send]) => send()));
-const before = await residentBytes();
+const before = await service.residentBytes();
 const wrong = new Map<string, number>();
 let sent = 0;
 let slowestLive = 0;
@@ -87,7 +78,7 @@ const seconds = (performance.now() - began) / 1000;
 busy = false;
 await probing;
 await wait(3000);
-const after = await residentBytes();
+const after = await service.residentBytes();
 
 console.log(
   `${requests} requests over ${connections} connections in ${seconds.toFixed(1)} s (${(requests / seconds).toFixed(0)} a second)`,
@@ -98,31 +89,17 @@ console.log(
 for (const [what, count] of wrong) console.log(`  ${count} x ${what}`);
 console.log(`slowest /health/live: ${slowestLive.toFixed(1)} ms (wanted at most ${liveWithinMs})`);
 console.log(`resident memory: ${megabytes(before)} before, ${megabytes(after)} after`);
-child.kill('SIGTERM');
-const [code] = (await once(child, 'exit')) as [number];
+client.close();
+probe.close();
+const code = await service.stop();
 console.log(`SIGTERM: exit code ${code}`);
 process.exitCode = wrong.size === 0 && slowestLive <= liveWithinMs && code === 0 ? 0 : 1;
-agent.destroy();
 
-function status(method: string, path: string, body?: Uint8Array, type = 'image/png'): Promise<number> {
-  return new Promise((resolve, reject) => {
-    const headers = body ? { 'content-type': type, 'content-length': body.length } : {};
-    // Probes have connections of their own, as a probe would.
-    const outgoing = request(
-      { host: '127.0.0.1', port, method, path, headers, ...(body ? { agent } : {}) },
-      (response) => {
-        response.resume();
-        response.on('end', () => resolve(response.statusCode ?? 0));
-      },
-    );
-    outgoing.on('error', reject);
-    outgoing.end(body);
-  });
-}
-
-async function residentBytes(): Promise<number> {
-  const text = await readFile(`/proc/${child.pid}/status`, 'utf8');
-  return Number(/VmRSS:\s+(\d+)/.exec(text)?.[1]) * 1024;
+async function status(method: string, path: string, body?: Uint8Array, type = 'image/png'): Promise<number> {
+  const answer = body
+    ? await client.send(method, path, body, { 'content-type': type })
+    : await probe.send(method, path);
+  return answer.status;
 }
 
 function megabytes(bytes: number): string {

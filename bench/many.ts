@@ -6,32 +6,25 @@
 import { link, mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { type Manifest, modelsFolder } from '../src/detector/index.js';
+import { filesOf, raisedManifest } from '../test/support/detectors.js';
 import { root } from './peer.js';
 import { Client, quantile, startService } from './service.js';
 
 const count = Number(process.argv[2] ?? 1000);
 const port = 18_084;
-const embedded = join(modelsFolder, 'sample');
 const folder = await mkdtemp(join(tmpdir(), 'mkd-many-'));
 const image = await readFile(join(root, 'examples/good-1.png'));
 
 /** Detectors that differ in their threshold; cloner and self-test are one file for all, to spare the disk. */
 async function makeDetectors(into: string, many: number): Promise<void> {
-  const manifest = JSON.parse(await readFile(join(embedded, 'manifest.json'), 'utf8')) as Manifest;
-  const files = ['cloner.safetensors', 'self-test.safetensors'];
+  const { 'manifest.json': _, ...files } = await filesOf();
   await mkdir(into, { recursive: true });
-  for (const file of files) await writeFile(join(into, file), await readFile(join(embedded, file)));
+  for (const [name, bytes] of Object.entries(files)) await writeFile(join(into, name), bytes);
   for (let index = 0; index < many; index++) {
     const target = join(into, `detector-${index}`);
     await mkdir(target);
-    for (const file of files) await link(join(into, file), join(target, file));
-    const { calibration } = manifest;
-    const threshold = calibration.threshold + index / 1e6;
-    await writeFile(
-      join(target, 'manifest.json'),
-      JSON.stringify({ ...manifest, calibration: { ...calibration, threshold } }),
-    );
+    for (const name of Object.keys(files)) await link(join(into, name), join(target, name));
+    await writeFile(join(target, 'manifest.json'), await raisedManifest(index / 1e6));
   }
 }
 

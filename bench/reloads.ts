@@ -2,38 +2,23 @@
  * `npm run reloads`: a detector is uploaded, scored with and retired 200 times. Each upload is read, verified and warmed up
  * anew; resident memory has to stay where it was after the first twenty.
  */
-import { cp, mkdtemp, readFile, rm } from 'node:fs/promises';
+import { mkdtemp, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { buffer } from 'node:stream/consumers';
-import { pack } from 'tar-stream';
-import { type Manifest, modelsFolder } from '../src/detector/index.js';
 import { hashKey, makeKey, writeKeyFile } from '../src/service/index.js';
+import { copyDetector, filesOf, raisedManifest, tarOf } from '../test/support/detectors.js';
 import { root } from './peer.js';
 import { Client, startService } from './service.js';
 
 const reloads = Number(process.argv[2] ?? 200);
 const settling = 20;
 const port = 18_089;
-const embedded = join(modelsFolder, 'sample');
 const folder = await mkdtemp(join(tmpdir(), 'mkd-reloads-'));
 const image = await readFile(join(root, 'examples/good-1.png'));
-const manifest = JSON.parse(await readFile(join(embedded, 'manifest.json'), 'utf8')) as Manifest;
 
 /** An archive of the embedded detector with another threshold, and so of another version. */
 async function archiveOf(number: number): Promise<Buffer> {
-  const archive = pack();
-  const { calibration } = manifest;
-  const changed = {
-    ...manifest,
-    calibration: { ...calibration, threshold: calibration.threshold + number / 1e4 },
-  };
-  archive.entry({ name: 'manifest.json' }, JSON.stringify(changed));
-  for (const name of ['cloner.safetensors', 'self-test.safetensors']) {
-    archive.entry({ name }, await readFile(join(embedded, name)));
-  }
-  archive.finalize();
-  return buffer(archive);
+  return tarOf({ ...(await filesOf()), 'manifest.json': await raisedManifest(number / 1e4) });
 }
 
 try {
@@ -41,7 +26,7 @@ try {
   const keys = join(folder, 'keys.json');
   await writeKeyFile(keys, [{ name: 'reloads', scopes: ['admin'], sha256: hashKey(key) }]);
   const detectors = join(folder, 'detectors');
-  await cp(embedded, join(detectors, 'part'), { recursive: true });
+  await copyDetector(join(detectors, 'part'));
   const service = await startService(port, '--detectors', detectors, '--keys', keys);
   const client = new Client(port, 1);
   const ask = async (method: string, path: string, body?: Buffer, type = 'image/png') => {

@@ -75,17 +75,17 @@ export function wholeNumber(least: number, most = Number.MAX_SAFE_INTEGER): (tex
   };
 }
 
-/** Parses whole numbers, given one by one or with commas between them. */
-export function wholeNumbers(least: number, most: number): (text: string, before: unknown) => number[] {
+/**
+ * Parses whole numbers, given one by one or with commas between them.
+ * @param initial the default, which commander hands in first.
+ */
+export function wholeNumbers(
+  least: number,
+  most: number,
+  initial: readonly number[],
+): (text: string, before: readonly number[]) => number[] {
   const parse = wholeNumber(least, most);
-  const given = new WeakSet<object>();
-  return (text, before) => {
-    // What commander hands in first is the default.
-    const earlier = Array.isArray(before) && given.has(before) ? (before as number[]) : [];
-    const all = [...earlier, ...text.split(',').map(parse)];
-    given.add(all);
-    return all;
-  };
+  return (text, before) => [...(before === initial ? [] : before), ...text.split(',').map(parse)];
 }
 
 /** Takes a URL of http or https. */

@@ -24,6 +24,8 @@ interface Flags {
   readonly printConfig?: true;
 }
 
+const firstCard: readonly number[] = [0];
+
 /** `mkd serve` */
 export function serveCommand(): Command {
   return withRuntimeOptions(new Command('serve'))
@@ -50,8 +52,8 @@ export function serveCommand(): Command {
     )
     .addOption(
       new Option('--cuda-devices <n...>', 'graphics cards to use, by number')
-        .argParser(wholeNumbers(0, 63))
-        .default([0])
+        .argParser(wholeNumbers(0, 63, firstCard))
+        .default(firstCard)
         .env('MKD_CUDA_DEVICES'),
     )
     .addOption(

@@ -29,6 +29,13 @@ import { DetectorError, type Manifest, parseManifest, type Terms } from './manif
 import { selfTestTolerance } from './self-test.js';
 import type { ServingShape } from './serving-model.js';
 
+/** The files of a detector. */
+export const detectorFiles: readonly string[] = [
+  'manifest.json',
+  'cloner.safetensors',
+  'self-test.safetensors',
+];
+
 /**
  * Reads a detector.
  * @param expertFolders where to look for its expert, besides the folder of models that ships with the package.

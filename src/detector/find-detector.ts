@@ -18,6 +18,7 @@ export async function detectorsIn(folder: string): Promise<string[]> {
   return names.filter((_, index) => found[index]).sort();
 }
 
-async function isDetector(folder: string): Promise<boolean> {
+/** Whether a folder has a manifest, sound or not. */
+export async function isDetector(folder: string): Promise<boolean> {
   return (await stat(join(folder, 'manifest.json')).catch(() => undefined)) !== undefined;
 }

@@ -19,6 +19,7 @@ export {
   assembleScorer,
   checkTarget,
   type DetectorParts,
+  detectorFiles,
   type ManifestDraft,
   readDetector,
   readManifest,
@@ -27,7 +28,7 @@ export {
   writeDetector,
 } from './detector-folder.js';
 export { type EngineResult, type RawScores, ScoringEngine, smoothGrad } from './engine.js';
-export { detectorsIn, findDetector } from './find-detector.js';
+export { detectorsIn, findDetector, isDetector } from './find-detector.js';
 export { embeddedExpert, findExpert, modelsFolder } from './find-expert.js';
 export {
   type LoadedDetector,
@@ -35,6 +36,7 @@ export {
   type Scorer,
   type SelfTest,
   type UnverifiedDetector,
+  withoutSelfTest,
 } from './loaded-detector.js';
 export { DetectorError, type Manifest, manifestSchema, parseManifest, type Terms } from './manifest.js';
 export {

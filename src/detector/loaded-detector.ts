@@ -29,6 +29,11 @@ export interface UnverifiedDetector extends LoadedDetector {
   readonly selfTest: SelfTest;
 }
 
+/** What of a detector stays in memory once it is verified. */
+export function withoutSelfTest({ selfTest: _, ...detector }: UnverifiedDetector): LoadedDetector {
+  return detector;
+}
+
 /** Images, and the scores and maps they must give on any machine. */
 export interface SelfTest {
   /** uint8 [count, size, size, 3] */

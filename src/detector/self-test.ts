@@ -1,7 +1,13 @@
 /** The self-test of a detector: images, and the scores and maps they must give on any machine. */
 
 import type { ScoringEngine } from './engine.js';
-import type { LoadedDetector, Scorer, SelfTest, UnverifiedDetector } from './loaded-detector.js';
+import {
+  type LoadedDetector,
+  type Scorer,
+  type SelfTest,
+  type UnverifiedDetector,
+  withoutSelfTest,
+} from './loaded-detector.js';
 import { DetectorError, type Manifest } from './manifest.js';
 
 /** Room for other processors and for the shorter mantissa that CUDA convolutions use. */
@@ -54,8 +60,7 @@ export async function verified(
   detector: UnverifiedDetector,
 ): Promise<{ readonly detector: LoadedDetector; readonly report: SelfTestReport }> {
   const report = await runSelfTest(engine, detector);
-  const { selfTest: _, ...rest } = detector;
-  return { detector: rest, report };
+  return { detector: withoutSelfTest(detector), report };
 }
 
 /** Scores the self-test's images. @throws DetectorError when a score or map differs by more than allowed. */

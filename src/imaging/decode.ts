@@ -149,10 +149,7 @@ export async function inspectImage(bytes: Uint8Array, limits: ImageLimits): Prom
       'this is no JPEG, PNG, WebP or TIFF image, which are the formats taken',
     );
   }
-  const { width, height } =
-    format === 'jpeg' || format === 'png'
-      ? (plainSize(bytes, format) ?? (await sizeSeen(bytes, format)))
-      : await sizeSeen(bytes, format);
+  const { width, height } = plainSize(bytes, format) ?? (await sizeSeen(bytes, format));
   if (width * height > limits.maxPixels) {
     throw new ImageError(
       'too-many-pixels',

@@ -6,10 +6,14 @@
 import type { PictureSize } from './map.js';
 
 /** Size of a JPEG or PNG without EXIF data; undefined where libvips has to be asked. */
-export function plainSize(bytes: Uint8Array, format: 'jpeg' | 'png'): PictureSize | undefined {
+export function plainSize(
+  bytes: Uint8Array,
+  format: 'jpeg' | 'png' | 'webp' | 'tiff',
+): PictureSize | undefined {
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
   try {
-    return format === 'jpeg' ? jpegSize(view) : pngSize(view);
+    if (format === 'jpeg') return jpegSize(view);
+    return format === 'png' ? pngSize(view) : undefined;
   } catch (error) {
     // The header ends too early.
     if (error instanceof RangeError) return undefined;

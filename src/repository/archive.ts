@@ -6,16 +6,14 @@ import { PassThrough } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
 import { createGunzip } from 'node:zlib';
 import { extract } from 'tar-stream';
+import { detectorFiles } from '../detector/index.js';
 import { RepositoryError } from './errors.js';
-
-/** The files of a detector. */
-const detectorFiles: readonly string[] = ['manifest.json', 'cloner.safetensors', 'self-test.safetensors'];
 
 /** Bytes of an unpacked detector: five times those of the paper's cloner with maps of 512 x 512. */
 export const defaultMaxUnpackedBytes = 64 * 2 ** 20;
 
 /**
- * Unpacks an archive into a folder that is there and empty. Names are taken from the list above, wherever the archive
+ * Unpacks an archive into a folder that is there and empty. Names are taken from the list of a detector's files, wherever the archive
  * has them, so that none leads out of the folder; links and devices are refused.
  * @throws RepositoryError `refused-detector` or `too-many-bytes`.
  */

@@ -5,7 +5,14 @@
  */
 import { mkdir, readdir, readFile, rename, rm, stat, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { DetectorError, type Manifest, readManifest } from '../detector/index.js';
+import {
+  DetectorError,
+  detectorFiles,
+  detectorsIn,
+  isDetector,
+  type Manifest,
+  readManifest,
+} from '../detector/index.js';
 
 /** A version as its manifest shows it. */
 export interface VersionFolder {
@@ -24,9 +31,6 @@ export interface DetectorFolder {
   /** Folders whose manifest cannot be used, and why. */
   readonly unreadable: readonly string[];
 }
-
-/** Where a version is put while it is moved or written; names with a dot are no detectors. */
-const hidden = (name: string, what: string): string => `.${name}.${what}`;
 
 /** Names a detector may have. */
 export const detectorName = /^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$/;
@@ -100,7 +104,8 @@ export async function addVersion(
 ): Promise<void> {
   const target = join(root, name);
   if (alone !== undefined) {
-    const moving = join(root, hidden(name, 'moving'));
+    // Names that begin with a dot are no detectors.
+    const moving = join(root, `.${name}.moving`);
     await mkdir(moving);
     await rename(target, join(moving, alone));
     await rename(moving, target);
@@ -136,7 +141,7 @@ export async function incomingFolder(root: string, id: string): Promise<string> 
 export async function signatureOf(root: string, name: string): Promise<string> {
   const parts: string[] = [];
   for (const folder of [join(root, name), ...(await versionFolders(join(root, name)))]) {
-    for (const file of ['', 'manifest.json', 'cloner.safetensors', 'self-test.safetensors', 'current']) {
+    for (const file of ['', ...detectorFiles, 'current']) {
       const found = await stat(join(folder, file)).catch(() => undefined);
       if (found) parts.push(`${folder}/${file}:${found.ino}:${found.size}:${found.mtimeMs}`);
     }
@@ -145,11 +150,9 @@ export async function signatureOf(root: string, name: string): Promise<string> {
 }
 
 async function versionFolders(folder: string): Promise<string[]> {
-  if (await exists(join(folder, 'manifest.json'))) return [folder];
-  const names = await readdir(folder).catch(() => []);
-  const inside = names.filter((name) => !name.startsWith('.')).map((name) => join(folder, name));
-  const found = await Promise.all(inside.map((path) => exists(join(path, 'manifest.json'))));
-  return inside.filter((_, index) => found[index]);
+  if (await isDetector(folder)) return [folder];
+  const names = await detectorsIn(folder);
+  return names.filter((name) => !name.startsWith('.')).map((name) => join(folder, name));
 }
 
 async function exists(path: string): Promise<boolean> {

@@ -13,6 +13,7 @@ import {
   readDetector,
   type ScoringEngine,
   verified,
+  withoutSelfTest,
 } from '../detector/index.js';
 import { unpackDetector } from './archive.js';
 import { RepositoryError } from './errors.js';
@@ -44,7 +45,6 @@ export const defaultMaxLoaded = 64;
 
 export interface RepositoryLog {
   info(details: object, message: string): void;
-  warn(details: object, message: string): void;
   error(details: object, message: string): void;
 }
 
@@ -73,7 +73,7 @@ export interface DetectorStatus {
 interface Entry {
   readonly folder: DetectorFolder;
   /** The version that serves. */
-  current: VersionFolder | undefined;
+  readonly current: VersionFolder | undefined;
   available: boolean;
 }
 
@@ -350,10 +350,7 @@ export class DetectorRepository {
         if (read.version !== version) {
           throw new DetectorError(`${folder} has changed: it is version ${read.version} now`);
         }
-        if (this.#findings.get(key)?.passed) {
-          const { selfTest: _, ...detector } = read;
-          return detector;
-        }
+        if (this.#findings.get(key)?.passed) return withoutSelfTest(read);
         const { detector, report } = await verified(this.engine, read);
         await this.engine.warmUp(detector);
         this.#findings.set(key, { passed: true });

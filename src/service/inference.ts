@@ -52,6 +52,20 @@ export interface Patience {
   readonly trace?: RequestTrace | undefined;
 }
 
+/** What a request says of how long its client waits. */
+export function patienceOf(
+  {
+    headers,
+    signal,
+    trace,
+  }: Pick<Required<Patience>, 'signal' | 'trace'> & {
+    readonly headers: { readonly 'mkd-timeout-ms'?: number };
+  },
+  timeoutMs: number,
+): Patience {
+  return { signal, trace, timeoutMs: headers['mkd-timeout-ms'] ?? timeoutMs };
+}
+
 export const defaultLaneLimits: LaneLimits = { maxBatchSize: 8, maxQueueDelayMs: 2, maxQueueLength: 64 };
 
 /** How long an image may take where the client says nothing. */

@@ -2,7 +2,7 @@
 import type { FastifyReply, FastifyRequest } from 'fastify';
 import type { FastifySchemaValidationError } from 'fastify/types/schema.js';
 import { ImageError, type ImageErrorKind } from '../imaging/index.js';
-import { RepositoryError, type RepositoryErrorKind } from '../repository/index.js';
+import { RepositoryError } from '../repository/index.js';
 import { RuntimeError } from '../runtime/index.js';
 import { imageMediaTypes, multipartMediaType } from './media-types.js';
 import type { Metrics } from './metrics.js';
@@ -97,15 +97,6 @@ const imageProblems: Readonly<Record<ImageErrorKind, ProblemKind>> = {
   'too-many-pixels': 'too-many-pixels',
 };
 
-const repositoryProblems: Readonly<Record<RepositoryErrorKind, ProblemKind>> = {
-  'unknown-detector': 'unknown-detector',
-  'unknown-version': 'unknown-version',
-  'refused-detector': 'refused-detector',
-  'too-many-bytes': 'too-many-bytes',
-  conflict: 'conflict',
-  'read-only': 'read-only',
-};
-
 const fastifyProblems: Readonly<Record<string, ProblemKind>> = {
   FST_ERR_VALIDATION: 'bad-request',
   FST_ERR_CTP_INVALID_MEDIA_TYPE: 'unsupported-media-type',
@@ -118,9 +109,9 @@ const fastifyProblems: Readonly<Record<string, ProblemKind>> = {
 };
 
 function classified(error: unknown): { kind: ProblemKind; message: string } {
-  if (error instanceof ProblemError) return { kind: error.kind, message: error.message };
-  if (error instanceof RepositoryError)
-    return { kind: repositoryProblems[error.kind], message: error.message };
+  if (error instanceof ProblemError || error instanceof RepositoryError) {
+    return { kind: error.kind, message: error.message };
+  }
   if (error instanceof ImageError) return { kind: imageProblems[error.kind], message: error.message };
   if (error instanceof RuntimeError)
     return { kind: 'internal', message: 'inference failed; the log says why' };

@@ -35,6 +35,8 @@ export interface ServiceState {
   /** From `start` on it is `ready`; the server sets the other changes. */
   status: 'starting' | 'ready' | 'stopping' | 'failed';
   catalog: Catalog | undefined;
+  /** The status as probes are told it: a service whose workers are gone is not ready. */
+  health(): ServiceState['status'];
   /** @throws ProblemError `not-ready` until the catalog is there. */
   scoring(): Scoring;
   /** @throws ProblemError `not-ready` until the catalog is there. */
@@ -68,6 +70,9 @@ export function createState(options: ServiceLimits): ServiceState {
     uploads: options.uploads ?? defaultUploadLimits,
     status: 'starting',
     catalog: undefined,
+    health() {
+      return this.status === 'ready' && !this.catalog?.engine.alive ? 'failed' : this.status;
+    },
     scoring() {
       if (!scoring) throw notReady();
       return scoring;

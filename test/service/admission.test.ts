@@ -3,9 +3,9 @@ import { readFile } from 'node:fs/promises';
 import { connect } from 'node:net';
 import { setTimeout as wait } from 'node:timers/promises';
 import t from 'tap';
-import { modelsFolder } from '../../src/detector/index.js';
 import { Budget } from '../../src/service/budget.js';
-import { type RunningService, serve } from '../../src/service/index.js';
+import type { RunningService } from '../../src/service/index.js';
+import { startService } from '../support/service.js';
 
 t.test('a budget lets in what fits, and one that is larger than all of it alone', async (t) => {
   const budget = new Budget(10);
@@ -48,14 +48,7 @@ const image = await readFile(new URL('../../../examples/good-1.png', import.meta
 const path = '/v1/detectors/sample/score';
 
 async function started(admission: object): Promise<RunningService> {
-  const service = await serve({
-    detectors: modelsFolder,
-    experts: [],
-    device: { provider: 'cpu' },
-    host: '127.0.0.1',
-    port: 0,
-    app: { admission },
-  });
+  const service = await startService({ app: { admission } });
   t.teardown(() => service.stop());
   return service;
 }

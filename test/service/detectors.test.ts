@@ -2,9 +2,10 @@
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import t from 'tap';
-import { type RunningService, serve } from '../../src/service/index.js';
+import type { RunningService } from '../../src/service/index.js';
 import { hashKey, makeKey, writeKeyFile } from '../../src/service/keys.js';
 import { copyDetector, filesOf, tarOf } from '../support/detectors.js';
+import { startService } from '../support/service.js';
 
 const keys = { admin: makeKey(), score: makeKey() };
 const image = await readFile(new URL('../../../examples/defect-1.png', import.meta.url));
@@ -20,14 +21,7 @@ t.before(async () => {
     { name: 'admin', scopes: ['admin'], sha256: hashKey(keys.admin) },
     { name: 'line', scopes: ['score'], sha256: hashKey(keys.score) },
   ]);
-  service = await serve({
-    detectors: join(folder, 'detectors'),
-    experts: [],
-    device: { provider: 'cpu' },
-    keys: join(folder, 'keys.json'),
-    host: '127.0.0.1',
-    port: 0,
-  });
+  service = await startService({ detectors: join(folder, 'detectors'), keys: join(folder, 'keys.json') });
 });
 t.teardown(() => service.stop());
 

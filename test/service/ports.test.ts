@@ -5,16 +5,14 @@ import { setTimeout as wait } from 'node:timers/promises';
 import { connect } from 'node:tls';
 import { fileURLToPath } from 'node:url';
 import t, { type Test } from 'tap';
-import { modelsFolder } from '../../src/detector/index.js';
-import { buildApp, type RunningService, type ServeOptions, serve } from '../../src/service/index.js';
+import { buildApp, type RunningService, type ServeOptions } from '../../src/service/index.js';
+import { startService } from '../support/service.js';
 
 const pem = (name: string): string =>
   fileURLToPath(new URL(`../../../test/support/tls/${name}.pem`, import.meta.url));
 
 async function started(t: Test, options: Partial<ServeOptions>): Promise<RunningService> {
-  const device = { provider: 'cpu' } as const;
-  const usual = { detectors: modelsFolder, experts: [], device, host: '127.0.0.1', port: 0 };
-  const service = await serve({ ...usual, ...options });
+  const service = await startService(options);
   t.teardown(() => service.stop());
   return service;
 }

@@ -4,23 +4,17 @@ import { join } from 'node:path';
 import sharp from 'sharp';
 import t from 'tap';
 import { drawSample } from '../../src/datasets/index.js';
-import { modelsFolder } from '../../src/detector/index.js';
 import { buildApp, type RunningService, serve } from '../../src/service/index.js';
 import { pictureJpeg, picturePng } from '../support/images.js';
 import { sameBytes } from '../support/same-bytes.js';
+import { startService } from '../support/service.js';
 
 const root = new URL('../../../', import.meta.url);
 let service: RunningService;
 let good: Uint8Array;
 
 t.before(async () => {
-  service = await serve({
-    detectors: modelsFolder,
-    experts: [],
-    device: { provider: 'cpu' },
-    host: '127.0.0.1',
-    port: 0,
-  });
+  service = await startService();
   const { pixels, width, height } = drawSample({ seed: 11, index: 0 });
   good = await sharp(pixels, { raw: { width, height, channels: 3 } })
     .png()
@@ -336,14 +330,7 @@ t.test(
 );
 
 t.test('more than can wait is turned away with a time to come again', async (t) => {
-  const small = await serve({
-    detectors: modelsFolder,
-    experts: [],
-    device: { provider: 'cpu' },
-    host: '127.0.0.1',
-    port: 0,
-    app: { batching: { maxBatchSize: 1, maxQueueLength: 2 } },
-  });
+  const small = await startService({ app: { batching: { maxBatchSize: 1, maxQueueLength: 2 } } });
   t.teardown(() => small.stop());
   const answers = await Promise.all(
     Array.from({ length: 12 }, () =>

@@ -4,8 +4,7 @@ import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { json } from 'node:stream/consumers';
 import t from 'tap';
-import { modelsFolder } from '../../src/detector/index.js';
-import { serve } from '../../src/service/index.js';
+import { startService } from '../support/service.js';
 
 interface Span {
   readonly traceId: string;
@@ -33,14 +32,7 @@ t.test('a request is a span of the trace its client began, with its stages under
   await new Promise<void>((resolve) => collector.listen(0, '127.0.0.1', resolve));
   t.teardown(() => collector.close());
   const { port } = collector.address() as AddressInfo;
-  const service = await serve({
-    detectors: modelsFolder,
-    experts: [],
-    device: { provider: 'cpu' },
-    host: '127.0.0.1',
-    port: 0,
-    app: { traces: `http://127.0.0.1:${port}/v1/traces` },
-  });
+  const service = await startService({ app: { traces: `http://127.0.0.1:${port}/v1/traces` } });
   const traceId = '0af7651916cd43dd8448eb211c80319c';
   const clientSpan = 'b7ad6b7169203331';
   const image = await readFile(new URL('../../../examples/defect-1.png', import.meta.url));

@@ -2,16 +2,15 @@
 import { readFile } from 'node:fs/promises';
 import { gzipSync } from 'node:zlib';
 import t from 'tap';
-import { modelsFolder } from '../../src/detector/index.js';
-import { type RunningService, serve } from '../../src/service/index.js';
+import type { RunningService } from '../../src/service/index.js';
+import { startService } from '../support/service.js';
 
 const example = (name: string): Promise<Buffer> =>
   readFile(new URL(`../../../examples/${name}`, import.meta.url));
 const images = await Promise.all(['good-1.png', 'defect-1.png'].map(example));
 let service: RunningService;
 t.before(async () => {
-  const device = { provider: 'cpu' } as const;
-  service = await serve({ detectors: modelsFolder, experts: [], device, host: '127.0.0.1', port: 0 });
+  service = await startService();
 });
 t.teardown(() => service.stop());
 

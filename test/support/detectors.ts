@@ -3,31 +3,34 @@ import { cp, mkdir, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { buffer } from 'node:stream/consumers';
 import { pack } from 'tar-stream';
-import { type Manifest, modelsFolder, readManifest } from '../../src/detector/index.js';
+import { detectorFiles, type Manifest, modelsFolder, readManifest } from '../../src/detector/index.js';
 
 const embedded = join(modelsFolder, 'sample');
 
+/** The manifest of the embedded detector with a higher threshold, which makes another version of it. */
+export async function raisedManifest(raise: number): Promise<Buffer> {
+  const manifest = JSON.parse(await readFile(join(embedded, 'manifest.json'), 'utf8')) as Manifest;
+  const { calibration } = manifest;
+  const threshold = calibration.threshold + raise;
+  return Buffer.from(JSON.stringify({ ...manifest, calibration: { ...calibration, threshold } }));
+}
+
 /**
  * Copies the embedded detector.
- * @param raise added to its threshold, which makes another version of it.
+ * @param raise added to its threshold.
  * @returns the version.
  */
 export async function copyDetector(folder: string, raise = 0): Promise<string> {
   await mkdir(folder, { recursive: true });
   await cp(embedded, folder, { recursive: true });
-  const path = join(folder, 'manifest.json');
-  const manifest = JSON.parse(await readFile(path, 'utf8')) as Manifest;
-  const { calibration } = manifest;
-  const changed = { ...manifest, calibration: { ...calibration, threshold: calibration.threshold + raise } };
-  await writeFile(path, JSON.stringify(changed));
+  await writeFile(join(folder, 'manifest.json'), await raisedManifest(raise));
   return (await readManifest(folder)).version;
 }
 
 /** The files of a detector, by name. */
-export async function filesOf(folder: string): Promise<Record<string, Uint8Array>> {
-  const names = ['manifest.json', 'cloner.safetensors', 'self-test.safetensors'];
-  const contents = await Promise.all(names.map((name) => readFile(join(folder, name))));
-  return Object.fromEntries(names.map((name, index) => [name, contents[index] as Uint8Array]));
+export async function filesOf(folder: string = embedded): Promise<Record<string, Uint8Array>> {
+  const contents = await Promise.all(detectorFiles.map((name) => readFile(join(folder, name))));
+  return Object.fromEntries(detectorFiles.map((name, index) => [name, contents[index] as Uint8Array]));
 }
 
 /** A tar archive. */

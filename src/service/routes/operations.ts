@@ -35,7 +35,7 @@ export const healthRoutes: FastifyPluginAsyncTypebox<{ state: ServiceState }> = 
     },
     async (_request, reply) => {
       const { catalog } = state;
-      const status = state.status === 'ready' && !catalog?.engine.alive ? 'failed' : state.status;
+      const status = state.health();
       return reply.code(status === 'ready' ? 200 : 503).send({
         status,
         detectors: catalog?.repository.size ?? 0,

@@ -1,7 +1,7 @@
 /** POST /v1/detectors/{detector}/score and /localize. */
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox';
 import { sendArtifact } from '../artifacts.js';
-import type { Patience } from '../inference.js';
+import { patienceOf } from '../inference.js';
 import { ProblemError, problemOf } from '../problems.js';
 import { mapRequest, type StoredResult } from '../result-store.js';
 import {
@@ -14,17 +14,10 @@ import {
 } from '../schemas.js';
 import type { FailedUpload } from '../scoring.js';
 import type { ServiceState } from '../state.js';
-import type { RequestTrace } from '../tracing.js';
 import { readUploads } from '../uploads.js';
 import { binaryContent, problemResponses } from './responses.js';
 
 export const scoreRoutes: FastifyPluginAsyncTypebox<{ state: ServiceState }> = async (app, { state }) => {
-  const patience = ({ headers, signal, trace }: Impatient): Patience => ({
-    signal,
-    trace,
-    timeoutMs: headers['mkd-timeout-ms'] ?? state.timeoutMs,
-  });
-
   app.addHook('onRequest', async () => state.admission.refuseIfFull());
 
   app.post(
@@ -53,7 +46,7 @@ export const scoreRoutes: FastifyPluginAsyncTypebox<{ state: ServiceState }> = a
         map: map === 'never' ? 'none' : loaded.manifest.localization,
         mapsOf: map === 'anomalous' ? 'anomalous' : 'all',
         threshold,
-        ...patience(request),
+        ...patienceOf(request, state.timeoutMs),
       });
       return answer(detector, loaded.version, outcomes);
     },
@@ -106,7 +99,7 @@ export const scoreRoutes: FastifyPluginAsyncTypebox<{ state: ServiceState }> = a
       const first = layer === undefined ? chosen.method : 'none';
       const outcomes = await state
         .scoring()
-        .score(detector, loaded, uploads, { map: first, threshold, ...patience(request) });
+        .score(detector, loaded, uploads, { map: first, threshold, ...patienceOf(request, state.timeoutMs) });
       const [outcome] = outcomes;
       if (as === 'json' || !outcome) {
         return reply.type('application/json').send(answer(detector, loaded.version, outcomes));
@@ -116,13 +109,6 @@ export const scoreRoutes: FastifyPluginAsyncTypebox<{ state: ServiceState }> = a
     },
   );
 };
-
-/** What a request says of how long its client waits. */
-interface Impatient {
-  readonly headers: { readonly 'mkd-timeout-ms'?: number };
-  readonly signal: AbortSignal;
-  readonly trace: RequestTrace | undefined;
-}
 
 /** @throws the error of the image, where the request had only one. */
 function answer(

@@ -8,7 +8,7 @@ import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox';
 import { type Static, type TSchema, Type } from 'typebox';
 import { Value } from 'typebox/value';
 import type { DetectorStatus } from '../../repository/index.js';
-import type { Patience } from '../inference.js';
+import { patienceOf } from '../inference.js';
 import { packageVersion } from '../openapi.js';
 import { ProblemError, problemOf } from '../problems.js';
 import type { StoredResult } from '../result-store.js';
@@ -75,10 +75,9 @@ export const v2Routes: FastifyPluginAsyncTypebox<{ state: ServiceState }> = asyn
     }),
   );
 
-  const ready = (): boolean => state.status === 'ready' && state.catalog?.engine.alive === true;
   for (const [probe, holds, summary] of [
     ['live', () => true, 'The process answers'],
-    ['ready', ready, 'Requests are taken'],
+    ['ready', () => state.health() === 'ready', 'Requests are taken'],
   ] as const) {
     app.get(
       `/v2/health/${probe}`,
@@ -190,13 +189,11 @@ export const v2Routes: FastifyPluginAsyncTypebox<{ state: ServiceState }> = asyn
         if (images.length === 0 || images.length > state.uploads.maxImages) {
           throw bad(`a request has 1 to ${state.uploads.maxImages} images, this one has ${images.length}`);
         }
-        const patience: Patience = {
-          signal: request.signal,
-          trace: request.trace,
-          timeoutMs: request.headers['mkd-timeout-ms'] ?? state.timeoutMs,
-        };
         const map = mapMethod(wanted, detector);
-        const outcomes = await state.scoring().score(name, detector, images, { map, ...patience });
+        const outcomes = await state.scoring().score(name, detector, images, {
+          map,
+          ...patienceOf(request, state.timeoutMs),
+        });
         const results = outcomes.map((outcome): StoredResult => {
           if (!('error' in outcome)) return outcome;
           throw images.length === 1 ? outcome.error : named(outcome.name, outcome.error);
