@@ -1,5 +1,5 @@
 import { Command } from 'commander';
-import { readDetector, ScoringEngine } from '../detector/index.js';
+import { findDetector, readDetector, ScoringEngine } from '../detector/index.js';
 import { type CalibrationSource, type Recalibration, recalibrate } from '../recalibration/index.js';
 import {
   deviceOptions,
@@ -22,7 +22,10 @@ interface Flags extends RuntimeFlags {
 export function calibrateCommand(): Command {
   return withRuntimeOptions(new Command('calibrate'))
     .description('Set the threshold anew from good images, or from verdicts that a person has labeled.')
-    .argument('<detector>', 'folder of a detector')
+    .argument(
+      '<detector>',
+      'folder of a detector; with --out also one of versions, or the name of an embedded one',
+    )
     .argument('[dataset]', 'folder of new good images, or an MVTec tree (train/good is used)')
     .option(
       '--verdicts <file>',
@@ -34,12 +37,18 @@ export function calibrateCommand(): Command {
     .option('--json', 'print one JSON object')
     .action(async (folder: string, dataset: string | undefined, flags: Flags) => {
       const source = sourceOf(dataset, flags.verdicts);
-      const detector = await readDetector(folder, flags.experts);
+      const found = await findDetector(folder);
+      if (found !== folder && flags.out === undefined) {
+        throw new UsageError(
+          `${folder} stands for ${found}, which stays as it is; name a new detector with --out`,
+        );
+      }
+      const detector = await readDetector(found, flags.experts);
       const engine = await ScoringEngine.open(deviceOptions(flags));
       const progress = startProgress();
       try {
         const result = await recalibrate(engine, detector, {
-          folder,
+          folder: found,
           source,
           falseAlarmRate: flags.falseAlarmRate,
           add: flags.add ?? false,

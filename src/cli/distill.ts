@@ -1,6 +1,5 @@
-import { basename, dirname, resolve } from 'node:path';
 import { Command, InvalidArgumentError, Option } from 'commander';
-import { detectorsIn } from '../detector/index.js';
+import { isDetector } from '../detector/index.js';
 import {
   type DistillProgress,
   distill,
@@ -74,7 +73,7 @@ export function distillCommand(): Command {
       const onInterrupt = (): void => stop.abort();
       process.once('SIGINT', onInterrupt);
       process.once('SIGTERM', onInterrupt);
-      if ((await detectorsIn(dirname(resolve(flags.out)))).includes(basename(resolve(flags.out)))) {
+      if (await isDetector(flags.out)) {
         process.stderr.write(
           `mkd: ${flags.out} is a detector already; it is replaced when the new one is done\n`,
         );

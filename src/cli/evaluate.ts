@@ -3,7 +3,14 @@ import { Command } from 'commander';
 import type { TestSource } from '../datasets/index.js';
 import { findDetector, readDetector, ScoringEngine } from '../detector/index.js';
 import { type EvaluationReport, evaluate } from '../evaluation/index.js';
-import { deviceOptions, type RuntimeFlags, UsageError, wholeNumber, withRuntimeOptions } from './options.js';
+import {
+  detectorArgument,
+  deviceOptions,
+  type RuntimeFlags,
+  UsageError,
+  wholeNumber,
+  withRuntimeOptions,
+} from './options.js';
 import { startProgress } from './progress.js';
 
 interface Flags extends RuntimeFlags {
@@ -19,7 +26,7 @@ interface Flags extends RuntimeFlags {
 export function evaluateCommand(): Command {
   return withRuntimeOptions(new Command('evaluate'))
     .description('Measure a detector on images whose verdict is known.')
-    .argument('<detector>', 'folder of a detector, or the name of an embedded one (sample)')
+    .addArgument(detectorArgument())
     .argument('[dataset]', 'MVTec tree: test/good, test/<defect>, ground_truth/<defect>')
     .option('--normal-class <name>', 'the class in <dataset>/test that is good, instead of good')
     .option('--normal <dir>', 'instead of a data set: folder of good images')

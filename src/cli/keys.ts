@@ -14,6 +14,7 @@ import { UsageError, wholeNumber } from './options.js';
 interface AddFlags {
   readonly scope: Scope[];
   readonly rate?: number;
+  readonly replace?: true;
 }
 
 /** `mkd keys` */
@@ -29,17 +30,22 @@ export function keysCommand(): Command {
 
 function addCommand(): Command {
   return new Command('add')
-    .description('Make a key, or replace the one of that name. It is printed once and kept nowhere.')
+    .description('Make a key. It is printed once and kept nowhere.')
     .argument('<file>', 'file of keys; made if it is not there')
     .argument('<name>', 'whose key it is: letters, digits, dot, dash, underscore')
     .addOption(new Option('--scope <scope...>', 'what it may do').choices(scopes).default(['score']))
     .option('--rate <n>', 'requests in a minute, at most', wholeNumber(1))
-    .action(async (file: string, name: string, { scope, rate }: AddFlags) => {
+    .option('--replace', 'take back the key of that name, and make one with these scopes and rate instead')
+    .action(async (file: string, name: string, { scope, rate, replace }: AddFlags) => {
       if (!/^[A-Za-z0-9._-]{1,64}$/.test(name)) {
         throw new UsageError(`name '${name}': wanted up to 64 letters, digits, dots, dashes and underscores`);
       }
+      const known = await keysIn(file);
+      const others = known.filter((other) => other.name !== name);
+      if (others.length < known.length && !replace) {
+        throw new UsageError(`${name} has a key already; --replace takes it back and makes another`);
+      }
       const key = makeKey();
-      const others = (await keysIn(file)).filter((other) => other.name !== name);
       const entry: ApiKey = {
         name,
         scopes: [...scope],

@@ -1,5 +1,5 @@
 /** What several commands take. */
-import { type Command, InvalidArgumentError, Option } from 'commander';
+import { Argument, type Command, InvalidArgumentError, Option } from 'commander';
 import type { DeviceOptions } from '../runtime/index.js';
 
 /** The call was wrong in a way the parser cannot see. */
@@ -24,12 +24,14 @@ export function withDeviceOptions(command: Command): Command {
     .addOption(
       new Option('--provider <name>', 'where to run: CUDA where it can be had, or only there')
         .choices(['auto', 'cpu', 'cuda'])
-        .default('auto'),
+        .default('auto')
+        .env('MKD_PROVIDER'),
     )
     .addOption(
       new Option('--threads <n>', 'threads for inference on the CPU; 0 takes one for each core')
         .argParser(wholeNumber(0))
-        .default(0),
+        .default(0)
+        .env('MKD_THREADS'),
     );
 }
 
@@ -45,6 +47,12 @@ export function withRuntimeOptions(command: Command): Command {
 export function deviceOptions({ provider, threads }: DeviceFlags): DeviceOptions {
   return { provider, threads };
 }
+
+export const detectorArgument = (): Argument =>
+  new Argument(
+    '<detector>',
+    'folder of a detector, or of its versions, or the name of an embedded one (sample)',
+  );
 
 export const falseAlarmRateOption = (): Option =>
   new Option(

@@ -1,10 +1,17 @@
-import { mkdir, readFile, stat, writeFile } from 'node:fs/promises';
-import { join, parse, resolve, sep } from 'node:path';
+import { mkdir, readdir, readFile, stat, writeFile } from 'node:fs/promises';
+import { dirname, join, parse, relative, resolve } from 'node:path';
 import { Command } from 'commander';
 import { imagesIn } from '../datasets/index.js';
 import { type Detector, type Localization, openDetector } from '../library.js';
 import { explain } from './explain.js';
-import { deviceOptions, number, type RuntimeFlags, UsageError, withRuntimeOptions } from './options.js';
+import {
+  detectorArgument,
+  deviceOptions,
+  number,
+  type RuntimeFlags,
+  UsageError,
+  withRuntimeOptions,
+} from './options.js';
 
 interface Flags extends RuntimeFlags {
   readonly json?: true;
@@ -17,25 +24,27 @@ interface Flags extends RuntimeFlags {
 export function scoreCommand(): Command {
   return withRuntimeOptions(new Command('score'))
     .description('Score images; one that cannot be read is reported and the others go on.')
-    .argument('<detector>', 'folder of a detector, or the name of an embedded one (sample)')
+    .addArgument(detectorArgument())
     .argument('<image...>', 'JPEG, PNG, WebP or TIFF files, or folders of them')
     .option('--json', 'one JSON object a line')
     .option('--regions', 'with --json: area, box and outline of each anomalous region too')
-    .option('--heatmaps <dir>', 'write <stem>.png of each localization map there')
+    .option(
+      '--heatmaps <dir>',
+      'write each localization map there, as <stem>.png, below folders where two stems are the same',
+    )
     .option('--threshold <score>', "above it an image is anomalous, instead of the detector's own", number())
     .action(async (nameOrPath: string, images: string[], flags: Flags) => {
       if (flags.regions && !flags.json) throw new UsageError('--regions goes with --json');
-      const files = namedApart(await filesOf(images));
+      const files = heatmapPaths([...new Set(await filesOf(images))]);
       const detector = await openDetector(nameOrPath, {
         ...deviceOptions(flags),
         expertFolders: flags.experts,
       });
       let failed = 0;
       try {
-        if (flags.heatmaps) await mkdir(flags.heatmaps, { recursive: true });
-        for (const [path, name] of files) {
+        for (const [path, heatmap] of files) {
           try {
-            process.stdout.write(`${await scoreFile(detector, path, name, flags)}\n`);
+            process.stdout.write(`${await scoreFile(detector, path, heatmap, flags)}\n`);
           } catch (error) {
             failed++;
             const why = explain(error);
@@ -50,13 +59,15 @@ export function scoreCommand(): Command {
 }
 
 /** Scores a file and writes its heatmap, if wanted. @returns the line to print. */
-async function scoreFile(detector: Detector, path: string, name: string, flags: Flags): Promise<string> {
+async function scoreFile(detector: Detector, path: string, heatmap: string, flags: Flags): Promise<string> {
   const bytes = await readFile(path);
   const options = { threshold: flags.threshold };
   let localization: Localization | undefined;
   if (flags.heatmaps || flags.regions) localization = await detector.localize(bytes, options);
   if (flags.heatmaps && localization) {
-    await writeFile(join(flags.heatmaps, `${name}.png`), await localization.heatmap());
+    const target = join(flags.heatmaps, heatmap);
+    await mkdir(dirname(target), { recursive: true });
+    await writeFile(target, await localization.heatmap());
   }
   const { score, threshold, pValue, verdict, layers, peak } =
     localization ?? (await detector.score(bytes, options));
@@ -80,29 +91,46 @@ async function scoreFile(detector: Detector, path: string, name: string, flags: 
 async function filesOf(paths: readonly string[]): Promise<string[]> {
   const lists = await Promise.all(
     paths.map(async (path) => {
-      const isFolder = (await stat(path).catch(() => undefined))?.isDirectory() ?? false;
-      if (!isFolder) return [path];
+      if (!(await isFolder(path))) return [path];
       const images = await imagesIn(path);
       if (images.length > 0) return images;
-      throw new UsageError(`${path} has no images; wanted JPEG, PNG, WebP or TIFF files`);
+      const folders = (await readdir(path, { withFileTypes: true })).filter((entry) => entry.isDirectory());
+      const hint = folders.length > 0 ? `, but folders: ${folders.map(({ name }) => name).join(', ')}` : '';
+      throw new UsageError(`${path} has no images; wanted JPEG, PNG, WebP or TIFF files${hint}`);
     }),
   );
   return lists.flat();
 }
 
-/** Every file with a name for its heatmap: its stem, with folders before it where two would be the same. */
-function namedApart(paths: readonly string[]): Map<string, string> {
-  const names = new Map(paths.map((path) => [path, parse(path).name]));
-  const deepest = Math.max(...paths.map((path) => resolve(path).split(sep).length));
-  for (let level = 1; level < deepest; level++) {
-    const taken = [...names.values()];
-    if (new Set(taken).size === taken.length) break;
-    for (const [path, name] of names) {
-      const folder = resolve(path)
-        .split(sep)
-        .at(-1 - level);
-      if (folder && taken.indexOf(name) !== taken.lastIndexOf(name)) names.set(path, `${folder}-${name}`);
-    }
-  }
-  return names;
+async function isFolder(path: string): Promise<boolean> {
+  return (await stat(path).catch(() => undefined))?.isDirectory() ?? false;
+}
+
+/**
+ * Every file with the path of its heatmap: its stem; where two stems are the same, all of them below the folders that
+ * not all files have in common, and with the extension if they still are.
+ */
+function heatmapPaths(files: readonly string[]): Map<string, string> {
+  const stems = files.map((file) => parse(file).name);
+  const below = allDiffer(stems) ? stems : belowCommonFolder(files).map(stemOf);
+  const names = allDiffer(below) ? below : belowCommonFolder(files);
+  return new Map(files.map((file, index) => [file, `${names[index]}.png`]));
+}
+
+function allDiffer(names: readonly string[]): boolean {
+  return new Set(names).size === names.length;
+}
+
+function stemOf(path: string): string {
+  return join(dirname(path), parse(path).name);
+}
+
+function belowCommonFolder(files: readonly string[]): string[] {
+  const folders = files.map((file) => dirname(resolve(file)));
+  const common = folders.reduce((shared, folder) => {
+    let parent = shared;
+    while (relative(parent, folder).startsWith('..')) parent = dirname(parent);
+    return parent;
+  });
+  return files.map((file) => relative(common, resolve(file)));
 }

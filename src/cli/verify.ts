@@ -1,12 +1,12 @@
 import { Command } from 'commander';
 import { findDetector, readDetector, runSelfTest, ScoringEngine } from '../detector/index.js';
-import { deviceOptions, type RuntimeFlags, withRuntimeOptions } from './options.js';
+import { detectorArgument, deviceOptions, type RuntimeFlags, withRuntimeOptions } from './options.js';
 
 /** `mkd verify` */
 export function verifyCommand(): Command {
   return withRuntimeOptions(new Command('verify'))
     .description('Check a detector: schema, hashes, and that it scores as it did when it was distilled.')
-    .argument('<detector>', 'folder of a detector, or the name of an embedded one (sample)')
+    .addArgument(detectorArgument())
     .action(async (folder: string, flags: RuntimeFlags) => {
       const detector = await readDetector(await findDetector(folder), flags.experts);
       const engine = await ScoringEngine.open(deviceOptions(flags));

@@ -100,6 +100,14 @@ async function imagesOfFolders(source: Exclude<TestSource, { root: string }>): P
   for (const folder of source.abnormal) {
     images.push(...(await defectiveImages(folder, basename(resolve(folder)), source.masks)));
   }
+  const [example] = images.filter(({ anomalous }) => anomalous);
+  if (source.masks && example && !images.some(({ mask }) => mask)) {
+    const { name } = parse(example.path);
+    throw new DatasetError(
+      `${source.masks} holds no mask of any image; wanted for ${example.path} ` +
+        `${join(example.kind, `${name}_mask.png`)}, or ${name}_mask.png, or either without _mask`,
+    );
+  }
   return images;
 }
 

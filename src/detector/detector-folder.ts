@@ -22,7 +22,7 @@ import {
   type TensorMap,
   writeSafetensors,
 } from '../weights/safetensors.js';
-import { detectorsIn } from './find-detector.js';
+import { detectorsIn, isDetector } from './detectors-in.js';
 import { findExpert } from './find-expert.js';
 import type { Scorer, SelfTest, UnverifiedDetector } from './loaded-detector.js';
 import { DetectorError, type Manifest, parseManifest, type Terms } from './manifest.js';
@@ -210,7 +210,7 @@ export async function writeDetector(folder: string, parts: DetectorParts): Promi
 }
 
 /**
- * Writes a detector again with another calibration; cloner and self-test stay as they are.
+ * Writes a detector again with another calibration, as a version of today; cloner and self-test stay as they are.
  * @param out another folder for it; by default the detector itself is changed, in one step.
  */
 export async function replaceCalibration(
@@ -220,7 +220,8 @@ export async function replaceCalibration(
 ): Promise<string> {
   const old = parseManifest(await readFile(join(folder, 'manifest.json'), 'utf8'), folder);
   const earlierVersions = [...(old.calibration.earlierVersions ?? []), versionOf(old)];
-  const manifest: Manifest = { ...old, calibration: { ...calibration, earlierVersions } };
+  const created = new Date().toISOString();
+  const manifest: Manifest = { ...old, created, calibration: { ...calibration, earlierVersions } };
   if (resolve(out) !== resolve(folder)) {
     await checkTarget(out);
     await mkdir(out, { recursive: true });
@@ -235,8 +236,13 @@ export async function replaceCalibration(
 /** @throws DetectorError when a new detector may not be written there. */
 export async function checkTarget(folder: string): Promise<void> {
   if (!(await stat(folder).catch(() => undefined))) return;
-  if (await stat(join(folder, 'manifest.json')).catch(() => undefined)) return;
-  throw new DetectorError(`${folder} exists and is no detector; name a new folder, or a detector to replace`);
+  if (await isDetector(folder)) return;
+  const inside = await detectorsIn(folder);
+  throw new DetectorError(
+    inside.length > 0
+      ? `${folder} holds ${inside.join(', ')}; name a new folder inside of it, or elsewhere`
+      : `${folder} exists and is no detector; name a new folder, or a detector to replace`,
+  );
 }
 
 function versionOf({ cloner, calibration, terms, scoringLayers, tiling }: Manifest): string {

@@ -27,8 +27,8 @@ export {
   standardizationFeeds,
   writeDetector,
 } from './detector-folder.js';
+export { isDetector } from './detectors-in.js';
 export { type EngineResult, type RawScores, ScoringEngine, smoothGrad } from './engine.js';
-export { detectorsIn, findDetector, isDetector } from './find-detector.js';
 export { embeddedExpert, findExpert, modelsFolder } from './find-expert.js';
 export {
   type LoadedDetector,
@@ -52,3 +52,12 @@ export { type ScoredImage, scoreImages, TileCollector } from './score-images.js'
 export { makeSelfTest, runSelfTest, type SelfTestReport, verified } from './self-test.js';
 export { type LocalizationMethod, localizationMethods, type ServingShape } from './serving-model.js';
 export { type ScaledTerms, scaledTerms, type TermShares } from './terms.js';
+export {
+  type DetectorVersions,
+  findDetector,
+  hasVersions,
+  historyFile,
+  readVersions,
+  type VersionFolder,
+  versionFolders,
+} from './versions.js';

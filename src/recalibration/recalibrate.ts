@@ -112,6 +112,11 @@ async function fromVerdicts(
   });
   const known = parseVerdicts(text, detector);
   const scores = known.filter(({ label }) => label === 'good').map(({ score }) => score);
+  if (known.length > 0 && known.every(({ label }) => label === undefined)) {
+    throw new CalibrationError(
+      `none of the ${known.length} verdicts in ${file} has a label; add "label": "good" or "anomalous" to those a person has judged`,
+    );
+  }
   const { directions, mapThresholds, layerMapThresholds } = detector.manifest.calibration;
   const layers = layerMapThresholds ? { layerMapThresholds } : {};
   return { good: { scores, directions, mapThresholds, ...layers }, known };

@@ -1,10 +1,10 @@
 /** Detectors that come and go while a service runs. */
 export { RepositoryError, type RepositoryErrorKind } from './errors.js';
+export type { RepositoryLog } from './loader.js';
 export {
   DetectorRepository,
   type DetectorStatus,
   defaultMaxLoaded,
-  type RepositoryLog,
   type RepositoryOptions,
   type VersionState,
   type VersionStatus,

@@ -9,28 +9,25 @@ import { join } from 'node:path';
 import type { Readable } from 'node:stream';
 import {
   DetectorError,
+  type DetectorVersions,
   type LoadedDetector,
   readDetector,
+  readVersions,
   type ScoringEngine,
-  verified,
-  withoutSelfTest,
+  type VersionFolder,
 } from '../detector/index.js';
 import { unpackDetector } from './archive.js';
 import { RepositoryError } from './errors.js';
 import {
   addVersion,
-  type DetectorFolder,
   detectorName,
   incomingFolder,
   namesIn,
-  readDetectorFolder,
-  readHistory,
   recover,
   signatureOf,
-  type VersionFolder,
   writeHistory,
 } from './folders.js';
-import { Memory } from './memory.js';
+import { type RepositoryLog, VersionLoader } from './loader.js';
 
 export interface RepositoryOptions {
   /** Folder whose subfolders are detectors. */
@@ -42,11 +39,6 @@ export interface RepositoryOptions {
 }
 
 export const defaultMaxLoaded = 64;
-
-export interface RepositoryLog {
-  info(details: object, message: string): void;
-  error(details: object, message: string): void;
-}
 
 /** Whether a version has passed its self-test here; one that has not is put to it when it is first used. */
 export type VersionState = 'verified' | 'unverified' | 'refused';
@@ -71,54 +63,48 @@ export interface DetectorStatus {
 }
 
 interface Entry {
-  readonly folder: DetectorFolder;
+  readonly folder: DetectorVersions;
   /** The version that serves. */
   readonly current: VersionFolder | undefined;
   available: boolean;
 }
 
-/** What self-tests have found, by detector and version. */
-type Findings = Map<string, { readonly passed: true } | { readonly passed: false; readonly reason: string }>;
-
 export class DetectorRepository {
   readonly #entries = new Map<string, Entry>();
-  readonly #findings: Findings = new Map();
-  readonly #memory: Memory<LoadedDetector>;
+  readonly #loader: VersionLoader;
   /** Changes come one after another. */
   #changing: Promise<unknown> = Promise.resolve();
 
   private constructor(
-    private readonly engine: ScoringEngine,
+    engine: ScoringEngine,
     private readonly options: RepositoryOptions,
     private readonly log: RepositoryLog,
   ) {
-    this.#memory = new Memory(options.maxLoaded ?? defaultMaxLoaded);
+    this.#loader = new VersionLoader(engine, options.experts, options.maxLoaded ?? defaultMaxLoaded, log);
   }
 
   /**
-   * Reads all manifests, and verifies and warms up as many detectors as stay in memory.
-   * @throws DetectorError when there is none to serve.
+   * Reads all manifests, and verifies and warms up as many detectors as stay in memory. An empty folder waits for what
+   * comes.
+   * @throws DetectorError when the folder cannot be read, or all that it holds is refused.
    */
   static async open(
     engine: ScoringEngine,
     options: RepositoryOptions,
     log: RepositoryLog,
   ): Promise<DetectorRepository> {
-    const { detectors, maxLoaded = defaultMaxLoaded } = options;
+    const { detectors } = options;
     // Nothing to put right where nothing may be written.
     await recover(detectors).catch(() => undefined);
     const names = await namesIn(detectors);
     const repository = new DetectorRepository(engine, options, log);
-    for (const name of names) await repository.#refresh(name, repository.#memory.size < maxLoaded);
-    if (repository.list().every(({ current }) => current === undefined)) {
-      const why = repository
-        .list()
-        .map(({ name, reasons }) => `${name}: ${reasons.join(', ')}`)
-        .join('; ');
-      throw new DetectorError(
-        `there is no detector to serve in ${detectors}${why ? ` (${why})` : ''}; distill one with mkd distill`,
-      );
+    for (const name of names) await repository.#refresh(name, repository.#loader.hasRoom);
+    if (repository.size > 0) return repository;
+    const why = repository.list().map(({ name, reasons }) => `${name}: ${reasons.join(', ')}`);
+    if (why.length > 0) {
+      throw new DetectorError(`there is no detector to serve in ${detectors} (${why.join('; ')})`);
     }
+    log.warn({ detectors }, 'there are no detectors yet: put one into the folder, or upload one');
     return repository;
   }
 
@@ -131,7 +117,7 @@ export class DetectorRepository {
 
   /** Versions in memory. */
   get loaded(): number {
-    return this.#memory.size;
+    return this.#loader.size;
   }
 
   list(): DetectorStatus[] {
@@ -142,16 +128,16 @@ export class DetectorRepository {
   status(name: string): DetectorStatus {
     const { folder, current, available } = this.#entry(name);
     const versions = folder.versions.map((version): VersionStatus => {
-      const finding = this.#findings.get(keyOf(name, version.version));
+      const finding = this.#loader.finding(name, version.version);
       return {
         ...version,
         state: finding === undefined ? 'unverified' : finding.passed ? 'verified' : 'refused',
         ...(finding && !finding.passed ? { reason: finding.reason } : {}),
         current: version.version === current?.version,
-        loaded: this.#memory.has(keyOf(name, version.version)),
+        loaded: this.#loader.isLoaded(name, version.version),
       };
     });
-    const reasons = [...folder.unreadable, ...versions.flatMap(({ reason }) => reason ?? [])];
+    const reasons = [...folder.faults, ...versions.flatMap(({ reason }) => reason ?? [])];
     return { name, current, available, versions, reasons };
   }
 
@@ -166,15 +152,15 @@ export class DetectorRepository {
       throw new RepositoryError('unknown-detector', `detector '${name}' is unloaded; load it first`);
     }
     try {
-      if (version !== undefined) return await this.#load(name, this.#version(entry, version));
-      if (entry.current) return await this.#load(name, entry.current);
+      if (version !== undefined) return await this.#loader.load(name, this.#version(entry, version));
+      if (entry.current) return await this.#loader.load(name, entry.current);
     } catch (error) {
       if (!(error instanceof DetectorError)) throw error;
       // One that is found wanting only now gives way to the version before it, if there is one.
       await this.refresh(name);
       const { current } = this.#entry(name);
       if (version === undefined && current && current.version !== entry.current?.version) {
-        return this.#load(name, current);
+        return this.#loader.load(name, current);
       }
     }
     const { reasons } = this.status(name);
@@ -203,18 +189,17 @@ export class DetectorRepository {
     const incoming = await writing(() => incomingFolder(detectors, randomUUID()));
     try {
       await writing(() => unpackDetector(archive, incoming));
-      const read = await readDetector(incoming, experts).catch(asRefused);
+      const read = await readDetector(incoming, experts).catch((error) => asRefused(error, incoming));
       const { version } = read;
-      const { report } = await verified(this.engine, read).catch(asRefused);
       return await this.#change(async () => {
+        await this.#loader.take(name, read).catch((error) => asRefused(error));
         const before = this.#entries.get(name);
         const added = !before?.folder.versions.some((known) => known.version === version);
         if (added) await this.#place(name, incoming, version, before);
-        this.#findings.set(keyOf(name, version), { passed: true });
         if (activate) await this.#prefer(name, version);
         else if (before?.current) await this.#prefer(name, before.current.version);
         await this.#refresh(name, true);
-        this.log.info({ detector: name, version, added, ...report }, 'detector uploaded');
+        this.log.info({ detector: name, version, added }, 'detector uploaded');
         return { version, added };
       });
     } finally {
@@ -227,27 +212,34 @@ export class DetectorRepository {
     await this.#change(async () => {
       const entry = this.#entry(name);
       const wanted = this.#version(entry, version);
-      await this.#load(name, wanted).catch(asRefused);
+      await this.#loader.load(name, wanted).catch((error) => asRefused(error));
       await this.#prefer(name, version);
       await this.#refresh(name, true);
     });
   }
 
-  /** Goes back to the version that was current before. @returns the version that serves now. */
+  /**
+   * Goes back to the version that was current before; one that never was is not gone back to.
+   * @returns the version that serves now.
+   */
   async rollBack(name: string): Promise<string> {
     return this.#change(async () => {
       const { folder, current } = this.#entry(name);
-      const usable = folder.versions.filter(
-        ({ version }) => this.#findings.get(keyOf(name, version))?.passed !== false,
-      );
-      const before = usable[usable.findIndex(({ version }) => version === current?.version) + 1];
+      const { history, versions } = folder;
+      // Where the current one is none of them, the first of them is the one before it.
+      const earlier = history.slice(history.indexOf(current?.version ?? '') + 1);
+      const before = earlier
+        .flatMap((version) => versions.find((known) => known.version === version) ?? [])
+        .find(({ version }) => this.#loader.finding(name, version)?.passed !== false);
       if (!before) {
-        throw new RepositoryError('conflict', `detector '${name}' has no version to go back to`);
+        throw new RepositoryError(
+          'conflict',
+          `detector '${name}' has no version to go back to: none was current before; activate one by its name`,
+        );
       }
-      await this.#load(name, before).catch(asRefused);
-      const history = await readHistory(this.options.detectors, name);
-      const left = history.filter((version) => version !== current?.version && version !== before.version);
-      await writing(() => writeHistory(this.options.detectors, name, [before.version, ...left]));
+      await this.#loader.load(name, before).catch((error) => asRefused(error));
+      const left = earlier.slice(earlier.indexOf(before.version));
+      await writing(() => writeHistory(this.options.detectors, name, left));
       await this.#refresh(name, true);
       return before.version;
     });
@@ -265,10 +257,13 @@ export class DetectorRepository {
         if (entry.current?.version === version) {
           throw new RepositoryError(
             'conflict',
-            `version ${version} of '${name}' serves; make another one the current one first, or retire the detector`,
+            `version ${version} of '${name}' serves; activate another one or roll back first, or retire the whole detector`,
           );
         }
         await writing(() => rm(folder, { recursive: true, force: true }));
+        const { history } = entry.folder;
+        const left = history.filter((other) => other !== version);
+        if (left.length < history.length) await writing(() => writeHistory(detectors, name, left));
       }
       await this.#refresh(name, true);
     });
@@ -284,7 +279,7 @@ export class DetectorRepository {
   unload(name: string): void {
     const entry = this.#entry(name);
     entry.available = false;
-    for (const { version } of entry.folder.versions) this.#memory.forget(keyOf(name, version));
+    for (const { version } of entry.folder.versions) this.#loader.unload(name, version);
   }
 
   /** Names of the detectors in the folder now, for whoever watches it. */
@@ -299,12 +294,17 @@ export class DetectorRepository {
 
   /** Takes over what has changed in the folder of a detector. */
   async refresh(name: string): Promise<void> {
-    await this.#change(() => this.#refresh(name, true));
+    await this.#change(async () => {
+      for (const version of this.#entries.get(name)?.folder.versions ?? []) {
+        await this.#loader.check(name, version);
+      }
+      await this.#refresh(name, true);
+    });
   }
 
   /** @param verify whether the current version is put to its self-test now, or when it is first used. */
   async #refresh(name: string, verify: boolean): Promise<void> {
-    const folder = await readDetectorFolder(this.options.detectors, name);
+    const folder = await readVersions(this.options.detectors, name);
     const before = this.#entries.get(name);
     if (!folder) {
       this.#entries.delete(name);
@@ -312,12 +312,8 @@ export class DetectorRepository {
       if (before) this.log.info({ detector: name }, 'detector retired');
       return;
     }
-    for (const reason of folder.unreadable) this.log.error({ detector: name, reason }, 'detector refused');
-    const sound = verify ? await this.#firstSound(name, folder) : folder.versions[0];
-    const served = before?.current;
-    // Where what came in its place is refused, a version serves on from memory.
-    const inMemory = served && this.#memory.has(keyOf(name, served.version)) ? served : undefined;
-    const current = sound ?? inMemory;
+    for (const reason of folder.faults) this.log.error({ detector: name, reason }, 'detector refused');
+    const current = await this.#currentOf(folder, before?.current, verify);
     const kept = new Set([...folder.versions, ...(current ? [current] : [])].map(({ version }) => version));
     this.#forget(name, before?.folder.versions.filter(({ version }) => !kept.has(version)) ?? []);
     this.#entries.set(name, { folder, current, available: before?.available ?? true });
@@ -326,44 +322,28 @@ export class DetectorRepository {
     }
   }
 
-  #forget(name: string, versions: readonly VersionFolder[]): void {
-    for (const { version } of versions) {
-      this.#memory.forget(keyOf(name, version));
-      this.#findings.delete(keyOf(name, version));
-    }
-  }
-
-  async #firstSound(name: string, { versions }: DetectorFolder): Promise<VersionFolder | undefined> {
-    for (const version of versions) {
-      const sound = await this.#load(name, version).catch(() => undefined);
+  /**
+   * The version to serve: the first of those that are or were current, and is sound; else the one that serves.
+   * @param verify whether it has to have passed its self-test.
+   */
+  async #currentOf(
+    { name, versions, history }: DetectorVersions,
+    served: VersionFolder | undefined,
+    verify: boolean,
+  ): Promise<VersionFolder | undefined> {
+    const wanted = [...history, ...(served ? [served.version] : [])];
+    const found = wanted.flatMap((version) => versions.find((known) => known.version === version) ?? []);
+    if (!verify) return found[0];
+    for (const version of found) {
+      const sound = await this.#loader.load(name, version).catch(() => undefined);
       if (sound) return version;
     }
-    return undefined;
+    // Where what came in its place is refused, a version serves on from memory.
+    return served && this.#loader.isLoaded(name, served.version) ? served : undefined;
   }
 
-  /** From memory, or from the folder; the first time with its self-test. */
-  #load(name: string, { version, folder }: VersionFolder): Promise<LoadedDetector> {
-    const key = keyOf(name, version);
-    return this.#memory.get(key, async () => {
-      try {
-        const read = await readDetector(folder, this.options.experts);
-        if (read.version !== version) {
-          throw new DetectorError(`${folder} has changed: it is version ${read.version} now`);
-        }
-        if (this.#findings.get(key)?.passed) return withoutSelfTest(read);
-        const { detector, report } = await verified(this.engine, read);
-        await this.engine.warmUp(detector);
-        this.#findings.set(key, { passed: true });
-        this.log.info({ detector: name, version, ...report }, 'detector passed its self-test');
-        return detector;
-      } catch (error) {
-        if (error instanceof DetectorError) {
-          this.#findings.set(key, { passed: false, reason: error.message });
-          this.log.error({ detector: name, version, reason: error.message }, 'detector refused');
-        }
-        throw error;
-      }
-    });
+  #forget(name: string, versions: readonly VersionFolder[]): void {
+    for (const { version } of versions) this.#loader.forget(name, version);
   }
 
   async #place(name: string, from: string, version: string, before: Entry | undefined): Promise<void> {
@@ -375,13 +355,14 @@ export class DetectorRepository {
 
   async #prefer(name: string, version: string): Promise<void> {
     const { detectors } = this.options;
-    const folder = await readDetectorFolder(detectors, name);
+    const folder = await readVersions(detectors, name);
     // A detector that is a folder by itself has nothing to choose from.
     if (!folder || folder.versions[0]?.folder === join(detectors, name)) return;
-    const earlier = (await readHistory(detectors, name)).filter((other) => other !== version);
     const serving = this.#entries.get(name)?.current?.version;
-    if (serving !== undefined && serving !== version && !earlier.includes(serving)) earlier.unshift(serving);
-    await writing(() => writeHistory(detectors, name, [version, ...earlier]));
+    // One that was there before anybody chose is what came before.
+    const earlier = this.#entries.get(name)?.folder.history ?? [];
+    const history = [version, ...(serving === undefined ? [] : [serving]), ...earlier];
+    await writing(() => writeHistory(detectors, name, [...new Set(history)]));
   }
 
   #entry(name: string): Entry {
@@ -416,13 +397,13 @@ export class DetectorRepository {
 /** Names that a refusal lists. */
 const listedNames = 10;
 
-function keyOf(name: string, version: string): string {
-  return `${name}/${version}`;
-}
-
-function asRefused(error: unknown): never {
+/** @param hidden a folder that nobody is to know of. */
+function asRefused(error: unknown, hidden?: string): never {
   if (!(error instanceof DetectorError)) throw error;
-  throw new RepositoryError('refused-detector', error.message);
+  const message = hidden
+    ? error.message.replaceAll(`${hidden}/`, '').replaceAll(hidden, 'it')
+    : error.message;
+  throw new RepositoryError('refused-detector', message);
 }
 
 /** Does what writes into the folder of detectors. @throws RepositoryError `read-only` where that is not allowed. */

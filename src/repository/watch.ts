@@ -3,7 +3,8 @@
  * of them, network shares for one; a detector is taken over once two looks in a row have found it the same.
  */
 import { setTimeout as wait } from 'node:timers/promises';
-import type { DetectorRepository, RepositoryLog } from './repository.js';
+import type { RepositoryLog } from './loader.js';
+import type { DetectorRepository } from './repository.js';
 
 /** @returns what ends it. */
 export function watchRepository(

@@ -100,7 +100,7 @@ t.test('a folder of images is scored, and files of one name get heatmaps of thei
   const heatmaps = join(folder, 'heatmaps');
   const images = [join(folder, 'a'), join(folder, 'b', '000.png')];
   const { out } = await mkd('score', 'sample', ...images, '--heatmaps', heatmaps, '--json', '--regions');
-  t.strictSame(await readdir(heatmaps), ['a-000.png', 'b-000.png']);
+  t.strictSame((await readdir(heatmaps, { recursive: true })).sort(), ['a', 'a/000.png', 'b', 'b/000.png']);
   const [, defect] = out
     .trim()
     .split('\n')
@@ -126,7 +126,7 @@ t.test(
     const folder = t.testdir({
       'config.json': JSON.stringify({ port: 9001, maxBatchSize: 4, timeoutMs: 5000, experts: ['experts'] }),
       'unknown.json': '{ "prot": 1 }',
-      'wrong.json': '{ "port": "high" }',
+      'wrong.json': '{ "port": "high", "provider": "gpu", "cudaDevices": [-1], "traces": "ftp://x" }',
       'list.json': '[]',
     });
     const file = (name: string): string[] => ['serve', '--config', join(folder, name), '--print-config'];
@@ -135,8 +135,11 @@ t.test(
     const config = JSON.parse(out) as Record<string, unknown>;
     t.match(config, { port: 9003, maxBatchSize: 2, timeoutMs: 5000, experts: ['experts'], host: '0.0.0.0' });
     for (const [name, message] of [
-      ['unknown.json', /no setting 'prot'; there are detectors, experts, host, port/],
-      ['wrong.json', /port must be integer/],
+      ['unknown.json', /no setting 'prot'; there are experts, .*, port, /],
+      [
+        'wrong.json',
+        /port: wanted a whole number from 0 to 65535, not "high"; provider: .* auto, cpu, cuda, not "gpu"; cudaDevices: .*; traces: wanted a URL/,
+      ],
       ['list.json', /no JSON object/],
       ['none.json', /cannot be read/],
     ] as const) {
@@ -160,6 +163,11 @@ t.test('keys are made, listed and taken back', async (t) => {
     (await mkd('keys', 'list', file)).out,
     'line-1  score  600 requests a minute\nprometheus  metrics  no limit\n',
   );
+  const again = await mkd('keys', 'add', file, 'line-1');
+  t.equal(again.code, 2);
+  t.match(again.err, /line-1 has a key already; --replace/);
+  t.match((await mkd('keys', 'add', file, 'line-1', '--replace', '--rate', '60')).out, /^mkd_/);
+  t.match((await mkd('keys', 'list', file)).out, /line-1 {2}score {2}60 requests a minute/);
   t.equal((await mkd('keys', 'remove', file, 'line-1')).code, 0);
   const unknown = await mkd('keys', 'remove', file, 'line-1');
   t.equal(unknown.code, 2);

@@ -76,6 +76,62 @@ t.test('a version can be uploaded without serving yet', async (t) => {
   t.equal(current(repository), version);
 });
 
+t.test('going back goes to what was current before, and to nothing else', async (t) => {
+  const root = t.testdir();
+  const detectors = join(root, 'detectors');
+  const a = await copyDetector(join(detectors, 'flange'));
+  const b = await copyDetector(join(root, 'b'), 0.2);
+  const c = await copyDetector(join(root, 'c'), 0.3);
+  await copyDetector(join(root, 'never'), 0.4);
+  const repository = await open(detectors);
+  const refused = async (): Promise<void> => {
+    t.match(await refusalOf(repository.rollBack('flange')), {
+      kind: 'conflict',
+      message: /none was current/,
+    });
+  };
+  await refused();
+  await upload(repository, join(root, 'never'), false);
+  await refused();
+  t.equal(current(repository), a, 'what was uploaded and never activated is not gone back to');
+  await upload(repository, join(root, 'b'));
+  await upload(repository, join(root, 'c'));
+  t.equal(current(repository), c);
+  t.equal(await repository.rollBack('flange'), b);
+  t.equal(await repository.rollBack('flange'), a);
+  await refused();
+  t.equal(current(await open(detectors)), a, 'a restart finds the same');
+
+  await repository.activate('flange', b);
+  await repository.activate('flange', c);
+  await repository.retire('flange', b);
+  t.equal(await repository.rollBack('flange'), a, 'one that is gone is passed over');
+});
+
+t.test('an empty folder waits for the first upload', async (t) => {
+  const root = t.testdir({ detectors: {} });
+  const version = await copyDetector(join(root, 'new'));
+  const repository = await open(join(root, 'detectors'));
+  t.equal(repository.size, 0);
+  t.match(await upload(repository, join(root, 'new')), { version, added: true });
+  t.equal(current(repository), version);
+});
+
+t.test('what cannot be a folder of detectors is said', async (t) => {
+  const root = t.testdir({ 'detectors/flange': { 'cloner.safetensors': '' } });
+  await copyDetector(join(root, 'one/flange'));
+  const said = async (folder: string): Promise<string> => {
+    const error = await open(join(root, folder)).then(
+      () => undefined,
+      (reason: unknown) => reason,
+    );
+    return (error as Error).message;
+  };
+  t.match(await said('nowhere'), /nowhere does not exist/);
+  t.match(await said('one/flange'), /one\/flange is a detector; wanted the folder it lies in/);
+  t.match(await said('detectors'), /no detector to serve in .*flange holds no manifest.json/);
+});
+
 t.test('a refused upload leaves nothing behind and what serves as it was', async (t) => {
   const root = t.testdir();
   const detectors = join(root, 'detectors');
@@ -199,8 +255,21 @@ t.test('what is put into the watched folder serves once it passes, and what goes
     'a folder of versions',
     () => names().includes('gear') && current(repository, 'gear') === third,
   );
-  await writeFile(join(root, 'gear/current'), `${other}\n`);
-  await until('the choice of another', () => current(repository, 'gear') === other);
+  await writeFile(join(root, 'gear/current'), '1\n');
+  await until('the choice of another, by its folder', () => current(repository, 'gear') === other);
+  await writeFile(join(root, 'gear/current'), 'typo');
+  const saidOf = (name: string): string => repository.status(name).reasons.join();
+  await until('a choice of none', () => saidOf('gear').includes("names 'typo', which is no version here"));
+  t.equal(current(repository, 'gear'), other, 'leaves what serves');
+
+  await appendFile(join(root, 'flange/cloner.safetensors'), 'x');
+  await until('damage behind the same manifest', () => saidOf('flange').includes('serves on from memory'));
+  t.equal((await repository.acquire('flange')).version, second);
+
+  await mkdir(join(root, 'washer'));
+  await writeFile(join(root, 'washer/notes.txt'), '');
+  await until('a folder that is no detector', () => names().includes('washer'));
+  t.match(saidOf('washer'), /holds no manifest.json/);
 
   await rm(join(root, 'bracket'), { recursive: true });
   await until('one that has gone', () => !names().includes('bracket'));

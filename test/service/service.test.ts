@@ -430,8 +430,15 @@ t.test('until detectors are verified the service is live, not ready, and says so
 
 t.test('a folder without a sound detector stops the start, and says why', async (t) => {
   const options = { experts: [], device: { provider: 'cpu' }, host: '127.0.0.1', port: 0 } as const;
-  await t.rejects(serve({ ...options, detectors: t.testdir() }), { message: /no detector to serve/ });
   const broken = t.testdir({ bad: { 'manifest.json': '{"schema": "mkd.detector/9"}' } });
   await t.rejects(serve({ ...options, detectors: broken }), { message: /schema 'mkd.detector\/9'/ });
-  await t.rejects(serve({ ...options, detectors: join(broken, 'nowhere') }), { message: /cannot be read/ });
+  await t.rejects(serve({ ...options, detectors: join(broken, 'nowhere') }), { message: /does not exist/ });
+});
+
+t.test('a service of an empty folder is ready for the first upload', async (t) => {
+  const options = { experts: [], device: { provider: 'cpu' }, host: '127.0.0.1', port: 0 } as const;
+  const service = await serve({ ...options, detectors: t.testdir(), app: { logger: false } });
+  t.match(await service.app.inject('/health/ready'), { statusCode: 200 });
+  t.match((await service.app.inject('/v1/detectors')).json(), { detectors: [], refused: [] });
+  await service.stop();
 });

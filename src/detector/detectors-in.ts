@@ -1,15 +1,6 @@
-/** Finding a detector by path, or by the name of one that ships with the package. */
+/** Which folders are detectors. */
 import { readdir, stat } from 'node:fs/promises';
 import { join } from 'node:path';
-import { modelsFolder } from './find-expert.js';
-
-/** A detector's folder from its path, or from the name of an embedded one; the path where there is neither. */
-export async function findDetector(nameOrPath: string): Promise<string> {
-  for (const candidate of [nameOrPath, join(modelsFolder, nameOrPath)]) {
-    if (await isDetector(candidate)) return candidate;
-  }
-  return nameOrPath;
-}
 
 /** Names of the subfolders that are detectors, sorted. */
 export async function detectorsIn(folder: string): Promise<string[]> {
