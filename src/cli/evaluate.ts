@@ -1,7 +1,13 @@
 import { open, writeFile } from 'node:fs/promises';
-import { Command } from 'commander';
+import { Command, Option } from 'commander';
 import type { TestSource } from '../datasets/index.js';
-import { findDetector, readDetector, ScoringEngine } from '../detector/index.js';
+import {
+  findDetector,
+  type LocalizationMethod,
+  localizationMethods,
+  readDetector,
+  ScoringEngine,
+} from '../detector/index.js';
 import { type EvaluationReport, evaluate } from '../evaluation/index.js';
 import {
   detectorArgument,
@@ -18,6 +24,7 @@ interface Flags extends RuntimeFlags {
   readonly normal?: string;
   readonly abnormal?: string[];
   readonly masks?: string;
+  readonly method?: LocalizationMethod;
   readonly seed: number;
   readonly json?: string;
 }
@@ -32,6 +39,11 @@ export function evaluateCommand(): Command {
     .option('--normal <dir>', 'instead of a data set: folder of good images')
     .option('--abnormal <dir...>', 'folders of defective images; each one is a kind')
     .option('--masks <dir>', 'folder of masks, <kind>/<stem>_mask.png or <stem>.png')
+    .addOption(
+      new Option('--method <name>', "where maps come from, instead of the detector's own way").choices(
+        localizationMethods,
+      ),
+    )
     .option('--seed <n>', 'determines the bootstrap intervals', wholeNumber(0), 0)
     .option('--json <file>', 'write the figures there too')
     .action(async (folder: string, dataset: string | undefined, flags: Flags) => {
@@ -44,6 +56,7 @@ export function evaluateCommand(): Command {
       try {
         const report = await evaluate(engine, detector, source, {
           seed: flags.seed,
+          method: flags.method,
           onProgress: (done, total) => progress.update('Evaluate ', done, total),
         });
         progress.stop();
@@ -77,6 +90,7 @@ function describe(report: EvaluationReport): string {
   const masked = report.pixelAuroc !== null;
   const rows: [string, string][] = [
     ['images', `${images.good} good, ${images.defective} defective`],
+    ['maps', report.localization ?? 'no masks'],
     ['image AUROC', share(report.imageAuroc, intervals.imageAuroc)],
     ['image average precision', share(report.imageAveragePrecision, intervals.imageAveragePrecision)],
     ['image best F1', `${share(imageBestF1.f1)} at ${imageBestF1.threshold.toPrecision(4)}`],

@@ -3,6 +3,8 @@ import { readFile } from 'node:fs/promises';
 import { describeSource, type TestImage, type TestSource, testImages } from '../datasets/index.js';
 import {
   type LoadedDetector,
+  type LocalizationMethod,
+  mapThreshold,
   type RawScores,
   type ScoredImage,
   type ScoringEngine,
@@ -14,6 +16,8 @@ import { type JudgedMap, judgeMap } from './pixel-figures.js';
 import { type EvaluationReport, type Measured, makeReport } from './report.js';
 
 export interface EvaluateOptions {
+  /** Where maps come from; by default the detector's own way. */
+  readonly method?: LocalizationMethod | undefined;
   /** Determines the bootstrap's draws; default 0. */
   readonly seed?: number;
   /** Draws of the bootstrap intervals; default 1,000. */
@@ -27,16 +31,19 @@ const batch = 8;
 /**
  * Scores every test image. Good images count as without defect in every pixel; a defective image without a
  * mask is left out of the pixel figures.
- * @throws DatasetError, ImageError
+ * @throws DatasetError, ImageError; RangeError when the detector has no maps by the method asked for.
  */
 export async function evaluate(
   engine: ScoringEngine,
   detector: LoadedDetector,
   source: TestSource,
-  { seed = 0, resamples = 1000, onProgress }: EvaluateOptions = {},
+  { seed = 0, resamples = 1000, method: asked, onProgress }: EvaluateOptions = {},
 ): Promise<EvaluationReport> {
+  const localization = asked ?? detector.manifest.localization;
+  // Refused before anything is read.
+  mapThreshold(detector, localization);
   const images = await testImages(source);
-  const method = images.some(({ mask }) => mask) ? detector.manifest.localization : 'none';
+  const method = images.some(({ mask }) => mask) ? localization : 'none';
   const parts: RawScores[] = [];
   const maps: JudgedMap[] = [];
   let decodeSeconds = 0;
@@ -59,6 +66,7 @@ export async function evaluate(
     direction: concatenated(parts.map(({ direction }) => direction)),
     peak: concatenated(parts.map(({ peak = new Float32Array() }) => peak)),
     maps,
+    method,
     decodeSeconds,
     inferenceSeconds,
   };

@@ -1,6 +1,6 @@
 /** The figures of an evaluation, from what was measured to what is printed and written as JSON. */
 import type { TestImage } from '../datasets/index.js';
-import type { LoadedDetector } from '../detector/index.js';
+import type { LoadedDetector, LocalizationMethod } from '../detector/index.js';
 import { bootstrapInterval, type Interval } from './bootstrap.js';
 import {
   histogramAuroc,
@@ -43,6 +43,8 @@ export type EvaluationReport = ImageFigures &
     readonly detectorVersion: string;
     readonly images: { readonly good: number; readonly defective: number };
     readonly threshold: number;
+    /** Where the maps of the pixel figures come from; null where there are no masks. */
+    readonly localization: LocalizationMethod | null;
     /** Share of good images above the threshold. */
     readonly falseAlarmRate: number;
     /** 95 % bootstrap intervals over the test images. */
@@ -68,6 +70,7 @@ export interface Measured {
   /** [N], or empty where positions are not compared. */
   readonly peak: Float32Array;
   readonly maps: readonly JudgedMap[];
+  readonly method: LocalizationMethod | 'none';
   readonly decodeSeconds: number;
   readonly inferenceSeconds: number;
 }
@@ -78,7 +81,7 @@ export function makeReport(
   measured: Measured,
   bootstrap: { readonly resamples: number; readonly seed: number },
 ): EvaluationReport {
-  const { images, score, maps } = measured;
+  const { images, score, maps, method } = measured;
   const { threshold } = manifest.calibration;
   const good = where(score, images, ({ anomalous }) => !anomalous);
   const defective = where(score, images, ({ anomalous }) => anomalous);
@@ -90,6 +93,7 @@ export function makeReport(
     detectorVersion: version,
     images: { good: good.length, defective: defective.length },
     threshold,
+    localization: method === 'none' ? null : method,
     ...imageFigures(defective, good, threshold),
     ...pixelFiguresOf(maps),
     falseAlarmRate: shareAbove(good, threshold),

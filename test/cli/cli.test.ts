@@ -228,6 +228,9 @@ t.test('a sample is drawn, distilled from and evaluated', async (t) => {
   const folders = ['--normal', join(data, 'test', 'good'), '--abnormal', join(data, 'test', 'crack')];
   const again = await mkd('evaluate', out, ...folders, '--masks', join(data, 'ground_truth'));
   t.match(again.out, /crack +1 /);
+  const guided = await mkd('evaluate', out, data, '--method', 'guided', '--json', json);
+  t.match(guided.out, /maps +guided/);
+  t.match(JSON.parse(await readFile(json, 'utf8')), { localization: 'guided' });
   const calibrated = await mkd('calibrate', out, join(data, 'test', 'good'), '--false-alarm-rate', '0.3');
   t.equal(calibrated.code, 0);
   t.match(calibrated.out, /false alarms at most 30 % by 3 good images\n\d of 3 verdicts flip/);

@@ -1,0 +1,116 @@
+/** What is served is what was trained: from the trainer's own graph over the written folder to the answer over HTTP. */
+import { readFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import t from 'tap';
+import { trainingImages, writeSample } from '../../src/datasets/index.js';
+import {
+  embeddedExpert,
+  readDetector,
+  ScoringEngine,
+  standardizationFeeds,
+} from '../../src/detector/index.js';
+import { distill } from '../../src/distillation/index.js';
+import { Lesson } from '../../src/distillation/lesson.js';
+import { validationModel } from '../../src/distillation/models.js';
+import { planFor, recipeByName } from '../../src/distillation/recipe.js';
+import { foldBatchNormalization, readExpertCard } from '../../src/networks/index.js';
+import { Device, float32, float32Data } from '../../src/runtime/index.js';
+import { readSafetensors } from '../../src/weights/safetensors.js';
+import { startService } from '../support/service.js';
+
+const small = { inputSize: 32, epochs: 2, batch: 4, augmentTo: 0, device: { provider: 'cpu' } } as const;
+
+let dataset: string;
+t.before(async () => {
+  dataset = t.testdir();
+  await writeSample(dataset, { seed: 3, train: 14, good: 1, defective: 1 });
+});
+
+/** The largest difference between two lists, relative to the larger entry, at least 1. */
+function difference(a: ArrayLike<number>, b: ArrayLike<number>): number {
+  if (a.length !== b.length || a.length === 0) return Number.POSITIVE_INFINITY;
+  const each = Array.from(a, (entry, at) => {
+    const other = b[at] as number;
+    return Math.abs(entry - other) / Math.max(1, Math.abs(entry), Math.abs(other));
+  });
+  return Math.max(...each);
+}
+
+t.test("the served graph sees the discrepancies of the trainer's graph", async (t) => {
+  const out = join(t.testdir(), 'detector');
+  const manifest = await distill({ ...small, dataset, out });
+  const plan = planFor(recipeByName('default'), await readExpertCard(embeddedExpert));
+  const tensors = readSafetensors(await readFile(join(out, 'cloner.safetensors')));
+  const device = await Device.open(small.device);
+  t.teardown(() => device.close());
+
+  const lesson = await Lesson.prepare(device, {
+    paths: await trainingImages(dataset),
+    input: { inputSize: small.inputSize, tiling: undefined },
+    layers: plan.trainingLayers,
+    expertCard: embeddedExpert,
+    memoryBytes: 2 ** 28,
+  });
+  t.teardown(() => lesson.close());
+  const indices = Array.from({ length: lesson.count }, (_, index) => index);
+  const { defect: _, ...batch } = await lesson.batch(indices);
+  const layers = plan.trainingLayers.map(({ name }) => name);
+  const trainer = await device.session(
+    validationModel({
+      layout: plan.layout,
+      inputSize: small.inputSize,
+      layers: plan.trainingLayers,
+      positions: { margin: 0 },
+    }),
+  );
+  const ones = float32(
+    [layers.length],
+    layers.map(() => 1),
+  );
+  const folded = foldBatchNormalization(plan.layout, tensors);
+  const { outputs } = await trainer.run({
+    ...batch,
+    value_weights: ones,
+    direction_weights: ones,
+    ...standardizationFeeds(layers, tensors),
+    ...Object.fromEntries(
+      folded.map(({ name, shape, data }) => [`cloner.${name}`, float32(shape, data)] as const),
+    ),
+  });
+
+  const detector = await readDetector(out);
+  const engine = ScoringEngine.on(device);
+  const images = Buffer.concat(await Promise.all(indices.map((index) => lesson.image(index))));
+  const served = (await engine.run(detector, images, 'none')).outputs;
+  const scored = manifest.scoringLayers.map((name) => layers.indexOf(name));
+  for (const term of ['value', 'direction'] as const) {
+    const trained = float32Data(outputs, term);
+    const columns = indices.flatMap((row) => scored.map((at) => trained[row * layers.length + at] as number));
+    t.ok(difference(columns, served[term]) <= 1e-4, term);
+  }
+});
+
+t.test('answers over HTTP are the scores the detector was calibrated with, tiles and all', async (t) => {
+  const detectors = t.testdir();
+  const whole = await distill({ ...small, dataset, out: join(detectors, 'whole') });
+  const tiled = await distill({ ...small, dataset, out: join(detectors, 'tiled'), tileScale: 0.25 });
+  const service = await startService({ detectors, app: { logger: false } });
+  t.teardown(() => service.stop());
+  const paths = await trainingImages(dataset);
+  for (const [name, { calibration }] of Object.entries({ whole, tiled })) {
+    const answers: { score: number; pValue: number }[] = [];
+    for (const path of paths) {
+      const body = new FormData();
+      body.append('image', new Blob([await readFile(path)]), 'part.png');
+      const url = `${service.address}/v1/detectors/${name}/score`;
+      const answer = await fetch(url, { method: 'POST', body });
+      t.equal(answer.status, 200);
+      const { results } = (await answer.json()) as { results: { score: number; pValue: number }[] };
+      answers.push(results[0] as { score: number; pValue: number });
+    }
+    for (const calibrated of calibration.scores) {
+      const nearest = Math.min(...answers.map(({ score }) => difference([score], [calibrated])));
+      t.ok(nearest <= 1e-4, `${name}: ${calibrated} was answered, within ${nearest}`);
+    }
+  }
+});
