@@ -34,6 +34,7 @@ export function serveCommand(): Command {
           ...deviceOptions(flags),
           workers: flags.workers,
           cudaDevices: flags.cudaDevices,
+          dedicatedSessions: flags.dedicatedSessions,
         },
         maxLoaded: flags.maxLoaded,
         watchEveryMs: flags.watchEveryMs,

@@ -16,6 +16,7 @@ import {
   type Tensors,
   uint8,
 } from '../runtime/index.js';
+import { asConstants, DedicatedSessions } from './dedicated-sessions.js';
 import type { LoadedDetector, Scorer } from './loaded-detector.js';
 import { type LocalizationMethod, type ServingShape, servingModel } from './serving-model.js';
 
@@ -35,6 +36,11 @@ export interface EngineResult {
   readonly seconds: number;
 }
 
+export interface EngineOptions extends PoolOptions {
+  /** Detectors that may have a session of their own; default none. See {@link DedicatedSessions}. */
+  readonly dedicatedSessions?: number;
+}
+
 /** SmoothGrad as in the paper: 50 copies, noise of deviation 0.05 of the value range. */
 export const smoothGrad = { copies: 50, deviation: 0.05, copiesAtOnce: 5, seed: 0 } as const;
 
@@ -44,20 +50,32 @@ const largestBatch = 16;
 export class ScoringEngine {
   readonly #sessions = new Map<string, Promise<Session>>();
   readonly #warm = new Set<string>();
+  readonly #dedicated: DedicatedSessions;
 
-  private constructor(private readonly device: Runner) {}
+  private constructor(
+    private readonly device: Runner,
+    dedicatedSessions: number,
+  ) {
+    this.#dedicated = new DedicatedSessions(dedicatedSessions, ({ shape, feeds }) =>
+      device.session(servingModel({ ...shape, map: sharedMap(shape, 'none'), bound: asConstants(feeds) })),
+    );
+  }
 
   /**
    * An engine on workers of its own, each of which is replaced when it fails.
    * @throws RuntimeError when the provider asked for is not to be had.
    */
-  static async open(options: PoolOptions = {}, supervision: SupervisionOptions = {}): Promise<ScoringEngine> {
-    return new ScoringEngine(await DevicePool.open(options, supervision));
+  static async open(
+    options: EngineOptions = {},
+    supervision: SupervisionOptions = {},
+  ): Promise<ScoringEngine> {
+    const { dedicatedSessions = 0, ...pool } = options;
+    return new ScoringEngine(await DevicePool.open(pool, supervision), dedicatedSessions);
   }
 
   /** An engine on a device that others use too, and close. */
   static on(device: Runner): ScoringEngine {
-    return new ScoringEngine(device);
+    return new ScoringEngine(device, 0);
   }
 
   /** The provider in use. */
@@ -106,8 +124,10 @@ export class ScoringEngine {
 
   /** Makes the sessions a detector needs, unless another of its shape has them, so that no request waits for them. */
   async warmUp(detector: LoadedDetector): Promise<void> {
+    await this.#dedicated.claim(detector);
     const { inputSize } = detector.shape;
-    const key = JSON.stringify([detector.shape, detector.manifest.localization]);
+    const session = this.#dedicated.has(detector) ? detector.version : 'shared';
+    const key = JSON.stringify([detector.shape, detector.manifest.localization, session]);
     if (this.#warm.has(key)) return;
     const image = new Uint8Array(inputSize * inputSize * 3);
     await this.run(detector, image, 'none');
@@ -125,6 +145,7 @@ export class ScoringEngine {
     const sessions = [...this.#sessions.values()];
     this.#sessions.clear();
     this.#warm.clear();
+    await this.#dedicated.close();
     for (const session of sessions) await (await session).close();
   }
 
@@ -135,9 +156,17 @@ export class ScoringEngine {
     map: Exclude<LocalizationMethod, 'smoothgrad'> | 'none',
   ): Promise<EngineResult> {
     const { inputSize } = detector.shape;
-    const session = await this.#session(detector.shape, map);
     const image = uint8([count, inputSize, inputSize, 3], images);
-    const { outputs, seconds } = await session.run({ image, ...detector.overrides }, detector.feeds);
+    // What differs from the detector's own inputs cannot be a constant.
+    const fitting =
+      !detector.overrides && sharedMap(detector.shape, map) === sharedMap(detector.shape, 'none');
+    const dedicated = fitting ? await this.#dedicated.of(detector, count) : undefined;
+    const { outputs, seconds } = dedicated
+      ? await dedicated.run({ image })
+      : await (await this.#session(detector.shape, map)).run(
+          { image, ...detector.overrides },
+          detector.feeds,
+        );
     return { outputs: { ...scoresOf(outputs), ...(map === 'none' ? {} : mapOf(outputs)) }, seconds };
   }
 
@@ -182,8 +211,7 @@ export class ScoringEngine {
   }
 
   #session(shape: ServingShape, wanted: LocalizationMethod | 'none'): Promise<Session> {
-    // Where positions are compared the map comes with the score; one session, and one expert in memory, for both.
-    const map = wanted === 'none' && shape.positions ? 'discrepancy' : wanted;
+    const map = sharedMap(shape, wanted);
     const key = JSON.stringify([shape, map]);
     const known = this.#sessions.get(key);
     if (known) return known;
@@ -192,6 +220,14 @@ export class ScoringEngine {
     opening.catch(() => this.#sessions.delete(key));
     return opening;
   }
+}
+
+/** Where positions are compared the map comes with the score; one session, and one expert in memory, for both. */
+function sharedMap(
+  { positions }: ServingShape,
+  wanted: LocalizationMethod | 'none',
+): LocalizationMethod | 'none' {
+  return wanted === 'none' && positions ? 'discrepancy' : wanted;
 }
 
 function scoresOf(outputs: Tensors): RawScores {

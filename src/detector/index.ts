@@ -28,7 +28,13 @@ export {
   writeDetector,
 } from './detector-folder.js';
 export { isDetector } from './detectors-in.js';
-export { type EngineResult, type RawScores, ScoringEngine, smoothGrad } from './engine.js';
+export {
+  type EngineOptions,
+  type EngineResult,
+  type RawScores,
+  ScoringEngine,
+  smoothGrad,
+} from './engine.js';
 export { embeddedExpert, findExpert, modelsFolder } from './find-expert.js';
 export {
   type LoadedDetector,

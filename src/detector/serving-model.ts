@@ -13,7 +13,7 @@ import {
   loadExpert,
 } from '../networks/index.js';
 import { addObjective, addPositionDiscrepancy, type Objective } from '../objective/index.js';
-import { encodeModel, Graph, type Value } from '../onnx/index.js';
+import { type ConstantTensor, encodeModel, Graph, type Value } from '../onnx/index.js';
 import type { ModelRecipe } from '../runtime/index.js';
 import { addGaussianSmoothing } from './smoothing.js';
 
@@ -40,6 +40,8 @@ export interface ServingShape {
 export interface ServingModelSpec extends ServingShape {
   /** `none` gives scores only and skips the gradient. */
   readonly map: LocalizationMethod | 'none';
+  /** Inputs that become part of the model, which serves one detector only then. */
+  readonly bound?: Readonly<Record<string, ConstantTensor>>;
 }
 
 export const servingModel = (spec: ServingModelSpec): ModelRecipe => ({
@@ -82,7 +84,7 @@ export async function buildServingModel(spec: ServingModelSpec): Promise<Uint8Ar
     const [grad] = addGradients(graph, score, [image], { rules }) as [Value];
     graph.output(addMap(graph, smoothGrad ? addToSum(graph, grad) : grad, spec.inputSize), 'map');
   }
-  return encodeModel(graph);
+  return encodeModel(graph, spec.bound);
 }
 
 function addScore(

@@ -12,11 +12,14 @@ const irVersion = 8;
 
 /**
  * Encodes a model. Nodes and constants that no output needs are left out.
- * @throws GraphError when the graph has no output.
+ * @param bound tensors, by the names of inputs that they take the place of.
+ * @throws GraphError when the graph has no output, or a tensor fits no input.
  */
-export function encodeModel(graph: Graph): Uint8Array {
+export function encodeModel(graph: Graph, bound: Readonly<Record<string, ConstantTensor>> = {}): Uint8Array {
   if (graph.outputs.length === 0) throw new GraphError(`graph ${graph.name} has no output`);
   const { nodes, values } = neededFor(graph);
+  const constants = graph.constants.filter((value) => values.has(value));
+  const fixed = Object.entries(bound).map(([name, tensor]) => boundInput(graph, name, tensor));
   const model = onnx.ModelProto.create({
     irVersion,
     producerName: 'mkd',
@@ -24,12 +27,26 @@ export function encodeModel(graph: Graph): Uint8Array {
     graph: {
       name: graph.name,
       node: nodes.map(encodeNode),
-      initializer: graph.constants.filter((value) => values.has(value)).map(encodeTensor),
-      input: graph.inputs.map(encodeInfo),
+      initializer: [...constants, ...fixed].map(encodeTensor),
+      input: graph.inputs.filter(({ name }) => bound[name] === undefined).map(encodeInfo),
       output: graph.outputs.map(encodeInfo),
     },
   });
   return onnx.ModelProto.encode(model).finish();
+}
+
+/** An input as a constant. */
+function boundInput(graph: Graph, name: string, tensor: ConstantTensor): Value {
+  const input = graph.inputs.find((value) => value.name === name);
+  if (!input) throw new GraphError(`graph ${graph.name} has no input '${name}'`);
+  const { type, shape } = input;
+  const fits = shape.length === tensor.shape.length && shape.every((dim, at) => dim === tensor.shape[at]);
+  if (type !== tensor.type || !fits) {
+    throw new GraphError(
+      `input '${name}' is ${type} [${shape.join(', ')}]; the tensor is ${tensor.type} [${tensor.shape.join(', ')}]`,
+    );
+  }
+  return { ...input, constant: tensor };
 }
 
 /** The nodes the outputs depend on, in order, and every value those nodes touch. */

@@ -1,20 +1,23 @@
 /** The device of a service and the detectors it runs. */
-import { type LoadedDetector, ScoringEngine } from '../detector/index.js';
+import { type EngineOptions, type LoadedDetector, ScoringEngine } from '../detector/index.js';
 import {
   DetectorRepository,
   type RepositoryLog,
   type RepositoryOptions,
   watchRepository,
 } from '../repository/index.js';
-import type { PoolOptions, Provider, SupervisionOptions } from '../runtime/index.js';
+import type { Provider, SupervisionOptions } from '../runtime/index.js';
 
 export interface CatalogOptions extends RepositoryOptions {
-  readonly device: PoolOptions;
+  readonly device: EngineOptions;
   /** How often the folder of detectors is looked at for changes; 0 is never. */
   readonly watchEveryMs?: number;
 }
 
 export const defaultWatchEveryMs = 2000;
+
+/** Enough for a line with one detector; each holds an expert. */
+export const defaultDedicatedSessions = 1;
 
 export class Catalog {
   private constructor(
@@ -32,12 +35,15 @@ export class Catalog {
     log: RepositoryLog,
     onReplace: NonNullable<SupervisionOptions['onReplace']> = () => {},
   ): Promise<Catalog> {
-    const engine = await ScoringEngine.open(options.device, {
-      onReplace: (cause) => {
-        log.error({ cause }, 'the inference worker is replaced');
-        onReplace(cause);
+    const engine = await ScoringEngine.open(
+      { dedicatedSessions: defaultDedicatedSessions, ...options.device },
+      {
+        onReplace: (cause) => {
+          log.error({ cause }, 'the inference worker is replaced');
+          onReplace(cause);
+        },
       },
-    });
+    );
     log.info({ provider: engine.provider }, engine.note ?? `inference runs on ${engine.provider}`);
     try {
       const repository = await DetectorRepository.open(engine, options, log);

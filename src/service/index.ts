@@ -1,7 +1,7 @@
 /** The inference service. */
 export { defaultAdmissionLimits } from './admission.js';
 export { type App, type AppOptions, buildApp } from './app.js';
-export { defaultWatchEveryMs } from './catalog.js';
+export { defaultDedicatedSessions, defaultWatchEveryMs } from './catalog.js';
 export { defaultLaneLimits, defaultTimeoutMs } from './inference.js';
 export {
   type ApiKey,

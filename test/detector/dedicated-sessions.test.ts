@@ -1,0 +1,66 @@
+/** Sessions of one detector each: the same scores, and who has one. */
+import { join } from 'node:path';
+import { setTimeout as wait } from 'node:timers/promises';
+import t from 'tap';
+import { DedicatedSessions } from '../../src/detector/dedicated-sessions.js';
+import { modelsFolder, readDetector, ScoringEngine } from '../../src/detector/index.js';
+import type { Scorer } from '../../src/detector/loaded-detector.js';
+import { encodeModel, Graph } from '../../src/onnx/index.js';
+import { Device, float32, type Session } from '../../src/runtime/index.js';
+
+t.test('a dedicated session scores as the shared one does, map and all', async (t) => {
+  const detector = await readDetector(join(modelsFolder, 'sample'));
+  const { images } = detector.selfTest;
+  const outputs = [];
+  for (const dedicatedSessions of [0, 1]) {
+    const engine = await ScoringEngine.open({ provider: 'cpu', dedicatedSessions });
+    await engine.warmUp(detector);
+    outputs.push((await engine.run(detector, images, 'discrepancy')).outputs);
+    await engine.close();
+  }
+  const [shared, dedicated] = outputs as [(typeof outputs)[number], (typeof outputs)[number]];
+  for (const name of ['score', 'direction', 'value', 'peak', 'map'] as const) {
+    const [a, b] = [shared[name] as Float32Array, dedicated[name] as Float32Array];
+    const largest = a.reduce((most, entry) => Math.max(most, Math.abs(entry)), 0);
+    const worst = a.reduce((most, entry, at) => Math.max(most, Math.abs(entry - (b[at] as number))), 0);
+    t.equal(a.length, b.length, name);
+    t.ok(worst <= 1e-4 * largest, `${name}: ${worst} of ${largest}`);
+  }
+});
+
+t.test('the detectors used most have a session of their own', async (t) => {
+  const device = await Device.open({ provider: 'cpu' });
+  t.teardown(() => device.close());
+  const open: string[] = [];
+  const scorer = (name: string): Scorer => ({ feeds: { name: float32([], [0]) }, name }) as unknown as Scorer;
+  const [a, b, c] = [scorer('a'), scorer('b'), scorer('c')];
+  const sessions = new DedicatedSessions(1, async (of): Promise<Session> => {
+    const name = String(Reflect.get(of, 'name'));
+    const graph = new Graph(name);
+    graph.output(graph.op.Relu(graph.input('x', 'float32', [1])), 'y');
+    const session = await device.session(encodeModel(graph));
+    open.push(name);
+    return {
+      run: (feeds) => session.run(feeds),
+      close: async () => {
+        await session.close();
+        open.splice(open.indexOf(name), 1);
+      },
+    };
+  });
+  await sessions.claim(a);
+  await sessions.claim(b);
+  t.strictSame(open, ['a'], 'as many as there is room for');
+  t.ok(await sessions.of(a, 400));
+  t.equal(await sessions.of(b, 400), undefined, 'used as often is not enough');
+  const before = await sessions.of(a, 1);
+  t.ok(before);
+  for (let used = 0; used < 20; used++) await sessions.of(b, 100);
+  for (let tries = 0; tries < 500 && !sessions.has(b); tries++) await wait(10);
+  t.ok(await sessions.of(b, 1), 'who is used clearly more takes the place');
+  t.strictSame(open, ['b'], 'and the other session is closed');
+  t.equal(await sessions.of(a, 1), undefined);
+  t.equal(await sessions.of(c, 1), undefined);
+  await sessions.close();
+  t.strictSame(open, []);
+});
