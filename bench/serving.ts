@@ -16,10 +16,13 @@ import { peerPython, root } from './peer.js';
 import { Client, median, multipart, rateOf, startService } from './service.js';
 
 const rounds = 5;
-/** At each size what saturates all three: images that may share a batch, connections, images in a turn. */
+/**
+ * At each size what saturates all three: images that may share a batch, connections, images in a turn. Two workers hold two
+ * full batches, and as many images wait to follow them.
+ */
 const settings = [
-  { size: 32, batch: 16, connections: 32, images: 1500 },
-  { size: 128, batch: 8, connections: 16, images: 160 },
+  { size: 32, batch: 16, connections: 64, images: 1500 },
+  { size: 128, batch: 8, connections: 32, images: 192 },
 ] as const;
 const peers = join(root, 'bench', 'peers');
 
