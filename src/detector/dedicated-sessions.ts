@@ -4,7 +4,7 @@
  * detectors used most have one.
  */
 import type { ConstantTensor } from '../onnx/index.js';
-import type { Session, Tensors } from '../runtime/index.js';
+import type { RunResult, Session, Tensors } from '../runtime/index.js';
 import type { Scorer } from './loaded-detector.js';
 
 /** Images after which an earlier use counts half. */
@@ -13,6 +13,15 @@ const halfLife = 1000;
 /** How many times more than another a detector has to be used, and how many images beyond that, to take its place. */
 const clearlyMore = { times: 2, images: 200 } as const;
 
+/** A detector by its inputs: one that is unloaded and loaded again is another one here. */
+type Owner = Pick<Scorer, 'feeds'>;
+
+interface Dedicated {
+  readonly session: Promise<Session>;
+  /** Runs under way. */
+  readonly runs: Set<Promise<unknown>>;
+}
+
 interface Use {
   readonly images: number;
   /** Images of all detectors until then. */
@@ -20,8 +29,7 @@ interface Use {
 }
 
 export class DedicatedSessions {
-  /** By the inputs of a detector: it may be unloaded and loaded again, which makes it another one here. */
-  readonly #sessions = new Map<Tensors, Promise<Session>>();
+  readonly #sessions = new Map<Tensors, Dedicated>();
   readonly #uses = new WeakMap<Tensors, Use>();
   #images = 0;
   #swapping = false;
@@ -35,33 +43,62 @@ export class DedicatedSessions {
     private readonly open: (scorer: Scorer) => Promise<Session>,
   ) {}
 
-  has({ feeds }: Scorer): boolean {
+  has({ feeds }: Owner): boolean {
     return this.#sessions.has(feeds);
   }
 
   /** Gives a detector a session of its own while there is room. */
   async claim(scorer: Scorer): Promise<void> {
-    if (this.#sessions.size >= this.most || this.#sessions.has(scorer.feeds)) return;
-    await this.#open(scorer);
+    const { feeds } = scorer;
+    if (this.#sessions.size >= this.most || this.#sessions.has(feeds)) return;
+    const session = this.open(scorer);
+    this.#sessions.set(feeds, { session, runs: new Set() });
+    try {
+      await session;
+    } catch (error) {
+      this.#sessions.delete(feeds);
+      throw error;
+    }
   }
 
   /**
-   * The session of a detector, if it has one; another gives way in time if it is used less.
-   * @param images it is used for now.
+   * Runs the session of a detector. One that is used clearly more than another takes over its place, in time.
+   * @param images in this run.
+   * @returns undefined where the detector has no session of its own.
    */
-  async of(scorer: Scorer, images: number): Promise<Session | undefined> {
+  async run(scorer: Scorer, images: number, inputs: Tensors): Promise<RunResult | undefined> {
     if (this.most === 0) return undefined;
     const { feeds } = scorer;
     this.#images += images;
     this.#uses.set(feeds, { images: this.#usesOf(feeds) + images, at: this.#images });
-    if (!this.#sessions.has(feeds)) this.#swapFor(scorer);
-    return this.#sessions.get(feeds)?.catch(() => undefined);
+    const dedicated = this.#sessions.get(feeds);
+    if (!dedicated) {
+      this.#swapFor(scorer);
+      return undefined;
+    }
+    const session = await dedicated.session.catch(() => undefined);
+    // It may have been ended meanwhile.
+    if (!session || this.#sessions.get(feeds) !== dedicated) return undefined;
+    const run = session.run(inputs);
+    dedicated.runs.add(run);
+    try {
+      return await run;
+    } finally {
+      dedicated.runs.delete(run);
+    }
+  }
+
+  /** Ends the session of a detector, once what runs has ended. */
+  async release({ feeds }: Owner): Promise<void> {
+    const dedicated = this.#sessions.get(feeds);
+    this.#sessions.delete(feeds);
+    if (!dedicated) return;
+    await Promise.allSettled(dedicated.runs);
+    await (await dedicated.session.catch(() => undefined))?.close();
   }
 
   async close(): Promise<void> {
-    const sessions = [...this.#sessions.values()];
-    this.#sessions.clear();
-    for (const session of sessions) await (await session.catch(() => undefined))?.close();
+    for (const feeds of [...this.#sessions.keys()]) await this.release({ feeds });
   }
 
   /** Images a detector was used for, those of long ago counting less. */
@@ -72,29 +109,22 @@ export class DedicatedSessions {
 
   /** Until its session is there, a detector goes on with the shared one. */
   #swapFor(scorer: Scorer): void {
-    if (this.#swapping || this.#sessions.size < this.most) return;
+    if (this.#swapping) return;
     const [least] = [...this.#sessions.keys()].sort((a, b) => this.#usesOf(a) - this.#usesOf(b));
-    if (!least) return;
-    const enough = clearlyMore.times * this.#usesOf(least) + clearlyMore.images;
+    const full = least !== undefined && this.#sessions.size >= this.most;
+    const enough = full ? clearlyMore.times * this.#usesOf(least) + clearlyMore.images : 0;
     if (this.#usesOf(scorer.feeds) < enough) return;
     this.#swapping = true;
-    const given = this.#sessions.get(least);
-    this.#sessions.delete(least);
-    // The worker does what it is asked in turn: runs that were sent before end before the session does.
-    void given
-      ?.then((session) => session.close())
+    const swap = async (): Promise<void> => {
+      if (full) await this.release({ feeds: least });
+      await this.claim(scorer);
+    };
+    // One that could not be opened is tried again at the next use.
+    void swap()
       .catch(() => undefined)
-      .then(() => this.claim(scorer).catch(() => undefined))
       .finally(() => {
         this.#swapping = false;
       });
-  }
-
-  #open(scorer: Scorer): Promise<Session> {
-    const opening = this.open(scorer);
-    this.#sessions.set(scorer.feeds, opening);
-    opening.catch(() => this.#sessions.delete(scorer.feeds));
-    return opening;
   }
 }
 

@@ -11,8 +11,10 @@ import {
   type PoolOptions,
   type Provider,
   type Runner,
+  type RunResult,
   type Session,
   type SupervisionOptions,
+  type Tensor,
   type Tensors,
   uint8,
 } from '../runtime/index.js';
@@ -135,6 +137,11 @@ export class ScoringEngine {
     this.#warm.add(key);
   }
 
+  /** Frees what is held for this detector alone, which is no more. */
+  async release(detector: Scorer): Promise<void> {
+    await this.#dedicated.release(detector);
+  }
+
   /** Ends the device. */
   async close(): Promise<void> {
     await this.device.close();
@@ -160,14 +167,18 @@ export class ScoringEngine {
     // What differs from the detector's own inputs cannot be a constant.
     const fitting =
       !detector.overrides && sharedMap(detector.shape, map) === sharedMap(detector.shape, 'none');
-    const dedicated = fitting ? await this.#dedicated.of(detector, count) : undefined;
-    const { outputs, seconds } = dedicated
-      ? await dedicated.run({ image })
-      : await (await this.#session(detector.shape, map)).run(
-          { image, ...detector.overrides },
-          detector.feeds,
-        );
+    const dedicated = fitting ? await this.#dedicated.run(detector, count, { image }) : undefined;
+    const { outputs, seconds } = dedicated ?? (await this.#runShared(detector, image, map));
     return { outputs: { ...scoresOf(outputs), ...(map === 'none' ? {} : mapOf(outputs)) }, seconds };
+  }
+
+  async #runShared(
+    { shape, feeds, overrides }: Scorer,
+    image: Tensor,
+    map: LocalizationMethod | 'none',
+  ): Promise<RunResult> {
+    const session = await this.#session(shape, map);
+    return session.run({ image, ...overrides }, feeds);
   }
 
   /** One image after another, each with its noisy copies in parts that fit into memory. */

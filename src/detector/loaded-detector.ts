@@ -44,7 +44,7 @@ export interface SelfTest {
   readonly value: Float32Array;
   /** [count, L] */
   readonly direction: Float32Array;
-  /** [count, size, size], plain gradient */
+  /** [count, size, size], by the detector's own way to localize */
   readonly maps: Float32Array;
 }
 

@@ -111,7 +111,18 @@ export const manifestSchema = Type.Object({
   }),
   data: Type.Object({
     images: Type.Integer({ minimum: 1, description: 'Good images in all' }),
-    heldBack: Type.Integer({ minimum: 1, description: 'Of those, not trained on' }),
+    heldBack: Type.Integer({
+      minimum: 1,
+      description: 'Of those, not trained on; with folds, not by the cloner that scored them',
+    }),
+    folds: Type.Optional(
+      Type.Integer({
+        minimum: 2,
+        description:
+          'Cloners that scored the images the others learned from; in the worst case the false-alarm rate is twice the one ' +
+          'stated (Barber et al. 2021, CV+)',
+      }),
+    ),
     fingerprint: Type.String({ description: 'SHA-256 over the contents of all image files' }),
   }),
   distillation: Type.Object({

@@ -9,6 +9,7 @@ import {
   withoutSelfTest,
 } from './loaded-detector.js';
 import { DetectorError, type Manifest } from './manifest.js';
+import type { LocalizationMethod } from './serving-model.js';
 
 /** Room for other processors and for the shorter mantissa that CUDA convolutions use. */
 export const selfTestTolerance: Manifest['selfTest']['tolerance'] = {
@@ -23,17 +24,19 @@ const goodImages = 2;
  * Two good images, and one with its upper half turned upside down, which no cloner has learned to follow, with
  * what they give now.
  * @param images uint8 [n, size, size, 3], n at least 2.
+ * @param method the detector's own way to localize.
  */
 export async function makeSelfTest(
   engine: ScoringEngine,
   detector: Scorer,
   images: Uint8Array,
+  method: LocalizationMethod,
 ): Promise<SelfTest> {
   const imageBytes = detector.shape.inputSize ** 2 * 3;
   const turned = Uint8Array.from(images.subarray(0, imageBytes));
   turned.subarray(0, imageBytes / 2).reverse();
   const chosen = Buffer.concat([images.subarray(0, goodImages * imageBytes), turned]);
-  const { outputs } = await engine.run(detector, chosen, 'gradient');
+  const { outputs } = await engine.run(detector, chosen, method);
   return {
     images: chosen,
     count: goodImages + 1,
@@ -70,7 +73,7 @@ export async function runSelfTest(
 ): Promise<SelfTestReport> {
   const { selfTest, manifest } = detector;
   const tolerance = manifest.selfTest.tolerance[engine.provider];
-  const { outputs } = await engine.run(detector, selfTest.images, 'gradient');
+  const { outputs } = await engine.run(detector, selfTest.images, manifest.localization);
   // Good images may score near 0: there a relative difference would say nothing.
   const largestScore = selfTest.scores.reduce((largest, score) => Math.max(largest, Math.abs(score)), 0);
   const scoreDifference = Math.max(

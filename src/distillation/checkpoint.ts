@@ -1,5 +1,5 @@
 /** An unfinished distillation on disk: a folder beside the detector to be, replaced as a whole. */
-import { mkdir, readFile, rename, rm, writeFile } from 'node:fs/promises';
+import { mkdir, readFile, rename, rm, stat, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { readSafetensors, readSafetensorsMetadata, writeSafetensors } from '../weights/safetensors.js';
 import type { TrainingState } from './training.js';
@@ -54,14 +54,22 @@ export async function writeCheckpoint(
   };
   // One file, so that the rename replaces state and settings together.
   const bytes = writeSafetensors(state.tensors, { checkpoint: JSON.stringify(file) });
-  const path = join(folder, 'state.safetensors');
+  const path = stateFile(folder);
   await writeFile(`${path}.new`, bytes);
   await rename(`${path}.new`, path);
 }
 
+export async function hasCheckpoint(folder: string): Promise<boolean> {
+  return (await stat(stateFile(folder)).catch(() => undefined)) !== undefined;
+}
+
+function stateFile(folder: string): string {
+  return join(folder, 'state.safetensors');
+}
+
 /** @throws CheckpointError when there is none, or it belongs to other settings. */
 export async function readCheckpoint(folder: string, settings: CheckpointSettings): Promise<Checkpoint> {
-  const path = join(folder, 'state.safetensors');
+  const path = stateFile(folder);
   const bytes = await readFile(path).catch(() => {
     throw new CheckpointError(`there is no checkpoint in ${folder}; leave out --resume to start anew`);
   });
@@ -70,18 +78,23 @@ export async function readCheckpoint(folder: string, settings: CheckpointSetting
   if (file.schema !== 'mkd.checkpoint/1' || !file.settings || !file.epochSum || file.step === undefined) {
     throw new CheckpointError(`${path} is no checkpoint of this version; remove it to start anew`);
   }
-  for (const [name, value] of Object.entries(settings)) {
-    if (file.settings[name] === value) continue;
-    throw new CheckpointError(
-      `the checkpoint was made with ${name} ${file.settings[name]}, now it is ${value}; ` +
-        'use the same settings and data, or leave out --resume to start anew',
-    );
-  }
+  checkSettings(file.settings, settings);
   return {
     state: { step: file.step, tensors: readSafetensors(bytes) },
     seconds: file.seconds ?? 0,
     epochSum: file.epochSum,
   };
+}
+
+/** @throws CheckpointError naming a setting that was another then. */
+export function checkSettings(before: CheckpointSettings, now: CheckpointSettings): void {
+  for (const [name, value] of Object.entries(now)) {
+    if (before[name] === value) continue;
+    throw new CheckpointError(
+      `the checkpoint was made with ${name} ${before[name]}, now it is ${value}; ` +
+        'use the same settings and data, or leave out --resume to start anew',
+    );
+  }
 }
 
 export async function removeCheckpoint(folder: string): Promise<void> {

@@ -18,6 +18,9 @@ const heldBackShare = 0.15;
 /** What of a recipe decides. */
 export type CurriculumSettings = Pick<Recipe, 'batch' | 'epochs' | 'inputSize' | 'made' | 'tiling'>;
 
+/** Which files are held back: a share of them, every one of a fold, or none. */
+export type HoldBack = 'share' | 'none' | { readonly fold: number; readonly of: number };
+
 export class Curriculum {
   /** Files that are not learned from, but give thresholds. */
   readonly heldBackFiles: readonly number[];
@@ -43,15 +46,16 @@ export class Curriculum {
     files: number,
     private readonly recipe: CurriculumSettings,
     private readonly seed: number,
+    holdBack: HoldBack = 'share',
   ) {
     const order = shuffled(files, randomStream(seed, 'held back'));
-    const heldBack = Math.max(2, Math.round(heldBackShare * files));
+    const heldBack = heldBackPlaces(files, holdBack);
     this.squares = recipe.tiling ? Math.ceil(Math.min(mostSquares, squaresInAll / files)) : 1;
     const squaresOf = (list: readonly number[]): number[] =>
       list.flatMap((file) => range(file * this.squares, this.squares));
-    this.heldBackFiles = order.slice(0, heldBack);
+    this.heldBackFiles = order.filter((_, place) => heldBack(place));
     this.heldBack = squaresOf(this.heldBackFiles);
-    this.trained = squaresOf(order.slice(heldBack));
+    this.trained = squaresOf(order.filter((_, place) => !heldBack(place)));
     const read = files * this.squares;
     const { batch, made, epochs } = recipe;
     const variants = made ? Math.max(0, made.leastImages - this.trained.length) : 0;
@@ -64,8 +68,7 @@ export class Curriculum {
     this.good = [...this.trained, ...range(read, variants)];
     this.#defective = range(read + variants, defects);
     this.#defectsInBatch = defects > 0 ? Math.max(1, Math.round((batch * defects) / (good + defects))) : 0;
-    this.epochs =
-      typeof epochs === 'number' ? epochs : Math.max(epochs.least, Math.round(epochs.images / good));
+    this.epochs = typeof epochs === 'number' ? epochs : epochsFor(epochs, good, recipe.inputSize);
     this.stepsAnEpoch = Math.ceil(good / (batch - this.#defectsInBatch));
   }
 
@@ -132,6 +135,23 @@ export class Curriculum {
       return makeDefect(pixels, other, this.recipe.inputSize, random);
     };
   }
+}
+
+/** Which places in the order of the files are held back. */
+function heldBackPlaces(files: number, holdBack: HoldBack): (place: number) => boolean {
+  if (holdBack === 'none') return () => false;
+  if (holdBack !== 'share') return (place) => place % holdBack.of === holdBack.fold;
+  const count = Math.max(2, Math.round(heldBackShare * files));
+  return (place) => place < count;
+}
+
+/** Epochs that show so many pixels. */
+function epochsFor(
+  { images, size, least }: Exclude<Recipe['epochs'], number>,
+  good: number,
+  inputSize: number,
+): number {
+  return Math.max(least, Math.round((images / good) * (size / inputSize) ** 2));
 }
 
 function range(first: number, count: number): number[] {

@@ -1,17 +1,22 @@
-/** The end of a distillation: terms brought to one scale, a threshold from the images held back, and the folder. */
+/** The end of a distillation: terms brought to one scale, a threshold from images held back, and the folder. */
 import { readFile } from 'node:fs/promises';
 import {
   assembleScorer,
+  type Calibration,
   calibrate,
+  calibration,
+  type GoodImages,
   type Manifest,
   type ManifestDraft,
   makeSelfTest,
+  measureGoodImages,
   type ScaledTerms,
+  type Scorer,
   ScoringEngine,
   scaledTerms,
   writeDetector,
 } from '../detector/index.js';
-import { decodeNamedImage, type InputShape } from '../imaging/index.js';
+import { decodeNamedImage, type InputShape, type ScaledImage } from '../imaging/index.js';
 import { type CriticalLayer, type ExpertCard, fingerprintOf } from '../networks/index.js';
 import type { ConstantTensor } from '../onnx/index.js';
 import type { Device } from '../runtime/index.js';
@@ -29,6 +34,12 @@ export interface ExpertFile {
 /** What training leaves behind: the cloner, and how it went. */
 export type TrainingOutcome = Manifest['distillation'] & { readonly cloner: Map<string, ConstantTensor> };
 
+/** What the cloners of the folds found, each on the images it had not learned from. */
+export interface CrossFitted {
+  readonly good: GoodImages;
+  readonly folds: number;
+}
+
 export interface Finish {
   readonly options: DistillOptions;
   readonly plan: Plan;
@@ -38,6 +49,8 @@ export interface Finish {
   readonly lesson: Lesson;
   /** The cloner with the statistics of the expert's channels, where positions are compared. */
   readonly outcome: TrainingOutcome;
+  /** Instead of images held back. */
+  readonly crossFitted?: CrossFitted | undefined;
 }
 
 /** Images learned from that tell how far the terms of the score spread. */
@@ -47,46 +60,42 @@ export function inputOf({ inputSize, tiling }: Plan): InputShape {
   return { inputSize, tiling };
 }
 
-/** Calibrates with the images held back and writes the folder. */
-export async function finish(device: Device, parts: Finish): Promise<Manifest> {
-  const { options, plan, expert, paths, curriculum, lesson } = parts;
-  const { cloner: learned, ...distillation } = parts.outcome;
-  const { layout, inputSize, scoringLayers, positions } = plan;
-  const shape = {
-    expertCard: expert.path,
-    layout,
-    inputSize,
-    scoringLayers,
-    positions: positions !== undefined,
-  };
+/** Measures the images held back by a cloner that has not learned from them. */
+export async function measureHeldBack(device: Device, parts: Finish): Promise<GoodImages> {
   const engine = ScoringEngine.on(device);
-  const typical = await imagesOf(lesson, curriculum.good.slice(0, scaleImages));
-  const { terms, tensors }: ScaledTerms = positions
-    ? await scaledTerms(engine, shape, positions.shares, learned, typical)
-    : { terms: paperTerms(scoringLayers, plan.lambda), tensors: new Map() };
-  const cloner = new Map([...learned, ...tensors]);
-  const scorer = assembleScorer(shape, terms, cloner, plan.tiling);
-  const images = curriculum.heldBackFiles.map((file) => async () => {
-    const path = paths[file] as string;
-    return decodeNamedImage(await readFile(path), path, inputOf(plan));
-  });
-  const calibration = await calibrate(engine, scorer, images, {
-    falseAlarmRate: options.falseAlarmRate,
-    onProgress: (done, total) => options.onProgress?.({ phase: 'calibrate', done, total }),
-  });
+  const { scorer } = await scorerOf(engine, parts);
+  const good = await measureGoodImages(engine, scorer, heldBackImages(parts), onProgress(parts));
+  await engine.closeSessions();
+  return good;
+}
+
+/** Calibrates and writes the folder. */
+export async function finish(device: Device, parts: Finish): Promise<Manifest> {
+  const { options, plan, expert, paths, curriculum, lesson, crossFitted } = parts;
+  const { cloner: _, ...distillation } = parts.outcome;
+  const engine = ScoringEngine.on(device);
+  const { scorer, terms, cloner } = await scorerOf(engine, parts);
+  const calibrated: Calibration = crossFitted
+    ? calibration(crossFitted.good, options.falseAlarmRate)
+    : await calibrate(engine, scorer, heldBackImages(parts), {
+        falseAlarmRate: options.falseAlarmRate,
+        ...onProgress(parts),
+      });
+  const tested = crossFitted ? curriculum.good : curriculum.heldBack;
   const selfTest = await makeSelfTest(
     engine,
     scorer,
-    await imagesOf(lesson, curriculum.heldBack.slice(0, 2)),
+    await imagesOf(lesson, tested.slice(0, 2)),
+    plan.localization,
   );
   await engine.closeSessions();
   const manifest: ManifestDraft = {
     expert: { name: expert.card.name, fingerprint: fingerprintOf(expert.card) },
-    cloner: { layout: layout.map((block) => ({ ...block, widths: [...block.widths] })) },
-    inputSize,
+    cloner: { layout: plan.layout.map((block) => ({ ...block, widths: [...block.widths] })) },
+    inputSize: plan.inputSize,
     ...(plan.tiling ? { tiling: plan.tiling } : {}),
     trainingLayers: plan.trainingLayers.map(({ name }) => name),
-    scoringLayers: [...scoringLayers],
+    scoringLayers: [...plan.scoringLayers],
     lambda: plan.lambda,
     terms,
     localization: plan.localization,
@@ -102,13 +111,50 @@ export async function finish(device: Device, parts: Finish): Promise<Manifest> {
     },
     data: {
       images: paths.length,
-      heldBack: curriculum.heldBackFiles.length,
+      heldBack: calibrated.scores.length,
+      ...(crossFitted ? { folds: crossFitted.folds } : {}),
       fingerprint: lesson.fingerprint,
     },
     distillation,
-    calibration,
+    calibration: calibrated,
   };
   return writeDetector(options.out, { manifest, cloner, selfTest });
+}
+
+/** The detector to be, without its threshold. */
+async function scorerOf(
+  engine: ScoringEngine,
+  { plan, expert, curriculum, lesson, outcome }: Finish,
+): Promise<{
+  readonly scorer: Scorer;
+  readonly terms: ScaledTerms['terms'];
+  readonly cloner: Map<string, ConstantTensor>;
+}> {
+  const { layout, inputSize, scoringLayers, positions } = plan;
+  const shape = {
+    expertCard: expert.path,
+    layout,
+    inputSize,
+    scoringLayers,
+    positions: positions !== undefined,
+  };
+  const typical = await imagesOf(lesson, curriculum.good.slice(0, scaleImages));
+  const { terms, tensors }: ScaledTerms = positions
+    ? await scaledTerms(engine, shape, positions.shares, outcome.cloner, typical)
+    : { terms: paperTerms(scoringLayers, plan.lambda), tensors: new Map() };
+  const cloner = new Map([...outcome.cloner, ...tensors]);
+  return { scorer: assembleScorer(shape, terms, cloner, plan.tiling), terms, cloner };
+}
+
+function heldBackImages({ curriculum, paths, plan }: Finish): (() => Promise<ScaledImage>)[] {
+  return curriculum.heldBackFiles.map((file) => async () => {
+    const path = paths[file] as string;
+    return decodeNamedImage(await readFile(path), path, inputOf(plan));
+  });
+}
+
+function onProgress({ options }: Finish): { onProgress: (done: number, total: number) => void } {
+  return { onProgress: (done, total) => options.onProgress?.({ phase: 'calibrate', done, total }) };
 }
 
 /** The paper's score: directions, and values times lambda. */

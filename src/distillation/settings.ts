@@ -20,6 +20,11 @@ export interface DistillOptions {
   readonly augmentTo?: number;
   /** Averages the weights of every tenth epoch of the last half, as the paper averages its checkpoints. */
   readonly average?: boolean;
+  /**
+   * Calibrates with every image, each scored by a cloner that has not learned from it: so many folds, a cloner each, and
+   * then one that learns from all. By default a share of the images is held back instead.
+   */
+  readonly folds?: number;
   /** Determines everything random; default 0. */
   readonly seed?: number;
   /** Continue from the checkpoint an interrupted run left. */
@@ -39,6 +44,8 @@ export interface DistillOptions {
 export interface DistillProgress {
   /** `expert` counts images, `distill` counts steps, `calibrate` counts images. */
   readonly phase: 'expert' | 'distill' | 'calibrate';
+  /** Counted from 1, while the cloner of a fold is distilled. */
+  readonly fold?: number;
   readonly done: number;
   readonly total: number;
   readonly epoch?: number;

@@ -95,7 +95,8 @@ export class VersionLoader {
 
   /** Takes a version out of memory. */
   unload(name: string, version: string): void {
-    this.#memory.forget(keyOf(name, version));
+    const forgotten = this.#memory.forget(keyOf(name, version));
+    void forgotten?.then((detector) => this.engine.release(detector)).catch(() => undefined);
   }
 
   /** Forgets a version that is no more. */
@@ -105,8 +106,12 @@ export class VersionLoader {
   }
 
   async #verify(name: string, read: UnverifiedDetector): Promise<LoadedDetector> {
-    const { detector, report } = await verified(this.engine, read);
-    await this.engine.warmUp(detector);
+    // It is put to its test with the sessions that will serve it.
+    await this.engine.warmUp(read);
+    const { detector, report } = await verified(this.engine, read).catch(async (error: unknown) => {
+      await this.engine.release(read);
+      throw error;
+    });
     this.#findings.set(keyOf(name, read.version), { passed: true });
     this.log.info({ detector: name, version: read.version, ...report }, 'detector passed its self-test');
     return detector;

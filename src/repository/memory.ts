@@ -31,7 +31,10 @@ export class Memory<Value> {
     }
   }
 
-  forget(key: string): void {
+  /** @returns what it was, if it was there. */
+  forget(key: string): Promise<Value> | undefined {
+    const value = this.#entries.get(key);
     this.#entries.delete(key);
+    return value;
   }
 }

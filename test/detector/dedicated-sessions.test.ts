@@ -48,19 +48,29 @@ t.test('the detectors used most have a session of their own', async (t) => {
       },
     };
   });
+  const inputs = { x: float32([1], [1]) };
+  const use = async (of: Scorer, images: number): Promise<boolean> =>
+    (await sessions.run(of, images, inputs)) !== undefined;
   await sessions.claim(a);
   await sessions.claim(b);
   t.strictSame(open, ['a'], 'as many as there is room for');
-  t.ok(await sessions.of(a, 400));
-  t.equal(await sessions.of(b, 400), undefined, 'used as often is not enough');
-  const before = await sessions.of(a, 1);
-  t.ok(before);
-  for (let used = 0; used < 20; used++) await sessions.of(b, 100);
+  t.ok(await use(a, 400));
+  t.notOk(await use(b, 400), 'used as often is not enough');
+  t.ok(await use(a, 1));
+  for (let used = 0; used < 20; used++) await use(b, 100);
   for (let tries = 0; tries < 500 && !sessions.has(b); tries++) await wait(10);
-  t.ok(await sessions.of(b, 1), 'who is used clearly more takes the place');
+  t.ok(await use(b, 1), 'who is used clearly more takes the place');
   t.strictSame(open, ['b'], 'and the other session is closed');
-  t.equal(await sessions.of(a, 1), undefined);
-  t.equal(await sessions.of(c, 1), undefined);
+  t.notOk(await use(a, 1));
+  t.notOk(await use(c, 1));
+
+  const running = Promise.all(Array.from({ length: 20 }, () => use(b, 1)));
+  await sessions.release(b);
+  await t.resolves(running, 'what runs ends before the session does');
+  t.strictSame(open, []);
+  await use(c, 1);
+  for (let tries = 0; tries < 500 && !sessions.has(c); tries++) await wait(10);
+  t.ok(await use(c, 1), 'who comes when there is room has it');
   await sessions.close();
   t.strictSame(open, []);
 });

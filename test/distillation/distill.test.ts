@@ -97,6 +97,49 @@ t.test('one seed gives one detector to the bit, however it was interrupted', asy
   });
 });
 
+t.test('cross-fitted, every image counts for the threshold, however it was interrupted', async (t) => {
+  const folder = t.testdir();
+  const options: DistillOptions = { ...small, dataset, epochs: 2, folds: 2, falseAlarmRate: 1 / 15, out: '' };
+  const whole = await distill({ ...options, out: join(folder, 'whole') });
+  t.match(whole.data, { images: 14, heldBack: 14, folds: 2 });
+  t.equal(whole.calibration.scores.length, 14);
+  t.equal(whole.calibration.threshold, whole.calibration.scores.at(-1), '14 images promise one in 15');
+  t.equal(Object.values(whole.calibration.directions)[0]?.length, 14);
+
+  const out = join(folder, 'parts');
+  for (const [fold, resume] of [
+    [2, false],
+    [undefined, true],
+  ] as const) {
+    const stop = new AbortController();
+    const run = distill({
+      ...options,
+      out,
+      resume,
+      signal: stop.signal,
+      onProgress: (at) => at.phase === 'distill' && at.fold === fold && at.done > 1 && stop.abort(),
+    });
+    await t.rejects(run, DistillationInterrupted, `in fold ${fold ?? 'none'}`);
+  }
+  await t.rejects(distill({ ...options, out, resume: true, folds: 3 }), { message: /folds 2, now it is 3/ });
+  const seen = new Set<number | undefined>();
+  const resumed = await distill({
+    ...options,
+    out,
+    resume: true,
+    onProgress: ({ fold }) => seen.add(fold),
+  });
+  t.strictSame([...seen], [undefined], 'folds that were finished are not distilled again');
+  t.strictSame(resumed.calibration, whole.calibration);
+  t.ok(sameBytes(await clonerOf(out), await clonerOf(join(folder, 'whole'))));
+  await t.rejects(stat(`${out}.checkpoint`), 'the checkpoint is gone');
+
+  await t.rejects(distill({ ...options, out, folds: 8 }), { message: /folds 8: wanted .* from 2 to 7/ });
+  await t.rejects(distill({ ...options, out, folds: 3, resume: true }), {
+    message: /there is no checkpoint/,
+  });
+});
+
 t.test('another network is an expert: its named layers are learned and the deepest scored', async (t) => {
   const folder = t.testdir();
   const file = join(folder, 'mobile.onnx');
