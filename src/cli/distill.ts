@@ -27,6 +27,7 @@ interface Flags extends DeviceFlags {
   readonly augmentTo?: number;
   readonly average?: true;
   readonly folds?: number;
+  readonly lambda?: number;
   readonly seed: number;
   readonly resume?: true;
   readonly expert?: string;
@@ -58,6 +59,11 @@ export function distillCommand(): Command {
       wholeNumber(0),
     )
     .option('--average', 'average the weights of every tenth epoch of the last half, as the paper does')
+    .option(
+      '--lambda <weight>',
+      "weight of the value discrepancy; the authors' code has 0.5 for MVTec AD, and 0.01 for other data",
+      number(),
+    )
     .option(
       '--folds <n>',
       'calibrate with every image, by n more cloners that each leave out a part; takes n + 1 times as long',
@@ -102,6 +108,7 @@ export function distillCommand(): Command {
           ...(flags.augmentTo === undefined ? {} : { augmentTo: flags.augmentTo }),
           ...(flags.average ? { average: true } : {}),
           ...(flags.folds === undefined ? {} : { folds: flags.folds }),
+          ...(flags.lambda === undefined ? {} : { lambda: flags.lambda }),
           ...(flags.normalClass === undefined ? {} : { normalClass: flags.normalClass }),
           ...(flags.falseAlarmRate === undefined ? {} : { falseAlarmRate: flags.falseAlarmRate }),
           ...(flags.expert === undefined ? {} : { expertCard: flags.expert }),

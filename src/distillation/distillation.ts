@@ -204,6 +204,7 @@ export class Distillation {
       tileScale: this.plan.tiling?.scale ?? 0,
       augmentTo: this.plan.made?.leastImages ?? 0,
       average: String(this.plan.average),
+      lambda: this.plan.lambda,
       seed: this.#seed,
       folds: this.options.folds ?? 0,
       holdBack: JSON.stringify(this.part.holdBack),

@@ -78,12 +78,13 @@ const recipes: Readonly<Record<RecipeName, Recipe>> = {
     scoringLayers: ['pool3', 'pool4', 'pool5'],
     clonerWidth: paperClonerWidth,
     schedule: 'constant',
+    // The authors' value for MVTec AD.
     lambda: 0.5,
     epochs: 601,
     batch: 64,
     localization: 'guided',
     notes: [
-      "By the authors' code where it and the paper differ: lambda multiplies the value term, training on pool2 to pool5 and scoring on pool3 to pool5, the last epoch is kept (--average averages as the paper does).",
+      "By the authors' code where it and the paper differ: lambda multiplies the value term (0.5, their value for MVTec AD, unless told otherwise; they take 0.01 for other data), training on pool2 to pool5 and scoring on pool3 to pool5, the last epoch is kept (--average averages as the paper does).",
       "Maps are on the detector's own scale; the authors scale every image by its own extremes.",
       ...expertNotes,
     ],

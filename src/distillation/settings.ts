@@ -25,6 +25,8 @@ export interface DistillOptions {
    * then one that learns from all. By default a share of the images is held back instead.
    */
   readonly folds?: number;
+  /** Weight of the value discrepancy beside the direction discrepancy, at least 0. */
+  readonly lambda?: number;
   /** Determines everything random; default 0. */
   readonly seed?: number;
   /** Continue from the checkpoint an interrupted run left. */
@@ -82,8 +84,12 @@ export function settle(options: DistillOptions): Recipe {
   if (!Number.isInteger(augmentTo) || augmentTo < 0) {
     throw new DistillSettingsError(`augmentTo ${augmentTo}: wanted a whole number from 0`);
   }
+  const { lambda = recipe.lambda } = options;
+  if (!(lambda >= 0 && Number.isFinite(lambda))) {
+    throw new DistillSettingsError(`lambda ${lambda}: wanted a number from 0`);
+  }
   const made = { defects: 0, ...recipe.made, leastImages: augmentTo };
-  const settled = { ...recipe, inputSize, epochs, batch, made, average };
+  const settled = { ...recipe, inputSize, epochs, batch, made, average, lambda };
   const { tileScale: scale } = options;
   if (scale === undefined) return settled;
   if (!(scale > 0 && scale <= 4)) {

@@ -186,6 +186,8 @@ t.test('the paper recipe is recorded with its settings', async (t) => {
   t.match(manifest, { lambda: 0.5, localization: 'guided', recipe: { name: 'paper', learningRate: 1e-3 } });
   t.strictSame(manifest.trainingLayers, ['pool2', 'pool3', 'pool4', 'pool5']);
   t.strictSame(manifest.scoringLayers, ['pool3', 'pool4', 'pool5']);
+  const other = await distill({ ...small, dataset, out, recipe: 'paper', epochs: 1, lambda: 0.01 });
+  t.match(other, { lambda: 0.01, terms: { value: [0.01, 0.01, 0.01], direction: [1, 1, 1] } });
 });
 
 t.test('settings that cannot work are refused by name', async (t) => {
@@ -196,6 +198,7 @@ t.test('settings that cannot work are refused by name', async (t) => {
   });
   await t.rejects(distill({ dataset, out, batch: 1 }), { message: /batch 1/ });
   await t.rejects(distill({ dataset, out, epochs: 0 }), { message: /epochs 0/ });
+  await t.rejects(distill({ dataset, out, lambda: -1 }), { message: /lambda -1: wanted a number from 0/ });
   await t.rejects(distill({ dataset: join(folder, 'photos'), out }), {
     message: /1 images are too few; at least 8/,
   });
