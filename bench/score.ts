@@ -35,7 +35,7 @@ const scorer = assembleScorer(
   },
   readSafetensors(await readFile(join(sample, 'cloner.safetensors'))),
 );
-const engine = await ScoringEngine.open({ provider: 'cpu', threads });
+const engine = await ScoringEngine.open({ provider: 'cpu', threads, dedicatedSessions: 1 });
 const peer = await startPeer('pytorch_score.py', [
   '--expert',
   join(modelsFolder, 'vgg16-imagenet.fp16.safetensors'),

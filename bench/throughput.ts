@@ -22,7 +22,8 @@ const jpeg = await sharp(await readFile(join(root, 'examples/good-1.png')))
 const detector = await readDetector(join(modelsFolder, 'sample'));
 const { inputSize } = detector.shape;
 const { pixels } = await decodeImage(jpeg, detector.input);
-const engine = await ScoringEngine.open({ provider: 'cpu' });
+// With a session of its own, as the service gives it.
+const engine = await ScoringEngine.open({ provider: 'cpu', dedicatedSessions: 1 });
 const service = await startService(port);
 const client = new Client(port, connections);
 
