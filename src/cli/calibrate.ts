@@ -1,6 +1,8 @@
+import { join } from 'node:path';
 import { Command } from 'commander';
-import { findDetector, readDetector, ScoringEngine } from '../detector/index.js';
+import { findDetector, hasVersions, readDetector, ScoringEngine } from '../detector/index.js';
 import { type CalibrationSource, type Recalibration, recalibrate } from '../recalibration/index.js';
+import { adoptVersion } from '../repository/index.js';
 import {
   deviceOptions,
   falseAlarmRateOption,
@@ -24,7 +26,7 @@ export function calibrateCommand(): Command {
     .description('Set the threshold anew from good images, or from verdicts that a person has labeled.')
     .argument(
       '<detector>',
-      'folder of a detector; with --out also one of versions, or the name of an embedded one',
+      'folder of a detector, which is changed; or of its versions, to which one is added; with --out also an embedded one',
     )
     .argument('[dataset]', 'folder of new good images, or an MVTec tree (train/good is used)')
     .option(
@@ -38,11 +40,14 @@ export function calibrateCommand(): Command {
     .action(async (folder: string, dataset: string | undefined, flags: Flags) => {
       const source = sourceOf(dataset, flags.verdicts);
       const found = await findDetector(folder);
-      if (found !== folder && flags.out === undefined) {
+      // One of several versions stays as it is: the new one lies beside it, and becomes the current one.
+      const beside = flags.out === undefined && (await hasVersions(folder));
+      if (found !== folder && flags.out === undefined && !beside) {
         throw new UsageError(
           `${folder} stands for ${found}, which stays as it is; name a new detector with --out`,
         );
       }
+      const out = beside ? join(folder, `.calibrated-${process.pid}`) : flags.out;
       const detector = await readDetector(found, flags.experts);
       const engine = await ScoringEngine.open(deviceOptions(flags));
       const progress = startProgress();
@@ -52,10 +57,12 @@ export function calibrateCommand(): Command {
           source,
           falseAlarmRate: flags.falseAlarmRate,
           add: flags.add ?? false,
-          out: flags.out,
+          out,
           onProgress: (done, total) => progress.update('Calibrate', done, total),
         });
+        if (beside && out) await adoptVersion(folder, out, result.version);
         progress.stop();
+        warnOfDoubtful(result, 'goodImages' in source);
         process.stdout.write(
           flags.json ? `${JSON.stringify(result)}\n` : describe(flags.out ?? folder, result),
         );
@@ -64,6 +71,15 @@ export function calibrateCommand(): Command {
         await engine.close();
       }
     });
+}
+
+/** Good images of which most were anomalous are good only if something has changed. */
+function warnOfDoubtful({ flips, verdicts }: Recalibration, unlabeled: boolean): void {
+  const were = flips.filter(({ before }) => before === 'anomalous').length;
+  if (!unlabeled || were <= verdicts / 2) return;
+  process.stderr.write(
+    `mkd: ${were} of these ${verdicts} images were anomalous until now; unless light or part have changed, they may not be good\n`,
+  );
 }
 
 function sourceOf(dataset: string | undefined, verdicts: string | undefined): CalibrationSource {

@@ -68,7 +68,8 @@ export class Curriculum {
     this.good = [...this.trained, ...range(read, variants)];
     this.#defective = range(read + variants, defects);
     this.#defectsInBatch = defects > 0 ? Math.max(1, Math.round((batch * defects) / (good + defects))) : 0;
-    this.epochs = typeof epochs === 'number' ? epochs : epochsFor(epochs, good, recipe.inputSize);
+    this.epochs =
+      typeof epochs === 'number' ? epochs : Math.max(epochs.least, Math.round(epochs.images / good));
     this.stepsAnEpoch = Math.ceil(good / (batch - this.#defectsInBatch));
   }
 
@@ -143,15 +144,6 @@ function heldBackPlaces(files: number, holdBack: HoldBack): (place: number) => b
   if (holdBack !== 'share') return (place) => place % holdBack.of === holdBack.fold;
   const count = Math.max(2, Math.round(heldBackShare * files));
   return (place) => place < count;
-}
-
-/** Epochs that show so many pixels. */
-function epochsFor(
-  { images, size, least }: Exclude<Recipe['epochs'], number>,
-  good: number,
-  inputSize: number,
-): number {
-  return Math.max(least, Math.round((images / good) * (size / inputSize) ** 2));
 }
 
 function range(first: number, count: number): number[] {

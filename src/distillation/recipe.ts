@@ -44,11 +44,8 @@ export interface Recipe {
   readonly inputSize: number;
   /** How images are cut into tiles; by default each is scaled to one square. */
   readonly tiling?: Tiling;
-  /**
-   * Times through all images to learn from; or as many as show so many images of a size, or of another size as many as
-   * have the same number of pixels, and at least so many.
-   */
-  readonly epochs: number | { readonly images: number; readonly size: number; readonly least: number };
+  /** Times through all images to learn from; or as many as show so many images, and at least so many. */
+  readonly epochs: number | { readonly images: number; readonly least: number };
   readonly batch: number;
   /** Whether the weights of every tenth epoch of the last half are averaged. */
   readonly average: boolean;
@@ -101,7 +98,7 @@ const recipes: Readonly<Record<RecipeName, Recipe>> = {
     made: { leastImages: 1024, defects: 1 / 3 },
     // Directions separate far better than values; this is the authors' value outside MVTec AD.
     lambda: 0.01,
-    epochs: { images: 24_000, size: 128, least: 10 },
+    epochs: { images: 24_000, least: 10 },
     // Smaller batches take more steps in the same time.
     batch: 16,
     localization: 'discrepancy',
@@ -114,7 +111,7 @@ const recipes: Readonly<Record<RecipeName, Recipe>> = {
       'The cloner has 32 channels between critical layers, where the paper has 16.',
       'The learning rate falls along half a cosine.',
       'lambda 0.01, which the authors use outside MVTec AD, instead of 0.5: directions separate better than values.',
-      'Batches of 16 instead of 64, and as many epochs as show 24,000 good images of 128 x 128, or as many pixels (10 epochs at least), instead of 601, so that a detector is ready in minutes.',
+      'Batches of 16 instead of 64, and as many epochs as show 24,000 good images (10 at least) instead of 601, so that a detector is ready in minutes.',
       ...expertNotes,
     ],
   },

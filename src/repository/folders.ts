@@ -1,7 +1,14 @@
 /** Writing to the folder of detectors, so that whoever reads it at any moment finds it whole. */
 import { mkdir, readdir, rename, rm, stat, writeFile } from 'node:fs/promises';
-import { join } from 'node:path';
-import { DetectorError, detectorFiles, historyFile, isDetector, versionFolders } from '../detector/index.js';
+import { basename, dirname, join, resolve } from 'node:path';
+import {
+  DetectorError,
+  detectorFiles,
+  historyFile,
+  isDetector,
+  readVersions,
+  versionFolders,
+} from '../detector/index.js';
 
 /** Names a detector may have. */
 export const detectorName = /^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$/;
@@ -17,8 +24,11 @@ export async function namesIn(root: string): Promise<string[]> {
     );
   }
   const entries = await readdir(root, { withFileTypes: true }).catch((error: NodeJS.ErrnoException) => {
-    const why = error.code === 'ENOENT' ? 'does not exist; make it, empty if you like' : error.message;
-    throw new DetectorError(`the folder of detectors ${root} ${why}`);
+    const known: Record<string, string> = {
+      ENOENT: 'does not exist; make it, empty if you like',
+      ENOTDIR: 'is a file; wanted a folder',
+    };
+    throw new DetectorError(`the folder of detectors ${root} ${known[error.code ?? ''] ?? error.message}`);
   });
   return entries
     .filter((entry) => !entry.isFile() && !entry.name.startsWith('.'))
@@ -54,6 +64,20 @@ export async function addVersion(
   }
   await mkdir(target, { recursive: true });
   await rename(from, join(target, version));
+}
+
+/**
+ * Takes a version that lies beside the others of its detector, under whatever name, to its place, and makes it current.
+ * @param folder of the detector.
+ * @param from the version's folder, on the same disk.
+ */
+export async function adoptVersion(folder: string, from: string, version: string): Promise<void> {
+  const [root, name] = [dirname(resolve(folder)), basename(resolve(folder))];
+  const before = await readVersions(root, name);
+  const target = join(folder, version);
+  if (await exists(target)) await rm(from, { recursive: true });
+  else await rename(from, target);
+  await writeHistory(root, name, [...new Set([version, ...(before?.history ?? [])])]);
 }
 
 /** Finishes what was interrupted between the two steps of {@link addVersion}, and clears what was being unpacked. */

@@ -1,5 +1,6 @@
 /** Detectors that come and go while a service runs. */
 export { RepositoryError, type RepositoryErrorKind } from './errors.js';
+export { adoptVersion } from './folders.js';
 export type { RepositoryLog } from './loader.js';
 export {
   DetectorRepository,

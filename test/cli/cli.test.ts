@@ -1,6 +1,6 @@
 /** The command line as a user calls it: output, exit codes, one line of error. */
 import { execFile } from 'node:child_process';
-import { copyFile, readdir, readFile } from 'node:fs/promises';
+import { copyFile, cp, readdir, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import t from 'tap';
@@ -234,6 +234,22 @@ t.test('a sample is drawn, distilled from and evaluated', async (t) => {
   const calibrated = await mkd('calibrate', out, join(data, 'test', 'good'), '--false-alarm-rate', '0.3');
   t.equal(calibrated.code, 0);
   t.match(calibrated.out, /false alarms at most 30 % by 3 good images\n\d of 3 verdicts flip/);
+
+  const versions = join(folder, 'versions');
+  await cp(out, join(versions, 'first'), { recursive: true });
+  await writeFile(join(versions, 'current'), 'first\n');
+  const beside = await mkd('calibrate', versions, join(data, 'test', 'good'), '--false-alarm-rate', '0.4');
+  t.equal(beside.code, 0);
+  const [, added] = /version ([0-9a-f]{12})/.exec(beside.out) ?? [];
+  t.match(await readFile(join(versions, 'current'), 'utf8'), new RegExp(`^${added}\n[0-9a-f]{12}\n$`));
+  t.strictSame((await readdir(versions)).sort(), [added, 'current', 'first'].sort());
+  t.match((await mkd('verify', versions)).out, new RegExp(`version ${added} is sound`));
+  const doubtful = await mkd('calibrate', versions, join(data, 'test', 'crack'), '--false-alarm-rate', '0.6');
+  t.equal(doubtful.err.includes('they may not be good'), doubtful.out.includes('was anomalous, is good'));
+  const embedded = await mkd('calibrate', 'sample', join(data, 'test', 'good'));
+  t.equal(embedded.code, 2);
+  t.match(embedded.err, /sample stands for .*; name a new detector with --out/);
+
   const trained = await mkd('calibrate', out, data);
   t.equal(trained.code, 1);
   t.match(trained.err, /holds the images the detector was distilled from/);
