@@ -10,6 +10,12 @@ import type { Scorer } from './loaded-detector.js';
 /** Images after which an earlier use counts half. */
 const halfLife = 1000;
 
+/**
+ * Images a detector has to be used for before it takes a place that is free. Versions that come and go every second
+ * would otherwise open and close sessions without end.
+ */
+const settledAfter = 50;
+
 /** How many times more than another a detector has to be used, and how many images beyond that, to take its place. */
 const clearlyMore = { times: 2, images: 200 } as const;
 
@@ -45,6 +51,11 @@ export class DedicatedSessions {
 
   has({ feeds }: Owner): boolean {
     return this.#sessions.has(feeds);
+  }
+
+  /** Gives a detector a session of its own at once, if nothing has run yet and nobody waits for it. */
+  async claimFirst(scorer: Scorer): Promise<void> {
+    if (this.#images === 0) await this.claim(scorer);
   }
 
   /** Gives a detector a session of its own while there is room. */
@@ -112,7 +123,7 @@ export class DedicatedSessions {
     if (this.#swapping) return;
     const [least] = [...this.#sessions.keys()].sort((a, b) => this.#usesOf(a) - this.#usesOf(b));
     const full = least !== undefined && this.#sessions.size >= this.most;
-    const enough = full ? clearlyMore.times * this.#usesOf(least) + clearlyMore.images : 0;
+    const enough = full ? clearlyMore.times * this.#usesOf(least) + clearlyMore.images : settledAfter;
     if (this.#usesOf(scorer.feeds) < enough) return;
     this.#swapping = true;
     const swap = async (): Promise<void> => {

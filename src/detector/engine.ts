@@ -126,7 +126,7 @@ export class ScoringEngine {
 
   /** Makes the sessions a detector needs, unless another of its shape has them, so that no request waits for them. */
   async warmUp(detector: LoadedDetector): Promise<void> {
-    await this.#dedicated.claim(detector);
+    await this.#dedicated.claimFirst(detector);
     const { inputSize } = detector.shape;
     const session = this.#dedicated.has(detector) ? detector.version : 'shared';
     const key = JSON.stringify([detector.shape, detector.manifest.localization, session]);

@@ -68,9 +68,11 @@ t.test('the detectors used most have a session of their own', async (t) => {
   await sessions.release(b);
   await t.resolves(running, 'what runs ends before the session does');
   t.strictSame(open, []);
+  await use(c, 49);
+  t.notOk(sessions.has(c), 'who has just come goes on with the shared one');
   await use(c, 1);
   for (let tries = 0; tries < 500 && !sessions.has(c); tries++) await wait(10);
-  t.ok(await use(c, 1), 'who comes when there is room has it');
+  t.ok(await use(c, 1), 'who stays when there is room has it');
   await sessions.close();
   t.strictSame(open, []);
 });
