@@ -41,13 +41,16 @@ export function calibrateCommand(): Command {
       const source = sourceOf(dataset, flags.verdicts);
       const found = await findDetector(folder);
       // One of several versions stays as it is: the new one lies beside it, and becomes the current one.
-      const beside = flags.out === undefined && (await hasVersions(folder));
-      if (found !== folder && flags.out === undefined && !beside) {
+      const beside =
+        flags.out === undefined && (await hasVersions(folder))
+          ? join(folder, `.calibrated-${process.pid}`)
+          : undefined;
+      const out = flags.out ?? beside;
+      if (found !== folder && out === undefined) {
         throw new UsageError(
           `${folder} stands for ${found}, which stays as it is; name a new detector with --out`,
         );
       }
-      const out = beside ? join(folder, `.calibrated-${process.pid}`) : flags.out;
       const detector = await readDetector(found, flags.experts);
       const engine = await ScoringEngine.open(deviceOptions(flags));
       const progress = startProgress();
@@ -60,7 +63,7 @@ export function calibrateCommand(): Command {
           out,
           onProgress: (done, total) => progress.update('Calibrate', done, total),
         });
-        if (beside && out) await adoptVersion(folder, out, result.version);
+        if (beside !== undefined) await adoptVersion(folder, beside, result.version);
         progress.stop();
         warnOfDoubtful(result, 'goodImages' in source);
         process.stdout.write(

@@ -19,9 +19,7 @@ const quietShare = 0.998;
 /** Images scored together. */
 const batch = 8;
 
-export interface CalibrateOptions {
-  /** What share of new good images may lie above the threshold; see {@link supportedRate}. */
-  readonly falseAlarmRate?: number | undefined;
+export interface MeasureOptions {
   readonly onProgress?: (done: number, total: number) => void;
 }
 
@@ -30,20 +28,6 @@ export type GoodImages = Pick<Calibration, 'scores' | 'directions' | 'mapThresho
 
 /** Gives a decoded image; images are decoded one after another, so that few are in memory. */
 export type ImageSource = () => Promise<ScaledImage>;
-
-/**
- * Calibrates with good images that were not trained on.
- * @throws CalibrationError when they are too few for the false-alarm rate.
- */
-export async function calibrate(
-  engine: ScoringEngine,
-  detector: Scorer,
-  images: readonly ImageSource[],
-  options: CalibrateOptions = {},
-): Promise<Calibration> {
-  supportedRate(images.length, options.falseAlarmRate);
-  return calibration(await measureGoodImages(engine, detector, images, options), options.falseAlarmRate);
-}
 
 /** The calibration that follows from good images. @throws CalibrationError when they are too few. */
 export function calibration({ scores, ...maps }: GoodImages, falseAlarmRate?: number): Calibration {
@@ -64,7 +48,7 @@ export async function measureGoodImages(
   engine: ScoringEngine,
   detector: Scorer,
   images: readonly ImageSource[],
-  { onProgress }: Pick<CalibrateOptions, 'onProgress'> = {},
+  { onProgress }: MeasureOptions = {},
 ): Promise<GoodImages> {
   const scores: number[] = [];
   const kinds: MapKind[] = [

@@ -5,10 +5,10 @@
 import { createHash } from 'node:crypto';
 import { copyFile, mkdir, readFile, rename, rm, stat, writeFile } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
+import { replaceFile } from '../files/replace-file.js';
 import type { Tiling } from '../imaging/index.js';
 import {
   type CriticalLayer,
-  type FoldedParameter,
   foldBatchNormalization,
   type Layout,
   runningStatistics,
@@ -106,7 +106,7 @@ export function assembleScorer(
       direction_weights: vector(terms.direction),
       score_offset: float32([], [offset]),
       ...(terms.map ? positionFeeds(scoringLayers, terms.map, cloner) : {}),
-      ...feedsOf(foldBatchNormalization(layout, cloner)),
+      ...clonerFeeds(layout, cloner),
     }),
     layerFeeds: terms.map ? layerFeeds(scoringLayers, cloner) : {},
   };
@@ -228,8 +228,7 @@ export async function replaceCalibration(
     for (const { file } of [old.cloner, old.selfTest]) await copyFile(join(folder, file), join(out, file));
   }
   const path = join(out, 'manifest.json');
-  await writeFile(`${path}.new`, `${JSON.stringify(manifest, null, 2)}\n`);
-  await rename(`${path}.new`, path);
+  await replaceFile(path, `${JSON.stringify(manifest, null, 2)}\n`);
   return versionOf(manifest);
 }
 
@@ -251,8 +250,10 @@ function versionOf({ cloner, calibration, terms, scoringLayers, tiling }: Manife
   return hashOf(Buffer.from(essence)).slice(0, 12);
 }
 
-function feedsOf(weights: readonly FoldedParameter[]): Tensors {
-  return Object.fromEntries(weights.map(({ name, shape, data }) => [`cloner.${name}`, float32(shape, data)]));
+/** The inputs `cloner.<name>` of graphs with a cloner that no longer learns, its batch normalization folded in. */
+export function clonerFeeds(layout: Layout, cloner: TensorMap): Tensors {
+  const folded = foldBatchNormalization(layout, cloner);
+  return Object.fromEntries(folded.map(({ name, shape, data }) => [`cloner.${name}`, float32(shape, data)]));
 }
 
 function hashOf(bytes: Uint8Array): string {

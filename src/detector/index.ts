@@ -1,8 +1,6 @@
 /** The detector as an artifact: reading, verifying, scoring, localizing, calibrating. */
 export {
-  type CalibrateOptions,
   type Calibration,
-  calibrate,
   calibration,
   type GoodImages,
   measureGoodImages,
@@ -18,6 +16,7 @@ export {
 export {
   assembleScorer,
   checkTarget,
+  clonerFeeds,
   type DetectorParts,
   detectorFiles,
   type ManifestDraft,

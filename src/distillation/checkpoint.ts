@@ -1,6 +1,7 @@
 /** An unfinished distillation on disk: a folder beside the detector to be, replaced as a whole. */
-import { mkdir, readFile, rename, rm, stat, writeFile } from 'node:fs/promises';
+import { mkdir, readFile, rm, stat } from 'node:fs/promises';
 import { join } from 'node:path';
+import { replaceFile } from '../files/replace-file.js';
 import { readSafetensors, readSafetensorsMetadata, writeSafetensors } from '../weights/safetensors.js';
 import type { TrainingState } from './training.js';
 
@@ -55,8 +56,7 @@ export async function writeCheckpoint(
   // One file, so that the rename replaces state and settings together.
   const bytes = writeSafetensors(state.tensors, { checkpoint: JSON.stringify(file) });
   const path = stateFile(folder);
-  await writeFile(`${path}.new`, bytes);
-  await rename(`${path}.new`, path);
+  await replaceFile(path, bytes);
 }
 
 export async function hasCheckpoint(folder: string): Promise<boolean> {

@@ -4,9 +4,10 @@
  * deviations of what each cloner learned from, which makes them comparable. What is promised of false alarms holds about
  * as with images held back, and in the worst case at twice the rate (Barber et al. 2021, theorem 4).
  */
-import { mkdir, readFile, rename, writeFile } from 'node:fs/promises';
+import { mkdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { GoodImages } from '../detector/index.js';
+import { replaceFile } from '../files/replace-file.js';
 import { CheckpointError, type CheckpointSettings, checkSettings } from './checkpoint.js';
 
 /** What the cloner of a fold found on the images it had not learned from. */
@@ -31,8 +32,7 @@ export async function readFolds(checkpoint: string): Promise<FoldResult[]> {
 export async function writeFolds(checkpoint: string, results: readonly FoldResult[]): Promise<void> {
   await mkdir(checkpoint, { recursive: true });
   const path = join(checkpoint, file);
-  await writeFile(`${path}.new`, JSON.stringify(results));
-  await rename(`${path}.new`, path);
+  await replaceFile(path, JSON.stringify(results));
 }
 
 /** Where the checkpoint of a fold's cloner is kept. */

@@ -65,7 +65,7 @@ export interface Part {
 /** What a cloner has learned, and from what. */
 interface Learned {
   readonly settings: CheckpointSettings;
-  readonly parts: Omit<Finish, 'crossFitted'>;
+  readonly parts: Finish;
 }
 
 /** A cloner that is distilled: from the images to what it scores. */

@@ -2,8 +2,6 @@
 import { readFile } from 'node:fs/promises';
 import {
   assembleScorer,
-  type Calibration,
-  calibrate,
   calibration,
   type GoodImages,
   type Manifest,
@@ -16,7 +14,7 @@ import {
   scaledTerms,
   writeDetector,
 } from '../detector/index.js';
-import { decodeNamedImage, type InputShape, type ScaledImage } from '../imaging/index.js';
+import { decodeNamedImage, type InputShape } from '../imaging/index.js';
 import { type CriticalLayer, type ExpertCard, fingerprintOf } from '../networks/index.js';
 import type { ConstantTensor } from '../onnx/index.js';
 import type { Device } from '../runtime/index.js';
@@ -64,7 +62,7 @@ export function inputOf({ inputSize, tiling }: Plan): InputShape {
 export async function measureHeldBack(device: Device, parts: Finish): Promise<GoodImages> {
   const engine = ScoringEngine.on(device);
   const { scorer } = await scorerOf(engine, parts);
-  const good = await measureGoodImages(engine, scorer, heldBackImages(parts), onProgress(parts));
+  const good = await measureWith(engine, scorer, parts);
   await engine.closeSessions();
   return good;
 }
@@ -75,12 +73,8 @@ export async function finish(device: Device, parts: Finish): Promise<Manifest> {
   const { cloner: _, ...distillation } = parts.outcome;
   const engine = ScoringEngine.on(device);
   const { scorer, terms, cloner } = await scorerOf(engine, parts);
-  const calibrated: Calibration = crossFitted
-    ? calibration(crossFitted.good, options.falseAlarmRate)
-    : await calibrate(engine, scorer, heldBackImages(parts), {
-        falseAlarmRate: options.falseAlarmRate,
-        ...onProgress(parts),
-      });
+  const good = crossFitted?.good ?? (await measureWith(engine, scorer, parts));
+  const calibrated = calibration(good, options.falseAlarmRate);
   const tested = crossFitted ? curriculum.good : curriculum.heldBack;
   const selfTest = await makeSelfTest(
     engine,
@@ -146,15 +140,18 @@ async function scorerOf(
   return { scorer: assembleScorer(shape, terms, cloner, plan.tiling), terms, cloner };
 }
 
-function heldBackImages({ curriculum, paths, plan }: Finish): (() => Promise<ScaledImage>)[] {
-  return curriculum.heldBackFiles.map((file) => async () => {
+function measureWith(
+  engine: ScoringEngine,
+  scorer: Scorer,
+  { curriculum, paths, plan, options }: Finish,
+): Promise<GoodImages> {
+  const images = curriculum.heldBackFiles.map((file) => async () => {
     const path = paths[file] as string;
     return decodeNamedImage(await readFile(path), path, inputOf(plan));
   });
-}
-
-function onProgress({ options }: Finish): { onProgress: (done: number, total: number) => void } {
-  return { onProgress: (done, total) => options.onProgress?.({ phase: 'calibrate', done, total }) };
+  return measureGoodImages(engine, scorer, images, {
+    onProgress: (done, total) => options.onProgress?.({ phase: 'calibrate', done, total }),
+  });
 }
 
 /** The paper's score: directions, and values times lambda. */

@@ -6,40 +6,40 @@ export interface DistillOptions {
   /** An MVTec tree or a folder of good images. */
   readonly dataset: string;
   /** The class that is good, in a tree with a folder for each class; default `good`. */
-  readonly normalClass?: string;
+  readonly normalClass?: string | undefined;
   /** Folder of the detector to write. */
   readonly out: string;
-  readonly recipe?: RecipeName;
+  readonly recipe?: RecipeName | undefined;
   /** Side of the detector's input in pixels, a multiple of 32 from 32 to 1024. */
-  readonly inputSize?: number;
-  readonly epochs?: number;
-  readonly batch?: number;
+  readonly inputSize?: number | undefined;
+  readonly epochs?: number | undefined;
+  readonly batch?: number | undefined;
   /** Cuts images into tiles: pixels of the scaled image for a pixel of the original, above 0 and at most 4. */
-  readonly tileScale?: number;
+  readonly tileScale?: number | undefined;
   /** Variants of the images are made until there are so many to learn from; 0 makes none. */
-  readonly augmentTo?: number;
+  readonly augmentTo?: number | undefined;
   /** Averages the weights of every tenth epoch of the last half, as the paper averages its checkpoints. */
-  readonly average?: boolean;
+  readonly average?: boolean | undefined;
   /**
    * Calibrates with every image, each scored by a cloner that has not learned from it: so many folds, a cloner each, and
    * then one that learns from all. By default a share of the images is held back instead.
    */
-  readonly folds?: number;
+  readonly folds?: number | undefined;
   /** Weight of the value discrepancy beside the direction discrepancy, at least 0. */
-  readonly lambda?: number;
+  readonly lambda?: number | undefined;
   /** Determines everything random; default 0. */
-  readonly seed?: number;
+  readonly seed?: number | undefined;
   /** Continue from the checkpoint an interrupted run left. */
-  readonly resume?: boolean;
+  readonly resume?: boolean | undefined;
   /** Path of another expert's card. */
-  readonly expertCard?: string;
+  readonly expertCard?: string | undefined;
   /** Share of new good images that may lie above the threshold; by default 0.05, or the least there can be. */
-  readonly falseAlarmRate?: number;
-  readonly device?: DeviceOptions;
+  readonly falseAlarmRate?: number | undefined;
+  readonly device?: DeviceOptions | undefined;
   /** How much of the expert's activations stays in memory; default 2 GiB. */
-  readonly memoryBytes?: number;
+  readonly memoryBytes?: number | undefined;
   /** Aborting leaves a checkpoint and rejects with `DistillationInterrupted`. */
-  readonly signal?: AbortSignal;
+  readonly signal?: AbortSignal | undefined;
   readonly onProgress?: (progress: DistillProgress) => void;
 }
 

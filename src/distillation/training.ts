@@ -1,10 +1,6 @@
 /** The cloner while it learns: its tensors, Adam's moments, one step at a time. */
-import {
-  foldBatchNormalization,
-  initialCloner,
-  type Layout,
-  trainableParameters,
-} from '../networks/index.js';
+import { clonerFeeds } from '../detector/index.js';
+import { initialCloner, type Layout, trainableParameters } from '../networks/index.js';
 import type { ConstantTensor } from '../onnx/index.js';
 import type { Random } from '../random/random.js';
 import {
@@ -105,10 +101,7 @@ export class Training {
 
   /** Mean loss over images the cloner does not learn from, with the running statistics. */
   async validate(lesson: Lesson, indices: readonly number[], batchSize: number): Promise<number> {
-    const folded = foldBatchNormalization(this.plan.layout, this.cloner());
-    const weights = Object.fromEntries(
-      folded.map(({ name, shape, data }) => [`cloner.${name}`, float32(shape, data)]),
-    );
+    const weights = clonerFeeds(this.plan.layout, this.cloner());
     let sum = 0;
     for (let first = 0; first < indices.length; first += batchSize) {
       const batch = await lesson.batch(indices.slice(first, first + batchSize));

@@ -1,5 +1,5 @@
 /** Writing to the folder of detectors, so that whoever reads it at any moment finds it whole. */
-import { mkdir, readdir, rename, rm, stat, writeFile } from 'node:fs/promises';
+import { mkdir, readdir, rename, rm, stat } from 'node:fs/promises';
 import { basename, dirname, join, resolve } from 'node:path';
 import {
   DetectorError,
@@ -9,6 +9,7 @@ import {
   readVersions,
   versionFolders,
 } from '../detector/index.js';
+import { replaceFile } from '../files/replace-file.js';
 
 /** Names a detector may have. */
 export const detectorName = /^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$/;
@@ -39,8 +40,7 @@ export async function namesIn(root: string): Promise<string[]> {
 /** Says which version is the current one, and which were before it. */
 export async function writeHistory(root: string, name: string, versions: readonly string[]): Promise<void> {
   const path = join(root, name, historyFile);
-  await writeFile(`${path}.new`, `${versions.join('\n')}\n`);
-  await rename(`${path}.new`, path);
+  await replaceFile(path, `${versions.join('\n')}\n`);
 }
 
 /**

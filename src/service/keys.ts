@@ -4,9 +4,10 @@
  */
 import { createHash, randomBytes, timingSafeEqual } from 'node:crypto';
 import { unwatchFile, watchFile } from 'node:fs';
-import { readFile, rename, writeFile } from 'node:fs/promises';
+import { readFile } from 'node:fs/promises';
 import { type Static, Type } from 'typebox';
 import { Value } from 'typebox/value';
+import { replaceFile } from '../files/replace-file.js';
 
 /** What a key may do: score and read results, read metrics, or everything. */
 export const scopes = ['score', 'metrics', 'admin'] as const;
@@ -66,8 +67,7 @@ export async function readKeyFile(path: string): Promise<ApiKey[]> {
 /** Writes the file in one step, readable by its owner only. */
 export async function writeKeyFile(path: string, keys: readonly ApiKey[]): Promise<void> {
   const text = `${JSON.stringify({ schema: 'mkd.keys/1', keys }, null, 2)}\n`;
-  await writeFile(`${path}.new`, text, { mode: 0o600 });
-  await rename(`${path}.new`, path);
+  await replaceFile(path, text, 0o600);
 }
 
 /** How often the file is looked at for changes. */

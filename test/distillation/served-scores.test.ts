@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import t from 'tap';
 import { trainingImages, writeSample } from '../../src/datasets/index.js';
 import {
+  clonerFeeds,
   embeddedExpert,
   readDetector,
   ScoringEngine,
@@ -13,7 +14,7 @@ import { distill } from '../../src/distillation/index.js';
 import { Lesson } from '../../src/distillation/lesson.js';
 import { validationModel } from '../../src/distillation/models.js';
 import { planFor, recipeByName } from '../../src/distillation/recipe.js';
-import { foldBatchNormalization, readExpertCard } from '../../src/networks/index.js';
+import { readExpertCard } from '../../src/networks/index.js';
 import { Device, float32, float32Data } from '../../src/runtime/index.js';
 import { readSafetensors } from '../../src/weights/safetensors.js';
 import { startService } from '../support/service.js';
@@ -67,15 +68,12 @@ t.test("the served graph sees the discrepancies of the trainer's graph", async (
     [layers.length],
     layers.map(() => 1),
   );
-  const folded = foldBatchNormalization(plan.layout, tensors);
   const { outputs } = await trainer.run({
     ...batch,
     value_weights: ones,
     direction_weights: ones,
     ...standardizationFeeds(layers, tensors),
-    ...Object.fromEntries(
-      folded.map(({ name, shape, data }) => [`cloner.${name}`, float32(shape, data)] as const),
-    ),
+    ...clonerFeeds(plan.layout, tensors),
   });
 
   const detector = await readDetector(out);
