@@ -7,6 +7,7 @@ import { setTimeout as wait } from 'node:timers/promises';
 import sharp from 'sharp';
 import { drawSample } from '../src/datasets/index.js';
 import { randomStream } from '../src/random/random.js';
+import { defaultResultStoreLimits } from '../src/service/index.js';
 import { Client, rateOf, startService } from './service.js';
 
 const count = Number(process.argv[2] ?? 20_000);
@@ -57,6 +58,13 @@ const send = async (): Promise<void> => {
   statuses.set(status, (statuses.get(status) ?? 0) + 1);
   if (typeof status === 'string' || status >= 500) failures.push(`${status} ${String(answer)}`);
 };
+// What was scored is kept, a thousand results at most: memory is compared between two states with all of them.
+await rateOf(defaultResultStoreLimits.maxResults, 16, async () => {
+  const body = originals[below(originals.length)] as Buffer;
+  await client.send('POST', '/v1/detectors/sample/score', body, {
+    'content-type': 'application/octet-stream',
+  });
+});
 await rateOf(2000, 16, send);
 statuses.clear();
 const before = await service.residentBytes();

@@ -10,4 +10,5 @@ export {
   type VersionState,
   type VersionStatus,
 } from './repository.js';
+export { verifyUnused } from './verify-unused.js';
 export { watchRepository } from './watch.js';

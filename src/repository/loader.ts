@@ -56,20 +56,13 @@ export class VersionLoader {
    * From memory, or from the folder; the first time with its self-test.
    * @throws DetectorError for what cannot be read or does not pass.
    */
-  load(name: string, { version, folder }: VersionFolder): Promise<LoadedDetector> {
-    const key = keyOf(name, version);
-    return this.#memory.get(key, async () => {
-      try {
-        const read = await readDetector(folder, this.experts);
-        if (read.version !== version) {
-          throw new DetectorError(`${folder} has changed: it is version ${read.version} now`);
-        }
-        return this.#findings.get(key)?.passed ? withoutSelfTest(read) : await this.#verify(name, read);
-      } catch (error) {
-        if (error instanceof DetectorError) this.#refuse(name, version, error.message);
-        throw error;
-      }
-    });
+  load(name: string, version: VersionFolder): Promise<LoadedDetector> {
+    return this.#memory.get(keyOf(name, version.version), () => this.#read(name, version));
+  }
+
+  /** Puts a version to its self-test without keeping it in memory. @throws DetectorError for what does not pass. */
+  async examine(name: string, version: VersionFolder): Promise<void> {
+    await this.engine.release(await this.#read(name, version));
   }
 
   /** Takes in what was read elsewhere, with its self-test. @throws DetectorError for what does not pass. */
@@ -103,6 +96,19 @@ export class VersionLoader {
   forget(name: string, version: string): void {
     this.unload(name, version);
     this.#findings.delete(keyOf(name, version));
+  }
+
+  async #read(name: string, { version, folder }: VersionFolder): Promise<LoadedDetector> {
+    try {
+      const read = await readDetector(folder, this.experts);
+      if (read.version !== version) {
+        throw new DetectorError(`${folder} has changed: it is version ${read.version} now`);
+      }
+      return this.finding(name, version)?.passed ? withoutSelfTest(read) : await this.#verify(name, read);
+    } catch (error) {
+      if (error instanceof DetectorError) this.#refuse(name, version, error.message);
+      throw error;
+    }
   }
 
   async #verify(name: string, read: UnverifiedDetector): Promise<LoadedDetector> {

@@ -19,15 +19,21 @@ export class Memory<Value> {
     this.#entries.delete(key);
     const value = known ?? make();
     this.#entries.set(key, value);
-    for (const [oldest] of this.#entries) {
-      if (this.#entries.size <= this.most) break;
-      this.#entries.delete(oldest);
-    }
     try {
-      return await value;
+      await value;
+      // Only now: what cannot be made takes nobody's place.
+      this.#evict();
+      return value;
     } catch (error) {
       if (this.#entries.get(key) === value) this.#entries.delete(key);
       throw error;
+    }
+  }
+
+  #evict(): void {
+    for (const [oldest] of this.#entries) {
+      if (this.#entries.size <= this.most) return;
+      this.#entries.delete(oldest);
     }
   }
 

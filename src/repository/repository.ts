@@ -115,6 +115,18 @@ export class DetectorRepository {
     return count;
   }
 
+  /** Detectors that are refused, or some of whose folders are. */
+  get refused(): number {
+    return this.list().filter(({ reasons }) => reasons.length > 0).length;
+  }
+
+  /** Detectors whose current version has not been put to its self-test yet. */
+  unverified(): string[] {
+    return [...this.#entries].flatMap(([name, { current }]) =>
+      current && !this.#loader.finding(name, current.version) ? [name] : [],
+    );
+  }
+
   /** Versions in memory. */
   get loaded(): number {
     return this.#loader.size;
@@ -165,6 +177,18 @@ export class DetectorRepository {
     }
     const { reasons } = this.status(name);
     throw new RepositoryError('unknown-detector', `detector '${name}' was refused: ${reasons.join('; ')}`);
+  }
+
+  /** Puts the current version to its self-test, if it was not yet; one that does not pass gives way to the one before. */
+  async verify(name: string): Promise<void> {
+    const current = this.#entries.get(name)?.current;
+    if (!current || this.#loader.finding(name, current.version)) return;
+    try {
+      await this.#loader.examine(name, current);
+    } catch (error) {
+      if (!(error instanceof DetectorError)) throw error;
+      await this.refresh(name);
+    }
   }
 
   /**

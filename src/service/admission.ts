@@ -42,6 +42,11 @@ export class Admission {
     this.#pixels = new Budget(limits.maxPixelsInFlight);
   }
 
+  /** Whether no image is being worked on. */
+  get idle(): boolean {
+    return this.#images.used === 0;
+  }
+
   /** @returns what gives them back. @throws ProblemError `overloaded` */
   images(count: number): () => void {
     this.#take(this.#images, count, 'images');

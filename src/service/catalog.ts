@@ -4,6 +4,7 @@ import {
   DetectorRepository,
   type RepositoryLog,
   type RepositoryOptions,
+  verifyUnused,
   watchRepository,
 } from '../repository/index.js';
 import type { Provider, SupervisionOptions } from '../runtime/index.js';
@@ -20,10 +21,13 @@ export const defaultWatchEveryMs = 2000;
 export const defaultDedicatedSessions = 1;
 
 export class Catalog {
+  #stopVerifying = (): void => {};
+
   private constructor(
     readonly engine: ScoringEngine,
     readonly repository: DetectorRepository,
     private readonly stopWatching: () => void,
+    private readonly log: RepositoryLog,
   ) {}
 
   /**
@@ -49,7 +53,7 @@ export class Catalog {
       const repository = await DetectorRepository.open(engine, options, log);
       const { watchEveryMs = defaultWatchEveryMs } = options;
       const stop = watchEveryMs > 0 ? watchRepository(repository, watchEveryMs, log) : () => {};
-      return new Catalog(engine, repository, stop);
+      return new Catalog(engine, repository, stop, log);
     } catch (error) {
       await engine.close();
       throw error;
@@ -65,8 +69,14 @@ export class Catalog {
     return this.repository.acquire(name, version);
   }
 
+  /** Verifies what was not needed yet, while nothing is scored. */
+  verifyUnused(isIdle: () => boolean): void {
+    this.#stopVerifying = verifyUnused(this.repository, isIdle, this.log);
+  }
+
   async close(): Promise<void> {
     this.stopWatching();
+    this.#stopVerifying();
     await this.engine.close();
   }
 }

@@ -14,4 +14,5 @@ export {
   scopes,
   writeKeyFile,
 } from './keys.js';
+export { defaultResultStoreLimits } from './result-store.js';
 export { type RunningService, type ServeOptions, serve } from './server.js';

@@ -1,10 +1,14 @@
 /** What the service measures, for Prometheus. One registry an app, so that two apps do not mix. */
 import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from 'prom-client';
+import type { DetectorRepository } from '../repository/index.js';
 import { DriftMonitor, driftWindow } from './drift.js';
 
 const durations = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10];
 
 export type Metrics = ReturnType<typeof createMetrics>;
+
+/** What the gauges of detectors show. */
+export type RepositoryFigures = Pick<DetectorRepository, 'size' | 'loaded' | 'refused' | 'unverified'>;
 
 export function createMetrics() {
   const registry = new Registry();
@@ -23,7 +27,7 @@ export function createMetrics() {
     measure: () => 0,
   };
   const repository = {
-    measure: (): { size: number; loaded: number } => ({ size: 0, loaded: 0 }),
+    measure: (): RepositoryFigures => ({ size: 0, loaded: 0, refused: 0, unverified: () => [] }),
   };
   const drift = new DriftMonitor();
   return {
@@ -50,8 +54,8 @@ export function createMetrics() {
     observeQueue(measure: () => number): void {
       queueLength.measure = measure;
     },
-    /** Hands in what `mkd_detectors` and `mkd_detectors_loaded` show. */
-    observeDetectors(measure: () => { readonly size: number; readonly loaded: number }): void {
+    /** Hands in what `mkd_detectors` and the gauges beside it show. */
+    observeDetectors(measure: () => RepositoryFigures): void {
       repository.measure = measure;
     },
     requests: new Counter({
@@ -133,6 +137,22 @@ export function createMetrics() {
       registers,
       collect() {
         this.set(repository.measure().loaded);
+      },
+    }),
+    detectorsUnverified: new Gauge({
+      name: 'mkd_detectors_unverified',
+      help: 'Detectors that serve and have not been put to their self-test yet; they are when the service has time, or when first used',
+      registers,
+      collect() {
+        this.set(repository.measure().unverified().length);
+      },
+    }),
+    detectorsRefused: new Gauge({
+      name: 'mkd_detectors_refused',
+      help: 'Detectors that are refused, or some version of which is',
+      registers,
+      collect() {
+        this.set(repository.measure().refused);
       },
     }),
     ready: new Gauge({ name: 'mkd_ready', help: '1 when requests are taken', registers }),

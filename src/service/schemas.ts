@@ -235,7 +235,8 @@ const versionStatus = Type.Object({
   version: Type.String(),
   created: Type.String({ description: 'When it was distilled, ISO 8601' }),
   state: oneOf(['verified', 'unverified', 'refused'], {
-    description: 'Of its self-test on this machine; what is unverified is verified when it is first used',
+    description:
+      'Of its self-test on this machine; what is unverified is verified when it is first used, or when the service has time',
   }),
   reason: Type.Optional(Type.String({ description: 'Why it is refused' })),
   current: Type.Boolean(),

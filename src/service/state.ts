@@ -94,6 +94,7 @@ export function createState(options: ServiceLimits): ServiceState {
       metrics.provider.set({ provider: catalog.provider }, 1);
       metrics.observeDetectors(() => catalog.repository);
       metrics.ready.set(1);
+      catalog.verifyUnused(() => admission.idle);
     },
     beginStop() {
       this.status = 'stopping';

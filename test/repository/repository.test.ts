@@ -7,7 +7,12 @@ import { gzipSync } from 'node:zlib';
 import t from 'tap';
 import { pack } from 'tar-stream';
 import { ScoringEngine } from '../../src/detector/index.js';
-import { DetectorRepository, RepositoryError, watchRepository } from '../../src/repository/index.js';
+import {
+  DetectorRepository,
+  RepositoryError,
+  verifyUnused,
+  watchRepository,
+} from '../../src/repository/index.js';
 import { copyDetector, filesOf, tarOf } from '../support/detectors.js';
 
 let engine: ScoringEngine;
@@ -214,6 +219,35 @@ t.test('detectors that were not used lately leave memory and come back unnoticed
   }
   t.equal(scores.size, 1, 'the same cloner, the same score');
   t.match(repository.list(), [{}, { versions: [{ state: 'verified', loaded: false }] }, {}]);
+});
+
+t.test('what nobody has asked for is verified while there is nothing else to do', async (t) => {
+  const root = t.testdir();
+  const names = ['a', 'b', 'c', 'd'];
+  for (const [index, name] of names.entries()) await copyDetector(join(root, name), index / 10);
+  await appendFile(join(root, 'c/cloner.safetensors'), 'x');
+  const repository = await open(root, 1);
+  t.strictSame(repository.unverified(), ['b', 'c', 'd'], 'one is in memory');
+  t.equal(repository.refused, 0);
+  let [idle, asked] = [false, 0];
+  const isIdle = (): boolean => {
+    asked++;
+    return idle;
+  };
+  t.teardown(verifyUnused(repository, isIdle, quiet));
+  for (let tries = 0; tries < 500 && asked < 3; tries++) await wait(20);
+  t.equal(repository.unverified().length, 3, 'others have work');
+  idle = true;
+  for (let tries = 0; tries < 500 && repository.unverified().length > 0; tries++) await wait(20);
+  t.strictSame(repository.unverified(), []);
+  t.equal(repository.loaded, 1, 'without being kept');
+  t.match(repository.list(), [
+    { versions: [{ state: 'verified', loaded: true }] },
+    { versions: [{ state: 'verified', loaded: false }] },
+    { reasons: [/cloner.safetensors is not the file of the manifest/] },
+    { versions: [{ state: 'verified', loaded: false }] },
+  ]);
+  t.equal(repository.refused, 1);
 });
 
 t.test('a detector that is unloaded serves no more until it is loaded again', async (t) => {
