@@ -22,7 +22,7 @@ const rounds = 5;
  */
 const settings = [
   { size: 32, batch: 16, connections: 64, images: 1500 },
-  { size: 128, batch: 8, connections: 32, images: 192 },
+  { size: 128, batch: 8, connections: 32, images: 768 },
 ] as const;
 const peers = join(root, 'bench', 'peers');
 
@@ -95,7 +95,8 @@ async function compare({ size, batch, connections, images }: (typeof settings)[n
         if (status !== 200) throw new Error(`${name} answered ${status}: ${answer.toString()}`);
       });
     };
-    for (const server of servers) await turn(server, 200);
+    // A whole turn, so that none of them is measured while its code is still being compiled.
+    for (const server of servers) await turn(server, images);
     const rates = new Map(servers.map(({ name }) => [name, [] as number[]]));
     for (let round = 0; round < rounds; round++) {
       for (const server of servers) rates.get(server.name)?.push(await turn(server, images));
