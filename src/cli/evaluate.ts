@@ -60,6 +60,12 @@ export function evaluateCommand(): Command {
           onProgress: (done, total) => progress.update('Evaluate ', done, total),
         });
         progress.stop();
+        const { learned } = report.images;
+        if (learned > 0) {
+          process.stderr.write(
+            `mkd: the detector has learned from ${learned} of these images; the figures are better than they would be on new ones\n`,
+          );
+        }
         process.stdout.write(describe(report));
         if (flags.json) await writeFile(flags.json, `${JSON.stringify(report, null, 2)}\n`);
       } finally {

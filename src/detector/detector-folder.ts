@@ -24,6 +24,7 @@ import {
 } from '../weights/safetensors.js';
 import { detectorsIn, isDetector } from './detectors-in.js';
 import { findExpert } from './find-expert.js';
+import { LearnedImages } from './learned-images.js';
 import type { Scorer, SelfTest, UnverifiedDetector } from './loaded-detector.js';
 import { DetectorError, type Manifest, parseManifest, type Terms } from './manifest.js';
 import { selfTestTolerance } from './self-test.js';
@@ -61,6 +62,7 @@ export async function readDetector(
     manifest,
     version,
     selfTest: parseSelfTest(selfTestTensors, manifest),
+    learned: LearnedImages.among(clonerTensors),
   };
 }
 

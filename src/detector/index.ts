@@ -35,6 +35,7 @@ export {
   smoothGrad,
 } from './engine.js';
 export { embeddedExpert, findExpert, modelsFolder } from './find-expert.js';
+export { learnedImagesTensor } from './learned-images.js';
 export {
   type LoadedDetector,
   layerScorer,

@@ -1,6 +1,7 @@
 /** A detector in memory. */
 import type { InputShape } from '../imaging/index.js';
 import type { Tensors } from '../runtime/index.js';
+import type { LearnedImages } from './learned-images.js';
 import type { Manifest } from './manifest.js';
 import type { ServingShape } from './serving-model.js';
 
@@ -24,13 +25,19 @@ export interface LoadedDetector extends Scorer {
   readonly version: string;
 }
 
-/** A detector as it was read, with what verifies it. Only the rest need stay in memory. */
+/** A detector as it was read, with what verifies and measures it. Only the rest need stay in memory. */
 export interface UnverifiedDetector extends LoadedDetector {
   readonly selfTest: SelfTest;
+  /** What it must not be measured or calibrated with. */
+  readonly learned: LearnedImages;
 }
 
 /** What of a detector stays in memory once it is verified. */
-export function withoutSelfTest({ selfTest: _, ...detector }: UnverifiedDetector): LoadedDetector {
+export function withoutSelfTest({
+  selfTest: _,
+  learned: __,
+  ...detector
+}: UnverifiedDetector): LoadedDetector {
   return detector;
 }
 

@@ -4,6 +4,7 @@ import {
   assembleScorer,
   calibration,
   type GoodImages,
+  learnedImagesTensor,
   type Manifest,
   type ManifestDraft,
   makeSelfTest,
@@ -112,7 +113,9 @@ export async function finish(device: Device, parts: Finish): Promise<Manifest> {
     distillation,
     calibration: calibrated,
   };
-  return writeDetector(options.out, { manifest, cloner, selfTest });
+  const learned = lesson.digests.filter((_, file) => !curriculum.heldBackFiles.includes(file));
+  const tensors = new Map([...cloner, learnedImagesTensor(learned)]);
+  return writeDetector(options.out, { manifest, cloner: tensors, selfTest });
 }
 
 /** The detector to be, without its threshold. */

@@ -52,7 +52,7 @@ const expertBatch = 8;
 export class Lesson {
   readonly #masks = new Map<number, Uint8Array>();
   #count = 0;
-  #fingerprint = '';
+  #digests: readonly Buffer[] = [];
 
   private constructor(
     private readonly inputSize: number,
@@ -102,9 +102,14 @@ export class Lesson {
     return this.#count;
   }
 
+  /** SHA-256 of each image file. */
+  get digests(): readonly Uint8Array[] {
+    return this.#digests;
+  }
+
   /** SHA-256 over the contents of all image files, in order. */
   get fingerprint(): string {
-    return this.#fingerprint;
+    return createHash('sha256').update(Buffer.concat(this.#digests)).digest('hex');
   }
 
   /** Whether some of it had to go to disk. */
@@ -181,20 +186,20 @@ export class Lesson {
     { paths, input, corners = () => [[0, 0]] }: LessonOptions,
     onBatch: (files: number) => void,
   ): Promise<void> {
-    const hash = createHash('sha256');
+    const digests: Buffer[] = [];
     for (let first = 0; first < paths.length; first += expertBatch) {
       const part = paths.slice(first, first + expertBatch);
       const files = await inOrder(part.map((path) => readImage(path, input)));
       const squares = files.flatMap(({ image }, index) =>
         corners(first + index, image.grid).map((corner) => cropped(image, corner)),
       );
-      for (const { sha256 } of files) hash.update(sha256);
+      digests.push(...files.map(({ sha256 }) => sha256));
       for (let from = 0; from < squares.length; from += expertBatch) {
         await this.#append(session, squares.slice(from, from + expertBatch));
       }
       onBatch(first + files.length);
     }
-    this.#fingerprint = hash.digest('hex');
+    this.#digests = digests;
   }
 
   async #make(session: Session, exercises: readonly Exercise[], onBatch: () => void): Promise<void> {

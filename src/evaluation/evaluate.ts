@@ -2,13 +2,13 @@
 import { readFile } from 'node:fs/promises';
 import { describeSource, type TestImage, type TestSource, testImages } from '../datasets/index.js';
 import {
-  type LoadedDetector,
   type LocalizationMethod,
   mapThreshold,
   type RawScores,
   type ScoredImage,
   type ScoringEngine,
   scoreImages,
+  type UnverifiedDetector,
 } from '../detector/index.js';
 import { decodeMask, decodeNamedImage, type ScaledImage } from '../imaging/index.js';
 import { concatenated } from '../runtime/index.js';
@@ -35,7 +35,7 @@ const batch = 8;
  */
 export async function evaluate(
   engine: ScoringEngine,
-  detector: LoadedDetector,
+  detector: UnverifiedDetector,
   source: TestSource,
   { seed = 0, resamples = 1000, method: asked, onProgress }: EvaluateOptions = {},
 ): Promise<EvaluationReport> {
@@ -46,6 +46,7 @@ export async function evaluate(
   const method = images.some(({ mask }) => mask) ? localization : 'none';
   const parts: RawScores[] = [];
   const maps: JudgedMap[] = [];
+  let learned = 0;
   let decodeSeconds = 0;
   let inferenceSeconds = 0;
   for (let first = 0; first < images.length; first += batch) {
@@ -53,6 +54,7 @@ export async function evaluate(
     const began = performance.now();
     const decoded = await Promise.all(part.map(({ path }) => decode(path, detector)));
     decodeSeconds += (performance.now() - began) / 1000;
+    learned += decoded.filter((image) => image.learned).length;
     const { images: scored, seconds } = await scoreImages(engine, detector, decoded, method);
     inferenceSeconds += seconds;
     parts.push(...scored.map(scoresOf));
@@ -67,14 +69,19 @@ export async function evaluate(
     peak: concatenated(parts.map(({ peak = new Float32Array() }) => peak)),
     maps,
     method,
+    learned,
     decodeSeconds,
     inferenceSeconds,
   };
   return makeReport(describeSource(source), detector, measured, { seed, resamples });
 }
 
-async function decode(path: string, detector: LoadedDetector): Promise<ScaledImage> {
-  return decodeNamedImage(await readFile(path), path, detector.input);
+async function decode(
+  path: string,
+  { input, learned }: UnverifiedDetector,
+): Promise<ScaledImage & { readonly learned: boolean }> {
+  const bytes = await readFile(path);
+  return { ...(await decodeNamedImage(bytes, path, input)), learned: learned.has(bytes) };
 }
 
 /** The scores of one image. */

@@ -41,7 +41,12 @@ export type EvaluationReport = ImageFigures &
     readonly schema: 'mkd.evaluation/2';
     readonly dataset: string;
     readonly detectorVersion: string;
-    readonly images: { readonly good: number; readonly defective: number };
+    readonly images: {
+      readonly good: number;
+      readonly defective: number;
+      /** Of them all, those that the detector has learned from; figures are too good where there are any. */
+      readonly learned: number;
+    };
     readonly threshold: number;
     /** Where the maps of the pixel figures come from; null where there are no masks. */
     readonly localization: LocalizationMethod | null;
@@ -71,6 +76,8 @@ export interface Measured {
   readonly peak: Float32Array;
   readonly maps: readonly JudgedMap[];
   readonly method: LocalizationMethod | 'none';
+  /** Images that the detector has learned from. */
+  readonly learned: number;
   readonly decodeSeconds: number;
   readonly inferenceSeconds: number;
 }
@@ -91,7 +98,7 @@ export function makeReport(
     schema: 'mkd.evaluation/2',
     dataset,
     detectorVersion: version,
-    images: { good: good.length, defective: defective.length },
+    images: { good: good.length, defective: defective.length, learned: measured.learned },
     threshold,
     localization: method === 'none' ? null : method,
     ...imageFigures(defective, good, threshold),

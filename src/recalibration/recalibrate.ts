@@ -1,16 +1,16 @@
 /** Calibrating a detector again, with new good images or with labeled verdicts. Its scores stay what they were. */
-import { createHash } from 'node:crypto';
 import { readFile } from 'node:fs/promises';
+import { basename } from 'node:path';
 import { trainingImages } from '../datasets/index.js';
 import {
   type Calibration,
   CalibrationError,
   calibration,
   type GoodImages,
-  type LoadedDetector,
   measureGoodImages,
   replaceCalibration,
   type ScoringEngine,
+  type UnverifiedDetector,
   type Verdict,
   verdictOf,
 } from '../detector/index.js';
@@ -59,7 +59,7 @@ export interface Recalibration {
  */
 export async function recalibrate(
   engine: ScoringEngine,
-  detector: LoadedDetector,
+  detector: UnverifiedDetector,
   options: RecalibrateOptions,
 ): Promise<Recalibration> {
   const before = detector.manifest.calibration;
@@ -73,25 +73,25 @@ export async function recalibrate(
   return { before, after, version, verdicts: known.length, flips: flipsOf(known, before, after) };
 }
 
+/** Of images that may not be used, so many are named. */
+const namedImages = 3;
+
 type Known = Pick<PastVerdict, 'image' | 'score' | 'label'>;
 
 async function fromImages(
   engine: ScoringEngine,
-  detector: LoadedDetector,
+  detector: UnverifiedDetector,
   folder: string,
   onProgress: RecalibrateOptions['onProgress'] = () => {},
 ): Promise<{ good: GoodImages; known: Known[] }> {
   const paths = await trainingImages(folder);
-  const hash = createHash('sha256');
-  for (const path of paths)
-    hash.update(
-      createHash('sha256')
-        .update(await readFile(path))
-        .digest(),
-    );
-  if (hash.digest('hex') === detector.manifest.data.fingerprint) {
+  const learned: string[] = [];
+  for (const path of paths) if (detector.learned.has(await readFile(path))) learned.push(basename(path));
+  if (learned.length > 0) {
+    const named = learned.slice(0, namedImages).join(', ');
     throw new CalibrationError(
-      `${folder} holds the images the detector was distilled from, which score too low; bring new good images`,
+      `the detector has learned from ${learned.length} of the ${paths.length} images in ${folder} ` +
+        `(${named}${learned.length > namedImages ? ', ...' : ''}), which therefore score too low; bring new good images`,
     );
   }
   const images = paths.map(
@@ -104,7 +104,7 @@ async function fromImages(
 
 /** Scores of the verdicts that a person called good; maps and discrepancies keep theirs, since there are no pixels. */
 async function fromVerdicts(
-  detector: LoadedDetector,
+  detector: UnverifiedDetector,
   file: string,
 ): Promise<{ good: GoodImages; known: Known[] }> {
   const text = await readFile(file, 'utf8').catch((error: Error) => {

@@ -252,5 +252,19 @@ t.test('a sample is drawn, distilled from and evaluated', async (t) => {
 
   const trained = await mkd('calibrate', out, data);
   t.equal(trained.code, 1);
-  t.match(trained.err, /holds the images the detector was distilled from/);
+  t.match(
+    trained.err,
+    /has learned from 8 of the 10 images in .*data \(.*, \.\.\.\), which therefore score too low/,
+  );
+  const tested = await mkd(
+    'evaluate',
+    out,
+    '--normal',
+    join(data, 'train', 'good'),
+    '--abnormal',
+    join(data, 'test', 'crack'),
+  );
+  t.equal(tested.code, 0);
+  t.match(tested.err, /has learned from 8 of these images/);
+  t.notMatch(again.err, /has learned/);
 });

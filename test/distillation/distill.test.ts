@@ -26,6 +26,13 @@ t.before(async () => {
   await writeSample(dataset, { seed: 1, train: 14, good: 1, defective: 1 });
 });
 
+/** Of the images it was distilled from, those that it knows again. */
+async function learnedCount(detector: string): Promise<number> {
+  const { learned } = await readDetector(detector);
+  const files = await Promise.all((await trainingImages(dataset)).map((path) => readFile(path)));
+  return files.filter((file) => learned.has(file)).length;
+}
+
 const clonerOf = (folder: string) => readFile(join(folder, 'cloner.safetensors'));
 
 t.test('one seed gives one detector to the bit, however it was interrupted', async (t) => {
@@ -90,8 +97,10 @@ t.test('one seed gives one detector to the bit, however it was interrupted', asy
     });
   });
 
-  t.test('the detector is read back with its folded weights', async (t) => {
+  t.test('the detector is read back with its folded weights, and what it has learned from', async (t) => {
     const detector = await readDetector(join(folder, 'whole'));
+    t.equal(await learnedCount(join(folder, 'whole')), 12);
+    t.notOk(detector.learned.has(await clonerOf(out)));
     t.equal(detector.shape.inputSize, 32);
     t.match(detector.version, /^[0-9a-f]{12}$/);
   });
@@ -103,6 +112,7 @@ t.test('cross-fitted, every image counts for the threshold, however it was inter
   const whole = await distill({ ...options, out: join(folder, 'whole') });
   t.match(whole.data, { images: 14, heldBack: 14, folds: 2 });
   t.equal(whole.calibration.scores.length, 14);
+  t.equal(await learnedCount(join(folder, 'whole')), 14, 'the last cloner learns from all');
   t.equal(whole.calibration.threshold, whole.calibration.scores.at(-1), '14 images promise one in 15');
   t.equal(Object.values(whole.calibration.directions)[0]?.length, 14);
 

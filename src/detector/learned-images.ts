@@ -1,0 +1,40 @@
+/**
+ * The image files a cloner has learned from, known again by their contents. It follows them more closely than any others,
+ * so a threshold or a figure that rests on them is too good to be true.
+ */
+import { createHash } from 'node:crypto';
+import type { ConstantTensor } from '../onnx/index.js';
+import type { TensorMap } from '../weights/safetensors.js';
+
+/** Among the cloner's tensors: uint8 [files, 8], the first bytes of each file's SHA-256. */
+const tensorName = 'learned.images';
+const bytesEach = 8;
+
+export class LearnedImages {
+  private constructor(private readonly fingerprints: ReadonlySet<string>) {}
+
+  /** None, where the tensors do not say. */
+  static among(tensors: TensorMap): LearnedImages {
+    const data = Buffer.from((tensors.get(tensorName)?.data as Uint8Array | undefined) ?? []);
+    const count = data.length / bytesEach;
+    return new LearnedImages(
+      new Set(
+        Array.from({ length: count }, (_, file) =>
+          data.toString('hex', file * bytesEach, (file + 1) * bytesEach),
+        ),
+      ),
+    );
+  }
+
+  /** Whether the cloner has learned from a file of these contents. */
+  has(file: Uint8Array): boolean {
+    const sha256 = createHash('sha256').update(file).digest();
+    return this.fingerprints.has(sha256.toString('hex', 0, bytesEach));
+  }
+}
+
+/** @param sha256 of each file. */
+export function learnedImagesTensor(sha256: readonly Uint8Array[]): [name: string, tensor: ConstantTensor] {
+  const data = Uint8Array.from(sha256.flatMap((digest) => [...digest.subarray(0, bytesEach)]));
+  return [tensorName, { type: 'uint8', shape: [sha256.length, bytesEach], data }];
+}
