@@ -1,4 +1,7 @@
-/** What the repository refuses, by kind: whoever serves it says it in the words of his protocol. */
+/** What the repository refuses, and how errors of other origin become such refusals. */
+import { DetectorError } from '../detector/index.js';
+
+/** By kind: whoever serves it says it in the words of his protocol. */
 export type RepositoryErrorKind =
   /** There is no detector, or no version of it, of this name. */
   | 'unknown-detector'
@@ -19,5 +22,28 @@ export class RepositoryError extends Error {
     message: string,
   ) {
     super(message);
+  }
+}
+
+/** @param hidden a folder that nobody is to know of. */
+export function asRefused(error: unknown, hidden?: string): never {
+  if (!(error instanceof DetectorError)) throw error;
+  const message = hidden
+    ? error.message.replaceAll(`${hidden}/`, '').replaceAll(hidden, 'it')
+    : error.message;
+  throw new RepositoryError('refused-detector', message);
+}
+
+/** Does what writes into the folder of detectors. @throws RepositoryError `read-only` where that is not allowed. */
+export async function writing<Result>(work: () => Promise<Result>): Promise<Result> {
+  try {
+    return await work();
+  } catch (error) {
+    const code: unknown = error instanceof Error ? Reflect.get(error, 'code') : undefined;
+    if (code !== 'EACCES' && code !== 'EROFS' && code !== 'EPERM') throw error;
+    throw new RepositoryError(
+      'read-only',
+      'the folder of detectors cannot be written by the service; name one that can with --detectors',
+    );
   }
 }

@@ -17,7 +17,7 @@ import {
   type VersionFolder,
 } from '../detector/index.js';
 import { unpackDetector } from './archive.js';
-import { RepositoryError } from './errors.js';
+import { asRefused, RepositoryError, writing } from './errors.js';
 import {
   addVersion,
   detectorName,
@@ -420,26 +420,3 @@ export class DetectorRepository {
 
 /** Names that a refusal lists. */
 const listedNames = 10;
-
-/** @param hidden a folder that nobody is to know of. */
-function asRefused(error: unknown, hidden?: string): never {
-  if (!(error instanceof DetectorError)) throw error;
-  const message = hidden
-    ? error.message.replaceAll(`${hidden}/`, '').replaceAll(hidden, 'it')
-    : error.message;
-  throw new RepositoryError('refused-detector', message);
-}
-
-/** Does what writes into the folder of detectors. @throws RepositoryError `read-only` where that is not allowed. */
-async function writing<Result>(work: () => Promise<Result>): Promise<Result> {
-  try {
-    return await work();
-  } catch (error) {
-    const code: unknown = error instanceof Error ? Reflect.get(error, 'code') : undefined;
-    if (code !== 'EACCES' && code !== 'EROFS' && code !== 'EPERM') throw error;
-    throw new RepositoryError(
-      'read-only',
-      'the folder of detectors cannot be written by the service; name one that can with --detectors',
-    );
-  }
-}
