@@ -13,6 +13,7 @@ import Fastify, {
 } from 'fastify';
 import { addAccessControl } from './access.js';
 import type { ByteHold } from './admission.js';
+import { addGoneSignals } from './disconnects.js';
 import type { KeyRing } from './keys.js';
 import { imageMediaTypes, multipartMediaType } from './media-types.js';
 import type { Metrics } from './metrics.js';
@@ -66,6 +67,7 @@ export async function buildApp(options: AppOptions = {}): Promise<App> {
 
   app.decorateRequest('trace');
   if (options.traces !== undefined) addTracing(app, options.traces);
+  addGoneSignals(app);
   addByteBound(app, state);
   if (options.corsOrigins && options.corsOrigins.length > 0) {
     await app.register(cors, { origin: [...options.corsOrigins], exposedHeaders: [...exposedHeaders] });

@@ -53,17 +53,15 @@ export interface Patience {
 }
 
 /** What a request says of how long its client waits. */
-export function patienceOf(
-  {
-    headers,
-    signal,
-    trace,
-  }: Pick<Required<Patience>, 'signal' | 'trace'> & {
-    readonly headers: { readonly 'mkd-timeout-ms'?: number };
-  },
-  timeoutMs: number,
-): Patience {
-  return { signal, trace, timeoutMs: headers['mkd-timeout-ms'] ?? timeoutMs };
+interface WaitingRequest {
+  readonly gone: AbortSignal;
+  readonly trace: RequestTrace | undefined;
+  readonly headers: { readonly 'mkd-timeout-ms'?: number };
+}
+
+/** @param timeoutMs how long an image may take where the client says nothing. */
+export function patienceOf({ headers, gone, trace }: WaitingRequest, timeoutMs: number): Patience {
+  return { signal: gone, trace, timeoutMs: headers['mkd-timeout-ms'] ?? timeoutMs };
 }
 
 export const defaultLaneLimits: LaneLimits = { maxBatchSize: 8, maxQueueDelayMs: 2, maxQueueLength: 64 };

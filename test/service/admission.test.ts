@@ -89,6 +89,31 @@ t.test('bytes that are received count until they are answered; more are turned a
   t.equal((await post(service)).status, 200, 'the slow one has gone');
 });
 
+t.test('work of clients that have gone is not begun', async (t) => {
+  const service = await startService({ app: { batching: { maxBatchSize: 1 } } });
+  t.teardown(() => service.stop());
+  const { metrics } = service.app.service;
+  const figure = async (name: string): Promise<number> =>
+    Number(new RegExp(`^${name} (\\d+)`, 'm').exec(await metrics.registry.metrics())?.[1] ?? 0);
+  const images = 16;
+  const leave = new AbortController();
+  const requests = Array.from({ length: images }, () =>
+    fetch(`${service.address}${path}`, {
+      method: 'POST',
+      body: Uint8Array.from(image),
+      headers: { 'content-type': 'image/png' },
+      signal: leave.signal,
+    }),
+  );
+  await Promise.race(requests);
+  leave.abort();
+  await Promise.allSettled(requests);
+  const dropped = (): Promise<number> => figure('mkd_errors_total{kind="client-gone"}');
+  for (let tries = 0; tries < 200 && (await figure('mkd_images_in_flight')) > 0; tries++) await wait(20);
+  t.ok((await dropped()) > 0);
+  t.equal((await figure('mkd_batch_images_count')) + (await dropped()), images, 'each is scored or dropped');
+});
+
 t.test('pixels that do not fit wait for their turn', async (t) => {
   const service = await started({ maxPixelsInFlight: 70_000 });
   const answers = await Promise.all(Array.from({ length: 8 }, () => post(service)));

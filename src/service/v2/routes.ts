@@ -2,31 +2,19 @@
  * The Open Inference Protocol V2, as Triton and KServe speak it over HTTP: health, metadata, inference with JSON and
  * binary tensors, versions, and the extensions for repository and statistics. Its errors are `{"error": string}`.
  */
-import { promisify } from 'node:util';
-import { gunzip, inflate } from 'node:zlib';
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox';
 import { type Static, type TSchema, Type } from 'typebox';
 import { Value } from 'typebox/value';
 import type { DetectorStatus } from '../../repository/index.js';
 import { patienceOf } from '../inference.js';
 import { packageVersion } from '../openapi.js';
-import { ProblemError, problemOf } from '../problems.js';
-import type { StoredResult } from '../result-store.js';
 import { patienceHeadersSchema } from '../schemas.js';
 import type { ServiceState } from '../state.js';
 import type { Duration, VersionStatistics } from '../statistics.js';
-import {
-  imagesOf,
-  mapMethod,
-  modelInputs,
-  modelOutputs,
-  platform,
-  wantedOutputs,
-  writeOutputs,
-} from './model.js';
+import { infer, lengthHeaderName } from './infer.js';
+import { modelInputs, modelOutputs, platform } from './model.js';
 import {
   errorSchema,
-  type InferResponse,
   indexRequestSchema,
   inferRequestSchema,
   inferResponseSchema,
@@ -36,7 +24,7 @@ import {
   serverMetadataSchema,
   statisticsSchema,
 } from './schemas.js';
-import { bad, parseRequest } from './tensors.js';
+import { bad } from './tensors.js';
 
 const error = { description: 'What is wrong', content: { 'application/json': { schema: errorSchema } } };
 const errors = { '4xx': error, '5xx': error };
@@ -178,34 +166,12 @@ export const v2Routes: FastifyPluginAsyncTypebox<{ state: ServiceState }> = asyn
         },
       },
       async (request, reply) => {
-        const { model: name, version } = request.params as ModelParams;
-        const detector = await state.readyCatalog().acquire(name, version);
-        const encoding = request.headers['content-encoding'];
-        const body = await uncompressed(request.body, encoding, state.uploads.maxRequestBytes);
-        const jsonLength = lengthHeader(request.headers[lengthHeaderName]);
-        const wire = parseRequest(body, jsonLength);
-        const wanted = wantedOutputs(wire);
-        const images = await imagesOf(wire);
-        if (images.length === 0 || images.length > state.uploads.maxImages) {
-          throw bad(`a request has 1 to ${state.uploads.maxImages} images, this one has ${images.length}`);
-        }
-        const map = mapMethod(wanted, detector);
-        const outcomes = await state.scoring().score(name, detector, images, {
-          map,
+        const { answer, binary } = await infer(state, {
+          ...(request.params as ModelParams),
           ...patienceOf(request, state.timeoutMs),
+          headers: request.headers,
+          body: request.body,
         });
-        const results = outcomes.map((outcome): StoredResult => {
-          if (!('error' in outcome)) return outcome;
-          throw images.length === 1 ? outcome.error : named(outcome.name, outcome.error);
-        });
-        const { tensors, binary } = writeOutputs(results, wanted);
-        const { id } = wire.message;
-        const answer: InferResponse = {
-          ...(id === undefined ? {} : { id }),
-          model_name: name,
-          model_version: detector.version,
-          outputs: tensors,
-        };
         if (binary.length === 0) return reply.send(answer);
         const json = Buffer.from(JSON.stringify(answer));
         return reply
@@ -271,34 +237,6 @@ export const v2Routes: FastifyPluginAsyncTypebox<{ state: ServiceState }> = asyn
     );
   }
 };
-
-const lengthHeaderName = 'inference-header-content-length';
-
-function lengthHeader(value: string | string[] | undefined): number | undefined {
-  if (value === undefined) return undefined;
-  if (typeof value === 'string' && /^\d{1,10}$/.test(value)) return Number(value);
-  throw bad(`${lengthHeaderName} is the number of bytes of the JSON, not '${String(value)}'`);
-}
-
-async function uncompressed(
-  body: unknown,
-  encoding: string | undefined,
-  maxOutputLength: number,
-): Promise<Uint8Array> {
-  if (!(body instanceof Uint8Array)) throw bad('the request has no body; send an inference request');
-  if (encoding === undefined || encoding === 'identity') return body;
-  const expand = encoding === 'gzip' ? gunzip : encoding === 'deflate' ? inflate : undefined;
-  if (!expand) throw bad(`the content encoding '${encoding}' is not taken; send gzip, deflate or none`);
-  return promisify<Uint8Array, object, Buffer>(expand)(body, { maxOutputLength }).catch((thrown: Error) => {
-    throw bad(`the body cannot be expanded: ${thrown.message}`);
-  });
-}
-
-/** The problem of one image, with which one it is. */
-function named(name: string | undefined, thrown: unknown): ProblemError {
-  const { kind, detail } = problemOf(thrown);
-  return new ProblemError(kind, `${name ?? 'an image'}: ${detail}`);
-}
 
 /** A body that may be left out. @throws ProblemError when it is not what it should be. */
 function bodyOf<Schema extends TSchema>(body: unknown, schema: Schema): Static<Schema> {
