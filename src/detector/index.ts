@@ -14,16 +14,13 @@ export {
   usualFalseAlarmRate,
 } from './conformal.js';
 export {
-  assembleScorer,
   checkTarget,
-  clonerFeeds,
   type DetectorParts,
   detectorFiles,
   type ManifestDraft,
   readDetector,
   readManifest,
   replaceCalibration,
-  standardizationFeeds,
   writeDetector,
 } from './detector-folder.js';
 export { isDetector } from './detectors-in.js';
@@ -55,6 +52,7 @@ export {
   verdictOf,
 } from './result.js';
 export { type ScoredImage, scoreImages, TileCollector } from './score-images.js';
+export { assembleScorer, clonerFeeds, standardizationFeeds } from './scorer.js';
 export { makeSelfTest, runSelfTest, type SelfTestReport, verified } from './self-test.js';
 export { type LocalizationMethod, localizationMethods, type ServingShape } from './serving-model.js';
 export { type ScaledTerms, scaledTerms, type TermShares } from './terms.js';

@@ -5,10 +5,10 @@
 import type { ConstantTensor } from '../onnx/index.js';
 import { concatenated } from '../runtime/index.js';
 import type { TensorMap } from '../weights/safetensors.js';
-import { assembleScorer } from './detector-folder.js';
 import type { ScoringEngine } from './engine.js';
 import type { Scorer } from './loaded-detector.js';
 import type { Terms } from './manifest.js';
+import { assembleScorer } from './scorer.js';
 import type { ServingShape } from './serving-model.js';
 
 /** How much each term counts: directions of the scoring layers, and the peak of the discrepancy map. */
