@@ -170,16 +170,23 @@ export class Batcher<Item, Result> {
       const lanes = [...this.#lanes.values()].filter(({ queue }) => queue.length > 0);
       const due = lanes.filter((lane) => dueAt(lane) <= now);
       const [next] = due.sort((a, b) => a.servedAt - b.servedAt);
-      if (next) {
-        void this.#start(next);
-        continue;
-      }
-      if (lanes.length > 0) {
-        const soonest = Math.min(...lanes.map(dueAt));
-        this.#cancelTimer = clock.after(Math.max(0, soonest - now), () => this.#serve());
-      }
-      return;
+      if (!next) break;
+      void this.#start(next);
     }
+    this.#wakeLater(this.#running < concurrency);
+  }
+
+  /** Comes back when the next lane is due, if there is room for its batch, or the next item is too late. */
+  #wakeLater(hasRoom: boolean): void {
+    const { clock } = this.#options;
+    let soonest = Number.POSITIVE_INFINITY;
+    for (const lane of this.#lanes.values()) {
+      if (lane.queue.length === 0) continue;
+      if (hasRoom) soonest = Math.min(soonest, dueAt(lane));
+      for (const { deadlineMs } of lane.queue) soonest = Math.min(soonest, deadlineMs);
+    }
+    if (soonest === Number.POSITIVE_INFINITY) return;
+    this.#cancelTimer = clock.after(Math.max(0, soonest - clock.now()), () => this.#serve());
   }
 
   #dropExpired(now: number): void {

@@ -35,13 +35,15 @@ for (const command of [
   expertCommand(),
   keysCommand(),
 ]) {
-  program.addCommand(command.copyInheritedSettings(program));
+  for (const each of [command, ...command.commands]) each.copyInheritedSettings(program);
+  program.addCommand(command);
 }
 
 // Whoever reads may stop reading, as head does: that is no failure, and the rest need not be computed.
 process.stdout.on('error', (error: NodeJS.ErrnoException) => {
   if (error.code === 'EPIPE') process.exit(0);
-  throw error;
+  process.stderr.write(`mkd: the output cannot be written: ${explain(error)}\n`);
+  process.exit(1);
 });
 
 try {

@@ -1,4 +1,5 @@
 /** What several commands take. */
+import { delimiter } from 'node:path';
 import { Argument, type Command, InvalidArgumentError, Option } from 'commander';
 import type { DeviceOptions } from '../runtime/index.js';
 
@@ -35,11 +36,16 @@ export function withDeviceOptions(command: Command): Command {
     );
 }
 
+const noFolders: string[] = [];
+
 /** Adds what {@link RuntimeFlags} holds to a command. */
 export function withRuntimeOptions(command: Command): Command {
   return withDeviceOptions(
     command.addOption(
-      new Option('--experts <dir...>', 'folders with imported experts').default([]).env('MKD_EXPERTS'),
+      new Option('--experts <dir...>', `folders with imported experts (with ${delimiter} between them)`)
+        .argParser(texts(noFolders, delimiter))
+        .default(noFolders)
+        .env('MKD_EXPERTS'),
     ),
   );
 }
@@ -93,7 +99,21 @@ export function wholeNumbers(
   initial: readonly number[],
 ): (text: string, before: readonly number[]) => number[] {
   const parse = wholeNumber(least, most);
-  return (text, before) => [...(before === initial ? [] : before), ...text.split(',').map(parse)];
+  return (text, before) => [...(before === initial ? [] : before), ...text.split(/[\s,]+/).map(parse)];
+}
+
+/**
+ * Parses texts, given one by one or with something between them.
+ * @param initial the default, which commander hands in first.
+ */
+export function texts(
+  initial: readonly string[],
+  between: string | RegExp,
+): (text: string, before: readonly string[]) => string[] {
+  return (text, before) => [
+    ...(before === initial ? [] : before),
+    ...text.split(between).filter((part) => part !== ''),
+  ];
 }
 
 /** Takes a URL of http or https. */

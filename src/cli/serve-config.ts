@@ -15,7 +15,7 @@ import {
   defaultTimeoutMs,
   defaultWatchEveryMs,
 } from '../service/index.js';
-import { httpUrl, UsageError, wholeNumber, wholeNumbers } from './options.js';
+import { httpUrl, texts, UsageError, wholeNumber, wholeNumbers } from './options.js';
 
 /** How a setting is given on the command line, beside what values it may have. */
 interface Flag {
@@ -178,6 +178,7 @@ function optionOf(name: string, schema: SettingSchema): Option {
   if (items?.type === 'integer') {
     option.argParser(wholeNumbers(items.minimum ?? 0, items.maximum ?? 0, preset as number[]));
   }
+  if (items?.type === 'string') option.argParser(texts(preset as string[], /[\s,]+/));
   if (value === 'url') option.argParser(httpUrl);
   return option;
 }
@@ -197,7 +198,9 @@ export async function effectiveConfig(
   environment: NodeJS.ProcessEnv = process.env,
 ): Promise<ServeConfig> {
   const known = new Set([...command.options.map(({ envVar }) => envVar), ...otherVariables]);
-  const unknown = Object.keys(environment).find((name) => name.startsWith('MKD_') && !known.has(name));
+  const unknown = Object.keys(environment).find(
+    (name) => name.startsWith('MKD_') && !known.has(name) && !isServiceLink(name, environment[name]),
+  );
   if (unknown !== undefined) {
     const names = [...known].filter((name) => name?.startsWith('MKD_')).sort();
     throw new UsageError(`there is no variable ${unknown}; there are ${names.join(', ')}`);
@@ -210,7 +213,17 @@ export async function effectiveConfig(
     const value = given ? own : (file[setting] ?? own);
     if (value !== undefined) values[setting] = value;
   }
+  const mistakes = mistakesIn(values);
+  if (mistakes.length > 0) throw new UsageError(mistakes.join('; '));
   return values as ServeConfig;
+}
+
+/** What Kubernetes tells every pod beside a Service that is called mkd. */
+function isServiceLink(name: string, value = ''): boolean {
+  return (
+    /^MKD_SERVICE_(HOST|PORT)/.test(name) ||
+    (/^MKD_PORT(_|$)/.test(name) && (name !== 'MKD_PORT' || /^\w+:\/\//.test(value)))
+  );
 }
 
 async function readConfigFile(path: string): Promise<Partial<ServeConfig>> {

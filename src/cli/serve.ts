@@ -1,6 +1,6 @@
 import { setTimeout as wait } from 'node:timers/promises';
 import { Command, Option } from 'commander';
-import { serve } from '../service/index.js';
+import { type RunningService, serve } from '../service/index.js';
 import { deviceOptions, UsageError, withRuntimeOptions } from './options.js';
 import { effectiveConfig, type ServeConfig, withSettings } from './serve-config.js';
 
@@ -27,7 +27,12 @@ export function serveCommand(): Command {
         process.stdout.write(`${JSON.stringify(flags, null, 2)}\n`);
         return;
       }
+      const signals = stopSignals();
+      const starting = new AbortController();
+      const first = signals.next();
+      void first.then(() => starting.abort());
       const service = await serve({
+        signal: starting.signal,
         detectors: flags.detectors,
         experts: flags.experts,
         device: {
@@ -59,9 +64,12 @@ export function serveCommand(): Command {
           corsOrigins: flags.corsOrigins,
           traces: flags.traces,
         },
+      }).catch((error: unknown) => {
+        // Nothing was accepted yet.
+        if (!starting.signal.aborted) throw error;
       });
-      const signals = stopSignals();
-      service.app.log.info({ signal: await signals.next() }, 'stopping');
+      if (!service) return;
+      service.app.log.info({ signal: await first }, 'stopping');
       const ended = await Promise.race([
         service.stop().then(() => 'drained' as const),
         wait(flags.drainMs, 'late' as const, { ref: false }),
@@ -69,8 +77,14 @@ export function serveCommand(): Command {
       ]);
       if (ended === 'drained') return;
       service.app.log.warn({ ended }, 'ends with requests unanswered');
-      process.exit(1);
+      endAtOnce(service);
     });
+}
+
+/** Leaving in good order would wait for what the runtime is at, and aborts where it does not. */
+function endAtOnce({ app }: RunningService): void {
+  if (app.service.admission.idle) process.exit(1);
+  process.kill(process.pid, 'SIGKILL');
 }
 
 /** @throws UsageError when one is given without the other. */

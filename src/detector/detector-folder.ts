@@ -3,8 +3,8 @@
  * `self-test.safetensors`. Reading checks schema and hashes; writing replaces the folder as a whole.
  */
 import { createHash } from 'node:crypto';
-import { copyFile, mkdir, readFile, rename, rm, stat, writeFile } from 'node:fs/promises';
-import { join, resolve } from 'node:path';
+import { access, constants, copyFile, mkdir, readFile, rename, rm, stat, writeFile } from 'node:fs/promises';
+import { dirname, join, resolve } from 'node:path';
 import { replaceFile } from '../files/replace-file.js';
 import {
   floatTensor,
@@ -137,8 +137,9 @@ export async function replaceCalibration(
   return versionOf(manifest);
 }
 
-/** @throws DetectorError when a new detector may not be written there. */
+/** @throws DetectorError when a new detector may not, or cannot, be written there. */
 export async function checkTarget(folder: string): Promise<void> {
+  await checkWritable(folder);
   if (!(await stat(folder).catch(() => undefined))) return;
   if (await isDetector(folder)) return;
   const inside = await detectorsIn(folder);
@@ -147,6 +148,22 @@ export async function checkTarget(folder: string): Promise<void> {
       ? `${folder} holds ${inside.join(', ')}; name a new folder inside of it, or elsewhere`
       : `${folder} exists and is no detector; name a new folder, or a detector to replace`,
   );
+}
+
+/** Whether the folder that is there already, of those above, can be written. Making the others is for later. */
+async function checkWritable(folder: string): Promise<void> {
+  let above = dirname(resolve(folder));
+  for (; !(await stat(above).catch(() => undefined)); above = dirname(above));
+  const { W_OK, X_OK } = constants;
+  const isFolder = (await stat(above)).isDirectory();
+  const isWritable =
+    isFolder &&
+    (await access(above, W_OK | X_OK).then(
+      () => true,
+      () => false,
+    ));
+  if (!isWritable)
+    throw new DetectorError(`${folder} cannot be written: ${above} is no folder that takes new ones`);
 }
 
 function versionOf({ cloner, calibration, terms, scoringLayers, tiling }: Manifest): string {

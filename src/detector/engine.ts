@@ -99,15 +99,22 @@ export class ScoringEngine {
    * Scores images.
    * @param images uint8 [N, inputSize, inputSize, 3], N at least 1.
    * @param map the localization method, or `none` for scores without the cost of a gradient.
+   * @param signal ends what takes seconds, SmoothGrad.
+   * @throws the signal's reason.
    */
-  async run(detector: Scorer, images: Uint8Array, map: LocalizationMethod | 'none'): Promise<EngineResult> {
+  async run(
+    detector: Scorer,
+    images: Uint8Array,
+    map: LocalizationMethod | 'none',
+    signal?: AbortSignal,
+  ): Promise<EngineResult> {
     const imageBytes = detector.shape.inputSize ** 2 * 3;
     const parts: EngineResult[] = [];
     for (let from = 0; from < images.length; from += imageBytes * largestBatch) {
       const part = images.subarray(from, from + imageBytes * largestBatch);
       parts.push(
         map === 'smoothgrad'
-          ? await this.#runSmoothGrad(detector, part, imageBytes)
+          ? await this.#runSmoothGrad(detector, part, imageBytes, signal)
           : await this.#runOnce(detector, part, part.length / imageBytes, map),
       );
     }
@@ -182,7 +189,12 @@ export class ScoringEngine {
   }
 
   /** One image after another, each with its noisy copies in parts that fit into memory. */
-  async #runSmoothGrad(detector: Scorer, images: Uint8Array, imageBytes: number): Promise<EngineResult> {
+  async #runSmoothGrad(
+    detector: Scorer,
+    images: Uint8Array,
+    imageBytes: number,
+    signal: AbortSignal | undefined,
+  ): Promise<EngineResult> {
     const { inputSize } = detector.shape;
     const plane = inputSize * inputSize;
     const session = await this.#session(detector.shape, 'smoothgrad');
@@ -201,6 +213,7 @@ export class ScoringEngine {
       );
       let sum = float32([1, 3, inputSize, inputSize], new Float32Array(3 * plane));
       for (let copy = 0; copy < smoothGrad.copies; copy += smoothGrad.copiesAtOnce) {
+        signal?.throwIfAborted();
         const result = await session.run(
           {
             image,

@@ -86,19 +86,23 @@ export class DetectorRepository {
   /**
    * Reads all manifests, and verifies and warms up as many detectors as stay in memory. An empty folder waits for what
    * comes.
-   * @throws DetectorError when the folder cannot be read, or all that it holds is refused.
+   * @throws DetectorError when the folder cannot be read, or all that it holds is refused; the signal's reason.
    */
   static async open(
     engine: ScoringEngine,
     options: RepositoryOptions,
     log: RepositoryLog,
+    signal?: AbortSignal,
   ): Promise<DetectorRepository> {
     const { detectors } = options;
     // Nothing to put right where nothing may be written.
     await recover(detectors).catch(() => undefined);
     const names = await namesIn(detectors);
     const repository = new DetectorRepository(engine, options, log);
-    for (const name of names) await repository.#refresh(name, repository.#loader.hasRoom);
+    for (const name of names) {
+      signal?.throwIfAborted();
+      await repository.#refresh(name, repository.#loader.hasRoom);
+    }
     if (repository.size > 0) return repository;
     const why = repository.list().map(({ name, reasons }) => `${name}: ${reasons.join(', ')}`);
     if (why.length > 0) {
@@ -144,13 +148,21 @@ export class DetectorRepository {
       return {
         ...version,
         state: finding === undefined ? 'unverified' : finding.passed ? 'verified' : 'refused',
-        ...(finding && !finding.passed ? { reason: finding.reason } : {}),
+        ...(finding && !finding.passed ? { reason: this.#shown(finding.reason) } : {}),
         current: version.version === current?.version,
         loaded: this.#loader.isLoaded(name, version.version),
       };
     });
-    const reasons = [...folder.faults, ...versions.flatMap(({ reason }) => reason ?? [])];
+    const reasons = [
+      ...folder.faults.map((fault) => this.#shown(fault)),
+      ...versions.flatMap(({ reason }) => reason ?? []),
+    ];
     return { name, current, available, versions, reasons };
+  }
+
+  /** A reason as clients are told it, who need not know where the folder lies. */
+  #shown(reason: string): string {
+    return reason.replaceAll(join(this.options.detectors, '/'), '');
   }
 
   /**

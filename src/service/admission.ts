@@ -1,5 +1,5 @@
 /** What is taken in at once: images, bytes of uploads, pixels of decoded images. What is too much is answered 503. */
-import { DroppedError } from '../batching/index.js';
+import { DroppedError, systemClock } from '../batching/index.js';
 import { Budget } from './budget.js';
 import type { Patience } from './inference.js';
 import type { Metrics } from './metrics.js';
@@ -20,8 +20,9 @@ export const defaultAdmissionLimits: AdmissionLimits = {
   maxPixelsInFlight: 100_000_000,
 };
 
+/** The bytes of one request and its answer. */
 export interface ByteHold {
-  /** @throws ProblemError `overloaded` */
+  /** @throws ProblemError `overloaded`; `too-many-bytes` where there never is room for it. */
   add(count: number): void;
   release(): void;
 }
@@ -67,15 +68,24 @@ export class Admission {
 
   /** The bytes of one request, counted as they come: what a client only announces keeps nobody else out. */
   bytes(): ByteHold {
-    let held = 0;
+    let [held, over] = [0, false];
     return {
       add: (count) => {
+        // What still comes in after the answer is thrown away.
+        if (over) return;
+        const { most } = this.#bytes;
+        if (held + count > most) {
+          throw new ProblemError(
+            'too-many-bytes',
+            `the request has more than ${most} bytes, the most that is taken`,
+          );
+        }
         this.#take(this.#bytes, count, 'bytes');
         held += count;
       },
       release: () => {
         this.#bytes.give(held);
-        held = 0;
+        [held, over] = [0, true];
         this.#show();
       },
     };
@@ -142,8 +152,8 @@ export class PixelHold {
   }
 
   async #wait(pixels: number): Promise<void> {
-    const { signal, timeoutMs } = this.patience;
-    const late = AbortSignal.timeout(timeoutMs);
+    const { signal, deadlineMs } = this.patience;
+    const late = AbortSignal.timeout(Math.max(0, Math.ceil(deadlineMs - systemClock.now())));
     const began = performance.now();
     try {
       await this.budget.take(pixels, signal ? AbortSignal.any([signal, late]) : late);

@@ -1,19 +1,15 @@
 /** The service as a Fastify app that does not listen: routes, schemas, errors, metrics put together. */
+import { randomUUID } from 'node:crypto';
 import { pipeline, Transform } from 'node:stream';
 import cors from '@fastify/cors';
 import multipart from '@fastify/multipart';
 import swagger from '@fastify/swagger';
 import swaggerUi from '@fastify/swagger-ui';
 import type { TypeBoxTypeProvider } from '@fastify/type-provider-typebox';
-import Fastify, {
-  type FastifyInstance,
-  type FastifyRequest,
-  type FastifyServerOptions,
-  type RequestPayload,
-} from 'fastify';
+import Fastify, { type FastifyInstance, type FastifyServerOptions, type RequestPayload } from 'fastify';
 import { addAccessControl } from './access.js';
 import type { ByteHold } from './admission.js';
-import { addGoneSignals } from './disconnects.js';
+import { watchClients } from './clients.js';
 import type { KeyRing } from './keys.js';
 import { imageMediaTypes, multipartMediaType } from './media-types.js';
 import type { Metrics } from './metrics.js';
@@ -25,6 +21,7 @@ import { resultRoutes } from './routes/results.js';
 import { scoreRoutes } from './routes/score.js';
 import { createState, type ServiceLimits, type ServiceState } from './state.js';
 import { addTracing } from './tracing.js';
+import { lengthHeaderName } from './v2/infer.js';
 import { v2Routes } from './v2/routes.js';
 
 export interface AppOptions extends ServiceLimits {
@@ -53,7 +50,11 @@ export async function buildApp(options: AppOptions = {}): Promise<App> {
     requestTimeout: 120_000,
     return503OnClosing: true,
     forceCloseConnections: 'idle',
-    requestIdHeader: 'x-request-id',
+    requestIdHeader: false,
+    genReqId: ({ headers }) => {
+      const given = headers['x-request-id'];
+      return typeof given === 'string' && /^[\w.:/+=-]{1,128}$/.test(given) ? given : randomUUID();
+    },
     // The schemas of the routes bound what is in a path, and say so.
     routerOptions: { maxParamLength: 16_384 },
     // What a request has too much is refused by name, not dropped.
@@ -67,10 +68,15 @@ export async function buildApp(options: AppOptions = {}): Promise<App> {
 
   app.decorateRequest('trace');
   if (options.traces !== undefined) addTracing(app, options.traces);
-  addGoneSignals(app);
+  watchClients(app);
   addByteBound(app, state);
   if (options.corsOrigins && options.corsOrigins.length > 0) {
-    await app.register(cors, { origin: [...options.corsOrigins], exposedHeaders: [...exposedHeaders] });
+    const methods = ['GET', 'HEAD', 'POST', 'DELETE'];
+    await app.register(cors, {
+      origin: [...options.corsOrigins],
+      methods,
+      exposedHeaders: [...exposedHeaders],
+    });
   }
   await addAccessControl(app, options.keys);
   await app.register(multipart);
@@ -122,7 +128,14 @@ export async function buildOperationsApp(
 }
 
 /** Headers of answers that pages of other origins may read. */
-const exposedHeaders = ['mkd-result-id', 'mkd-score', 'mkd-threshold', 'mkd-verdict', 'retry-after'] as const;
+const exposedHeaders = [
+  'mkd-result-id',
+  'mkd-score',
+  'mkd-threshold',
+  'mkd-verdict',
+  'retry-after',
+  lengthHeaderName,
+] as const;
 
 /** Methods of each path. */
 type RoutesByPath = Map<string, string[]>;
@@ -180,8 +193,11 @@ declare module 'fastify' {
 /** Counts what is received; a request that brings more than there is room for is turned away. */
 function addByteBound(app: FastifyInstance, { admission }: ServiceState): void {
   app.decorateRequest('byteHold');
-  app.addHook('onRequest', async (request) => {
-    request.byteHold = admission.bytes();
+  app.addHook('onRequest', async (request, { raw }) => {
+    const hold = admission.bytes();
+    request.byteHold = hold;
+    // Of all that Fastify tells of, nothing comes when a client goes away after its upload.
+    raw.once('close', () => hold.release());
   });
   // The parts of a multipart body are counted where they are read.
   app.addHook('preParsing', async (request, _reply, payload) =>
@@ -189,9 +205,6 @@ function addByteBound(app: FastifyInstance, { admission }: ServiceState): void {
       ? payload
       : counted(payload, request.byteHold),
   );
-  const release = async (request: FastifyRequest): Promise<void> => request.byteHold.release();
-  app.addHook('onResponse', release);
-  app.addHook('onRequestAbort', release);
 }
 
 function counted(payload: RequestPayload, hold: ByteHold): RequestPayload {

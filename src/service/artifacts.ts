@@ -1,6 +1,7 @@
 /** Sending pictures and maps of a result. */
 import type { FastifyReply } from 'fastify';
 import type { LoadedDetector } from '../detector/index.js';
+import type { Patience } from './inference.js';
 import type { MapRequest, StoredResult } from './result-store.js';
 import type { Artifact, Scoring } from './scoring.js';
 
@@ -18,8 +19,11 @@ export async function sendArtifact(
   detector: LoadedDetector,
   artifact: Artifact,
   map: MapRequest,
+  patience: Patience,
 ): Promise<FastifyReply> {
-  const body = await scoring.artifact(stored, detector, artifact, map, reply.request.trace);
+  const body = await scoring.artifact(stored, detector, artifact, map, patience);
+  // A client may take its time to read it.
+  reply.request.byteHold.add(body.length);
   const { id, score, threshold, verdict } = stored.result;
   return reply
     .headers({

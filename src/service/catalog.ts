@@ -13,6 +13,8 @@ export interface CatalogOptions extends RepositoryOptions {
   readonly device: EngineOptions;
   /** How often the folder of detectors is looked at for changes; 0 is never. */
   readonly watchEveryMs?: number;
+  /** Ends the opening. */
+  readonly signal?: AbortSignal;
 }
 
 export const defaultWatchEveryMs = 2000;
@@ -50,7 +52,7 @@ export class Catalog {
     );
     log.info({ provider: engine.provider }, engine.note ?? `inference runs on ${engine.provider}`);
     try {
-      const repository = await DetectorRepository.open(engine, options, log);
+      const repository = await DetectorRepository.open(engine, options, log, options.signal);
       const { watchEveryMs = defaultWatchEveryMs } = options;
       const stop = watchEveryMs > 0 ? watchRepository(repository, watchEveryMs, log) : () => {};
       return new Catalog(engine, repository, stop, log);

@@ -26,6 +26,8 @@ interface Job {
   readonly layer?: string | undefined;
   /** uint8 [inputSize, inputSize, 3] */
   readonly pixels: Uint8Array;
+  /** Of its client, for what takes so long that it is worth stopping. */
+  readonly signal: AbortSignal | undefined;
 }
 
 /** What the device gave for one image: its place in the outputs of the batch it was in. */
@@ -46,7 +48,9 @@ export interface Waited extends Inferred {
 /** When an image is no longer worth working on. */
 export interface Patience {
   readonly signal?: AbortSignal | undefined;
-  /** How long the client waits, from now. */
+  /** Until when the client waits, by the system's clock. */
+  readonly deadlineMs: number;
+  /** How long it waits in all. */
   readonly timeoutMs: number;
   /** Of the request it is for. */
   readonly trace?: RequestTrace | undefined;
@@ -55,13 +59,15 @@ export interface Patience {
 /** What a request says of how long its client waits. */
 interface WaitingRequest {
   readonly gone: AbortSignal;
+  readonly arrivedMs: number;
   readonly trace: RequestTrace | undefined;
-  readonly headers: { readonly 'mkd-timeout-ms'?: number };
+  readonly headers: { readonly 'mkd-timeout-ms'?: number | undefined };
 }
 
-/** @param timeoutMs how long an image may take where the client says nothing. */
-export function patienceOf({ headers, gone, trace }: WaitingRequest, timeoutMs: number): Patience {
-  return { signal: gone, trace, timeoutMs: headers['mkd-timeout-ms'] ?? timeoutMs };
+/** @param usualMs how long an image may take where the client says nothing. */
+export function patienceOf({ headers, gone, arrivedMs, trace }: WaitingRequest, usualMs: number): Patience {
+  const timeoutMs = headers['mkd-timeout-ms'] ?? usualMs;
+  return { signal: gone, trace, timeoutMs, deadlineMs: arrivedMs + timeoutMs };
 }
 
 export const defaultLaneLimits: LaneLimits = { maxBatchSize: 8, maxQueueDelayMs: 2, maxQueueLength: 64 };
@@ -101,15 +107,16 @@ export class Inference {
   }
 
   /** @throws ProblemError when the lane is full, the client has gone, or its time is up. */
-  async submit(detectorName: string, job: Job, { signal, timeoutMs }: Patience): Promise<Waited> {
+  async submit(
+    detectorName: string,
+    job: Omit<Job, 'signal'>,
+    { signal, deadlineMs, timeoutMs }: Patience,
+  ): Promise<Waited> {
     // Versions of a detector share no batch: their weights travel with it.
     const lane = `${detectorName}/${job.detector.version}/${job.map}/${job.layer ?? ''}`;
     const batcher = job.map === 'smoothgrad' ? this.#slow : this.#quick;
     try {
-      const { result, queueMs } = await batcher.submit(lane, job, {
-        signal,
-        deadlineMs: systemClock.now() + timeoutMs,
-      });
+      const { result, queueMs } = await batcher.submit(lane, { ...job, signal }, { signal, deadlineMs });
       this.metrics.queueSeconds.observe(queueMs / 1000);
       return { ...result, queueSeconds: queueMs / 1000 };
     } catch (error) {
@@ -125,10 +132,14 @@ export class Inference {
 
   /** All jobs of a lane have one detector and one kind of map. */
   async #run(lane: string, jobs: readonly Job[]): Promise<Inferred[]> {
-    const [{ detector, map, layer }] = jobs as readonly [Job];
+    const [{ detector, map, layer, signal }] = jobs as readonly [Job];
     const scorer = layer === undefined ? detector : layerScorer(detector, layer);
     const pixels = Buffer.concat(jobs.map((job) => job.pixels));
-    const { outputs, seconds } = await this.engine.run(scorer, pixels, map);
+    // Where several share a batch, none of them can stop it.
+    const stop = jobs.length === 1 ? signal : undefined;
+    const { outputs, seconds } = await this.engine.run(scorer, pixels, map, stop).catch((error: unknown) => {
+      throw stop?.aborted ? new DroppedError('aborted') : error;
+    });
     this.metrics.inferenceSeconds.observe({ map }, seconds);
     const [detectorName = ''] = lane.split('/');
     this.statistics.batch(detectorName, detector.version, jobs.length, seconds);

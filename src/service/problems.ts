@@ -71,7 +71,12 @@ export function reportProblem(
   reply: FastifyReply,
   metrics: Metrics,
 ): Problem {
-  const { kind, ...problem } = problemOf(error);
+  // Whatever broke off when its client went away.
+  const { kind, ...problem } = problemOf(
+    request.gone?.aborted
+      ? new ProblemError('client-gone', 'the client went away before it was answered')
+      : error,
+  );
   if (problem.status >= 500 && kind !== 'overloaded' && kind !== 'not-ready') request.log.error(error);
   metrics.errors.inc({ kind });
   if (error instanceof ProblemError && error.retryAfterSeconds !== undefined) {

@@ -144,7 +144,9 @@ const mapLayer = Type.Optional(
   }),
 );
 
-const threshold = Type.Optional(Type.Number({ description: "Instead of the detector's own threshold" }));
+const threshold = Type.Optional(
+  Type.Number({ minimum: -1e9, maximum: 1e9, description: "Instead of the detector's own threshold" }),
+);
 
 const version = Type.String({
   minLength: 1,

@@ -30,7 +30,6 @@ import { ProblemError, problemOf } from './problems.js';
 import { type MapRequest, mapKey, type ResultStore, type StoredResult } from './result-store.js';
 import type { Result } from './schemas.js';
 import type { Statistics } from './statistics.js';
-import type { RequestTrace } from './tracing.js';
 import type { Upload } from './uploads.js';
 
 export type Artifact = 'heatmap' | 'overlay' | 'mask' | 'map';
@@ -109,15 +108,25 @@ export class Scoring {
     detector: LoadedDetector,
     artifact: Artifact,
     request: MapRequest,
-    trace?: RequestTrace,
+    patience: Patience,
   ): Promise<Buffer> {
     const threshold = checkedThreshold(detector, request);
-    const map = await this.#map(stored, detector, request, trace);
-    const stop = this.metrics.renderSeconds.startTimer({ artifact });
-    const rendered = await this.#rendered(stored, artifact, map, threshold);
-    const seconds = stop();
-    trace?.stage('render', seconds, { 'mkd.artifact': artifact });
-    return rendered;
+    const release = this.admission.images(1);
+    const hold = this.admission.pixels(patience);
+    try {
+      const map = await this.#map(stored, detector, request, patience);
+      await hold.take(stored.result.width * stored.result.height);
+      const stop = this.metrics.renderSeconds.startTimer({ artifact });
+      const rendered = await this.#rendered(stored, artifact, map, threshold);
+      const seconds = stop();
+      patience.trace?.stage('render', seconds, { 'mkd.artifact': artifact });
+      return rendered;
+    } catch (error) {
+      throw this.inference.explained(error, patience.timeoutMs);
+    } finally {
+      hold.release();
+      release();
+    }
   }
 
   async #rendered(
@@ -143,22 +152,16 @@ export class Scoring {
     stored: StoredResult,
     detector: LoadedDetector,
     request: MapRequest,
-    trace: RequestTrace | undefined,
+    patience: Patience,
   ): Promise<LocalizationMap> {
-    const patience: Patience = { ...mapPatience, trace };
     const known = stored.maps.get(mapKey(request));
     if (known) return known;
-    const release = this.admission.images(1);
-    try {
-      const { map } = await this.#decoded(stored.image, detector, patience, (image) =>
-        this.#infer({ detectorName: stored.detectorName, detector }, image, request, patience),
-      );
-      if (!map) throw new RangeError(`there is no map by ${request.method}`);
-      stored.maps.set(mapKey(request), map);
-      return map;
-    } finally {
-      release();
-    }
+    const { map } = await this.#decoded(stored.image, detector, patience, (image) =>
+      this.#infer({ detectorName: stored.detectorName, detector }, image, request, patience),
+    );
+    if (!map) throw new RangeError(`there is no map by ${request.method}`);
+    stored.maps.set(mapKey(request), map);
+    return map;
   }
 
   /** Decodes an image and does something with it; its pixels count as in flight meanwhile. */
@@ -265,7 +268,7 @@ export class Scoring {
     { detectorName, detector }: NamedDetector,
     image: DetectorImage,
     { method, layer }: { readonly method: MapKind; readonly layer?: string | undefined },
-    { signal, timeoutMs, trace }: Patience,
+    patience: Patience,
   ): Promise<ScoredImage & { readonly queueSeconds: number; readonly seconds: number }> {
     const total = tileCount(image.grid);
     const collector = new TileCollector(image.grid, method !== 'none');
@@ -274,9 +277,8 @@ export class Scoring {
     const work = async (): Promise<void> => {
       while (next < total) {
         const tile = next++;
-        const left = Math.max(1, timeoutMs - (performance.now() - began));
         const job = { detector, pixels: tilePixels(image, tile), map: method, layer };
-        const inferred = await this.inference.submit(detectorName, job, { signal, timeoutMs: left });
+        const inferred = await this.inference.submit(detectorName, job, patience);
         collector.add(tile, inferred.outputs, inferred.index);
         queueSeconds = Math.max(queueSeconds, inferred.queueSeconds);
         // A tile has its share of a batch; an image by itself waited for all of it.
@@ -290,7 +292,7 @@ export class Scoring {
       next = total;
     }
     const waited = (performance.now() - began) / 1000;
-    trace?.stage('inference', waited, {
+    patience.trace?.stage('inference', waited, {
       'mkd.detector': detectorName,
       'mkd.detector.version': detector.version,
       'mkd.map': method,
@@ -318,9 +320,6 @@ export class Scoring {
 
 /** Tiles of one image that wait or are worked on. */
 const tilesAtOnce = 16;
-
-/** A map fetched by its link has no client's word on how long to wait. */
-const mapPatience: Patience = { timeoutMs: 60_000 };
 
 /** What good parts' maps stay below. @throws ProblemError when the detector has no such map. */
 function checkedThreshold(detector: LoadedDetector, { method, layer }: MapRequest): number {

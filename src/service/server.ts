@@ -4,6 +4,7 @@ import { type App, type AppOptions, buildApp, buildOperationsApp } from './app.j
 import { Catalog, type CatalogOptions } from './catalog.js';
 import { KeyRing } from './keys.js';
 import { followTls, readTls, type TlsFiles } from './tls.js';
+import { trackUnusedConnections } from './unused-connections.js';
 
 export interface ServeOptions extends CatalogOptions {
   /** File of API keys to ask for; the service follows its changes. */
@@ -15,6 +16,8 @@ export interface ServeOptions extends CatalogOptions {
   readonly operationsPort?: number | undefined;
   /** For HTTPS; renewed files are taken over. */
   readonly tls?: TlsFiles | undefined;
+  /** Ends the start, while detectors are verified. */
+  readonly signal?: AbortSignal;
   readonly app?: Omit<AppOptions, 'keys' | 'tls' | 'metricsElsewhere'>;
 }
 
@@ -30,7 +33,7 @@ export interface RunningService {
 
 /**
  * Listens at once, so that probes are answered, then verifies the detectors and becomes ready.
- * @throws KeyFileError, DetectorError, RuntimeError when there is nothing to serve or nothing to run it on.
+ * @throws the signal's reason; KeyFileError, DetectorError, RuntimeError when there is nothing to serve or nothing to run it on.
  */
 export async function serve(options: ServeOptions): Promise<RunningService> {
   const keys = options.keys === undefined ? undefined : await KeyRing.open(options.keys);
@@ -46,11 +49,14 @@ export async function serve(options: ServeOptions): Promise<RunningService> {
     if (change instanceof Error) app.log.error(change, 'the file of keys cannot be used; the old keys stay');
     else app.log.info({ keys: change.length }, 'API keys read again');
   });
+  const endUnused = trackUnusedConnections(app.server, tls ? 'secureConnection' : 'connection');
   const stopFollowing = options.tls && followTls(options.tls, (change) => renew(app, change));
   const operations =
     operationsPort === undefined ? undefined : await buildOperationsApp(app, options.app?.logger);
   const close = async (): Promise<void> => {
-    await app.close();
+    const closed = app.close();
+    endUnused();
+    await closed;
     // Whoever watches sees the end of it.
     await operations?.close();
     stopFollowing?.();

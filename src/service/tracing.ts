@@ -2,6 +2,7 @@
  * Traces for OpenTelemetry, sent to a collector where one is named: a span for each request, as a part of the trace its
  * client began (W3C traceparent), with the stages of its images under it.
  */
+import { setTimeout as wait } from 'node:timers/promises';
 import {
   type Attributes,
   ROOT_CONTEXT,
@@ -29,6 +30,9 @@ export interface RequestTrace {
   /** A stage that has just ended, after so many seconds. */
   stage(name: string, seconds: number, attributes?: Attributes): void;
 }
+
+/** How long the last traces may take to be sent when the service stops. */
+const sendMs = 2000;
 
 const propagator = new W3CTraceContextPropagator();
 
@@ -76,6 +80,9 @@ export function addTracing(app: FastifyInstance, endpoint: string): void {
   });
   app.addHook('onClose', async () => {
     // A collector that is gone must not keep the service from ending.
-    await provider.shutdown().catch((error: Error) => app.log.warn(error, 'the last traces were not sent'));
+    const sent = provider.shutdown().then(() => true);
+    const inTime = Promise.race([sent, wait(sendMs, false, { ref: false })]);
+    const done = await inTime.catch((error: Error) => error);
+    if (done !== true) app.log.warn(done || undefined, 'the last traces were not sent');
   });
 }

@@ -114,6 +114,42 @@ t.test('work of clients that have gone is not begun', async (t) => {
   t.equal((await figure('mkd_batch_images_count')) + (await dropped()), images, 'each is scored or dropped');
 });
 
+t.test('what a client sends that goes away counts no longer, and is told apart from failures', async (t) => {
+  const service = await started({ maxBytesInFlight: 3 * image.length, maxImagesInFlight: 1000 });
+  const { port, hostname } = new URL(service.address);
+  const { metrics } = service.app.service;
+  const shown = async (line: string): Promise<void> => {
+    for (let tries = 0; tries < 200 && !(await metrics.registry.metrics()).includes(line); tries++)
+      await wait(20);
+    t.match(await metrics.registry.metrics(), line);
+  };
+  const boundary = '--x\r\ncontent-disposition: form-data; name="image"; filename="a.png"\r\n\r\n';
+  const head = (type: string, length: number): string =>
+    `POST ${path} HTTP/1.1\r\nhost: x\r\ncontent-type: ${type}\r\ncontent-length: ${length}\r\n\r\n`;
+  const whole = Buffer.concat([Buffer.from(head('image/png', image.length)), image]);
+  const broken = Buffer.concat([Buffer.from(head('image/png', image.length)), image.subarray(0, 5000)]);
+  const parts = Buffer.concat([
+    Buffer.from(head('multipart/form-data; boundary=x', image.length) + boundary),
+    image.subarray(0, 5000),
+  ]);
+  const each = 4;
+  for (const bytes of [whole, broken, parts]) {
+    for (let count = 0; count < each; count++) {
+      const client = connect(Number(port), hostname);
+      client.on('error', () => {});
+      await new Promise((resolve) => client.write(bytes, resolve));
+      await wait(5);
+      client.destroy();
+    }
+  }
+  await shown('mkd_upload_bytes_in_flight 0');
+  await shown('mkd_images_in_flight 0');
+  t.notMatch(await metrics.registry.metrics(), /mkd_errors_total\{kind="(internal|bad-request)"\} [1-9]/);
+  t.equal((await post(service)).status, 200);
+  const large = await post(service, Uint8Array.from(Buffer.concat([image, image, image, image])));
+  t.equal(large.status, 413, 'what never has room is refused for good');
+});
+
 t.test('pixels that do not fit wait for their turn', async (t) => {
   const service = await started({ maxPixelsInFlight: 70_000 });
   const answers = await Promise.all(Array.from({ length: 8 }, () => post(service)));

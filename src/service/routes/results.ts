@@ -1,9 +1,12 @@
 /** GET /v1/results/{id} and its pictures: what was scored lately. */
+
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox';
 import { sendArtifact } from '../artifacts.js';
+import { patienceOf } from '../inference.js';
 import { mapRequest } from '../result-store.js';
 import {
   artifactParamsSchema,
+  patienceHeadersSchema,
   resultParamsSchema,
   resultQuerySchema,
   storedResultSchema,
@@ -38,6 +41,7 @@ export const resultRoutes: FastifyPluginAsyncTypebox<{ state: ServiceState }> = 
         summary: 'A picture or the map of a result, in the size of its image',
         params: artifactParamsSchema,
         querystring: resultQuerySchema,
+        headers: patienceHeadersSchema,
         response: {
           200: { description: 'PNG, or .npy of float32', content: binaryContent },
           ...problemResponses,
@@ -48,7 +52,9 @@ export const resultRoutes: FastifyPluginAsyncTypebox<{ state: ServiceState }> = 
       const stored = state.store.get(request.params.id);
       const map = mapRequest(request.query, stored.localization);
       const detector = await state.readyCatalog().acquire(stored.detectorName, stored.version);
-      return sendArtifact(reply, state.scoring(), stored, detector, request.params.artifact, map);
+      const { artifact } = request.params;
+      const patience = patienceOf(request, state.timeoutMs);
+      return sendArtifact(reply, state.scoring(), stored, detector, artifact, map, patience);
     },
   );
 };

@@ -97,27 +97,33 @@ export const scoreRoutes: FastifyPluginAsyncTypebox<{ state: ServiceState }> = a
         loaded.manifest.localization,
       );
       const first = layer === undefined ? chosen.method : 'none';
+      const patience = patienceOf(request, state.timeoutMs);
       const outcomes = await state
         .scoring()
-        .score(detector, loaded, uploads, { map: first, threshold, ...patienceOf(request, state.timeoutMs) });
+        .score(detector, loaded, uploads, { map: first, threshold, ...patience });
       const [outcome] = outcomes;
       if (as === 'json' || !outcome) {
         return reply.type('application/json').send(answer(detector, loaded.version, outcomes));
       }
       if ('error' in outcome) throw outcome.error;
-      return sendArtifact(reply, state.scoring(), outcome, loaded, as, chosen);
+      return sendArtifact(reply, state.scoring(), outcome, loaded, as, chosen, patience);
     },
   );
 };
 
-/** @throws the error of the image, where the request had only one. */
+/** Whether there was no room for an image. */
+function isTurnedAway(outcome: StoredResult | FailedUpload): boolean {
+  return 'error' in outcome && problemOf(outcome.error).kind === 'overloaded';
+}
+
+/** @throws the error of the image, where the request had only one, or there was no room for any. */
 function answer(
   detector: string,
   version: string,
   outcomes: readonly (StoredResult | FailedUpload)[],
 ): ScoreAnswer {
   const [first] = outcomes;
-  if (outcomes.length === 1 && first && 'error' in first) throw first.error;
+  if (first && 'error' in first && (outcomes.length === 1 || outcomes.every(isTurnedAway))) throw first.error;
   return {
     detector,
     version,

@@ -2,6 +2,7 @@
 import type { IncomingHttpHeaders } from 'node:http';
 import { promisify } from 'node:util';
 import { gunzip, inflate } from 'node:zlib';
+import type { ByteHold } from '../admission.js';
 import type { Patience } from '../inference.js';
 import { ProblemError, problemOf } from '../problems.js';
 import type { StoredResult } from '../result-store.js';
@@ -18,6 +19,8 @@ interface InferRequest extends Patience {
   readonly version?: string;
   readonly headers: IncomingHttpHeaders;
   readonly body: unknown;
+  /** What the body takes once it is expanded counts too. */
+  readonly byteHold: ByteHold;
 }
 
 interface InferAnswer {
@@ -29,17 +32,15 @@ interface InferAnswer {
 /** @throws ProblemError, RepositoryError; where one image cannot be scored, all of the request fails. */
 export async function infer(
   state: ServiceState,
-  { model, version, headers, body, ...patience }: InferRequest,
+  { model, version, headers, body, byteHold, ...patience }: InferRequest,
 ): Promise<InferAnswer> {
   const detector = await state.readyCatalog().acquire(model, version);
   const { maxRequestBytes, maxImages } = state.uploads;
   const plain = await uncompressed(body, headers['content-encoding'], maxRequestBytes);
+  if (plain !== body) byteHold.add(plain.length);
   const wire = parseRequest(plain, lengthHeader(headers[lengthHeaderName]));
   const wanted = wantedOutputs(wire);
-  const images = await imagesOf(wire);
-  if (images.length === 0 || images.length > maxImages) {
-    throw bad(`a request has 1 to ${maxImages} images, this one has ${images.length}`);
-  }
+  const images = await imagesOf(wire, maxImages);
   const map = mapMethod(wanted, detector);
   const outcomes = await state.scoring().score(model, detector, images, { map, ...patience });
   const results = outcomes.map((outcome): StoredResult => {

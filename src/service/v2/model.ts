@@ -7,6 +7,7 @@ import type { InferRequest, InputTensor, OutputTensor } from './schemas.js';
 import {
   bad,
   bytesElements,
+  elements,
   type OutputData,
   uint8Elements,
   type WireRequest,
@@ -99,12 +100,17 @@ export function modelOutputs(layers: number): TensorMetadata[] {
   return Object.entries(outputs).map(([name, { metadata }]) => ({ name, ...metadata(layers) }));
 }
 
-/** The images of a request. @throws ProblemError saying which inputs there are. */
-export async function imagesOf({ message, binary }: WireRequest): Promise<Upload[]> {
+/** The images of a request. @throws ProblemError saying which inputs there are, or that there are too many images. */
+export async function imagesOf({ message, binary }: WireRequest, maxImages: number): Promise<Upload[]> {
   const [input, other] = message.inputs;
   if (input?.name !== 'image' || other) {
     const names = message.inputs.map(({ name }) => `'${name}'`).join(', ');
     throw bad(`the model has one input, 'image'; the request has ${names}`);
+  }
+  // Before anything is made of them.
+  const count = input.datatype === 'UINT8' ? (input.shape[0] ?? 0) : elements(input);
+  if (count < 1 || count > maxImages) {
+    throw bad(`a request has 1 to ${maxImages} images, this one has ${count}`);
   }
   const bytes = binary.get(input.name);
   if (input.datatype === 'BYTES') {

@@ -171,6 +171,7 @@ export const v2Routes: FastifyPluginAsyncTypebox<{ state: ServiceState }> = asyn
           ...patienceOf(request, state.timeoutMs),
           headers: request.headers,
           body: request.body,
+          byteHold: request.byteHold,
         });
         if (binary.length === 0) return reply.send(answer);
         const json = Buffer.from(JSON.stringify(answer));

@@ -48,15 +48,16 @@ export function parseRequest(body: Uint8Array, jsonLength: number | undefined): 
 /** Elements of a BYTES tensor: base64 in JSON; as bytes each with its length in front, 4 bytes, little-endian. */
 export function bytesElements(input: InputTensor, binary: Uint8Array | undefined): Uint8Array[] {
   const count = elements(input);
-  const list = binary ? lengthPrefixed(input, binary) : base64Strings(input);
+  const list = binary ? lengthPrefixed(input, binary, count) : base64Strings(input);
   if (list.length === count) return list;
   throw bad(`the input '${input.name}' has ${list.length} elements, its shape says ${count}`);
 }
 
-function lengthPrefixed({ name }: InputTensor, binary: Uint8Array): Uint8Array[] {
+function lengthPrefixed({ name }: InputTensor, binary: Uint8Array, count: number): Uint8Array[] {
   const view = new DataView(binary.buffer, binary.byteOffset, binary.byteLength);
   const list: Uint8Array[] = [];
-  for (let at = 0; at < binary.length; ) {
+  // One more than there may be is enough to see it.
+  for (let at = 0; at < binary.length && list.length <= count; ) {
     const length = at + 4 <= binary.length ? view.getUint32(at, true) : Number.POSITIVE_INFINITY;
     if (at + 4 + length > binary.length) {
       throw bad(`the input '${name}' ends within an element; each begins with its length, 4 bytes`);
@@ -90,16 +91,21 @@ export function uint8Elements(input: InputTensor, binary: Uint8Array | undefined
 
 function octet({ name }: InputTensor, entry: unknown): number {
   if (typeof entry === 'number' && Number.isInteger(entry) && entry >= 0 && entry <= 255) return entry;
-  throw bad(`the input '${name}' is UINT8: whole numbers from 0 to 255, not ${JSON.stringify(entry)}`);
+  throw bad(
+    `the input '${name}' is UINT8: whole numbers from 0 to 255, not ${typeof entry === 'object' ? 'a list' : JSON.stringify(entry)}`,
+  );
 }
 
-function elements({ shape }: InputTensor): number {
+export function elements({ shape }: InputTensor): number {
   return shape.reduce((product, size) => product * size, 1);
 }
 
+const mostDimensions = 4;
+
 function flat(name: string, data: readonly unknown[] | undefined): unknown[] {
   if (!data) throw bad(`the input '${name}' has neither data nor a binary_data_size`);
-  return data.flat(Number.POSITIVE_INFINITY);
+  // No tensor has more dimensions; a list that is left is no element.
+  return data.flat(mostDimensions);
 }
 
 /** What an output holds. */
