@@ -1,6 +1,6 @@
 import { join } from 'node:path';
 import { Command } from 'commander';
-import { findDetector, hasVersions, readDetector, ScoringEngine } from '../detector/index.js';
+import { findDetector, hasVersions, readDetector, runSelfTest, ScoringEngine } from '../detector/index.js';
 import { type CalibrationSource, type Recalibration, recalibrate } from '../recalibration/index.js';
 import { adoptVersion } from '../repository/index.js';
 import {
@@ -55,6 +55,7 @@ export function calibrateCommand(): Command {
       const engine = await ScoringEngine.open(deviceOptions(flags));
       const progress = startProgress();
       try {
+        await runSelfTest(engine, detector);
         const result = await recalibrate(engine, detector, {
           folder: found,
           source,
@@ -92,7 +93,7 @@ function sourceOf(dataset: string | undefined, verdicts: string | undefined): Ca
 }
 
 function describe(folder: string, { before, after, version, verdicts, flips }: Recalibration): string {
-  const percent = (rate: number): string => `${(100 * rate).toPrecision(2)} %`;
+  const percent = (rate: number): string => `${Number((100 * rate).toPrecision(3))} %`;
   const lines = flips.map(
     ({ image, score, before: was, after: is, label }) =>
       `  ${image}: ${score.toPrecision(4)}, was ${was}, is ${is}${label ? ` (labeled ${label})` : ''}`,

@@ -121,7 +121,7 @@ export function distillCommand(): Command {
           `${flags.out}: distilled from ${data.images} images (${heldBackOf(data)}) in ${distillation.seconds} s, ` +
             `loss ${distillation.loss.toFixed(4)}, held back ${distillation.heldBackLoss.toFixed(4)}, ` +
             `threshold ${calibration.threshold.toPrecision(4)} ` +
-            `(false alarms at most ${(100 * calibration.falseAlarmRate).toPrecision(2)} %)\n`,
+            `(false alarms at most ${Number((100 * calibration.falseAlarmRate).toPrecision(3))} %)\n`,
         );
       } finally {
         progress.stop();

@@ -1,4 +1,4 @@
-import { open, writeFile } from 'node:fs/promises';
+import { open, rm, stat, writeFile } from 'node:fs/promises';
 import { Command, Option } from 'commander';
 import type { TestSource } from '../datasets/index.js';
 import {
@@ -6,6 +6,7 @@ import {
   type LocalizationMethod,
   localizationMethods,
   readDetector,
+  runSelfTest,
   ScoringEngine,
 } from '../detector/index.js';
 import { type EvaluationReport, evaluate } from '../evaluation/index.js';
@@ -54,25 +55,39 @@ export function evaluateCommand(): Command {
       const engine = await ScoringEngine.open(deviceOptions(flags));
       const progress = startProgress();
       try {
+        await runSelfTest(engine, detector);
         const report = await evaluate(engine, detector, source, {
           seed: flags.seed,
           method: flags.method,
           onProgress: (done, total) => progress.update('Evaluate ', done, total),
         });
         progress.stop();
-        const { learned } = report.images;
-        if (learned > 0) {
-          process.stderr.write(
-            `mkd: the detector has learned from ${learned} of these images; the figures are better than they would be on new ones\n`,
-          );
-        }
+        for (const note of notesOn(report)) process.stderr.write(`mkd: ${note}\n`);
         process.stdout.write(describe(report));
         if (flags.json) await writeFile(flags.json, `${JSON.stringify(report, null, 2)}\n`);
+      } catch (error) {
+        // What was only made to see whether it can be written.
+        if (flags.json && (await stat(flags.json)).size === 0) await rm(flags.json);
+        throw error;
       } finally {
         progress.stop();
         await engine.close();
       }
     });
+}
+
+/** What a reader of the figures has to know. */
+function notesOn({ images: { learned, withoutMask }, pixelAuroc }: EvaluationReport): string[] {
+  const notes: string[] = [];
+  if (learned > 0) {
+    notes.push(
+      `the detector has learned from ${learned} of these images; the figures are better than they would be on new ones`,
+    );
+  }
+  if (withoutMask > 0 && pixelAuroc !== null) {
+    notes.push(`${withoutMask} of the defective images have no mask and are not in the pixel figures`);
+  }
+  return notes;
 }
 
 /** @throws UsageError unless either a data set or folders are named. */

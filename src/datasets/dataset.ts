@@ -97,9 +97,15 @@ async function imagesOfFolders(source: Exclude<TestSource, { root: string }>): P
     if (!(await isFolder(folder))) throw new DatasetError(`${folder} is no folder`);
   }
   const images = await goodImages(source.normal);
-  for (const folder of source.abnormal) {
-    images.push(...(await defectiveImages(folder, basename(resolve(folder)), source.masks)));
+  const kinds = source.abnormal.map((folder) => basename(resolve(folder)));
+  const twice = kinds.find((kind, index) => kinds.indexOf(kind) !== index);
+  if (twice !== undefined) {
+    throw new DatasetError(`two folders of defective images are called ${twice}; each is a kind of its own`);
   }
+  for (const [index, folder] of source.abnormal.entries()) {
+    images.push(...(await defectiveImages(folder, kinds[index] as string, source.masks)));
+  }
+  refuseShared(images);
   const [example] = images.filter(({ anomalous }) => anomalous);
   if (source.masks && example && !images.some(({ mask }) => mask)) {
     const { name } = parse(example.path);
@@ -109,6 +115,21 @@ async function imagesOfFolders(source: Exclude<TestSource, { root: string }>): P
     );
   }
   return images;
+}
+
+/** @throws DatasetError where a mask would count for two images. */
+function refuseShared(images: readonly TestImage[]): void {
+  const owners = new Map<string, string>();
+  for (const { path, mask } of images) {
+    if (mask === undefined) continue;
+    const other = owners.get(mask);
+    if (other !== undefined) {
+      throw new DatasetError(
+        `${mask} could be the mask of ${other} and of ${path}; put masks into folders by kind`,
+      );
+    }
+    owners.set(mask, path);
+  }
 }
 
 async function goodImages(folder: string): Promise<TestImage[]> {

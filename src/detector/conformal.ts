@@ -32,7 +32,7 @@ export function supportedRate(count: number, asked?: number): number {
   if (count >= needed) return asked;
   throw new CalibrationError(
     `a false-alarm rate of ${asked} needs at least ${needed} good images that were not trained on, ` +
-      `there are ${count}; add images, or ask for ${(1 / (count + 1)).toPrecision(2)} or more`,
+      `there are ${count}; add images, or ask for ${Math.ceil(1000 / (count + 1)) / 1000} or more`,
   );
 }
 

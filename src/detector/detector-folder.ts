@@ -102,16 +102,32 @@ export async function writeDetector(folder: string, parts: DetectorParts): Promi
       tolerance: selfTestTolerance,
     },
   };
+  await replaceFolder(folder, async (fresh) => {
+    await writeFile(join(fresh, manifest.cloner.file), cloner);
+    await writeFile(join(fresh, manifest.selfTest.file), selfTest);
+    await writeFile(join(fresh, 'manifest.json'), manifestText(manifest));
+  });
+  return manifest;
+}
+
+/** Puts a folder in the place of another once it is whole; where it cannot be written nothing is left of it. */
+async function replaceFolder(folder: string, write: (fresh: string) => Promise<void>): Promise<void> {
   const target = resolve(folder);
   const fresh = `${target}.new`;
-  await rm(fresh, { recursive: true, force: true });
-  await mkdir(fresh, { recursive: true });
-  await writeFile(join(fresh, manifest.cloner.file), cloner);
-  await writeFile(join(fresh, manifest.selfTest.file), selfTest);
-  await writeFile(join(fresh, 'manifest.json'), `${JSON.stringify(manifest, null, 2)}\n`);
-  await rm(target, { recursive: true, force: true });
-  await rename(fresh, target);
-  return manifest;
+  try {
+    await rm(fresh, { recursive: true, force: true });
+    await mkdir(fresh, { recursive: true });
+    await write(fresh);
+    await rm(target, { recursive: true, force: true });
+    await rename(fresh, target);
+  } catch (error) {
+    await rm(fresh, { recursive: true, force: true });
+    throw error;
+  }
+}
+
+function manifestText(manifest: Manifest): string {
+  return `${JSON.stringify(manifest, null, 2)}\n`;
 }
 
 /**
@@ -129,11 +145,14 @@ export async function replaceCalibration(
   const manifest: Manifest = { ...old, created, calibration: { ...calibration, earlierVersions } };
   if (resolve(out) !== resolve(folder)) {
     await checkTarget(out);
-    await mkdir(out, { recursive: true });
-    for (const { file } of [old.cloner, old.selfTest]) await copyFile(join(folder, file), join(out, file));
+    await replaceFolder(out, async (fresh) => {
+      for (const { file } of [old.cloner, old.selfTest])
+        await copyFile(join(folder, file), join(fresh, file));
+      await writeFile(join(fresh, 'manifest.json'), manifestText(manifest));
+    });
+  } else {
+    await replaceFile(join(folder, 'manifest.json'), manifestText(manifest));
   }
-  const path = join(out, 'manifest.json');
-  await replaceFile(path, `${JSON.stringify(manifest, null, 2)}\n`);
   return versionOf(manifest);
 }
 

@@ -57,6 +57,8 @@ async function crossFitted(
   resume: boolean,
   part: (settings: Part) => Distillation,
 ): Promise<Manifest> {
+  // Folds of another run are none of this one.
+  if (!resume) await removeCheckpoint(checkpoint);
   const done = resume ? await readFolds(checkpoint) : [];
   // Nothing to resume at all is an error, which the first fold will tell.
   const resumes = async (folder: string): Promise<boolean> =>

@@ -183,9 +183,9 @@ export class Distillation {
         onProgress: (done, total) => this.#report({ phase: 'expert', done, total }),
       });
     } catch (error) {
-      const { checkpoint, folds = [] } = this.part;
+      const { checkpoint, resume, folds = [] } = this.part;
       if (this.options.signal?.aborted) {
-        throw new DistillationInterrupted(folds.length > 0 ? checkpoint : undefined);
+        throw new DistillationInterrupted(resume || folds.length > 0 ? checkpoint : undefined);
       }
       throw error;
     }

@@ -1,6 +1,12 @@
 /** Evaluating a detector on the test split of a data set. Nothing here changes the detector. */
 import { readFile } from 'node:fs/promises';
-import { describeSource, type TestImage, type TestSource, testImages } from '../datasets/index.js';
+import {
+  DatasetError,
+  describeSource,
+  type TestImage,
+  type TestSource,
+  testImages,
+} from '../datasets/index.js';
 import {
   type LocalizationMethod,
   mapThreshold,
@@ -10,7 +16,14 @@ import {
   scoreImages,
   type UnverifiedDetector,
 } from '../detector/index.js';
-import { decodeMask, decodeNamedImage, type ScaledImage } from '../imaging/index.js';
+import {
+  type DetectorImage,
+  decodeMask,
+  decodeNamedImage,
+  defaultImageLimits,
+  inspectImage,
+  type PictureSize,
+} from '../imaging/index.js';
 import { concatenated } from '../runtime/index.js';
 import { type JudgedMap, judgeMap } from './pixel-figures.js';
 import { type EvaluationReport, type Measured, makeReport } from './report.js';
@@ -58,7 +71,7 @@ export async function evaluate(
     const { images: scored, seconds } = await scoreImages(engine, detector, decoded, method);
     inferenceSeconds += seconds;
     parts.push(...scored.map(scoresOf));
-    if (method !== 'none') maps.push(...(await judge(part, scored)));
+    if (method !== 'none') maps.push(...(await judge(part, decoded, scored)));
     onProgress?.(Math.min(first + batch, images.length), images.length);
   }
   const measured: Measured = {
@@ -76,10 +89,9 @@ export async function evaluate(
   return makeReport(describeSource(source), detector, measured, { seed, resamples });
 }
 
-async function decode(
-  path: string,
-  { input, learned }: UnverifiedDetector,
-): Promise<ScaledImage & { readonly learned: boolean }> {
+type Decoded = DetectorImage & { readonly learned: boolean };
+
+async function decode(path: string, { input, learned }: UnverifiedDetector): Promise<Decoded> {
   const bytes = await readFile(path);
   return { ...(await decodeNamedImage(bytes, path, input)), learned: learned.has(bytes) };
 }
@@ -98,12 +110,35 @@ function scoresOf({ outputs, index }: ScoredImage): RawScores {
   };
 }
 
-async function judge(images: readonly TestImage[], scored: readonly ScoredImage[]): Promise<JudgedMap[]> {
+async function judge(
+  images: readonly TestImage[],
+  decoded: readonly DetectorImage[],
+  scored: readonly ScoredImage[],
+): Promise<JudgedMap[]> {
   const judged: JudgedMap[] = [];
   for (const [index, { kind, anomalous, mask }] of images.entries()) {
     const map = scored[index]?.map;
     if (!map || (anomalous && !mask)) continue;
-    judged.push(judgeMap(kind, map, mask ? await decodeMask(await readFile(mask), map) : undefined));
+    const marked =
+      mask === undefined ? undefined : await readMask(mask, decoded[index] as DetectorImage, map);
+    judged.push(judgeMap(kind, map, marked));
   }
   return judged;
+}
+
+/** How far the ratio of a mask's sides may be from that of its image. */
+const ratioSlack = 0.02;
+
+/** @throws DatasetError where the mask is none of this image, or marks nothing. */
+async function readMask(path: string, image: PictureSize, size: PictureSize): Promise<Uint8Array> {
+  const bytes = await readFile(path);
+  const { width, height } = await inspectImage(bytes, defaultImageLimits);
+  if (Math.abs((width * image.height) / (height * image.width) - 1) > ratioSlack) {
+    throw new DatasetError(
+      `${path} has ${width} x ${height} pixels, its image ${image.width} x ${image.height}; wanted a mask of the same shape`,
+    );
+  }
+  const mask = await decodeMask(bytes, size);
+  if (mask.includes(255)) return mask;
+  throw new DatasetError(`${path} marks no pixel; wanted white where the image is defective`);
 }

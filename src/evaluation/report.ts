@@ -46,6 +46,8 @@ export type EvaluationReport = ImageFigures &
       readonly defective: number;
       /** Of them all, those that the detector has learned from; figures are too good where there are any. */
       readonly learned: number;
+      /** Defective ones that have no mask, where others have: they are not in the pixel figures. */
+      readonly withoutMask: number;
     };
     readonly threshold: number;
     /** Where the maps of the pixel figures come from; null where there are no masks. */
@@ -92,13 +94,14 @@ export function makeReport(
   const { threshold } = manifest.calibration;
   const good = where(score, images, ({ anomalous }) => !anomalous);
   const defective = where(score, images, ({ anomalous }) => anomalous);
+  const withoutMask = images.filter(({ anomalous, mask }) => anomalous && mask === undefined).length;
   const kinds = [...new Set(images.filter(({ anomalous }) => anomalous).map(({ kind }) => kind))];
   const perImageMs = (seconds: number): number => (1000 * seconds) / images.length;
   return {
     schema: 'mkd.evaluation/2',
     dataset,
     detectorVersion: version,
-    images: { good: good.length, defective: defective.length, learned: measured.learned },
+    images: { good: good.length, defective: defective.length, learned: measured.learned, withoutMask },
     threshold,
     localization: method === 'none' ? null : method,
     ...imageFigures(defective, good, threshold),

@@ -1,6 +1,6 @@
 /** Bringing another expert: its weights are checked, measured, and written with a card of their own. */
 import { createHash } from 'node:crypto';
-import { mkdir, readFile, writeFile } from 'node:fs/promises';
+import { mkdir, readFile, stat, writeFile } from 'node:fs/promises';
 import { basename, extname, join } from 'node:path';
 import {
   convolutions,
@@ -9,6 +9,7 @@ import {
   expertLayout,
   fingerprintOf,
   type InputConvention,
+  readExpertCard,
   type Vgg16Card,
   vgg16Expert,
 } from '../networks/index.js';
@@ -56,14 +57,23 @@ export async function importExpert(
     const { card, weights } = options.layers
       ? { card: await modelCard(device, bytes, options, options.layers), weights: bytes }
       : await vgg16Card(device, bytes, options);
+    const path = join(options.out, `${card.name}.json`);
+    await refuseAnother(path, card);
     await mkdir(options.out, { recursive: true });
     const file = card.schema === 'mkd.expert/1' ? card.weights : card.model;
     await writeFile(join(options.out, file), weights);
-    const path = join(options.out, `${card.name}.json`);
     await writeFile(path, `${JSON.stringify(card, null, 2)}\n`);
     return { card: path, fingerprint: fingerprintOf(card) };
   } finally {
     await device.close();
+  }
+}
+
+/** @throws ExpertError where detectors that were distilled from the expert of this name would lose it. */
+async function refuseAnother(path: string, card: ExpertCard): Promise<void> {
+  const there = await stat(path).catch(() => undefined);
+  if (there && fingerprintOf(await readExpertCard(path)) !== fingerprintOf(card)) {
+    throw new ExpertError(`${path} is another expert; rename the file, or name another folder with --out`);
   }
 }
 

@@ -116,7 +116,8 @@ export async function decodeFullImage(
 }
 
 /**
- * Decodes a mask: not 0 where it is white, a byte for each pixel of a size. Nearest neighbor, so that it stays a mask.
+ * Decodes a mask: 255 where it is brighter than half of white, or of its brightest pixel where that is darker, as with
+ * masks of 0 and 1; a byte for each pixel of a size. Nearest neighbor, so that it stays a mask.
  * @throws ImageError
  */
 export async function decodeMask(bytes: Uint8Array, { width, height }: PictureSize): Promise<Uint8Array> {
@@ -127,9 +128,9 @@ export async function decodeMask(bytes: Uint8Array, { width, height }: PictureSi
     .raw({ depth: 'uchar' })
     .toBuffer({ resolveWithObject: true });
   const { channels } = gray.info;
-  return Uint8Array.from({ length: width * height }, (_, index) =>
-    (gray.data[index * channels] ?? 0) > 127 ? 255 : 0,
-  );
+  const values = Uint8Array.from({ length: width * height }, (_, index) => gray.data[index * channels] ?? 0);
+  const brightest = values.reduce((most, value) => Math.max(most, value), 0);
+  return values.map((value) => (value > Math.min(127, brightest / 2) ? 255 : 0));
 }
 
 /** Checks format and bounds from the header, before anything is decoded. @throws ImageError */
@@ -166,6 +167,12 @@ async function sizeSeen(bytes: Uint8Array, format: ImageFormat): Promise<Picture
     .catch((error: unknown) => {
       throw damaged(format, error);
     });
+  if (metadata.depth === 'float' || metadata.depth === 'double') {
+    throw new ImageError(
+      'unsupported',
+      `the ${format} holds fractions; wanted whole numbers of 8 or 16 bits`,
+    );
+  }
   return metadata.autoOrient;
 }
 

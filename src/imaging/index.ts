@@ -13,6 +13,7 @@ export {
   type ImageErrorKind,
   type ImageFormat,
   type ImageLimits,
+  inspectImage,
 } from './decode.js';
 export { encodePng } from './encode.js';
 export type { LocalizationMap, PictureSize } from './map.js';

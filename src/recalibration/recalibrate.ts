@@ -1,4 +1,5 @@
 /** Calibrating a detector again, with new good images or with labeled verdicts. Its scores stay what they were. */
+import { createHash } from 'node:crypto';
 import { readFile } from 'node:fs/promises';
 import { basename } from 'node:path';
 import { trainingImages } from '../datasets/index.js';
@@ -6,6 +7,7 @@ import {
   type Calibration,
   CalibrationError,
   calibration,
+  checkTarget,
   type GoodImages,
   measureGoodImages,
   replaceCalibration,
@@ -63,14 +65,25 @@ export async function recalibrate(
   options: RecalibrateOptions,
 ): Promise<Recalibration> {
   const before = detector.manifest.calibration;
+  if (options.out !== undefined) await checkTarget(options.out);
   const { good, known } =
     'goodImages' in options.source
       ? await fromImages(engine, detector, options.source.goodImages, options.onProgress)
       : await fromVerdicts(detector, options.source.verdicts);
-  const scores = options.add ? [...before.scores, ...good.scores] : good.scores;
+  const scores = options.add ? withNew(before.scores, good.scores) : good.scores;
   const after = calibration({ ...good, scores }, options.falseAlarmRate);
   const version = await replaceCalibration(options.folder, after, options.out);
   return { before, after, version, verdicts: known.length, flips: flipsOf(known, before, after) };
+}
+
+/** Two scores that differ by less, relatively, are of the same image. */
+const sameScore = 1e-6;
+
+/** Scores of before, and those of images that were not among them. */
+function withNew(before: readonly number[], scores: readonly number[]): number[] {
+  const isKnown = (score: number): boolean =>
+    before.some((known) => Math.abs(known - score) <= sameScore * Math.abs(known));
+  return [...before, ...scores.filter((score) => !isKnown(score))];
 }
 
 /** Of images that may not be used, so many are named. */
@@ -84,13 +97,21 @@ async function fromImages(
   folder: string,
   onProgress: RecalibrateOptions['onProgress'] = () => {},
 ): Promise<{ good: GoodImages; known: Known[] }> {
-  const paths = await trainingImages(folder);
-  const learned: string[] = [];
-  for (const path of paths) if (detector.learned.has(await readFile(path))) learned.push(basename(path));
+  const all = await trainingImages(folder);
+  const [paths, learned]: [string[], string[]] = [[], []];
+  const seen = new Set<string>();
+  for (const path of all) {
+    const bytes = await readFile(path);
+    if (detector.learned.has(bytes)) learned.push(basename(path));
+    // The same picture twice promises no more than once.
+    const digest = createHash('sha256').update(bytes).digest('hex');
+    if (!seen.has(digest)) paths.push(path);
+    seen.add(digest);
+  }
   if (learned.length > 0) {
     const named = learned.slice(0, namedImages).join(', ');
     throw new CalibrationError(
-      `the detector has learned from ${learned.length} of the ${paths.length} images in ${folder} ` +
+      `the detector has learned from ${learned.length} of the ${all.length} images in ${folder} ` +
         `(${named}${learned.length > namedImages ? ', ...' : ''}), which therefore score too low; bring new good images`,
     );
   }

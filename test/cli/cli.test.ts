@@ -58,6 +58,9 @@ t.test('a wrong call ends with 2 and says what would be right', async (t) => {
     [['score', 'sample', 'x.png', '--threshold', 'low'], /wanted a number/],
     [['evaluate', 'sample'], /name a data set, or --normal and --abnormal folders/],
     [['evaluate', 'sample', 'x', '--normal', 'y'], /not both/],
+    [['keys', 'add'], /missing required argument 'file'/],
+    [['keys', 'add', 'k.json', 'a', '--scope', 'all'], /Allowed choices are/],
+    [['expert', 'import', 'f.onnx', '--input', 'x'], /Allowed choices are/],
     [['calibrate', 'sample'], /name either a folder of good images or --verdicts/],
     [['calibrate', 'sample', 'x', '--false-alarm-rate', '2'], /wanted a number between 0 and 1/],
   ] as const) {
@@ -147,6 +150,22 @@ t.test(
       t.equal(code, 2, name);
       t.match(err, message);
     }
+    const pod = {
+      MKD_SERVICE_HOST: '10.0.0.1',
+      MKD_SERVICE_PORT_HTTP: '80',
+      MKD_PORT: 'tcp://10.0.0.1:80',
+      MKD_PORT_80_TCP_ADDR: '10.0.0.1',
+      MKD_CORS_ORIGINS: 'http://a http://b',
+      MKD_CUDA_DEVICES: '0 1',
+    };
+    const inPod = await mkdWith(pod, 'serve', '--print-config');
+    t.match(JSON.parse(inPod.out), { corsOrigins: ['http://a', 'http://b'], cudaDevices: [0, 1] });
+    for (const [name, value] of [
+      ['MKD_PORT', '9000'],
+      ['MKD_KEYS', ''],
+    ] as const) {
+      t.equal((await mkdWith({ [name]: value }, 'serve', '--print-config')).code, 2, name);
+    }
     const misspelt = await mkdWith({ MKD_MAX_BACH_SIZE: '2' }, 'serve', '--print-config');
     t.equal(misspelt.code, 2);
     t.match(misspelt.err, /no variable MKD_MAX_BACH_SIZE; there are .*MKD_MAX_BATCH_SIZE/);
@@ -234,6 +253,13 @@ t.test('a sample is drawn, distilled from and evaluated', async (t) => {
   const calibrated = await mkd('calibrate', out, join(data, 'test', 'good'), '--false-alarm-rate', '0.3');
   t.equal(calibrated.code, 0);
   t.match(calibrated.out, /false alarms at most 30 % by 3 good images\n\d of 3 verdicts flip/);
+
+  const more = await mkd('calibrate', out, join(data, 'test', 'good'), '--add', '--false-alarm-rate', '0.3');
+  t.match(more.out, /by 3 good images/, 'who was counted is not counted again');
+  await cp(join(data, 'test', 'good'), join(folder, 'twice'), { recursive: true });
+  await cp(join(data, 'test', 'good', '000.png'), join(folder, 'twice', 'copy.png'));
+  const copies = await mkd('calibrate', out, join(folder, 'twice'), '--false-alarm-rate', '0.3');
+  t.match(copies.out, /by 3 good images/, 'nor is a copy');
 
   const versions = join(folder, 'versions');
   await cp(out, join(versions, 'first'), { recursive: true });

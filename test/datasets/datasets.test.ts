@@ -85,6 +85,29 @@ t.test('folders of normal and abnormal images are taken, with masks by kind or b
   await t.rejects(testImages({ normal: at('ok'), abnormal: [] }), { message: /no defective images/ });
 });
 
+t.test('what could be the mask of two images, or a kind that comes twice, is refused', async (t) => {
+  const root = t.testdir({
+    normal: { 'a.png': '' },
+    crack: { '000.png': '' },
+    dent: { '000.png': '' },
+    masks: { '000.png': '' },
+  });
+  const [normal, crack, dent] = ['normal', 'crack', 'dent'].map((name) => join(root, name)) as [
+    string,
+    string,
+    string,
+  ];
+  const masks = join(root, 'masks');
+  await t.rejects(testImages({ normal, abnormal: [crack, dent], masks }), {
+    name: 'DatasetError',
+    message: /could be the mask of .*crack.* and of .*dent/,
+  });
+  await t.resolves(testImages({ normal, abnormal: [crack], masks }));
+  await t.rejects(testImages({ normal, abnormal: [crack, crack] }), {
+    message: /two folders .* called crack/,
+  });
+});
+
 t.test('one class of several is the good one when named', async (t) => {
   const root = t.testdir({
     train: { ship: { 'a.png': '' }, cat: { 'b.png': '' } },

@@ -5,6 +5,7 @@ import { plainSize } from '../../src/imaging/headers.js';
 import {
   decodeFullImage,
   decodeImage,
+  decodeMask,
   type ImageError,
   type ImageErrorKind,
 } from '../../src/imaging/index.js';
@@ -112,6 +113,20 @@ async function refusal(
     return (error as ImageError).kind;
   }
 }
+
+t.test('a mask is white from half of its brightest on, so that 0 and 1 are a mask too', async (t) => {
+  const marked = [0, 1, 1, 0, 0, 1];
+  for (const white of [1, 100, 255]) {
+    const raw = Uint8Array.from(marked, (mark) => mark * white);
+    const bytes = await sharp(raw, { raw: { width: 3, height: 2, channels: 1 } })
+      .png()
+      .toBuffer();
+    t.strictSame(
+      [...(await decodeMask(bytes, { width: 3, height: 2 }))],
+      marked.map((mark) => mark * 255),
+    );
+  }
+});
 
 t.test('what is no image, or too large, is refused by kind', async (t) => {
   const jpeg = await pictureJpeg(400, 400);

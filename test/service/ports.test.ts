@@ -1,5 +1,8 @@
 /** How the service is reached: a port of its own for metrics, HTTPS, pages of other origins. */
+
+import { once } from 'node:events';
 import { copyFile, readFile } from 'node:fs/promises';
+import { connect as connectPlain } from 'node:net';
 import { join } from 'node:path';
 import { setTimeout as wait } from 'node:timers/promises';
 import { connect } from 'node:tls';
@@ -28,6 +31,17 @@ t.test('metrics have a port of their own when asked for, and are gone from the o
   t.equal(await status(service.address, '/health/ready'), 200);
   const metrics = await (await fetch(`${service.operationsAddress}/metrics`)).text();
   t.match(metrics, /mkd_requests_total\{route="\/health\/ready"/, 'it shows what the other port answers');
+});
+
+t.test('connections on which nothing was asked do not keep the service from stopping', async (t) => {
+  const service = await startService({});
+  const { port, hostname } = new URL(service.address);
+  const unused = connectPlain(Number(port), hostname);
+  await once(unused, 'connect');
+  const closed = once(unused, 'close');
+  await service.stop();
+  await closed;
+  t.pass('it has stopped');
 });
 
 t.test('HTTPS, and a renewed certificate without a restart', async (t) => {

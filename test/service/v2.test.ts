@@ -74,6 +74,33 @@ t.test('images as base64 in JSON get the scores of /v1, and the id comes back', 
   }
 });
 
+t.test('what would be too many images, or no tensor, is refused before anything is made of it', async (t) => {
+  const count = 200_000;
+  const input = { name: 'image', datatype: 'UINT8', shape: [count, 1, 1, 3] };
+  const refused = async (
+    body: string | Uint8Array<ArrayBuffer>,
+    headers: Record<string, string>,
+    what: RegExp,
+  ): Promise<void> => {
+    const began = performance.now();
+    const response = await fetch(`${service.address}/v2/models/sample/infer`, {
+      method: 'POST',
+      body,
+      headers,
+    });
+    t.equal(response.status, 400);
+    t.match(await response.json(), { error: what });
+    t.ok(performance.now() - began < 5000);
+  };
+  const head = Buffer.from(asJson({ inputs: [{ ...input, parameters: { binary_data_size: 3 * count } }] }));
+  const body = Uint8Array.from(Buffer.concat([head, Buffer.alloc(3 * count)]));
+  await refused(body, { 'inference-header-content-length': String(head.length) }, /1 to 32 images/);
+  const depth = 10_000;
+  const nested = `${'['.repeat(depth)}1${']'.repeat(depth)}`;
+  const deep = `{"inputs":[{"name":"image","datatype":"UINT8","shape":[1,1,1,3],"data":${nested}}]}`;
+  await refused(deep, {}, /whole numbers from 0 to 255, not a list/);
+});
+
 t.test('tensors may go as bytes behind the JSON, both ways, and compressed', async (t) => {
   const elements = images.flatMap((image) => {
     const length = Buffer.alloc(4);
