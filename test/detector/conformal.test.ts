@@ -18,7 +18,9 @@ t.test('too few images for a rate are refused with the number that would do', as
     name: 'CalibrationError',
     message: /at least 19 good/,
   });
-  t.throws(() => supportedRate(50, 0.001), /at least 999 good images.*there are 50.*ask for 0\.020/);
+  t.throws(() => supportedRate(50, 0.001), /at least 999 good images.*there are 50.*ask for 0\.02 or/);
+  t.throws(() => supportedRate(6, 0.14), /ask for 0\.143 or/);
+  t.equal(supportedRate(6, 0.143), 0.143, 'what is suggested is taken');
   for (const rate of [0, 1, -1, Number.NaN]) t.throws(() => supportedRate(50, rate), /between 0 and 1/);
 });
 
