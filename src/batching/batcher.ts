@@ -103,7 +103,8 @@ export class Batcher<Item, Result> {
 
   /** How long it will take until `items` are worked on, by the rate of late; 1 s where there is none yet. */
   estimateMs(items: number): number {
-    return this.#itemMs === undefined ? 1000 : items * this.#itemMs;
+    const { concurrency = 1 } = this.#options;
+    return this.#itemMs === undefined ? 1000 : (items * this.#itemMs) / concurrency;
   }
 
   /**

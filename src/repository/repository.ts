@@ -74,6 +74,7 @@ export class DetectorRepository {
   readonly #loader: VersionLoader;
   /** Changes come one after another. */
   #changing: Promise<unknown> = Promise.resolve();
+  #onRetired: (name: string) => void = () => {};
 
   private constructor(
     engine: ScoringEngine,
@@ -110,6 +111,11 @@ export class DetectorRepository {
     }
     log.warn({ detectors }, 'there are no detectors yet: put one into the folder, or upload one');
     return repository;
+  }
+
+  /** Tells of every detector that is there no longer. */
+  observeRetired(listener: (name: string) => void): void {
+    this.#onRetired = listener;
   }
 
   /** Detectors that serve. */
@@ -344,8 +350,10 @@ export class DetectorRepository {
     const before = this.#entries.get(name);
     if (!folder) {
       this.#entries.delete(name);
-      if (before) this.#forget(name, before.folder.versions);
-      if (before) this.log.info({ detector: name }, 'detector retired');
+      if (!before) return;
+      this.#forget(name, before.folder.versions);
+      this.log.info({ detector: name }, 'detector retired');
+      this.#onRetired(name);
       return;
     }
     for (const reason of folder.faults) this.log.error({ detector: name, reason }, 'detector refused');

@@ -6,7 +6,13 @@ import multipart from '@fastify/multipart';
 import swagger from '@fastify/swagger';
 import swaggerUi from '@fastify/swagger-ui';
 import type { TypeBoxTypeProvider } from '@fastify/type-provider-typebox';
-import Fastify, { type FastifyInstance, type FastifyServerOptions, type RequestPayload } from 'fastify';
+import Fastify, {
+  type FastifyInstance,
+  type FastifyReply,
+  type FastifyRequest,
+  type FastifyServerOptions,
+  type RequestPayload,
+} from 'fastify';
 import { addAccessControl } from './access.js';
 import type { ByteHold } from './admission.js';
 import { watchClients } from './clients.js';
@@ -57,6 +63,8 @@ export async function buildApp(options: AppOptions = {}): Promise<App> {
     },
     // The schemas of the routes bound what is in a path, and say so.
     routerOptions: { maxParamLength: 16_384 },
+    // A path that cannot be read belongs to no route, whose error handler could answer.
+    frameworkErrors: (error, request, reply) => answerError(error, request, reply, state.metrics),
     // What a request has too much is refused by name, not dropped.
     ajv: { customOptions: { removeAdditional: false } },
   }).withTypeProvider<TypeBoxTypeProvider>();
@@ -165,22 +173,29 @@ function refuseOtherMethods(app: FastifyInstance, routes: RoutesByPath): void {
 }
 
 function addErrorHandling(app: FastifyInstance, { metrics }: ServiceState): void {
-  app.setErrorHandler((error, request, reply) => {
-    const problem = reportProblem(error, request, reply, metrics);
-    // The Open Inference Protocol has a form of its own.
-    const isV2 = /^\/v2(\/|\?|$)/.test(request.url);
-    return reply
-      .code(problem.status)
-      .type(isV2 ? 'application/json' : problemMediaType)
-      .serializer((body: unknown) => JSON.stringify(body))
-      .send(isV2 ? { error: problem.detail } : problem);
-  });
+  app.setErrorHandler((error, request, reply) => answerError(error, request, reply, metrics));
   app.setNotFoundHandler((request) => {
     throw new ProblemError(
       'unknown-route',
       `there is no ${request.method} ${request.url}; /docs lists what there is`,
     );
   });
+}
+
+function answerError(
+  error: unknown,
+  request: FastifyRequest,
+  reply: FastifyReply,
+  metrics: Metrics,
+): FastifyReply {
+  const problem = reportProblem(error, request, reply, metrics);
+  // The Open Inference Protocol has a form of its own.
+  const isV2 = /^\/v2(\/|\?|$)/.test(request.url);
+  return reply
+    .code(problem.status)
+    .type(isV2 ? 'application/json' : problemMediaType)
+    .serializer((body: unknown) => JSON.stringify(body))
+    .send(isV2 ? { error: problem.detail } : problem);
 }
 
 declare module 'fastify' {

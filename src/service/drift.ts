@@ -54,6 +54,11 @@ export class DriftMonitor {
     }
   }
 
+  /** Of a detector that is there no longer nothing is said. */
+  forget(name: string): void {
+    this.#windows.delete(name);
+  }
+
   /** The drift of every layer of which enough images were seen. */
   measure(): LayerDrift[] {
     return [...this.#windows].flatMap(([name, { references, directions }]) =>

@@ -93,6 +93,10 @@ export function createState(options: ServiceLimits): ServiceState {
       this.status = 'ready';
       metrics.provider.set({ provider: catalog.provider }, 1);
       metrics.observeDetectors(() => catalog.repository);
+      catalog.repository.observeRetired((name) => {
+        statistics.forget(name);
+        void metrics.forget(name);
+      });
       metrics.ready.set(1);
       catalog.verifyUnused(() => admission.idle);
     },

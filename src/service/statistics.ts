@@ -55,6 +55,11 @@ export class Statistics {
     return fresh;
   }
 
+  /** A detector that is there no longer. */
+  forget(name: string): void {
+    for (const [key, known] of this.#versions) if (known.name === name) this.#versions.delete(key);
+  }
+
   /** An image that was answered with a score, or could not be. */
   image(name: string, version: string, outcome: 'success' | 'fail', seconds: number): void {
     const statistics = this.of(name, version);

@@ -122,6 +122,13 @@ t.test('a full lane turns items away and says when to come again', async (t) => 
   t.equal(batcher.waiting, 4, 'other lanes have room');
 });
 
+t.test('two batches at once take half as long', async (t) => {
+  const { clock, batcher, submit } = doubling({ maxBatchSize: 1, maxQueueDelayMs: 0 }, 10, 2);
+  submit(0);
+  await clock.advance(10);
+  t.equal(batcher.estimateMs(4), 20);
+});
+
 t.test('whose client has gone is dropped before any work', async (t) => {
   const { clock, batches, batcher, submit } = doubling();
   const client = new AbortController();

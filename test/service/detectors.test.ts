@@ -121,6 +121,15 @@ t.test('a new detector comes by upload and goes by retiring it', async (t) => {
   const archive = await tarOf(await filesOf(join(folder, 'new')));
   t.match(await ask('POST', '/gear/versions', archive, 'application/x-tar'), { status: 201 });
   t.match(await score('/gear'), { status: 200 });
+  const told = async (path: string): Promise<string> => {
+    const response = await fetch(`${service.address}${path}`, { headers: { 'x-api-key': keys.admin } });
+    return response.text();
+  };
+  t.match(await told('/metrics'), /mkd_layer_direction_discrepancy_count\{detector="gear",layer="pool5"\} 1/);
+  t.match(await told('/v2/models/stats'), /"gear"/);
   t.match(await ask('DELETE', '/gear'), { status: 204 });
+  t.notMatch(await told('/metrics'), /"gear"/, 'an alert about it would never end');
+  t.match(await told('/metrics'), /mkd_verdicts_total\{detector="flange"/);
+  t.notMatch(await told('/v2/models/stats'), /"gear"/);
   t.match(await score('/gear'), { status: 404, body: { detail: /no detector 'gear'; there are 'flange'/ } });
 });

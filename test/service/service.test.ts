@@ -196,6 +196,7 @@ t.test('what is malformed gets a problem that says what would be right', async (
     ['an unknown result', fetch(url('/v1/results/abc')), 404, /no result 'abc'/],
     ['another method', fetch(url('/v1/detectors/sample/score')), 405, /does not take GET; it takes POST/],
     ['an unknown route', fetch(url('/v3/nothing')), 404, /docs lists/],
+    ['a path that cannot be read', fetch(url('/v1/detectors/%ff')), 400, /%ff/],
   ];
   for (const [what, request, status, detail] of cases) {
     const response = await request;
