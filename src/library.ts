@@ -3,7 +3,6 @@ import {
   findDetector,
   type ImageScore,
   imageScore,
-  type LoadedDetector,
   type LocalizationMethod,
   layerScorer,
   type Manifest,
@@ -14,6 +13,7 @@ import {
   type Scorer,
   ScoringEngine,
   scoreImages,
+  type UnverifiedDetector,
 } from './detector/index.js';
 import {
   decodeImage,
@@ -69,6 +69,8 @@ export interface Detector {
   readonly manifest: Manifest;
   readonly version: string;
   readonly provider: Provider;
+  /** Whether the cloner has learned from a file of these bytes: it then scores lower than a new image would. */
+  hasLearned(image: Uint8Array): boolean;
   /** @param image bytes of a JPEG, PNG, WebP or TIFF file. @throws ImageError */
   score(image: Uint8Array, options?: ScoreOptions): Promise<ImageScore>;
   /** @throws ImageError */
@@ -93,7 +95,7 @@ export async function openDetector(nameOrPath: string, options: OpenOptions = {}
   return detectorOn(engine, detector, options.limits ?? defaultImageLimits);
 }
 
-function detectorOn(engine: ScoringEngine, detector: LoadedDetector, limits: ImageLimits): Detector {
+function detectorOn(engine: ScoringEngine, detector: UnverifiedDetector, limits: ImageLimits): Detector {
   const scored = async (
     scorer: Scorer,
     image: ScaledImage,
@@ -106,6 +108,7 @@ function detectorOn(engine: ScoringEngine, detector: LoadedDetector, limits: Ima
     manifest: detector.manifest,
     version: detector.version,
     provider: engine.provider,
+    hasLearned: (image) => detector.learned.has(image),
     async score(image, { threshold } = {}) {
       checkBytes(image);
       const decoded = await decodeImage(image, detector.input, limits);

@@ -81,6 +81,7 @@ async function scoreFile(detector: Detector, path: string, heatmap: string, flag
     threshold,
     pValue,
     verdict,
+    ...(detector.hasLearned(bytes) ? { learned: true } : {}),
     layers,
     ...(peak ? { peak } : {}),
     ...(flags.regions ? { regions: localization?.regions } : {}),

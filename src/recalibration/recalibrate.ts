@@ -108,19 +108,23 @@ async function fromImages(
     if (!seen.has(digest)) paths.push(path);
     seen.add(digest);
   }
-  if (learned.length > 0) {
-    const named = learned.slice(0, namedImages).join(', ');
-    throw new CalibrationError(
-      `the detector has learned from ${learned.length} of the ${all.length} images in ${folder} ` +
-        `(${named}${learned.length > namedImages ? ', ...' : ''}), which therefore score too low; bring new good images`,
-    );
-  }
+  refuseLearned(learned, `${all.length} images in ${folder}`);
   const images = paths.map(
     (path) => async () => decodeNamedImage(await readFile(path), path, detector.input),
   );
   const good = await measureGoodImages(engine, detector, images, { onProgress });
   const known = paths.map((image, index) => ({ image, score: good.scores[index] as number }));
   return { good, known };
+}
+
+/** @param of how many images they are among, and where those are. @throws CalibrationError when there are any. */
+function refuseLearned(learned: readonly string[], of: string): void {
+  if (learned.length === 0) return;
+  const named = learned.slice(0, namedImages).join(', ');
+  throw new CalibrationError(
+    `the detector has learned from ${learned.length} of the ${of} ` +
+      `(${named}${learned.length > namedImages ? ', ...' : ''}), which therefore score too low; bring new good images`,
+  );
 }
 
 /** Scores of the verdicts that a person called good; maps and discrepancies keep theirs, since there are no pixels. */
@@ -132,7 +136,10 @@ async function fromVerdicts(
     throw new CalibrationError(`the verdicts cannot be read: ${error.message}`);
   });
   const known = parseVerdicts(text, detector);
-  const scores = known.filter(({ label }) => label === 'good').map(({ score }) => score);
+  const good = known.filter(({ label }) => label === 'good');
+  const learned = good.filter((verdict) => verdict.learned).map(({ image }) => basename(image));
+  refuseLearned(learned, `${good.length} images labeled good in ${file}`);
+  const scores = good.map(({ score }) => score);
   if (known.length > 0 && known.every(({ label }) => label === undefined)) {
     throw new CalibrationError(
       `none of the ${known.length} verdicts in ${file} has a label; add "label": "good" or "anomalous" to those a person has judged`,

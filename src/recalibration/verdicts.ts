@@ -10,6 +10,7 @@ const pastVerdictSchema = Type.Object({
   image: Type.String(),
   version: Type.String(),
   score: Type.Number(),
+  learned: Type.Optional(Type.Boolean()),
   label: Type.Optional(Type.Union([Type.Literal('good'), Type.Literal('anomalous')])),
 });
 
@@ -19,6 +20,8 @@ export interface PastVerdict {
   /** Of the detector that gave the score. */
   readonly version: string;
   readonly score: number;
+  /** Whether the detector has learned from the image. */
+  readonly learned?: boolean;
   /** What a person said of the image. */
   readonly label?: 'good' | 'anomalous';
 }

@@ -254,6 +254,19 @@ t.test('a sample is drawn, distilled from and evaluated', async (t) => {
   t.equal(calibrated.code, 0);
   t.match(calibrated.out, /false alarms at most 30 % by 3 good images\n\d of 3 verdicts flip/);
 
+  const known = await mkd('score', out, join(data, 'train', 'good'), join(data, 'test', 'good'), '--json');
+  const learned = known.out
+    .trim()
+    .split('\n')
+    .flatMap((line) => {
+      const { image, learned } = JSON.parse(line) as { image: string; learned?: boolean };
+      return learned ? [image] : [];
+    });
+  t.ok(
+    learned.length > 0 && learned.every((image) => image.includes('train')),
+    'and says which it has learned from',
+  );
+
   const more = await mkd('calibrate', out, join(data, 'test', 'good'), '--add', '--false-alarm-rate', '0.3');
   t.match(more.out, /by 3 good images/, 'who was counted is not counted again');
   await cp(join(data, 'test', 'good'), join(folder, 'twice'), { recursive: true });
