@@ -55,12 +55,12 @@ export class QueueFullError extends Error {
   }
 }
 
-/** The item was dropped before any work on it: its client went away, or its deadline passed. */
+/** The item was dropped before it was done: its client went away, or its deadline passed. */
 export class DroppedError extends Error {
   override readonly name = 'DroppedError';
 
   constructor(readonly why: 'aborted' | 'deadline' | 'closed') {
-    super(`dropped before work on it began: ${why}`);
+    super(`dropped: ${why}`);
   }
 }
 
@@ -88,7 +88,8 @@ export class Batcher<Item, Result> {
   #served = 0;
   #cancelTimer: (() => void) | undefined;
   #closed = false;
-  #itemMs: number | undefined;
+  /** Milliseconds an item took in the latest batches. */
+  #itemMs: number[] = [];
 
   constructor(options: BatcherOptions<Item, Result>) {
     this.#options = options;
@@ -104,7 +105,9 @@ export class Batcher<Item, Result> {
   /** How long it will take until `items` are worked on, by the rate of late; 1 s where there is none yet. */
   estimateMs(items: number): number {
     const { concurrency = 1 } = this.#options;
-    return this.#itemMs === undefined ? 1000 : (items * this.#itemMs) / concurrency;
+    const [...ascending] = this.#itemMs;
+    const median = ascending.sort((a, b) => a - b)[Math.floor(ascending.length / 2)];
+    return median === undefined ? 1000 : (items * median) / concurrency;
   }
 
   /**
@@ -242,11 +245,14 @@ export class Batcher<Item, Result> {
     if (this.#lanes.get(lane.name) === lane) this.#lanes.delete(lane.name);
   }
 
-  /** Moving average of the time an item takes, the latest batches counting most. */
+  /** A batch that had to wait for other work on the device says little of those to come: the median will do. */
   #learnRate(itemMs: number): void {
-    this.#itemMs = this.#itemMs === undefined ? itemMs : 0.8 * this.#itemMs + 0.2 * itemMs;
+    this.#itemMs = [...this.#itemMs, itemMs].slice(-rateBatches);
   }
 }
+
+/** Batches of late that tell the rate. */
+const rateBatches = 15;
 
 /** When a lane's next batch may start: at once when it is full, or when somebody cannot wait for others. */
 function dueAt<Item, Result>({ queue, limits }: Lane<Item, Result>): number {

@@ -77,7 +77,7 @@ export function evaluateCommand(): Command {
 }
 
 /** What a reader of the figures has to know. */
-function notesOn({ images: { learned, withoutMask }, pixelAuroc }: EvaluationReport): string[] {
+function notesOn({ images: { learned, withoutMask, unmarked }, pixelAuroc }: EvaluationReport): string[] {
   const notes: string[] = [];
   if (learned > 0) {
     notes.push(
@@ -86,6 +86,11 @@ function notesOn({ images: { learned, withoutMask }, pixelAuroc }: EvaluationRep
   }
   if (withoutMask > 0 && pixelAuroc !== null) {
     notes.push(`${withoutMask} of the defective images have no mask and are not in the pixel figures`);
+  }
+  if (unmarked > 0) {
+    notes.push(
+      `${unmarked} of the masks of defective images mark no pixel (white where defective); all of theirs count as good ones`,
+    );
   }
   return notes;
 }

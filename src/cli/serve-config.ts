@@ -27,6 +27,8 @@ interface Flag {
   readonly variable?: string;
 }
 
+const originForm = 'an origin, https://host:port, or * for all';
+
 const count = (minimum: number, maximum: number, flag?: Flag) => Type.Integer({ minimum, maximum, ...flag });
 const text = (flag: Flag) => Type.String({ minLength: 1, ...flag });
 
@@ -101,6 +103,12 @@ export const serveConfigSchema = Type.Object(
       value: 'ms',
       default: 30_000,
     }),
+    stopDelayMs: count(0, 600_000, {
+      description:
+        'how long requests are still taken after that, while /health/ready answers 503; a part of drain-ms',
+      value: 'ms',
+      default: 500,
+    }),
     maxLoaded: count(1, 100_000, {
       description: 'versions of detectors in memory; others are read again when asked for',
       value: 'n',
@@ -128,11 +136,22 @@ export const serveConfigSchema = Type.Object(
     ),
     tlsCert: Type.Optional(text({ description: 'certificate for HTTPS, PEM', value: 'file' })),
     tlsKey: Type.Optional(text({ description: 'key of the certificate, PEM', value: 'file' })),
-    corsOrigins: Type.Array(Type.String({ minLength: 1 }), {
+    corsOrigins: Type.Array(Type.String({ pattern: '^(\\*|https?://[^/\\s]+)$', description: originForm }), {
       description: 'origins whose pages may call the API from a browser',
       value: 'origin',
       default: [],
     }),
+    logLevel: Type.Union(
+      (['fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent'] as const).map((level) =>
+        Type.Literal(level),
+      ),
+      {
+        description: 'what is logged: info has a line for each request, warn only what needs a look',
+        value: 'level',
+        default: 'info',
+        variable: 'LOG_LEVEL',
+      },
+    ),
     traces: Type.Optional(
       Type.String({
         pattern: '^https?://',
@@ -168,7 +187,7 @@ export function withSettings(command: Command): Command {
 }
 
 function optionOf(name: string, schema: SettingSchema): Option {
-  const { type, description, value, default: preset, items } = schema;
+  const { type, description, value, default: preset, items, anyOf } = schema;
   const flag = name.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`);
   const variable = schema.variable ?? `MKD_${flag.replaceAll('-', '_').toUpperCase()}`;
   const values = type === 'array' ? `${value}...` : value;
@@ -180,6 +199,7 @@ function optionOf(name: string, schema: SettingSchema): Option {
   }
   if (items?.type === 'string') option.argParser(texts(preset as string[], /[\s,]+/));
   if (value === 'url') option.argParser(httpUrl);
+  if (anyOf) option.choices(anyOf.flatMap((choice) => choice.const ?? []));
   return option;
 }
 
@@ -215,7 +235,11 @@ export async function effectiveConfig(
   }
   const mistakes = mistakesIn(values);
   if (mistakes.length > 0) throw new UsageError(mistakes.join('; '));
-  return values as ServeConfig;
+  const config = values as ServeConfig;
+  if (config.operationsPort === config.port && config.port !== 0) {
+    throw new UsageError(`operationsPort: wanted another port than ${config.port}, which is port`);
+  }
+  return config;
 }
 
 /** What Kubernetes tells every pod beside a Service that is called mkd. */
@@ -255,11 +279,13 @@ function mistakesIn(config: object): string[] {
   });
 }
 
-function wanted({ type, minimum, maximum, items, anyOf, value }: SettingSchema): string {
+function wanted({ type, minimum, maximum, items, anyOf, value, description }: SettingSchema): string {
   if (items) return `a list, each of its entries ${wanted(items)}`;
   if (anyOf) return `one of ${anyOf.map((choice) => choice.const).join(', ')}`;
   if (type === 'integer') return `a whole number from ${minimum} to ${maximum}`;
-  return value === 'url' ? 'a URL, http:// or https://' : 'a text that is not empty';
+  if (value === 'url') return 'a URL, http:// or https://';
+  // The entries of a list are no settings of their own.
+  return value === undefined && description !== undefined ? description : 'a text that is not empty';
 }
 
 function schemaOf(name: string): SettingSchema | undefined {

@@ -48,8 +48,9 @@ export function serveCommand(): Command {
         operationsPort: flags.operationsPort,
         host: flags.host,
         port: flags.port,
+        stopDelayMs: flags.stopDelayMs,
         app: {
-          logger: { level: process.env.LOG_LEVEL ?? 'info' },
+          logger: { level: flags.logLevel },
           batching: {
             maxBatchSize: flags.maxBatchSize,
             maxQueueDelayMs: flags.maxQueueDelayMs,

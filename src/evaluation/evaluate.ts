@@ -60,6 +60,7 @@ export async function evaluate(
   const parts: RawScores[] = [];
   const maps: JudgedMap[] = [];
   let learned = 0;
+  let unmarkedMasks = 0;
   let decodeSeconds = 0;
   let inferenceSeconds = 0;
   for (let first = 0; first < images.length; first += batch) {
@@ -71,7 +72,11 @@ export async function evaluate(
     const { images: scored, seconds } = await scoreImages(engine, detector, decoded, method);
     inferenceSeconds += seconds;
     parts.push(...scored.map(scoresOf));
-    if (method !== 'none') maps.push(...(await judge(part, decoded, scored)));
+    if (method !== 'none') {
+      const { judged, unmarked } = await judge(part, decoded, scored);
+      maps.push(...judged);
+      unmarkedMasks += unmarked;
+    }
     onProgress?.(Math.min(first + batch, images.length), images.length);
   }
   const measured: Measured = {
@@ -83,6 +88,7 @@ export async function evaluate(
     maps,
     method,
     learned,
+    unmarkedMasks,
     decodeSeconds,
     inferenceSeconds,
   };
@@ -114,22 +120,24 @@ async function judge(
   images: readonly TestImage[],
   decoded: readonly DetectorImage[],
   scored: readonly ScoredImage[],
-): Promise<JudgedMap[]> {
+): Promise<{ readonly judged: JudgedMap[]; readonly unmarked: number }> {
   const judged: JudgedMap[] = [];
+  let unmarked = 0;
   for (const [index, { kind, anomalous, mask }] of images.entries()) {
     const map = scored[index]?.map;
     if (!map || (anomalous && !mask)) continue;
     const marked =
       mask === undefined ? undefined : await readMask(mask, decoded[index] as DetectorImage, map);
+    if (marked && !marked.includes(255)) unmarked++;
     judged.push(judgeMap(kind, map, marked));
   }
-  return judged;
+  return { judged, unmarked };
 }
 
 /** How far the ratio of a mask's sides may be from that of its image. */
 const ratioSlack = 0.02;
 
-/** @throws DatasetError where the mask is none of this image, or marks nothing. */
+/** @throws DatasetError where the mask is none of this image. */
 async function readMask(path: string, image: PictureSize, size: PictureSize): Promise<Uint8Array> {
   const bytes = await readFile(path);
   const { width, height } = await inspectImage(bytes, defaultImageLimits);
@@ -138,7 +146,5 @@ async function readMask(path: string, image: PictureSize, size: PictureSize): Pr
       `${path} has ${width} x ${height} pixels, its image ${image.width} x ${image.height}; wanted a mask of the same shape`,
     );
   }
-  const mask = await decodeMask(bytes, size);
-  if (mask.includes(255)) return mask;
-  throw new DatasetError(`${path} marks no pixel; wanted white where the image is defective`);
+  return decodeMask(bytes, size);
 }

@@ -48,6 +48,8 @@ export type EvaluationReport = ImageFigures &
       readonly learned: number;
       /** Defective ones that have no mask, where others have: they are not in the pixel figures. */
       readonly withoutMask: number;
+      /** Defective ones whose mask marks no pixel: all of theirs are good ones in the pixel figures. */
+      readonly unmarked: number;
     };
     readonly threshold: number;
     /** Where the maps of the pixel figures come from; null where there are no masks. */
@@ -80,6 +82,8 @@ export interface Measured {
   readonly method: LocalizationMethod | 'none';
   /** Images that the detector has learned from. */
   readonly learned: number;
+  /** Masks of defective images that mark no pixel. */
+  readonly unmarkedMasks: number;
   readonly decodeSeconds: number;
   readonly inferenceSeconds: number;
 }
@@ -101,7 +105,13 @@ export function makeReport(
     schema: 'mkd.evaluation/2',
     dataset,
     detectorVersion: version,
-    images: { good: good.length, defective: defective.length, learned: measured.learned, withoutMask },
+    images: {
+      good: good.length,
+      defective: defective.length,
+      learned: measured.learned,
+      withoutMask,
+      unmarked: measured.unmarkedMasks,
+    },
     threshold,
     localization: method === 'none' ? null : method,
     ...imageFigures(defective, good, threshold),

@@ -1,4 +1,5 @@
 /** Versions of detectors in memory, and what self-tests have found of those that were ever there. */
+import { access } from 'node:fs/promises';
 import {
   DetectorError,
   type LoadedDetector,
@@ -82,6 +83,8 @@ export class VersionLoader {
       this.#findings.set(keyOf(name, version), { passed: true });
     } catch (error) {
       if (!(error instanceof DetectorError)) throw error;
+      // What was removed is not damaged.
+      if (!(await isThere(folder))) return;
       this.#refuse(name, version, `${error.message}; it serves on from memory`);
     }
   }
@@ -127,6 +130,13 @@ export class VersionLoader {
     this.#findings.set(keyOf(name, version), { passed: false, reason });
     this.log.error({ detector: name, version, reason }, 'detector refused');
   }
+}
+
+async function isThere(folder: string): Promise<boolean> {
+  return access(folder).then(
+    () => true,
+    () => false,
+  );
 }
 
 function keyOf(name: string, version: string): string {

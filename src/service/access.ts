@@ -24,10 +24,21 @@ function scopeOf({ url, config }: FastifyRequest['routeOptions']): Scope | undef
   return url === '/metrics' ? 'metrics' : undefined;
 }
 
-/** @param keys without them everybody may score and read, and nobody may change detectors. */
-export async function addAccessControl(app: FastifyInstance, keys: KeyRing | undefined): Promise<void> {
-  // The documents bring their own content policy, and plain HTTP beside a line is no fault.
-  await app.register(helmet, { contentSecurityPolicy: false, hsts: false });
+/**
+ * @param keys without them everybody may score and read, and nobody may change detectors.
+ * @param forOtherOrigins whether pages of other origins may show pictures.
+ */
+export async function addAccessControl(
+  app: FastifyInstance,
+  keys: KeyRing | undefined,
+  forOtherOrigins: boolean,
+): Promise<void> {
+  await app.register(helmet, {
+    // The documents bring their own content policy, and plain HTTP beside a line is no fault.
+    contentSecurityPolicy: false,
+    hsts: false,
+    crossOriginResourcePolicy: { policy: forOtherOrigins ? 'cross-origin' : 'same-origin' },
+  });
   app.decorateRequest('apiKey', undefined);
   if (!keys) {
     app.addHook('onRequest', async (request) => {
@@ -48,7 +59,8 @@ export async function addAccessControl(app: FastifyInstance, keys: KeyRing | und
       reply.header('www-authenticate', 'Bearer');
       throw error;
     }
-    request.log = request.log.child({ key: request.apiKey.name });
+    // The line that says how a request ended comes from its answer.
+    request.log = reply.log = request.log.child({ key: request.apiKey.name });
   });
   await app.register(rateLimit, {
     timeWindow: 60_000,

@@ -34,7 +34,7 @@ export interface AppOptions extends ServiceLimits {
   readonly logger?: FastifyServerOptions['logger'];
   /** API keys to ask for; without them everybody may score and read, and nobody may change detectors. */
   readonly keys?: KeyRing;
-  /** Origins whose pages may call the API from a browser; by default none. */
+  /** Origins whose pages may call the API from a browser, `*` for all; by default none. */
   readonly corsOrigins?: readonly string[];
   /** Certificate and key, as PEM. */
   readonly tls?: { readonly cert: Buffer; readonly key: Buffer };
@@ -54,7 +54,8 @@ export async function buildApp(options: AppOptions = {}): Promise<App> {
     logger: options.logger ?? false,
     bodyLimit: state.image.maxBytes,
     requestTimeout: 120_000,
-    return503OnClosing: true,
+    // What comes over connections that are open still is answered, and they are closed by that.
+    return503OnClosing: false,
     forceCloseConnections: 'idle',
     requestIdHeader: false,
     genReqId: ({ headers }) => {
@@ -77,16 +78,24 @@ export async function buildApp(options: AppOptions = {}): Promise<App> {
   app.decorateRequest('trace');
   if (options.traces !== undefined) addTracing(app, options.traces);
   watchClients(app);
+  app.addHook('onRequest', async (request, reply) => {
+    reply.header('x-request-id', request.id);
+  });
+  app.addHook('onSend', async ({ raw }, reply) => {
+    // Closed with a body half read, it would take the answer with it.
+    if (state.status === 'stopping' && raw.complete) reply.header('connection', 'close');
+  });
   addByteBound(app, state);
   if (options.corsOrigins && options.corsOrigins.length > 0) {
     const methods = ['GET', 'HEAD', 'POST', 'DELETE'];
     await app.register(cors, {
-      origin: [...options.corsOrigins],
+      origin: options.corsOrigins.includes('*') ? '*' : [...options.corsOrigins],
       methods,
       exposedHeaders: [...exposedHeaders],
     });
   }
-  await addAccessControl(app, options.keys);
+  const forOtherOrigins = (options.corsOrigins ?? []).length > 0;
+  await addAccessControl(app, options.keys, forOtherOrigins);
   await app.register(multipart);
   app.addContentTypeParser([...imageMediaTypes], { parseAs: 'buffer' }, (_request, body, done) =>
     done(null, body),
@@ -142,6 +151,10 @@ const exposedHeaders = [
   'mkd-threshold',
   'mkd-verdict',
   'retry-after',
+  'x-request-id',
+  'x-ratelimit-limit',
+  'x-ratelimit-remaining',
+  'x-ratelimit-reset',
   lengthHeaderName,
 ] as const;
 
@@ -213,6 +226,15 @@ function addByteBound(app: FastifyInstance, { admission }: ServiceState): void {
     request.byteHold = hold;
     // Of all that Fastify tells of, nothing comes when a client goes away after its upload.
     raw.once('close', () => hold.release());
+  });
+  app.addHook('preParsing', async ({ headers, url }) => {
+    const { 'content-encoding': encoding = 'identity' } = headers;
+    // The Open Inference Protocol expands bodies itself.
+    if (encoding === 'identity' || url.startsWith('/v2/')) return;
+    throw new ProblemError(
+      'unsupported-media-type',
+      `the content encoding '${encoding}' is not taken: images are compressed by themselves; send the body as it is`,
+    );
   });
   // The parts of a multipart body are counted where they are read.
   app.addHook('preParsing', async (request, _reply, payload) =>

@@ -28,6 +28,8 @@ interface Job {
   readonly pixels: Uint8Array;
   /** Of its client, for what takes so long that it is worth stopping. */
   readonly signal: AbortSignal | undefined;
+  /** Until when its client waits, by the system's clock. */
+  readonly deadlineMs: number;
 }
 
 /** What the device gave for one image: its place in the outputs of the batch it was in. */
@@ -70,6 +72,12 @@ export function patienceOf({ headers, gone, arrivedMs, trace }: WaitingRequest, 
   return { signal: gone, trace, timeoutMs, deadlineMs: arrivedMs + timeoutMs };
 }
 
+/** Aborted when the client goes away, or waits no longer. */
+function patienceEnds({ signal, deadlineMs }: Job): AbortSignal {
+  const late = AbortSignal.timeout(Math.max(0, Math.ceil(deadlineMs - systemClock.now())));
+  return signal ? AbortSignal.any([signal, late]) : late;
+}
+
 export const defaultLaneLimits: LaneLimits = { maxBatchSize: 8, maxQueueDelayMs: 2, maxQueueLength: 64 };
 
 /** How long an image may take where the client says nothing. */
@@ -109,14 +117,18 @@ export class Inference {
   /** @throws ProblemError when the lane is full, the client has gone, or its time is up. */
   async submit(
     detectorName: string,
-    job: Omit<Job, 'signal'>,
+    job: Omit<Job, 'signal' | 'deadlineMs'>,
     { signal, deadlineMs, timeoutMs }: Patience,
   ): Promise<Waited> {
     // Versions of a detector share no batch: their weights travel with it.
     const lane = `${detectorName}/${job.detector.version}/${job.map}/${job.layer ?? ''}`;
     const batcher = job.map === 'smoothgrad' ? this.#slow : this.#quick;
     try {
-      const { result, queueMs } = await batcher.submit(lane, { ...job, signal }, { signal, deadlineMs });
+      const { result, queueMs } = await batcher.submit(
+        lane,
+        { ...job, signal, deadlineMs },
+        { signal, deadlineMs },
+      );
       this.metrics.queueSeconds.observe(queueMs / 1000);
       return { ...result, queueSeconds: queueMs / 1000 };
     } catch (error) {
@@ -132,13 +144,15 @@ export class Inference {
 
   /** All jobs of a lane have one detector and one kind of map. */
   async #run(lane: string, jobs: readonly Job[]): Promise<Inferred[]> {
-    const [{ detector, map, layer, signal }] = jobs as readonly [Job];
+    const [first] = jobs as readonly [Job];
+    const { detector, map, layer } = first;
     const scorer = layer === undefined ? detector : layerScorer(detector, layer);
     const pixels = Buffer.concat(jobs.map((job) => job.pixels));
-    // Where several share a batch, none of them can stop it.
-    const stop = jobs.length === 1 ? signal : undefined;
+    // What takes seconds has its batches to itself.
+    const stop = map === 'smoothgrad' ? patienceEnds(first) : undefined;
     const { outputs, seconds } = await this.engine.run(scorer, pixels, map, stop).catch((error: unknown) => {
-      throw stop?.aborted ? new DroppedError('aborted') : error;
+      if (!stop?.aborted) throw error;
+      throw new DroppedError(first.signal?.aborted ? 'aborted' : 'deadline');
     });
     this.metrics.inferenceSeconds.observe({ map }, seconds);
     const [detectorName = ''] = lane.split('/');

@@ -86,7 +86,7 @@ export function reportProblem(
   const taken =
     typeof config.takes === 'object' ? Object.keys(config.takes) : [multipartMediaType, ...imageMediaTypes];
   const detail =
-    kind === 'unsupported-media-type'
+    kind === 'unsupported-media-type' && !(error instanceof ProblemError)
       ? `the content type '${request.headers['content-type'] ?? ''}' is not taken; send ${taken.join(', ')}`
       : kind === 'too-many-bytes' && !(error instanceof ProblemError)
         ? `the body is larger than ${bodyLimit} bytes, the most that is taken`

@@ -223,6 +223,10 @@ export const detectorSummarySchema = Type.Object({
   loaded: Type.Boolean({
     description: 'Whether the current version is in memory; if not it is read when used',
   }),
+  available: Type.Boolean({
+    description:
+      'False once it was unloaded (POST /v2/repository/models/{model}/unload), until it is loaded again',
+  }),
 });
 
 export const detectorListSchema = Type.Object({

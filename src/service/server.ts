@@ -1,10 +1,20 @@
 /** Starting and stopping the service. */
 import type { Server } from 'node:https';
+import { setImmediate as nextTurn, setTimeout as wait } from 'node:timers/promises';
 import { type App, type AppOptions, buildApp, buildOperationsApp } from './app.js';
 import { Catalog, type CatalogOptions } from './catalog.js';
 import { KeyRing } from './keys.js';
 import { followTls, readTls, type TlsFiles } from './tls.js';
 import { trackUnusedConnections } from './unused-connections.js';
+
+/** How often connections that have become idle are closed while the service stops. */
+const closeIdleEveryMs = 100;
+
+/** How long is read what was sent before the service stops, at most. */
+const readMs = 2000;
+
+/** Turns of the event loop without news after which there is none. */
+const quietTurns = 5;
 
 export interface ServeOptions extends CatalogOptions {
   /** File of API keys to ask for; the service follows its changes. */
@@ -16,6 +26,8 @@ export interface ServeOptions extends CatalogOptions {
   readonly operationsPort?: number | undefined;
   /** For HTTPS; renewed files are taken over. */
   readonly tls?: TlsFiles | undefined;
+  /** How long requests are still taken once it is told to stop and no longer ready; by default not at all. */
+  readonly stopDelayMs?: number;
   /** Ends the start, while detectors are verified. */
   readonly signal?: AbortSignal;
   readonly app?: Omit<AppOptions, 'keys' | 'tls' | 'metricsElsewhere'>;
@@ -56,7 +68,8 @@ export async function serve(options: ServeOptions): Promise<RunningService> {
   const close = async (): Promise<void> => {
     const closed = app.close();
     endUnused();
-    await closed;
+    const closing = setInterval(() => app.server.closeIdleConnections(), closeIdleEveryMs);
+    await closed.finally(() => clearInterval(closing));
     // Whoever watches sees the end of it.
     await operations?.close();
     stopFollowing?.();
@@ -82,10 +95,31 @@ export async function serve(options: ServeOptions): Promise<RunningService> {
     operationsAddress,
     async stop() {
       app.service.beginStop();
+      // Load balancers notice.
+      await wait(options.stopDelayMs ?? 0);
+      await allRead(app);
       await close();
       await app.service.close();
     },
   };
+}
+
+/**
+ * Waits until what was sent by now is read: closing would cut off connections that the system has taken and we have not.
+ * The event loop takes one in each turn; once none comes for some turns, there is none left.
+ */
+async function allRead({ server }: App): Promise<void> {
+  const until = performance.now() + readMs;
+  let news = true;
+  const onNews = (): void => {
+    news = true;
+  };
+  server.on('connection', onNews).on('request', onNews);
+  while (news && performance.now() < until) {
+    news = false;
+    for (let turn = 0; turn < quietTurns; turn++) await nextTurn();
+  }
+  server.off('connection', onNews).off('request', onNews);
 }
 
 function renew(app: App, change: { cert: Buffer; key: Buffer } | Error): void {

@@ -11,7 +11,7 @@ import {
   SpanStatusCode,
   trace,
 } from '@opentelemetry/api';
-import { W3CTraceContextPropagator } from '@opentelemetry/core';
+import { setGlobalErrorHandler, W3CTraceContextPropagator } from '@opentelemetry/core';
 import { OTLPTraceExporter } from '@opentelemetry/exporter-trace-otlp-http';
 import { resourceFromAttributes } from '@opentelemetry/resources';
 import { BasicTracerProvider, BatchSpanProcessor } from '@opentelemetry/sdk-trace-base';
@@ -34,6 +34,9 @@ export interface RequestTrace {
 /** How long the last traces may take to be sent when the service stops. */
 const sendMs = 2000;
 
+/** How often it is said that traces are not sent. */
+const tellEveryMs = 60_000;
+
 const propagator = new W3CTraceContextPropagator();
 
 /** Probes come every few seconds and tell nothing. */
@@ -47,6 +50,13 @@ export function addTracing(app: FastifyInstance, endpoint: string): void {
   const provider = new BasicTracerProvider({
     resource: resourceFromAttributes({ 'service.name': 'mkd', 'service.version': packageVersion }),
     spanProcessors: [new BatchSpanProcessor(new OTLPTraceExporter({ url: endpoint }))],
+  });
+  let toldMs = Number.NEGATIVE_INFINITY;
+  setGlobalErrorHandler((error) => {
+    if (performance.now() - toldMs < tellEveryMs) return;
+    toldMs = performance.now();
+    const reason = error instanceof Error ? error.message : String(error);
+    app.log.warn({ endpoint, reason }, 'traces are not sent');
   });
   const tracer = provider.getTracer('mkd', packageVersion);
   const spans = new WeakMap<object, Span>();

@@ -129,6 +129,23 @@ t.test('two batches at once take half as long', async (t) => {
   t.equal(batcher.estimateMs(4), 20);
 });
 
+t.test('one slow batch does not tell the time of all', async (t) => {
+  const clock = new ManualClock();
+  const batcher = new Batcher<number, number>({
+    clock,
+    limits: () => ({ maxBatchSize: 1, maxQueueDelayMs: 0, maxQueueLength: 8 }),
+    async run(_lane, items) {
+      for (const item of items) await new Promise<void>((resolve) => clock.after(item, resolve));
+      return [...items];
+    },
+  });
+  for (const ms of [10, 10, 5000]) {
+    void batcher.submit('a', ms);
+    await clock.advance(ms);
+  }
+  t.equal(batcher.estimateMs(4), 40);
+});
+
 t.test('whose client has gone is dropped before any work', async (t) => {
   const { clock, batches, batcher, submit } = doubling();
   const client = new AbortController();

@@ -3,6 +3,7 @@ import { execFile } from 'node:child_process';
 import { copyFile, cp, readdir, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import sharp from 'sharp';
 import t from 'tap';
 
 const main = fileURLToPath(new URL('../../src/cli/main.js', import.meta.url));
@@ -131,6 +132,8 @@ t.test(
       'unknown.json': '{ "prot": 1 }',
       'wrong.json': '{ "port": "high", "provider": "gpu", "cudaDevices": [-1], "traces": "ftp://x" }',
       'list.json': '[]',
+      'origin.json': '{ "corsOrigins": ["line.example"] }',
+      'one-port.json': '{ "port": 9001, "operationsPort": 9001 }',
     });
     const file = (name: string): string[] => ['serve', '--config', join(folder, name), '--print-config'];
     const variables = { MKD_MAX_BATCH_SIZE: '2', PORT: '9002' };
@@ -144,6 +147,11 @@ t.test(
         /port: wanted a whole number from 0 to 65535, not "high"; provider: .* auto, cpu, cuda, not "gpu"; cudaDevices: .*; traces: wanted a URL/,
       ],
       ['list.json', /no JSON object/],
+      [
+        'origin.json',
+        /corsOrigins: wanted a list, each of its entries an origin, https:\/\/host:port, or \* for all/,
+      ],
+      ['one-port.json', /operationsPort: wanted another port than 9001/],
       ['none.json', /cannot be read/],
     ] as const) {
       const { code, err } = await mkd(...file(name));
@@ -163,6 +171,8 @@ t.test(
     for (const [name, value] of [
       ['MKD_PORT', '9000'],
       ['MKD_KEYS', ''],
+      ['LOG_LEVEL', 'loud'],
+      ['LOG_LEVEL', 'loud'],
     ] as const) {
       t.equal((await mkdWith({ [name]: value }, 'serve', '--print-config')).code, 2, name);
     }
@@ -247,6 +257,13 @@ t.test('a sample is drawn, distilled from and evaluated', async (t) => {
   const folders = ['--normal', join(data, 'test', 'good'), '--abnormal', join(data, 'test', 'crack')];
   const again = await mkd('evaluate', out, ...folders, '--masks', join(data, 'ground_truth'));
   t.match(again.out, /crack +1 /);
+  const [mask = ''] = await readdir(join(data, 'ground_truth', 'crack'));
+  await cp(join(data, 'ground_truth'), join(folder, 'masks'), { recursive: true });
+  const black = sharp({ create: { width: 256, height: 256, channels: 3, background: 'black' } });
+  await black.png().toFile(join(folder, 'masks', 'crack', mask));
+  const unmarked = await mkd('evaluate', out, ...folders, '--masks', join(folder, 'masks'));
+  t.match(unmarked.err, /1 of the masks of defective images mark no pixel/);
+  t.match(unmarked.out, /crack +1 /, 'real data sets have such masks');
   const guided = await mkd('evaluate', out, data, '--method', 'guided', '--json', json);
   t.match(guided.out, /maps +guided/);
   t.match(JSON.parse(await readFile(json, 'utf8')), { localization: 'guided' });

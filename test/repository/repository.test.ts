@@ -309,6 +309,18 @@ t.test('what is put into the watched folder serves once it passes, and what goes
   await until('one that has gone', () => !names().includes('bracket'));
 });
 
+t.test('taking a detector out of the folder is no error', async (t) => {
+  const root = t.testdir();
+  await copyDetector(join(root, 'flange'));
+  const errors: object[] = [];
+  const log = { ...quiet, error: (details: object) => errors.push(details) };
+  const repository = await DetectorRepository.open(engine, { detectors: root, experts: [] }, log);
+  await rm(join(root, 'flange'), { recursive: true });
+  await repository.refresh('flange');
+  t.strictSame(repository.list(), []);
+  t.strictSame(errors, []);
+});
+
 t.test('what was interrupted while a version was added is put right', async (t) => {
   const root = t.testdir();
   const version = await copyDetector(join(root, '.flange.moving/one'));

@@ -44,6 +44,21 @@ t.test('connections on which nothing was asked do not keep the service from stop
   t.pass('it has stopped');
 });
 
+t.test('a service that stops is not ready at once, and for a while still takes what comes', async (t) => {
+  const service = await startService({ stopDelayMs: 1500 });
+  const image = await readFile(new URL('../../../examples/good-1.png', import.meta.url));
+  const stopped = service.stop();
+  t.equal((await fetch(`${service.address}/health/ready`)).status, 503);
+  const { status } = await fetch(`${service.address}/v1/detectors/sample/score`, {
+    method: 'POST',
+    body: Uint8Array.from(image),
+    headers: { 'content-type': 'image/png' },
+  });
+  t.equal(status, 200);
+  await stopped;
+  await t.rejects(fetch(`${service.address}/health/live`));
+});
+
 t.test('HTTPS, and a renewed certificate without a restart', async (t) => {
   const folder = t.testdir();
   const tls = { cert: join(folder, 'cert.pem'), key: join(folder, 'key.pem') };
@@ -104,5 +119,13 @@ t.test('pages of other origins may call when their origin is configured, and onl
     'access-control-allow-origin': 'https://line.example',
   });
   t.not((await headersFor(['https://other.example']))['access-control-allow-origin'], 'https://line.example');
+  t.match(await headersFor(['*']), { 'access-control-allow-origin': '*' });
+  const policy = async (corsOrigins: readonly string[]) => {
+    const app = await buildApp({ corsOrigins });
+    t.teardown(() => app.close());
+    return (await app.inject({ method: 'GET', url: '/health/live' })).headers['cross-origin-resource-policy'];
+  };
+  t.equal(await policy(['https://line.example']), 'cross-origin', 'their pages may show heatmaps');
+  t.equal(await policy([]), 'same-origin');
   t.equal((await headersFor([]))['access-control-allow-origin'], undefined);
 });

@@ -197,6 +197,16 @@ t.test('what is malformed gets a problem that says what would be right', async (
     ['another method', fetch(url('/v1/detectors/sample/score')), 405, /does not take GET; it takes POST/],
     ['an unknown route', fetch(url('/v3/nothing')), 404, /docs lists/],
     ['a path that cannot be read', fetch(url('/v1/detectors/%ff')), 400, /%ff/],
+    [
+      'a compressed body',
+      fetch(url(score), {
+        method: 'POST',
+        body: Uint8Array.from(good),
+        headers: { 'content-type': 'image/png', 'content-encoding': 'gzip' },
+      }),
+      415,
+      /content encoding 'gzip' is not taken/,
+    ],
   ];
   for (const [what, request, status, detail] of cases) {
     const response = await request;
@@ -321,6 +331,14 @@ t.test(
     t.equal(status, 504);
     t.match(detail, /within 1 ms/);
     for (const answer of await Promise.all(work)) t.equal(answer.status, 200);
+    const began = performance.now();
+    const slow = await fetch(url(`${localize}?method=smoothgrad`), {
+      method: 'POST',
+      body: Uint8Array.from(good),
+      headers: { 'content-type': 'image/png', 'mkd-timeout-ms': '800' },
+    });
+    t.match(await problem(slow), { status: 504, detail: /within 800 ms/ }, 'also while it is worked on');
+    t.ok(performance.now() - began < 5000, 'instead of the time all its copies take');
     const wrong = await fetch(url(score), {
       method: 'POST',
       body: Uint8Array.from(good),

@@ -3,6 +3,7 @@ import { readFile } from 'node:fs/promises';
 import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { json } from 'node:stream/consumers';
+import { setTimeout as wait } from 'node:timers/promises';
 import t from 'tap';
 import { startService } from '../support/service.js';
 
@@ -61,4 +62,18 @@ t.test('a request is a span of the trace its client began, with its stages under
     spans.some(({ name }) => name.includes('health')),
     'probes are not traced',
   );
+});
+
+t.test('a collector that does not answer is told of in the log', async (t) => {
+  const lines: string[] = [];
+  const stream = { write: (line: string) => lines.push(line) };
+  const app = { traces: 'http://127.0.0.1:9/v1/traces', logger: { level: 'warn', stream } };
+  const service = await startService({ app });
+  await fetch(`${service.address}/v1/detectors`);
+  const told = (): boolean =>
+    lines.some((line) => line.includes('traces are not sent') && line.includes('127.0.0.1:9'));
+  // It is tried a few times first.
+  for (let tries = 0; tries < 600 && !told(); tries++) await wait(100);
+  t.ok(told(), lines.join(''));
+  await service.stop();
 });

@@ -163,6 +163,8 @@ t.test('what is wrong is said as the protocol says it', async (t) => {
     [400, '{}', /inputs/],
     [400, input({ name: 'pixels' }), /one input, 'image'.*'pixels'/],
     [400, input({ datatype: 'FP32' }), /BYTES.*UINT8.*FP32/],
+    [400, input({ datatype: 'FP32', shape: [1, 128, 128, 3] }), /BYTES.*UINT8.*FP32/],
+    [400, input({ datatype: 'UINT8', shape: [128, 128, 3] }), /\[n, height, width, 3\], not \[128, 128, 3\]/],
     [400, input({ shape: [3] }), /2 elements, its shape says 3/],
     [400, input({ data: ['äöü', ''] }), /base64/],
     [400, input({ data: undefined }), /neither data/],

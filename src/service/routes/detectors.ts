@@ -190,9 +190,9 @@ function repositoryOf(state: ServiceState): () => DetectorRepository {
   return () => state.readyCatalog().repository;
 }
 
-function summary({ name, current, versions }: DetectorStatus) {
+function summary({ name, current, versions, available }: DetectorStatus) {
   if (!current) return [];
   const { version, inputSize, threshold } = current;
   const loaded = versions.some((other) => other.current && other.loaded);
-  return [{ name, version, inputSize, threshold, versions: versions.length, loaded }];
+  return [{ name, version, inputSize, threshold, versions: versions.length, loaded, available }];
 }

@@ -107,27 +107,28 @@ export async function imagesOf({ message, binary }: WireRequest, maxImages: numb
     const names = message.inputs.map(({ name }) => `'${name}'`).join(', ');
     throw bad(`the model has one input, 'image'; the request has ${names}`);
   }
+  const { datatype, shape } = input;
+  if (datatype !== 'BYTES' && datatype !== 'UINT8') {
+    throw bad(
+      `the input 'image' is BYTES (encoded images) or UINT8 (pixels, [n, height, width, 3]), not ${datatype}`,
+    );
+  }
+  if (datatype === 'UINT8' && (shape.length !== 4 || shape[3] !== 3 || shape.slice(1).includes(0))) {
+    throw bad(`pixels have the shape [n, height, width, 3], not [${shape.join(', ')}]`);
+  }
   // Before anything is made of them.
-  const count = input.datatype === 'UINT8' ? (input.shape[0] ?? 0) : elements(input);
+  const count = datatype === 'UINT8' ? (shape[0] ?? 0) : elements(input);
   if (count < 1 || count > maxImages) {
     throw bad(`a request has 1 to ${maxImages} images, this one has ${count}`);
   }
   const bytes = binary.get(input.name);
-  if (input.datatype === 'BYTES') {
-    return bytesElements(input, bytes).map((image, index) => ({ name: `image ${index}`, bytes: image }));
-  }
-  if (input.datatype === 'UINT8') return pixelsOf(input, uint8Elements(input, bytes));
-  throw bad(
-    `the input 'image' is BYTES (encoded images) or UINT8 (pixels, [n, height, width, 3]), not ${input.datatype}`,
-  );
+  if (datatype === 'UINT8') return pixelsOf(input, uint8Elements(input, bytes));
+  return bytesElements(input, bytes).map((image, index) => ({ name: `image ${index}`, bytes: image }));
 }
 
 /** Pixels go the way of every image: as a file, which is not compressed. */
 function pixelsOf({ shape }: InputTensor, pixels: Uint8Array): Promise<Upload[]> {
-  const [count = 0, height = 0, width = 0, channels] = shape;
-  if (shape.length !== 4 || channels !== 3 || height === 0 || width === 0) {
-    throw bad(`pixels have the shape [n, height, width, 3], not [${shape.join(', ')}]`);
-  }
+  const [count = 0, height = 0, width = 0] = shape;
   const size = height * width * 3;
   return Promise.all(
     Array.from({ length: count }, async (_, index) => ({
