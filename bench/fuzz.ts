@@ -24,7 +24,8 @@ async function fuzz(name: string, flags: readonly string[], more: readonly strin
   const service = await startService(port, '--detectors', detectors, ...flags);
   const config = join(root, 'bench/clients/schemathesis.toml');
   const url = `http://127.0.0.1:${port}/openapi.yaml`;
-  const options = ['--max-examples', examples, '--seed', seed, ...more];
+  // SmoothGrad takes seconds.
+  const options = ['--max-examples', examples, '--seed', seed, '--request-timeout', '60', ...more];
   const { status } = spawnSync(schemathesis, ['--config-file', config, 'run', url, ...options], {
     // It keeps what it found beside where it runs.
     cwd: folder,
