@@ -105,8 +105,8 @@ export class Batcher<Item, Result> {
   /** How long it will take until `items` are worked on, by the rate of late; 1 s where there is none yet. */
   estimateMs(items: number): number {
     const { concurrency = 1 } = this.#options;
-    const [...ascending] = this.#itemMs;
-    const median = ascending.sort((a, b) => a - b)[Math.floor(ascending.length / 2)];
+    const ascending = [...this.#itemMs].sort((a, b) => a - b);
+    const median = ascending[Math.floor(ascending.length / 2)];
     return median === undefined ? 1000 : (items * median) / concurrency;
   }
 

@@ -279,13 +279,11 @@ function mistakesIn(config: object): string[] {
   });
 }
 
-function wanted({ type, minimum, maximum, items, anyOf, value, description }: SettingSchema): string {
-  if (items) return `a list, each of its entries ${wanted(items)}`;
+function wanted({ type, minimum, maximum, items, anyOf, value }: SettingSchema): string {
+  if (items) return `a list, each of its entries ${items.description ?? wanted(items)}`;
   if (anyOf) return `one of ${anyOf.map((choice) => choice.const).join(', ')}`;
   if (type === 'integer') return `a whole number from ${minimum} to ${maximum}`;
-  if (value === 'url') return 'a URL, http:// or https://';
-  // The entries of a list are no settings of their own.
-  return value === undefined && description !== undefined ? description : 'a text that is not empty';
+  return value === 'url' ? 'a URL, http:// or https://' : 'a text that is not empty';
 }
 
 function schemaOf(name: string): SettingSchema | undefined {

@@ -42,9 +42,9 @@ export interface SampleImage {
 
 /** What to draw. Equal options give equal bytes. */
 export interface SampleOptions {
-  /** Names the data set: any finite number. */
+  /** Names the data set; finite. */
   seed: number;
-  /** The image's place in the data set: any finite number. */
+  /** The image's place in the data set; finite. */
   index: number;
   /** The flaw to draw; a good part without it. */
   defect?: SampleDefect;

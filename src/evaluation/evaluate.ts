@@ -60,7 +60,6 @@ export async function evaluate(
   const parts: RawScores[] = [];
   const maps: JudgedMap[] = [];
   let learned = 0;
-  let unmarkedMasks = 0;
   let decodeSeconds = 0;
   let inferenceSeconds = 0;
   for (let first = 0; first < images.length; first += batch) {
@@ -72,11 +71,7 @@ export async function evaluate(
     const { images: scored, seconds } = await scoreImages(engine, detector, decoded, method);
     inferenceSeconds += seconds;
     parts.push(...scored.map(scoresOf));
-    if (method !== 'none') {
-      const { judged, unmarked } = await judge(part, decoded, scored);
-      maps.push(...judged);
-      unmarkedMasks += unmarked;
-    }
+    if (method !== 'none') maps.push(...(await judge(part, decoded, scored)));
     onProgress?.(Math.min(first + batch, images.length), images.length);
   }
   const measured: Measured = {
@@ -88,7 +83,6 @@ export async function evaluate(
     maps,
     method,
     learned,
-    unmarkedMasks,
     decodeSeconds,
     inferenceSeconds,
   };
@@ -120,18 +114,16 @@ async function judge(
   images: readonly TestImage[],
   decoded: readonly DetectorImage[],
   scored: readonly ScoredImage[],
-): Promise<{ readonly judged: JudgedMap[]; readonly unmarked: number }> {
+): Promise<JudgedMap[]> {
   const judged: JudgedMap[] = [];
-  let unmarked = 0;
   for (const [index, { kind, anomalous, mask }] of images.entries()) {
     const map = scored[index]?.map;
     if (!map || (anomalous && !mask)) continue;
     const marked =
       mask === undefined ? undefined : await readMask(mask, decoded[index] as DetectorImage, map);
-    if (marked && !marked.includes(255)) unmarked++;
     judged.push(judgeMap(kind, map, marked));
   }
-  return { judged, unmarked };
+  return judged;
 }
 
 /** How far the ratio of a mask's sides may be from that of its image. */

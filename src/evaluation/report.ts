@@ -82,8 +82,6 @@ export interface Measured {
   readonly method: LocalizationMethod | 'none';
   /** Images that the detector has learned from. */
   readonly learned: number;
-  /** Masks of defective images that mark no pixel. */
-  readonly unmarkedMasks: number;
   readonly decodeSeconds: number;
   readonly inferenceSeconds: number;
 }
@@ -110,7 +108,7 @@ export function makeReport(
       defective: defective.length,
       learned: measured.learned,
       withoutMask,
-      unmarked: measured.unmarkedMasks,
+      unmarked: maps.filter(({ anomalous, regions }) => anomalous && regions.length === 0).length,
     },
     threshold,
     localization: method === 'none' ? null : method,

@@ -115,6 +115,7 @@ export async function signatureOf(root: string, name: string): Promise<string> {
   return parts.join('\n');
 }
 
-async function exists(path: string): Promise<boolean> {
+/** Whether there is a file or folder. */
+export async function exists(path: string): Promise<boolean> {
   return (await stat(path).catch(() => undefined)) !== undefined;
 }

@@ -1,5 +1,4 @@
 /** Versions of detectors in memory, and what self-tests have found of those that were ever there. */
-import { access } from 'node:fs/promises';
 import {
   DetectorError,
   type LoadedDetector,
@@ -10,6 +9,7 @@ import {
   verified,
   withoutSelfTest,
 } from '../detector/index.js';
+import { exists } from './folders.js';
 import { Memory } from './memory.js';
 
 export interface RepositoryLog {
@@ -84,7 +84,7 @@ export class VersionLoader {
     } catch (error) {
       if (!(error instanceof DetectorError)) throw error;
       // What was removed is not damaged.
-      if (!(await isThere(folder))) return;
+      if (!(await exists(folder))) return;
       this.#refuse(name, version, `${error.message}; it serves on from memory`);
     }
   }
@@ -130,13 +130,6 @@ export class VersionLoader {
     this.#findings.set(keyOf(name, version), { passed: false, reason });
     this.log.error({ detector: name, version, reason }, 'detector refused');
   }
-}
-
-async function isThere(folder: string): Promise<boolean> {
-  return access(folder).then(
-    () => true,
-    () => false,
-  );
 }
 
 function keyOf(name: string, version: string): string {

@@ -85,17 +85,18 @@ export async function buildApp(options: AppOptions = {}): Promise<App> {
     // Closed with a body half read, it would take the answer with it.
     if (state.status === 'stopping' && raw.complete) reply.header('connection', 'close');
   });
+  refuseCompressed(app);
   addByteBound(app, state);
-  if (options.corsOrigins && options.corsOrigins.length > 0) {
+  const { corsOrigins = [] } = options;
+  if (corsOrigins.length > 0) {
     const methods = ['GET', 'HEAD', 'POST', 'DELETE'];
     await app.register(cors, {
-      origin: options.corsOrigins.includes('*') ? '*' : [...options.corsOrigins],
+      origin: corsOrigins.includes('*') ? '*' : [...corsOrigins],
       methods,
       exposedHeaders: [...exposedHeaders],
     });
   }
-  const forOtherOrigins = (options.corsOrigins ?? []).length > 0;
-  await addAccessControl(app, options.keys, forOtherOrigins);
+  await addAccessControl(app, options.keys, corsOrigins.length > 0);
   await app.register(multipart);
   app.addContentTypeParser([...imageMediaTypes], { parseAs: 'buffer' }, (_request, body, done) =>
     done(null, body),
@@ -202,13 +203,28 @@ function answerError(
   metrics: Metrics,
 ): FastifyReply {
   const problem = reportProblem(error, request, reply, metrics);
-  // The Open Inference Protocol has a form of its own.
-  const isV2 = /^\/v2(\/|\?|$)/.test(request.url);
+  const v2 = isV2(request.url);
   return reply
     .code(problem.status)
-    .type(isV2 ? 'application/json' : problemMediaType)
+    .type(v2 ? 'application/json' : problemMediaType)
     .serializer((body: unknown) => JSON.stringify(body))
-    .send(isV2 ? { error: problem.detail } : problem);
+    .send(v2 ? { error: problem.detail } : problem);
+}
+
+/** The Open Inference Protocol has errors of its own form, and expands bodies itself. */
+function isV2(url: string): boolean {
+  return /^\/v2(\/|\?|$)/.test(url);
+}
+
+function refuseCompressed(app: FastifyInstance): void {
+  app.addHook('preParsing', async ({ headers, url }) => {
+    const { 'content-encoding': encoding = 'identity' } = headers;
+    if (encoding === 'identity' || isV2(url)) return;
+    throw new ProblemError(
+      'unsupported-media-type',
+      `the content encoding '${encoding}' is not taken: images are compressed by themselves; send the body as it is`,
+    );
+  });
 }
 
 declare module 'fastify' {
@@ -226,15 +242,6 @@ function addByteBound(app: FastifyInstance, { admission }: ServiceState): void {
     request.byteHold = hold;
     // Of all that Fastify tells of, nothing comes when a client goes away after its upload.
     raw.once('close', () => hold.release());
-  });
-  app.addHook('preParsing', async ({ headers, url }) => {
-    const { 'content-encoding': encoding = 'identity' } = headers;
-    // The Open Inference Protocol expands bodies itself.
-    if (encoding === 'identity' || url.startsWith('/v2/')) return;
-    throw new ProblemError(
-      'unsupported-media-type',
-      `the content encoding '${encoding}' is not taken: images are compressed by themselves; send the body as it is`,
-    );
   });
   // The parts of a multipart body are counted where they are read.
   app.addHook('preParsing', async (request, _reply, payload) =>

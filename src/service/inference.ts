@@ -27,9 +27,7 @@ interface Job {
   /** uint8 [inputSize, inputSize, 3] */
   readonly pixels: Uint8Array;
   /** Of its client, for what takes so long that it is worth stopping. */
-  readonly signal: AbortSignal | undefined;
-  /** Until when its client waits, by the system's clock. */
-  readonly deadlineMs: number;
+  readonly patience: Patience;
 }
 
 /** What the device gave for one image: its place in the outputs of the batch it was in. */
@@ -73,7 +71,7 @@ export function patienceOf({ headers, gone, arrivedMs, trace }: WaitingRequest, 
 }
 
 /** Aborted when the client goes away, or waits no longer. */
-function patienceEnds({ signal, deadlineMs }: Job): AbortSignal {
+function endOf({ signal, deadlineMs }: Patience): AbortSignal {
   const late = AbortSignal.timeout(Math.max(0, Math.ceil(deadlineMs - systemClock.now())));
   return signal ? AbortSignal.any([signal, late]) : late;
 }
@@ -115,24 +113,16 @@ export class Inference {
   }
 
   /** @throws ProblemError when the lane is full, the client has gone, or its time is up. */
-  async submit(
-    detectorName: string,
-    job: Omit<Job, 'signal' | 'deadlineMs'>,
-    { signal, deadlineMs, timeoutMs }: Patience,
-  ): Promise<Waited> {
+  async submit(detectorName: string, job: Omit<Job, 'patience'>, patience: Patience): Promise<Waited> {
     // Versions of a detector share no batch: their weights travel with it.
     const lane = `${detectorName}/${job.detector.version}/${job.map}/${job.layer ?? ''}`;
     const batcher = job.map === 'smoothgrad' ? this.#slow : this.#quick;
     try {
-      const { result, queueMs } = await batcher.submit(
-        lane,
-        { ...job, signal, deadlineMs },
-        { signal, deadlineMs },
-      );
+      const { result, queueMs } = await batcher.submit(lane, { ...job, patience }, patience);
       this.metrics.queueSeconds.observe(queueMs / 1000);
       return { ...result, queueSeconds: queueMs / 1000 };
     } catch (error) {
-      throw this.explained(error, timeoutMs);
+      throw this.explained(error, patience.timeoutMs);
     }
   }
 
@@ -144,15 +134,14 @@ export class Inference {
 
   /** All jobs of a lane have one detector and one kind of map. */
   async #run(lane: string, jobs: readonly Job[]): Promise<Inferred[]> {
-    const [first] = jobs as readonly [Job];
-    const { detector, map, layer } = first;
+    const [{ detector, map, layer, patience }] = jobs as readonly [Job];
     const scorer = layer === undefined ? detector : layerScorer(detector, layer);
     const pixels = Buffer.concat(jobs.map((job) => job.pixels));
     // What takes seconds has its batches to itself.
-    const stop = map === 'smoothgrad' ? patienceEnds(first) : undefined;
+    const stop = map === 'smoothgrad' ? endOf(patience) : undefined;
     const { outputs, seconds } = await this.engine.run(scorer, pixels, map, stop).catch((error: unknown) => {
       if (!stop?.aborted) throw error;
-      throw new DroppedError(first.signal?.aborted ? 'aborted' : 'deadline');
+      throw new DroppedError(patience.signal?.aborted ? 'aborted' : 'deadline');
     });
     this.metrics.inferenceSeconds.observe({ map }, seconds);
     const [detectorName = ''] = lane.split('/');

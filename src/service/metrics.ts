@@ -30,30 +30,12 @@ export function createMetrics() {
     measure: (): RepositoryFigures => ({ size: 0, loaded: 0, refused: 0, unverified: () => [] }),
   };
   const drift = new DriftMonitor();
-  const layerDirections = histogram(
-    'mkd_layer_direction_discrepancy',
-    'Direction discrepancy of each scoring layer',
-    ['detector', 'layer'],
-    [0.005, 0.01, 0.02, 0.03, 0.05, 0.07, 0.1, 0.15, 0.2, 0.3, 0.5, 0.7, 1],
-  );
-  const scores = histogram(
-    'mkd_anomaly_score_threshold_ratio',
-    'Anomaly scores divided by the threshold of their detector',
-    ['detector'],
-    [0.1, 0.25, 0.5, 0.6, 0.7, 0.8, 0.9, 1, 1.1, 1.25, 1.5, 2, 3, 5, 10],
-  );
-  const verdicts = new Counter({
-    name: 'mkd_verdicts_total',
-    help: 'Verdicts given',
-    labelNames: ['detector', 'verdict'] as const,
-    registers,
-  });
   return {
     registry,
     /** Ends the series of a detector that is there no longer. */
     async forget(detector: string): Promise<void> {
       drift.forget(detector);
-      await Promise.all([layerDirections, scores, verdicts].map((metric) => removeSeries(metric, detector)));
+      await removeSeries(registry, detector);
     },
     /** Told of every image that was scored. */
     drift,
@@ -67,7 +49,12 @@ export function createMetrics() {
         for (const { detector, layer, drift: shift } of drift.measure()) this.set({ detector, layer }, shift);
       },
     }),
-    layerDirections,
+    layerDirections: histogram(
+      'mkd_layer_direction_discrepancy',
+      'Direction discrepancy of each scoring layer',
+      ['detector', 'layer'],
+      [0.005, 0.01, 0.02, 0.03, 0.05, 0.07, 0.1, 0.15, 0.2, 0.3, 0.5, 0.7, 1],
+    ),
     /** Hands in what `mkd_queue_images` shows. */
     observeQueue(measure: () => number): void {
       queueLength.measure = measure;
@@ -96,8 +83,18 @@ export function createMetrics() {
     }),
     inferenceSeconds: histogram('mkd_inference_seconds', 'Time of a batch in the runtime', ['map']),
     renderSeconds: histogram('mkd_render_seconds', 'Time to render a picture of a map', ['artifact']),
-    scores,
-    verdicts,
+    scores: histogram(
+      'mkd_anomaly_score_threshold_ratio',
+      'Anomaly scores divided by the threshold of their detector',
+      ['detector'],
+      [0.1, 0.25, 0.5, 0.6, 0.7, 0.8, 0.9, 1, 1.1, 1.25, 1.5, 2, 3, 5, 10],
+    ),
+    verdicts: new Counter({
+      name: 'mkd_verdicts_total',
+      help: 'Verdicts given',
+      labelNames: ['detector', 'verdict'] as const,
+      registers,
+    }),
     errors: new Counter({
       name: 'mkd_errors_total',
       help: 'Errors by kind, of requests and of single images',
@@ -167,17 +164,14 @@ export function createMetrics() {
   };
 }
 
-/** What is needed of a metric to end some of its series. */
-interface Labeled {
-  get(): Promise<{ values: { labels: Partial<Record<string, string | number>> }[] }>;
-  remove(labels: Partial<Record<string, string | number>>): void;
-}
-
-async function removeSeries(metric: Labeled, detector: string): Promise<void> {
-  const { values } = await metric.get();
-  // `le` belongs to a bucket, not to the series.
-  for (const {
-    labels: { le: _, ...labels },
-  } of values)
-    if (labels.detector === detector) metric.remove(labels);
+/** Of all metrics that tell detectors apart. */
+async function removeSeries(registry: Registry, detector: string): Promise<void> {
+  for (const { name, values } of await registry.getMetricsAsJSON()) {
+    for (const { labels } of values) {
+      if (labels.detector !== detector) continue;
+      // `le` belongs to a bucket, not to the series.
+      const { le: _, ...series } = labels;
+      registry.getSingleMetric(name)?.remove(series);
+    }
+  }
 }

@@ -82,16 +82,18 @@ export function reportProblem(
   if (error instanceof ProblemError && error.retryAfterSeconds !== undefined) {
     reply.header('retry-after', String(error.retryAfterSeconds));
   }
-  const { bodyLimit, config } = request.routeOptions;
+  const detail = error instanceof ProblemError ? problem.detail : (ofBody(kind, request) ?? problem.detail);
+  return { ...problem, detail, instance: request.id };
+}
+
+/** What a route takes, where a body was refused by those who do not know that. */
+function ofBody(kind: ProblemKind, { headers, routeOptions }: FastifyRequest): string | undefined {
+  const { bodyLimit, config } = routeOptions;
+  if (kind === 'too-many-bytes') return `the body is larger than ${bodyLimit} bytes, the most that is taken`;
+  if (kind !== 'unsupported-media-type') return undefined;
   const taken =
     typeof config.takes === 'object' ? Object.keys(config.takes) : [multipartMediaType, ...imageMediaTypes];
-  const detail =
-    kind === 'unsupported-media-type' && !(error instanceof ProblemError)
-      ? `the content type '${request.headers['content-type'] ?? ''}' is not taken; send ${taken.join(', ')}`
-      : kind === 'too-many-bytes' && !(error instanceof ProblemError)
-        ? `the body is larger than ${bodyLimit} bytes, the most that is taken`
-        : problem.detail;
-  return { ...problem, detail, instance: request.id };
+  return `the content type '${headers['content-type'] ?? ''}' is not taken; send ${taken.join(', ')}`;
 }
 
 const imageProblems: Readonly<Record<ImageErrorKind, ProblemKind>> = {

@@ -172,7 +172,6 @@ t.test(
       ['MKD_PORT', '9000'],
       ['MKD_KEYS', ''],
       ['LOG_LEVEL', 'loud'],
-      ['LOG_LEVEL', 'loud'],
     ] as const) {
       t.equal((await mkdWith({ [name]: value }, 'serve', '--print-config')).code, 2, name);
     }
