@@ -73,11 +73,10 @@ export async function startService(port: number, ...flags: readonly string[]): P
   const main = join(root, 'dist/src/cli/main.js');
   // Not a setting of the service, which would refuse it.
   const { MKD_PEER_PYTHON: _, ...environment } = process.env;
-  const child = spawn(
-    process.execPath,
-    [main, 'serve', '--port', String(port), '--host', '127.0.0.1', ...flags],
-    { stdio: ['ignore', 'pipe', 'inherit'], env: { ...environment, LOG_LEVEL: 'warn' } },
-  );
+  const child = spawn(main, ['serve', '--port', String(port), '--host', '127.0.0.1', ...flags], {
+    stdio: ['ignore', 'pipe', 'inherit'],
+    env: { ...environment, LOG_LEVEL: 'warn' },
+  });
   createInterface({ input: child.stdout }).on('line', () => {});
   const gone = once(child, 'exit').then(() => {
     throw new Error(`mkd serve ended with ${child.exitCode}`);

@@ -15,6 +15,7 @@ import { Client, multipart, quantile, startService } from './service.js';
 const minutes = Number(process.argv[2] ?? 30);
 const port = 18_086;
 const everyMs = 10_000;
+const tellEvery = 12;
 const images = await Promise.all(
   ['good-1.png', 'defect-1.png', 'defect-2.png'].map((name) => readFile(join(root, 'examples', name))),
 );
@@ -62,10 +63,12 @@ const samples: { readonly minute: number; readonly mib: number }[] = [];
 const began = performance.now();
 while (performance.now() < until) {
   await wait(everyMs);
-  samples.push({
-    minute: (performance.now() - began) / 60_000,
-    mib: (await service.residentBytes()) / 2 ** 20,
-  });
+  const minute = (performance.now() - began) / 60_000;
+  const mib = (await service.residentBytes()) / 2 ** 20;
+  samples.push({ minute, mib });
+  if (samples.length % tellEvery === 0) {
+    console.log(`minute ${minute.toFixed(0)}: ${answered} answers, ${mib.toFixed(0)} MiB`);
+  }
 }
 await Promise.all(clients);
 client.close();

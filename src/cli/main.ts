@@ -1,4 +1,4 @@
-#!/usr/bin/env node
+#!/usr/bin/env -S MALLOC_ARENA_MAX=2 node
 /** The command line `mkd`: one file a command. Exit code 0: done; 1: it failed; 2: the call was wrong. */
 import { readFileSync } from 'node:fs';
 import { Command, CommanderError } from 'commander';

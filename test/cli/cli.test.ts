@@ -114,6 +114,18 @@ t.test('a folder of images is scored, and files of one name get heatmaps of thei
   );
 });
 
+t.test('a long command line is no more than many images, and nothing is left behind', async (t) => {
+  const folder = t.testdir({ home: {} });
+  const home = join(folder, 'home');
+  const files = Array.from({ length: 600 }, (_, at) => join(folder, `${at}.png`.padStart(40, '0')));
+  await copyFile(example('good-1.png'), files[0] as string);
+  const { code, out, err } = await mkdWith({ HOME: home, TMPDIR: home }, 'score', 'sample', ...files);
+  t.equal(code, 1);
+  t.match(out, /^good .*0\.png\n$/);
+  t.equal(err.trim().split('\n').length, 599, 'a line for each that is not there');
+  t.same(await readdir(home), []);
+});
+
 t.test('a reader that stops reading is no failure', async (t) => {
   const images = Array.from({ length: 6 }, () => `'${example('good-1.png')}'`).join(' ');
   const command = `'${process.execPath}' '${main}' score sample ${images} --json | head -c 1`;
