@@ -27,7 +27,7 @@ const { lambda } = detector.manifest;
 const layers = ['pool3', 'pool4', 'pool5'];
 const zeros = layers.map(() => 0);
 const scorer = assembleScorer(
-  { ...detector.shape, scoringLayers: layers, positions: false },
+  { ...detector.shape, scoringLayers: layers, positions: false, neighbors: false },
   {
     value: layers.map(() => lambda),
     direction: layers.map(() => 1),

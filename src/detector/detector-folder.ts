@@ -48,6 +48,7 @@ export async function readDetector(
     inputSize: manifest.inputSize,
     scoringLayers: manifest.scoringLayers,
     positions: manifest.terms.map !== undefined,
+    neighbors: manifest.terms.neighbors !== undefined,
   };
   return {
     ...assembleScorer(shape, manifest.terms, clonerTensors, manifest.tiling),

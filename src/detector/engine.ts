@@ -22,11 +22,13 @@ import { asConstants, DedicatedSessions } from './dedicated-sessions.js';
 import type { LoadedDetector, Scorer } from './loaded-detector.js';
 import { type LocalizationMethod, type ServingShape, servingModel } from './serving-model.js';
 
-/** Scores as they leave the graph: `score` and `peak` [N], `value` and `direction` [N, L], `map` [N, H, W]. */
+/** Scores as they leave the graph: `score` and `peak` [N], `value`, `direction` and `neighbor` [N, L], `map` [N, H, W]. */
 export interface RawScores {
   readonly score: Float32Array;
   readonly value: Float32Array;
   readonly direction: Float32Array;
+  /** Where the nearest good image counts. */
+  readonly neighbor?: Float32Array;
   /** Largest entry of the discrepancy map, where positions are compared. */
   readonly peak?: Float32Array;
   readonly map?: Float32Array;
@@ -259,6 +261,7 @@ function scoresOf(outputs: Tensors): RawScores {
     score: float32Data(outputs, 'score'),
     value: float32Data(outputs, 'value'),
     direction: float32Data(outputs, 'direction'),
+    ...(outputs.neighbor ? { neighbor: float32Data(outputs, 'neighbor') } : {}),
     ...(outputs.peak ? { peak: float32Data(outputs, 'peak') } : {}),
   };
 }
@@ -278,6 +281,7 @@ function joined(parts: readonly EngineResult[]): EngineResult {
       score: join((scores) => scores.score),
       value: join((scores) => scores.value),
       direction: join((scores) => scores.direction),
+      ...(first.outputs.neighbor ? { neighbor: join((scores) => scores.neighbor) } : {}),
       ...(first.outputs.peak ? { peak: join((scores) => scores.peak) } : {}),
       ...(first.outputs.map ? { map: join((scores) => scores.map) } : {}),
     },

@@ -30,6 +30,15 @@ const termsSchema = Type.Object({
     },
     { description: 'What good images show' },
   ),
+  neighbors: Type.Optional(
+    Type.Object(
+      {
+        weights: byLayer('Weight of the neighbor discrepancy of each scoring layer'),
+        typical: byLayer('What good images show'),
+      },
+      { description: 'Where the nearest good image counts too' },
+    ),
+  ),
   map: Type.Optional(
     Type.Object(
       {

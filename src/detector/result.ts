@@ -12,6 +12,8 @@ export interface LayerScore {
   readonly value: number;
   /** Direction discrepancy, 0..2. */
   readonly direction: number;
+  /** Discrepancy to the nearest good image, 0..1, where it counts. */
+  readonly neighbor?: number;
   /** `texture` at the shallower half of the layers, `structure` at the deeper one. */
   readonly meaning: 'texture' | 'structure';
   /**
@@ -48,11 +50,20 @@ export function imageScore(
   const layers = scoringLayers.map((layer, at): LayerScore => {
     const value = outputs.value[index * scoringLayers.length + at] as number;
     const direction = outputs.direction[index * scoringLayers.length + at] as number;
+    const neighbor = outputs.neighbor?.[index * scoringLayers.length + at];
     const contribution =
       (terms.value[at] as number) * (value - (typical.value[at] as number)) +
-      (terms.direction[at] as number) * (direction - (typical.direction[at] as number));
+      (terms.direction[at] as number) * (direction - (typical.direction[at] as number)) +
+      (terms.neighbors?.weights[at] ?? 0) * ((neighbor ?? 0) - (terms.neighbors?.typical[at] ?? 0));
     const meaning = at < Math.floor(scoringLayers.length / 2) ? 'texture' : 'structure';
-    return { layer, meaning, value, direction, contribution };
+    return {
+      layer,
+      meaning,
+      value,
+      direction,
+      ...(neighbor === undefined ? {} : { neighbor }),
+      contribution,
+    };
   });
   const peak = outputs.peak?.[index];
   return {

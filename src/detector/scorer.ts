@@ -15,8 +15,9 @@ import type { ServingShape } from './serving-model.js';
 
 /**
  * A scorer from a cloner and how it is used.
- * @param cloner its tensors; where positions are compared also `expert.<layer>.mean` and `.deviation` of each scoring
- * layer, `map.mean` and `map.deviation`, and the same of each layer as `map.<layer>.mean`.
+ * @param cloner its tensors; where the nearest good image counts also `neighbors.<layer>` [C, K] of each scoring layer,
+ * and where positions are compared `expert.<layer>.mean` and `.deviation`, `map.mean` and `map.deviation`, and the same
+ * of each layer as `map.<layer>.mean`.
  * @throws DetectorError when its tensors do not fit its layout.
  */
 export function assembleScorer(
@@ -37,6 +38,7 @@ export function assembleScorer(
       value_weights: vector(terms.value),
       direction_weights: vector(terms.direction),
       score_offset: float32([], [offset]),
+      ...(terms.neighbors ? neighborFeeds(scoringLayers, terms.neighbors, cloner) : {}),
       ...(terms.map ? positionFeeds(scoringLayers, terms.map, cloner) : {}),
       ...clonerFeeds(layout, cloner),
     }),
@@ -45,10 +47,28 @@ export function assembleScorer(
 }
 
 /** What good images score before it is taken off. */
-function offsetOf({ value, direction, typical, map }: Terms): number {
+function offsetOf({ value, direction, neighbors, typical, map }: Terms): number {
   const sum = (weights: readonly number[], discrepancies: readonly number[]): number =>
     weights.reduce((total, weight, layer) => total + weight * (discrepancies[layer] ?? 0), 0);
-  return sum(value, typical.value) + sum(direction, typical.direction) + (map?.weight ?? 0) * typical.peak;
+  return (
+    sum(value, typical.value) +
+    sum(direction, typical.direction) +
+    (neighbors ? sum(neighbors.weights, neighbors.typical) : 0) +
+    (map?.weight ?? 0) * typical.peak
+  );
+}
+
+function neighborFeeds(
+  layers: readonly CriticalLayer[],
+  { weights }: NonNullable<Terms['neighbors']>,
+  tensors: TensorMap,
+): Tensors {
+  const feeds: Record<string, Tensor> = { neighbor_weights: float32([weights.length], weights) };
+  for (const layer of layers) {
+    const { shape, data } = floatTensor(tensors, `neighbors.${layer}`);
+    feeds[`neighbors.${layer}`] = float32(shape, data);
+  }
+  return feeds;
 }
 
 function positionFeeds(

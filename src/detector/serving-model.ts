@@ -12,7 +12,13 @@ import {
   type Layout,
   loadExpert,
 } from '../networks/index.js';
-import { addObjective, addPositionDiscrepancy, type Objective } from '../objective/index.js';
+import {
+  addNeighborDiscrepancy,
+  addObjective,
+  addPositionDiscrepancy,
+  addSummary,
+  type Objective,
+} from '../objective/index.js';
 import { type ConstantTensor, encodeModel, Graph, type Value } from '../onnx/index.js';
 import type { ModelRecipe } from '../runtime/index.js';
 import { addGaussianSmoothing } from './smoothing.js';
@@ -35,6 +41,8 @@ export interface ServingShape {
   readonly scoringLayers: readonly CriticalLayer[];
   /** Whether positions are compared too, and the map's peak is part of the score. */
   readonly positions: boolean;
+  /** Whether the nearest good image counts too. */
+  readonly neighbors: boolean;
 }
 
 export interface ServingModelSpec extends ServingShape {
@@ -54,9 +62,10 @@ export const servingModel = (spec: ServingModelSpec): ModelRecipe => ({
  * Inputs: `image` uint8 [N, H, W, 3]; `value_weights` and `direction_weights` [L], one for each scoring
  * layer; `score_offset`, the scalar that is taken off the score; `cloner.<name>` as {@link foldedParameters} lists them.
  * Where positions are compared: `mean.<layer>` and `inverse_deviation.<layer>` [C] of each scoring layer,
- * `position_weights` [L], `map_mean` and `map_deviation` [H, W], and the scalar `map_weight`.
- * Outputs: `score` [N], `value` and `direction` [N, L], with positions `peak` [N], and `map` [N, H, W] where one
- * is asked for.
+ * `position_weights` [L], `map_mean` and `map_deviation` [H, W], and the scalar `map_weight`. Where the nearest good
+ * image counts: `neighbors.<layer>` [C, K] and `neighbor_weights` [L].
+ * Outputs: `score` [N], `value` and `direction` [N, L], with neighbors `neighbor` [N, L], with positions `peak` [N],
+ * and `map` [N, H, W] where one is asked for.
  *
  * SmoothGrad takes one image and works through its noisy copies in parts: further inputs are `noise`
  * [K, 3, H, W] in 0..1 units, `gradient_sum` [1, 3, H, W] of the parts before, and `copies`, the number of
@@ -69,11 +78,12 @@ export async function buildServingModel(spec: ServingModelSpec): Promise<Uint8Ar
   const image = addImageInput(graph, size, smoothGrad ? 1 : 'N');
   const seen = smoothGrad ? graph.op.Add(image, graph.input('noise', 'float32', ['K', 3, ...size])) : image;
   const expert = await loadExpert(spec.expertCard);
-  const { score, value, direction, region } = addScore(graph, seen, spec, expert);
+  const { score, value, direction, neighbor, region } = addScore(graph, seen, spec, expert);
   if (!smoothGrad) {
     graph.output(score, 'score');
     graph.output(value, 'value');
     graph.output(direction, 'direction');
+    if (neighbor) graph.output(neighbor, 'neighbor');
     if (region) graph.output(region.peak, 'peak');
   }
   if (spec.map === 'discrepancy') {
@@ -87,12 +97,19 @@ export async function buildServingModel(spec: ServingModelSpec): Promise<Uint8Ar
   return encodeModel(graph, spec.bound);
 }
 
+/** The terms of the score, and their sum. */
+interface ScoreTerms extends Objective {
+  /** Neighbor discrepancy of each layer, [N, L]. */
+  readonly neighbor?: Value;
+  readonly region?: Region;
+}
+
 function addScore(
   graph: Graph,
   image: Value,
-  { layout, scoringLayers, inputSize, positions }: ServingShape,
+  { layout, scoringLayers, inputSize, positions, neighbors }: ServingShape,
   expert: Awaited<ReturnType<typeof loadExpert>>,
-): Objective & { readonly region?: Region } {
+): ScoreTerms {
   const expertPools = addExpert(graph, image, expert);
   const clonerPools = addCloner(graph, image, layout);
   const layers = scoringLayers.map((name) => ({
@@ -102,8 +119,23 @@ function addScore(
   const weights = (name: string): Value => graph.input(name, 'float32', [layers.length]);
   const { op } = graph;
   const objective = addObjective(graph, layers, weights('value_weights'), weights('direction_weights'));
-  const score = op.Sub(objective.score, graph.input('score_offset', 'float32', []));
-  if (!positions) return { ...objective, score };
+  let score = op.Sub(objective.score, graph.input('score_offset', 'float32', []));
+  let neighbor: Value | undefined;
+  if (neighbors) {
+    const summaries = layers.map((layer) => addSummary(graph, layer.expert));
+    neighbor = op.Concat(
+      summaries.map((summary, index) => {
+        const shape = [summary.shape[1] as number, 'K'];
+        const columns = graph.input(`neighbors.${scoringLayers[index]}`, 'float32', shape);
+        return addNeighborDiscrepancy(graph, summary, columns);
+      }),
+      1,
+    );
+    const sum = op.ReduceSum(op.Mul(neighbor, weights('neighbor_weights')), [1], { keepdims: false });
+    score = op.Add(score, sum);
+  }
+  const terms = { ...objective, ...(neighbor ? { neighbor } : {}) };
+  if (!positions) return { ...terms, score };
   const discrepancies = layers.map((layer, index) => {
     const channels = [layer.expert.shape[1] as number];
     const name = scoringLayers[index];
@@ -115,7 +147,7 @@ function addScore(
   const map = addDiscrepancyMap(graph, discrepancies, weights('position_weights'), inputSize);
   const peak = op.Squeeze(op.ReduceMax(map, [1, 2, 3]), [1, 2, 3]);
   const share = op.Mul(peak, graph.input('map_weight', 'float32', []));
-  return { ...objective, score: op.Add(score, share), region: { map, peak } };
+  return { ...terms, score: op.Add(score, share), region: { map, peak } };
 }
 
 /** The discrepancy map [N, 1, H, W] and its largest entry [N]. */

@@ -11,9 +11,10 @@ import type { Terms } from './manifest.js';
 import { assembleScorer } from './scorer.js';
 import type { ServingShape } from './serving-model.js';
 
-/** How much each term counts: directions of the scoring layers, and the peak of the discrepancy map. */
+/** How much each term counts: directions and neighbors of the scoring layers, and the peak of the discrepancy map. */
 export interface TermShares {
   readonly direction: readonly number[];
+  readonly neighbor: readonly number[];
   readonly peak: number;
 }
 
@@ -40,7 +41,8 @@ const batch = 16;
  * Terms whose weights are shares over spreads.
  * @param images uint8 [n, size, size, 3], good images that are not used for the threshold: the scale must not
  * depend on those that calibrate.
- * @param cloner its tensors, with `expert.<layer>.mean` and `.deviation`.
+ * @param cloner its tensors, with `expert.<layer>.mean` and `.deviation`, and with `neighbors.<layer>` where these count.
+ * @param neighbor what good images show of each layer's neighbor discrepancy, where it counts.
  */
 export async function scaledTerms(
   engine: ScoringEngine,
@@ -48,12 +50,14 @@ export async function scaledTerms(
   shares: TermShares,
   cloner: TensorMap,
   images: Uint8Array,
+  neighbor: readonly Float32Array[] | undefined,
 ): Promise<ScaledTerms> {
   const none = shape.scoringLayers.map(() => 0);
   const nothing: Terms['typical'] = { value: none, direction: none, peak: 0 };
   const measure = (layers: readonly number[], places: ScaledTerms['tensors']) => {
     const map = { weight: 0, layers: [...layers] };
-    const terms: Terms = { value: none, direction: none, typical: nothing, map };
+    const uncounted = neighbor ? { neighbors: { weights: none, typical: none } } : {};
+    const terms: Terms = { value: none, direction: none, typical: nothing, map, ...uncounted };
     return measured(engine, assembleScorer(shape, terms, new Map([...cloner, ...places])), images);
   };
   const plain = placeTensors(
@@ -74,10 +78,19 @@ export async function scaledTerms(
   const { direction, peak } = await measure(layers, together);
   const directions = none.map((_, layer) => scaleOf(direction.filter((_, at) => at % none.length === layer)));
   const peaks = scaleOf(peak);
+  const neighbors = neighbor?.map(scaleOf);
   const terms: Terms = {
     value: none,
     direction: directions.map(({ spread }, layer) => (shares.direction[layer] as number) / spread),
     typical: { value: none, direction: directions.map(({ typical }) => typical), peak: peaks.typical },
+    ...(neighbors
+      ? {
+          neighbors: {
+            weights: neighbors.map(({ spread }, layer) => (shares.neighbor[layer] as number) / spread),
+            typical: neighbors.map(({ typical }) => typical),
+          },
+        }
+      : {}),
     map: { weight: shares.peak / peaks.spread, layers },
   };
   return { terms, tensors: new Map([...tensors, ...together]) };

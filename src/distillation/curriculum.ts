@@ -113,6 +113,12 @@ export class Curriculum {
     return this.#order as { good: readonly number[]; defective: readonly number[] };
   }
 
+  /** The file that a good image was cut from, or made of. */
+  fileOf(good: number): number {
+    const place = this.good.indexOf(good);
+    return Math.floor((this.trained[place % this.trained.length] as number) / this.squares);
+  }
+
   #variant(index: number): Exercise {
     const of = this.trained[index % this.trained.length] as number;
     return async (image) => {

@@ -21,6 +21,7 @@ import type { ConstantTensor } from '../onnx/index.js';
 import type { Device } from '../runtime/index.js';
 import type { Curriculum } from './curriculum.js';
 import type { Lesson } from './lesson.js';
+import { findNeighbors } from './neighbors.js';
 import type { Plan } from './recipe.js';
 import type { DistillOptions } from './settings.js';
 
@@ -62,7 +63,7 @@ export function inputOf({ inputSize, tiling }: Plan): InputShape {
 /** Measures the images held back by a cloner that has not learned from them. */
 export async function measureHeldBack(device: Device, parts: Finish): Promise<GoodImages> {
   const engine = ScoringEngine.on(device);
-  const { scorer } = await scorerOf(engine, parts);
+  const { scorer } = await scorerOf(device, engine, parts);
   const good = await measureWith(engine, scorer, parts);
   await engine.closeSessions();
   return good;
@@ -73,7 +74,7 @@ export async function finish(device: Device, parts: Finish): Promise<Manifest> {
   const { options, plan, expert, paths, curriculum, lesson, crossFitted } = parts;
   const { cloner: _, ...distillation } = parts.outcome;
   const engine = ScoringEngine.on(device);
-  const { scorer, terms, cloner } = await scorerOf(engine, parts);
+  const { scorer, terms, cloner } = await scorerOf(device, engine, parts);
   const good = crossFitted?.good ?? (await measureWith(engine, scorer, parts));
   const calibrated = calibration(good, options.falseAlarmRate);
   const tested = crossFitted ? curriculum.good : curriculum.heldBack;
@@ -120,6 +121,7 @@ export async function finish(device: Device, parts: Finish): Promise<Manifest> {
 
 /** The detector to be, without its threshold. */
 async function scorerOf(
+  device: Device,
   engine: ScoringEngine,
   { plan, expert, curriculum, lesson, outcome }: Finish,
 ): Promise<{
@@ -128,18 +130,30 @@ async function scorerOf(
   readonly cloner: Map<string, ConstantTensor>;
 }> {
   const { layout, inputSize, scoringLayers, positions } = plan;
+  const typical = curriculum.good.slice(0, scaleImages);
+  const layers = plan.trainingLayers.filter(({ name }) => scoringLayers.includes(name));
+  const neighbors =
+    positions && (await findNeighbors(device, lesson, curriculum, { inputSize, layers }, typical));
   const shape = {
     expertCard: expert.path,
     layout,
     inputSize,
     scoringLayers,
     positions: positions !== undefined,
+    neighbors: neighbors !== undefined,
   };
-  const typical = await imagesOf(lesson, curriculum.good.slice(0, scaleImages));
+  const known = new Map([...outcome.cloner, ...(neighbors?.tensors ?? [])]);
   const { terms, tensors }: ScaledTerms = positions
-    ? await scaledTerms(engine, shape, positions.shares, outcome.cloner, typical)
+    ? await scaledTerms(
+        engine,
+        shape,
+        positions.shares,
+        known,
+        await imagesOf(lesson, typical),
+        neighbors?.discrepancies,
+      )
     : { terms: paperTerms(scoringLayers, plan.lambda), tensors: new Map() };
-  const cloner = new Map([...outcome.cloner, ...tensors]);
+  const cloner = new Map([...known, ...tensors]);
   return { scorer: assembleScorer(shape, terms, cloner, plan.tiling), terms, cloner };
 }
 

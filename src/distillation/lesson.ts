@@ -130,8 +130,14 @@ export class Lesson {
       if (mask) defects.set(mask, row * this.inputSize ** 2);
     }
     feeds.defect = uint8([indices.length, this.inputSize, this.inputSize], defects);
-    for (const [layer, store] of this.activations) {
-      const bytes = await gather(store, indices);
+    return { ...feeds, ...(await this.activationsOf(indices, [...this.activations.keys()])) };
+  }
+
+  /** `expert.<layer>` of these images. */
+  async activationsOf(indices: readonly number[], layers: readonly LayerSpec[]): Promise<Tensors> {
+    const feeds: Record<string, Tensors[string]> = {};
+    for (const layer of layers) {
+      const bytes = await gather(this.activations.get(layer) as RecordStore, indices);
       const dims = [indices.length, ...activationShape(layer, this.inputSize)];
       feeds[`expert.${layer.name}`] = float32(dims, new Float32Array(bytes.buffer));
     }

@@ -1,6 +1,6 @@
 /**
- * The three graphs of distillation: the expert's activations, one step of training with its gradient and
- * Adam, and the loss on images held back. Each is built in the worker that runs it.
+ * The graphs of distillation: the expert's activations, one step of training with its gradient and Adam, the loss on
+ * images held back, and how far good images are from each other. Each is built in the worker that runs it.
  */
 import { addGradients } from '../autodiff/index.js';
 import {
@@ -17,12 +17,14 @@ import {
   trainableParameters,
 } from '../networks/index.js';
 import {
+  addNeighborDiscrepancy,
   addObjective,
   addPositionDiscrepancy,
+  addSummary,
   type LayerActivations,
   type Objective,
 } from '../objective/index.js';
-import { encodeModel, Graph, type Shape, type Value } from '../onnx/index.js';
+import { encodeModel, Graph, type Value } from '../onnx/index.js';
 import type { ModelRecipe } from '../runtime/index.js';
 
 export interface ExpertModelSpec {
@@ -39,12 +41,18 @@ export interface ClonerModelSpec {
   readonly positions?: { readonly margin: number };
 }
 
+export interface NeighborModelSpec {
+  readonly inputSize: number;
+  readonly layers: readonly LayerSpec[];
+}
+
 /** As in PyTorch, which the paper's code uses. */
 export const adam = { beta1: 0.9, beta2: 0.999, epsilon: 1e-8 } as const;
 
 export const expertModel = (spec: ExpertModelSpec): ModelRecipe => recipe('buildExpertModel', spec);
 export const trainingModel = (spec: ClonerModelSpec): ModelRecipe => recipe('buildTrainingModel', spec);
 export const validationModel = (spec: ClonerModelSpec): ModelRecipe => recipe('buildValidationModel', spec);
+export const neighborModel = (spec: NeighborModelSpec): ModelRecipe => recipe('buildNeighborModel', spec);
 
 function recipe(name: string, argument: unknown): ModelRecipe {
   return { module: import.meta.url, function: name, argument };
@@ -113,6 +121,27 @@ export function buildValidationModel(spec: ClonerModelSpec): Uint8Array {
   return encodeModel(graph);
 }
 
+/**
+ * `expert.<layer>` and `neighbors.<layer>` [C, K] to `summary.<layer>` [N, C] of each layer, and `neighbor` [N, L], how far
+ * the nearest of the neighbors is.
+ */
+export function buildNeighborModel({ layers, inputSize }: NeighborModelSpec): Uint8Array {
+  const graph = new Graph('neighbors');
+  const discrepancies = layers.map((layer) => {
+    const summary = addSummary(graph, expertInput(graph, layer, inputSize));
+    graph.output(summary, `summary.${layer.name}`);
+    const neighbors = graph.input(`neighbors.${layer.name}`, 'float32', [layer.channels, 'K']);
+    return addNeighborDiscrepancy(graph, summary, neighbors);
+  });
+  graph.output(graph.op.Concat(discrepancies, 1), 'neighbor');
+  return encodeModel(graph);
+}
+
+/** What the expert shows at a layer. */
+function expertInput(graph: Graph, { name, channels, stride }: LayerSpec, inputSize: number): Value {
+  return graph.input(`expert.${name}`, 'float32', ['N', channels, inputSize / stride, inputSize / stride]);
+}
+
 /** The discrepancies of the layers: whole layers, and where they are compared the positions of each. */
 interface Terms {
   readonly objective: Objective;
@@ -125,9 +154,8 @@ function addTerms(
   { layers, inputSize, positions }: ClonerModelSpec,
   pools: ReadonlyMap<CriticalLayer, Value>,
 ): Terms {
-  const activations = layers.map(({ name, channels, stride }): LayerActivations => {
-    const shape: Shape = ['N', channels, inputSize / stride, inputSize / stride];
-    return { expert: graph.input(`expert.${name}`, 'float32', shape), cloner: criticalLayer(pools, name) };
+  const activations = layers.map((layer): LayerActivations => {
+    return { expert: expertInput(graph, layer, inputSize), cloner: criticalLayer(pools, layer.name) };
   });
   const weights = (name: string): Value => graph.input(name, 'float32', [layers.length]);
   const objective = addObjective(graph, activations, weights('value_weights'), weights('direction_weights'));

@@ -94,7 +94,7 @@ const recipes: Readonly<Record<RecipeName, Recipe>> = {
     // Half as many follow good images worse, and separate less.
     clonerWidth: 32,
     schedule: 'cosine',
-    positions: { shares: { direction: [0.5, 1], peak: 1 }, margin: 0.8 },
+    positions: { shares: { direction: [0.5, 1], neighbor: [1, 1], peak: 1 }, margin: 0.8 },
     made: { leastImages: 1024, defects: 1 / 3 },
     // Directions separate far better than values; this is the authors' value outside MVTec AD.
     lambda: 0.01,
@@ -104,7 +104,8 @@ const recipes: Readonly<Record<RecipeName, Recipe>> = {
     localization: 'discrepancy',
     notes: [
       'Beside whole layers, positions are compared: a cosine over standardized channels at each of them, in training on pool2 to pool5, in scoring on pool4 and pool5.',
-      "The score is the directions of pool4 and pool5 and the peak of the position-wise map, each less what is typical and over its spread on good images; values do not count. The paper's has values and directions of pool3 to pool5.",
+      "The score is the directions of pool4 and pool5, how far the nearest good image is, and the peak of the position-wise map, each less what is typical and over its spread on good images; values do not count. The paper's has values and directions of pool3 to pool5.",
+      'Beside the cloner the nearest good image counts: a cosine between the strongest responses of each channel of the expert, at pool4 and pool5, on the same scale.',
       'Maps are position-wise discrepancies, smoothed with a deviation of 8/128, in deviations above what good images show at the same place; gradients are there on request.',
       'Where good images are few, variants of them are learned from: a little turned, shifted, scaled, brighter or flatter.',
       'A quarter of every batch are good images with a made defect, where the cloner is kept from following the expert (margin 0.8).',
@@ -142,11 +143,20 @@ export function planFor(recipe: Recipe, card: ExpertCard): Plan {
   const scored = Math.min(recipe.scoringLayers.length, layers.length);
   const scoringLayers = layers.slice(-scored).map(({ name }) => name);
   const { positions } = recipe;
-  const direction = positions?.shares.direction.slice(-scored);
+  const deepest = (shares: readonly number[]): readonly number[] => shares.slice(-scored);
   return {
     ...recipe,
-    ...(positions && direction
-      ? { positions: { ...positions, shares: { ...positions.shares, direction } } }
+    ...(positions
+      ? {
+          positions: {
+            ...positions,
+            shares: {
+              ...positions.shares,
+              direction: deepest(positions.shares.direction),
+              neighbor: deepest(positions.shares.neighbor),
+            },
+          },
+        }
       : {}),
     scoringLayers,
     layout: clonerLayout(layers, recipe.clonerWidth),

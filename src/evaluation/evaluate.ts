@@ -79,6 +79,7 @@ export async function evaluate(
     score: concatenated(parts.map(({ score }) => score)),
     value: concatenated(parts.map(({ value }) => value)),
     direction: concatenated(parts.map(({ direction }) => direction)),
+    neighbor: concatenated(parts.map(({ neighbor = new Float32Array() }) => neighbor)),
     peak: concatenated(parts.map(({ peak = new Float32Array() }) => peak)),
     maps,
     method,
@@ -106,6 +107,7 @@ function scoresOf({ outputs, index }: ScoredImage): RawScores {
     score: row(outputs.score),
     value: row(outputs.value),
     direction: row(outputs.direction),
+    ...(outputs.neighbor ? { neighbor: row(outputs.neighbor) } : {}),
     ...(outputs.peak ? { peak: row(outputs.peak) } : {}),
   };
 }

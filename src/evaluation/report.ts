@@ -31,7 +31,7 @@ export type KindFigures = ImageFigures & PixelFiguresOrNull & { readonly images:
 export interface TermFigures {
   /** Critical layer; `map` for the peak of the discrepancy map. */
   readonly layer: string;
-  readonly term: 'value' | 'direction' | 'peak';
+  readonly term: 'value' | 'direction' | 'neighbor' | 'peak';
   readonly imageAuroc: number;
 }
 
@@ -76,6 +76,8 @@ export interface Measured {
   readonly score: Float32Array;
   readonly value: Float32Array;
   readonly direction: Float32Array;
+  /** [N, L], or empty where the nearest good image does not count. */
+  readonly neighbor: Float32Array;
   /** [N], or empty where positions are not compared. */
   readonly peak: Float32Array;
   readonly maps: readonly JudgedMap[];
@@ -161,7 +163,10 @@ function pixelFiguresOf(maps: readonly JudgedMap[]): PixelFiguresOrNull {
   return pixelFigures(maps) ?? noPixels;
 }
 
-function termFigures(layers: readonly string[], { images, value, direction, peak }: Measured): TermFigures[] {
+function termFigures(
+  layers: readonly string[],
+  { images, value, direction, neighbor, peak }: Measured,
+): TermFigures[] {
   const separation = (term: Float32Array): number => {
     const of = (anomalous: boolean) => where(term, images, (image) => image.anomalous === anomalous);
     return auroc(of(true), of(false));
@@ -170,6 +175,9 @@ function termFigures(layers: readonly string[], { images, value, direction, peak
   const figures = layers.flatMap((layer, at): TermFigures[] => [
     { layer, term: 'value', imageAuroc: separation(column(value, at)) },
     { layer, term: 'direction', imageAuroc: separation(column(direction, at)) },
+    ...(neighbor.length > 0
+      ? [{ layer, term: 'neighbor', imageAuroc: separation(column(neighbor, at)) } as const]
+      : []),
   ]);
   return peak.length > 0
     ? [...figures, { layer: 'map', term: 'peak', imageAuroc: separation(peak) }]

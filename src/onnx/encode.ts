@@ -40,13 +40,15 @@ function boundInput(graph: Graph, name: string, tensor: ConstantTensor): Value {
   const input = graph.inputs.find((value) => value.name === name);
   if (!input) throw new GraphError(`graph ${graph.name} has no input '${name}'`);
   const { type, shape } = input;
-  const fits = shape.length === tensor.shape.length && shape.every((dim, at) => dim === tensor.shape[at]);
+  const fits =
+    shape.length === tensor.shape.length &&
+    shape.every((dim, at) => typeof dim === 'string' || dim === tensor.shape[at]);
   if (type !== tensor.type || !fits) {
     throw new GraphError(
       `input '${name}' is ${type} [${shape.join(', ')}]; the tensor is ${tensor.type} [${tensor.shape.join(', ')}]`,
     );
   }
-  return { ...input, constant: tensor };
+  return { ...input, shape: tensor.shape, constant: tensor };
 }
 
 /** The nodes the outputs depend on, in order, and every value those nodes touch. */

@@ -23,6 +23,9 @@ const layerScore = Type.Object({
   layer: Type.String({ description: 'Critical layer' }),
   value: Type.Number({ description: 'Value discrepancy, at least 0' }),
   direction: Type.Number({ description: 'Direction discrepancy, 0 to 2' }),
+  neighbor: Type.Optional(
+    Type.Number({ description: 'Discrepancy to the nearest good image, 0 to 1, where it counts' }),
+  ),
   meaning: oneOf(['texture', 'structure'], {
     description: 'What the layer sees: texture at the shallower half, structure at the deeper one',
   }),

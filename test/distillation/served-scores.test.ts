@@ -12,7 +12,7 @@ import {
 } from '../../src/detector/index.js';
 import { distill } from '../../src/distillation/index.js';
 import { Lesson } from '../../src/distillation/lesson.js';
-import { validationModel } from '../../src/distillation/models.js';
+import { neighborModel, validationModel } from '../../src/distillation/models.js';
 import { planFor, recipeByName } from '../../src/distillation/recipe.js';
 import { readExpertCard } from '../../src/networks/index.js';
 import { Device, float32, float32Data } from '../../src/runtime/index.js';
@@ -86,6 +86,15 @@ t.test("the served graph sees the discrepancies of the trainer's graph", async (
     const columns = indices.flatMap((row) => scored.map((at) => trained[row * layers.length + at] as number));
     t.ok(difference(columns, served[term]) <= 1e-4, term);
   }
+
+  const scoredLayers = plan.trainingLayers.filter(({ name }) => manifest.scoringLayers.includes(name));
+  const neighbors = await device.session(neighborModel({ inputSize: small.inputSize, layers: scoredLayers }));
+  const distances = await neighbors.run({
+    ...(await lesson.activationsOf(indices, scoredLayers)),
+    ...Object.fromEntries(Object.entries(detector.feeds).filter(([name]) => name.startsWith('neighbors.'))),
+  });
+  const found = float32Data(distances.outputs, 'neighbor');
+  t.ok(difference(found, served.neighbor as Float32Array) <= 1e-4, 'neighbor');
 });
 
 t.test('answers over HTTP are the scores the detector was calibrated with, tiles and all', async (t) => {

@@ -160,7 +160,13 @@ t.test('every operator we emit has a float32 kernel on CUDA', async (t) => {
     }),
   ];
   for (const map of ['none', 'discrepancy', 'gradient', 'guided', 'smoothgrad'] as const) {
-    const shape = { expertCard: embeddedExpert, layout: paperClonerLayout, inputSize: 32, positions: true };
+    const shape = {
+      expertCard: embeddedExpert,
+      layout: paperClonerLayout,
+      inputSize: 32,
+      positions: true,
+      neighbors: true,
+    };
     models.push(await buildServingModel({ ...shape, scoringLayers: ['pool3', 'pool4', 'pool5'], map }));
   }
   const emitted = new Set<string>();

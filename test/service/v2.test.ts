@@ -64,6 +64,7 @@ t.test('images as base64 in JSON get the scores of /v1, and the id comes back', 
   t.match(output(answer, 'score'), { shape: [2], datatype: 'FP32' });
   t.strictSame(output(answer, 'anomalous').data, [false, true]);
   t.match(output(answer, 'direction'), { shape: [2, 2] });
+  t.match(output(answer, 'neighbor'), { shape: [2, 2] });
   t.notOk(
     answer.outputs.some(({ name }) => name === 'map'),
     'nobody asked for a map',

@@ -39,7 +39,7 @@ export async function infer(
   const plain = await uncompressed(body, headers['content-encoding'], maxRequestBytes);
   if (plain !== body) byteHold.add(plain.length);
   const wire = parseRequest(plain, lengthHeader(headers[lengthHeaderName]));
-  const wanted = wantedOutputs(wire);
+  const wanted = wantedOutputs(wire, detector);
   const images = await imagesOf(wire, maxImages);
   const map = mapMethod(wanted, detector);
   const outcomes = await state.scoring().score(model, detector, images, { map, ...patience });

@@ -29,6 +29,8 @@ export const modelInputs: TensorMetadata[] = [{ name: 'image', datatype: 'BYTES'
 
 /** An output by name, from the results of all images of a request. */
 interface Output {
+  /** Whether a detector gives it; by default all do. */
+  readonly givenBy?: (detector: Pick<LoadedDetector, 'manifest'>) => boolean;
   readonly metadata: (layers: number) => Omit<TensorMetadata, 'name'>;
   readonly of: (results: readonly StoredResult[]) => { readonly shape: number[]; readonly data: OutputData };
 }
@@ -65,6 +67,10 @@ const outputs: Readonly<Record<string, Output>> = {
   },
   direction: byLayer(({ direction }) => direction),
   value: byLayer(({ value }) => value),
+  neighbor: {
+    ...byLayer(({ neighbor }) => neighbor ?? Number.NaN),
+    givenBy: ({ manifest }) => manifest.terms.neighbors !== undefined,
+  },
   result_id: {
     metadata: () => ({ datatype: 'BYTES', shape: [-1] }),
     of: (results) => ({
@@ -96,8 +102,13 @@ function mapOf({ maps, localization }: StoredResult): LocalizationMap {
 /** The one output that costs a gradient or a larger answer: it comes when it is asked for by name. */
 const onRequest = 'map';
 
-export function modelOutputs(layers: number): TensorMetadata[] {
-  return Object.entries(outputs).map(([name, { metadata }]) => ({ name, ...metadata(layers) }));
+export function modelOutputs(detector: Pick<LoadedDetector, 'manifest'>): TensorMetadata[] {
+  const layers = detector.manifest.scoringLayers.length;
+  return outputsOf(detector).map(([name, { metadata }]) => ({ name, ...metadata(layers) }));
+}
+
+function outputsOf(detector: Pick<LoadedDetector, 'manifest'>): [string, Output][] {
+  return Object.entries(outputs).filter(([, { givenBy }]) => givenBy?.(detector) ?? true);
 }
 
 /** The images of a request. @throws ProblemError saying which inputs there are, or that there are too many images. */
@@ -139,14 +150,18 @@ function pixelsOf({ shape }: InputTensor, pixels: Uint8Array): Promise<Upload[]>
 }
 
 /** Names of the outputs that a request asks for, each with whether it wants bytes. @throws ProblemError */
-export function wantedOutputs({ message }: WireRequest): ReadonlyMap<string, boolean> {
+export function wantedOutputs(
+  { message }: WireRequest,
+  detector: Pick<LoadedDetector, 'manifest'>,
+): ReadonlyMap<string, boolean> {
   const allAsBytes = message.parameters?.binary_data_output === true;
-  const usual = Object.keys(outputs).filter((name) => name !== onRequest);
+  const given = outputsOf(detector).map(([name]) => name);
+  const usual = given.filter((name) => name !== onRequest);
   const asked: NonNullable<InferRequest['outputs']> = message.outputs ?? usual.map((name) => ({ name }));
   const wanted = new Map<string, boolean>();
   for (const { name, parameters } of asked) {
-    if (!Object.hasOwn(outputs, name)) {
-      throw bad(`there is no output '${name}'; there are ${Object.keys(outputs).join(', ')}`);
+    if (!given.includes(name)) {
+      throw bad(`there is no output '${name}'; there are ${given.join(', ')}`);
     }
     wanted.set(name, (parameters?.binary_data ?? allAsBytes) === true);
   }

@@ -96,14 +96,14 @@ export const v2Routes: FastifyPluginAsyncTypebox<{ state: ServiceState }> = asyn
       async (request) => {
         const { model: name, version } = request.params as ModelParams;
         const catalog = state.readyCatalog();
-        const { manifest } = await catalog.acquire(name, version);
+        const detector = await catalog.acquire(name, version);
         const { versions } = catalog.repository.status(name);
         return {
           name,
           versions: versions.map((known) => known.version),
           platform,
           inputs: modelInputs,
-          outputs: modelOutputs(manifest.scoringLayers.length),
+          outputs: modelOutputs(detector),
         };
       },
     );
@@ -158,7 +158,7 @@ export const v2Routes: FastifyPluginAsyncTypebox<{ state: ServiceState }> = asyn
           summary: 'Score images',
           description:
             "The input 'image' is BYTES [n], encoded images, or UINT8 [n, height, width, 3]. Outputs: score, threshold, p_value, " +
-            'anomalous, direction, value, result_id; map where it is asked for. JSON, or JSON with binary tensors behind it. ' +
+            'anomalous, direction, value, neighbor where the detector has it, result_id; map where it is asked for. JSON, or JSON with binary tensors behind it. ' +
             'Where one image cannot be scored the request fails.',
           params,
           headers: patienceHeadersSchema,

@@ -1,0 +1,104 @@
+/** The good images that others are held against, and how far they are from each other. */
+import type { LayerSpec } from '../networks/index.js';
+import type { ConstantTensor } from '../onnx/index.js';
+import { type Device, float32, float32Data, type Session, type Tensors } from '../runtime/index.js';
+import type { Curriculum } from './curriculum.js';
+import type { Lesson } from './lesson.js';
+import { neighborModel } from './models.js';
+
+export interface Neighbors {
+  /** `neighbors.<layer>` [C, K] of each scoring layer: summaries of images that were learned from, as columns. */
+  readonly tensors: ReadonlyMap<string, ConstantTensor>;
+  /** Of each layer, how far good images are from the nearest that was not made from the same file. */
+  readonly discrepancies: readonly Float32Array[];
+}
+
+/** Neighbors beyond that add little to what is found and much to what is held. */
+const mostNeighbors = 1024;
+
+/** Images at once. */
+const batch = 16;
+
+/** A summary [C] of each layer. */
+type Summaries = readonly Float32Array[];
+
+/**
+ * Neighbors among the images learned from.
+ * @param typical indices of good images, variants too: of these the discrepancies are found.
+ * @returns undefined where all that was learned from is one file, which leaves it nothing to be compared with.
+ */
+export async function findNeighbors(
+  device: Device,
+  lesson: Lesson,
+  curriculum: Curriculum,
+  { inputSize, layers }: { readonly inputSize: number; readonly layers: readonly LayerSpec[] },
+  typical: readonly number[],
+): Promise<Neighbors | undefined> {
+  // Files of the same contents are one, or they would be each other's nearest.
+  const sourceOf = (image: number): string =>
+    Buffer.from(lesson.digests[curriculum.fileOf(image)] as Uint8Array).toString('hex');
+  const known = curriculum.trained.slice(0, mostNeighbors);
+  const sources = known.map(sourceOf);
+  if (new Set(sources).size < 2) return undefined;
+  const session = await device.session(neighborModel({ inputSize, layers }));
+  try {
+    const summaries: Summaries[] = [];
+    for (let from = 0; from < known.length; from += batch) {
+      const images = known.slice(from, from + batch);
+      const none = layers.map(({ channels }) => new Float32Array(channels));
+      const outputs = await run(session, lesson, layers, images, [none]);
+      summaries.push(...images.map((_, row) => rowOf(outputs, layers, row)));
+    }
+    const discrepancies = layers.map(() => new Float32Array(typical.length));
+    for (const [at, image] of typical.entries()) {
+      const source = sourceOf(image);
+      const others = summaries.filter((_, place) => sources[place] !== source);
+      const found = float32Data(await run(session, lesson, layers, [image], others), 'neighbor');
+      for (const [layer, list] of discrepancies.entries()) list[at] = found[layer] as number;
+    }
+    const tensors = columns(layers, summaries);
+    return {
+      tensors: new Map(
+        Object.entries(tensors).map(([name, { dims, data }]) => [
+          name,
+          { type: 'float32', shape: dims, data: data as Float32Array },
+        ]),
+      ),
+      discrepancies,
+    };
+  } finally {
+    await session.close();
+  }
+}
+
+async function run(
+  session: Session,
+  lesson: Lesson,
+  layers: readonly LayerSpec[],
+  images: readonly number[],
+  neighbors: readonly Summaries[],
+): Promise<Tensors> {
+  const activations = await lesson.activationsOf(images, layers);
+  return (await session.run({ ...activations, ...columns(layers, neighbors) })).outputs;
+}
+
+function rowOf(outputs: Tensors, layers: readonly LayerSpec[], row: number): Summaries {
+  return layers.map(({ name, channels }) =>
+    float32Data(outputs, `summary.${name}`).slice(row * channels, (row + 1) * channels),
+  );
+}
+
+/** Summaries of images as `neighbors.<layer>` [C, K]. */
+function columns(layers: readonly LayerSpec[], images: readonly Summaries[]) {
+  return Object.fromEntries(
+    layers.map(({ name, channels }, layer) => {
+      const data = new Float32Array(channels * images.length);
+      for (const [column, summaries] of images.entries()) {
+        for (const [channel, entry] of (summaries[layer] as Float32Array).entries()) {
+          data[channel * images.length + column] = entry;
+        }
+      }
+      return [`neighbors.${name}`, float32([channels, images.length], data)];
+    }),
+  );
+}

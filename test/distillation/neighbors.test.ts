@@ -1,0 +1,56 @@
+/** Neighbors: images learned from, and how far each is from those of other files. */
+import { copyFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import t from 'tap';
+import { trainingImages, writeSample } from '../../src/datasets/index.js';
+import { embeddedExpert } from '../../src/detector/index.js';
+import { Curriculum } from '../../src/distillation/curriculum.js';
+import { Lesson } from '../../src/distillation/lesson.js';
+import { findNeighbors } from '../../src/distillation/neighbors.js';
+import { layersOf, readExpertCard } from '../../src/networks/index.js';
+import { openTestDevice } from '../support/run-graph.js';
+
+const inputSize = 32;
+const settings = { batch: 4, epochs: 1, inputSize, made: { leastImages: 12, defects: 0 } };
+
+t.test('an image, its variants and its copies are no neighbors of each other', async (t) => {
+  const folder = t.testdir();
+  await writeSample(folder, { seed: 4, train: 8, good: 1, defective: 1 });
+  const [first] = await trainingImages(folder);
+  await copyFile(first as string, join(folder, 'train', 'good', 'copy.png'));
+  const paths = await trainingImages(folder);
+  const copies = [paths.indexOf(first as string), paths.findIndex((path) => path.endsWith('copy.png'))];
+  const layers = layersOf(await readExpertCard(embeddedExpert)).slice(-2);
+  const device = await openTestDevice();
+  t.teardown(() => device.close());
+  const curriculum = new Curriculum(paths.length, settings, 0, 'none');
+  const lesson = await Lesson.prepare(device, {
+    paths,
+    exercises: curriculum.exercises,
+    input: { inputSize, tiling: undefined },
+    layers,
+    expertCard: embeddedExpert,
+    memoryBytes: 2 ** 28,
+  });
+  t.teardown(() => lesson.close());
+
+  const found = await findNeighbors(device, lesson, curriculum, { inputSize, layers }, curriculum.good);
+  t.equal(found?.discrepancies.length, 2);
+  for (const [at, { name, channels }] of layers.entries()) {
+    t.same(found?.tensors.get(`neighbors.${name}`)?.shape, [channels, paths.length]);
+    const discrepancies = found?.discrepancies[at];
+    t.equal(discrepancies?.length, 12);
+    for (const [place, image] of curriculum.good.entries()) {
+      const discrepancy = discrepancies?.[place] as number;
+      t.ok(discrepancy > 1e-5 && discrepancy <= 1, `${name}, image ${image}: ${discrepancy}`);
+    }
+  }
+  for (const copy of copies) t.ok(curriculum.good.includes(copy), 'the copies are among them');
+});
+
+t.test('the file of a good image is found again, of variants too', async (t) => {
+  const curriculum = new Curriculum(10, { ...settings, made: { leastImages: 30, defects: 0 } }, 0);
+  for (const image of curriculum.trained) t.equal(curriculum.fileOf(image), image);
+  const [variant] = curriculum.good.slice(curriculum.trained.length);
+  t.equal(curriculum.fileOf(variant as number), curriculum.trained[0]);
+});
