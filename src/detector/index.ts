@@ -1,4 +1,5 @@
 /** The detector as an artifact: reading, verifying, scoring, localizing, calibrating. */
+
 export {
   type Calibration,
   calibration,
@@ -13,6 +14,7 @@ export {
   supportedRate,
   usualFalseAlarmRate,
 } from './conformal.js';
+export { asConstants } from './dedicated-sessions.js';
 export {
   checkTarget,
   type DetectorParts,

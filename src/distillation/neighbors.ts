@@ -1,4 +1,5 @@
 /** The good images that others are held against, and how far they are from each other. */
+import { asConstants } from '../detector/index.js';
 import type { LayerSpec } from '../networks/index.js';
 import type { ConstantTensor } from '../onnx/index.js';
 import { type Device, float32, float32Data, type Session, type Tensors } from '../runtime/index.js';
@@ -56,16 +57,7 @@ export async function findNeighbors(
       const found = float32Data(await run(session, lesson, layers, [image], others), 'neighbor');
       for (const [layer, list] of discrepancies.entries()) list[at] = found[layer] as number;
     }
-    const tensors = columns(layers, summaries);
-    return {
-      tensors: new Map(
-        Object.entries(tensors).map(([name, { dims, data }]) => [
-          name,
-          { type: 'float32', shape: dims, data: data as Float32Array },
-        ]),
-      ),
-      discrepancies,
-    };
+    return { tensors: new Map(Object.entries(asConstants(columns(layers, summaries)))), discrepancies };
   } finally {
     await session.close();
   }
@@ -89,7 +81,7 @@ function rowOf(outputs: Tensors, layers: readonly LayerSpec[], row: number): Sum
 }
 
 /** Summaries of images as `neighbors.<layer>` [C, K]. */
-function columns(layers: readonly LayerSpec[], images: readonly Summaries[]) {
+function columns(layers: readonly LayerSpec[], images: readonly Summaries[]): Tensors {
   return Object.fromEntries(
     layers.map(({ name, channels }, layer) => {
       const data = new Float32Array(channels * images.length);
