@@ -17,6 +17,7 @@ import {
   addObjective,
   addPositionDiscrepancy,
   addSummary,
+  type LayerActivations,
   type Objective,
 } from '../objective/index.js';
 import { type ConstantTensor, encodeModel, Graph, type Value } from '../onnx/index.js';
@@ -119,21 +120,10 @@ function addScore(
   const weights = (name: string): Value => graph.input(name, 'float32', [layers.length]);
   const { op } = graph;
   const objective = addObjective(graph, layers, weights('value_weights'), weights('direction_weights'));
-  let score = op.Sub(objective.score, graph.input('score_offset', 'float32', []));
-  let neighbor: Value | undefined;
-  if (neighbors) {
-    const summaries = layers.map((layer) => addSummary(graph, layer.expert));
-    neighbor = op.Concat(
-      summaries.map((summary, index) => {
-        const shape = [summary.shape[1] as number, 'K'];
-        const columns = graph.input(`neighbors.${scoringLayers[index]}`, 'float32', shape);
-        return addNeighborDiscrepancy(graph, summary, columns);
-      }),
-      1,
-    );
-    const sum = op.ReduceSum(op.Mul(neighbor, weights('neighbor_weights')), [1], { keepdims: false });
-    score = op.Add(score, sum);
-  }
+  const followed = op.Sub(objective.score, graph.input('score_offset', 'float32', []));
+  const neighbor = neighbors ? addNeighbors(graph, layers, scoringLayers) : undefined;
+  const weighted = neighbor && op.Mul(neighbor, weights('neighbor_weights'));
+  const score = weighted ? op.Add(followed, op.ReduceSum(weighted, [1], { keepdims: false })) : followed;
   const terms = { ...objective, ...(neighbor ? { neighbor } : {}) };
   if (!positions) return { ...terms, score };
   const discrepancies = layers.map((layer, index) => {
@@ -148,6 +138,20 @@ function addScore(
   const peak = op.Squeeze(op.ReduceMax(map, [1, 2, 3]), [1, 2, 3]);
   const share = op.Mul(peak, graph.input('map_weight', 'float32', []));
   return { ...terms, score: op.Add(score, share), region: { map, peak } };
+}
+
+/** How far the nearest good image is, at each layer: [N, L]. */
+function addNeighbors(
+  graph: Graph,
+  layers: readonly LayerActivations[],
+  names: readonly CriticalLayer[],
+): Value {
+  const discrepancies = layers.map(({ expert }, index) => {
+    const shape = [expert.shape[1] as number, 'K'];
+    const columns = graph.input(`neighbors.${names[index]}`, 'float32', shape);
+    return addNeighborDiscrepancy(graph, addSummary(graph, expert), columns);
+  });
+  return graph.op.Concat(discrepancies, 1);
 }
 
 /** The discrepancy map [N, 1, H, W] and its largest entry [N]. */
