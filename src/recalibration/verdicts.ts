@@ -14,6 +14,9 @@ const pastVerdictSchema = Type.Object({
   label: Type.Optional(Type.Union([Type.Literal('good'), Type.Literal('anomalous')])),
 });
 
+/** Digits after the point to which an image scores the same again, whatever it shares a batch with. */
+const sameScoreDigits = 3;
+
 /** One line; unknown fields are passed over. */
 export interface PastVerdict {
   readonly image: string;
@@ -27,20 +30,25 @@ export interface PastVerdict {
 }
 
 /**
- * @param text one JSON object a line; empty lines are passed over.
+ * @param text one JSON object a line; empty lines are passed over. An image that comes up again, by its name and score,
+ * counts once, as the last of its lines says: twice as many lines know no more than once.
  * @throws CalibrationError naming the line that is none, or that another detector scored.
  */
 export function parseVerdicts(text: string, detector: LoadedDetector): PastVerdict[] {
   const { version, manifest } = detector;
   const versions = [version, ...(manifest.calibration.earlierVersions ?? [])];
-  return text.split('\n').flatMap((line, index): PastVerdict[] => {
-    if (line.trim() === '') return [];
+  const verdicts = new Map<string, PastVerdict>();
+  for (const [index, line] of text.split('\n').entries()) {
+    if (line.trim() === '') continue;
     const verdict = parseLine(line, index + 1);
-    if (versions.includes(verdict.version)) return [verdict];
-    throw new CalibrationError(
-      `line ${index + 1} was scored by version ${verdict.version}; this detector is ${versions.join(', before ')}`,
-    );
-  });
+    if (!versions.includes(verdict.version)) {
+      throw new CalibrationError(
+        `line ${index + 1} was scored by version ${verdict.version}; this detector is ${versions.join(', before ')}`,
+      );
+    }
+    verdicts.set(`${verdict.score.toFixed(sameScoreDigits)} ${verdict.image}`, verdict);
+  }
+  return [...verdicts.values()];
 }
 
 function parseLine(line: string, number: number): PastVerdict {

@@ -54,6 +54,8 @@ t.test('labeled verdicts set the threshold; wrong ones flip, right ones stay', a
   const line = (image: string, score: number, label?: string) =>
     JSON.stringify({ image, version, score, label });
   const lines = [
+    // Judged again below.
+    line('good-0', threshold * 1.05, 'anomalous'),
     // A new kind of part, good, which the old threshold called anomalous.
     ...Array.from({ length: 19 }, (_, index) =>
       line(`good-${index}`, threshold * (1.05 + index / 100), 'good'),
