@@ -107,8 +107,8 @@ t.test('what cannot calibrate is refused with what would do, and the detector st
   const good = JSON.stringify({ image: 'a', version, score: 0.1, label: 'good' });
   await refused('scores', /line 1 is no JSON/);
   await refused(
-    `${good}\n${good.replace('{', '{"learned":true,')}`,
-    /learned from 1 of the 2 images labeled good in .* \(a\), which therefore score too low; bring new good images/,
+    `${good}\n${good.replace('{"image":"a"', '{"learned":true,"image":"b"')}`,
+    /learned from 1 of the 2 images labeled good in .* \(b\), which therefore score too low; bring new good images/,
   );
   await refused(`${good}\n{"image": "a"}`, /line 2 is no verdict; wanted image, version and score/);
   await refused(
