@@ -1,5 +1,4 @@
 /** The detector as an artifact: reading, verifying, scoring, localizing, calibrating. */
-
 export {
   type Calibration,
   calibration,

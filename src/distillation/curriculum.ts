@@ -116,11 +116,16 @@ export class Curriculum {
   /** The file that a good image was cut from, or made of. */
   fileOf(good: number): number {
     const place = this.good.indexOf(good);
-    return Math.floor((this.trained[place % this.trained.length] as number) / this.squares);
+    return Math.floor(this.#original(place) / this.squares);
+  }
+
+  /** The square that a good image is, or is a variant of: by its place among the good ones, or among the variants. */
+  #original(place: number): number {
+    return this.trained[place % this.trained.length] as number;
   }
 
   #variant(index: number): Exercise {
-    const of = this.trained[index % this.trained.length] as number;
+    const of = this.#original(index);
     return async (image) => {
       const random = randomStream(this.seed, `variant ${index}`);
       const pixels = await image(of);

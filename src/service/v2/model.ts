@@ -30,7 +30,7 @@ export const modelInputs: TensorMetadata[] = [{ name: 'image', datatype: 'BYTES'
 /** An output by name, from the results of all images of a request. */
 interface Output {
   /** Whether a detector gives it; by default all do. */
-  readonly givenBy?: (detector: Pick<LoadedDetector, 'manifest'>) => boolean;
+  readonly givenBy?: (detector: LoadedDetector) => boolean;
   readonly metadata: (layers: number) => Omit<TensorMetadata, 'name'>;
   readonly of: (results: readonly StoredResult[]) => { readonly shape: number[]; readonly data: OutputData };
 }
@@ -102,12 +102,12 @@ function mapOf({ maps, localization }: StoredResult): LocalizationMap {
 /** The one output that costs a gradient or a larger answer: it comes when it is asked for by name. */
 const onRequest = 'map';
 
-export function modelOutputs(detector: Pick<LoadedDetector, 'manifest'>): TensorMetadata[] {
+export function modelOutputs(detector: LoadedDetector): TensorMetadata[] {
   const layers = detector.manifest.scoringLayers.length;
   return outputsOf(detector).map(([name, { metadata }]) => ({ name, ...metadata(layers) }));
 }
 
-function outputsOf(detector: Pick<LoadedDetector, 'manifest'>): [string, Output][] {
+function outputsOf(detector: LoadedDetector): [string, Output][] {
   return Object.entries(outputs).filter(([, { givenBy }]) => givenBy?.(detector) ?? true);
 }
 
@@ -152,7 +152,7 @@ function pixelsOf({ shape }: InputTensor, pixels: Uint8Array): Promise<Upload[]>
 /** Names of the outputs that a request asks for, each with whether it wants bytes. @throws ProblemError */
 export function wantedOutputs(
   { message }: WireRequest,
-  detector: Pick<LoadedDetector, 'manifest'>,
+  detector: LoadedDetector,
 ): ReadonlyMap<string, boolean> {
   const allAsBytes = message.parameters?.binary_data_output === true;
   const given = outputsOf(detector).map(([name]) => name);
