@@ -118,7 +118,7 @@ export function distillCommand(): Command {
         progress.stop();
         const { distillation, calibration, data } = manifest;
         process.stdout.write(
-          `${flags.out}: distilled from ${data.images} images (${heldBackOf(data)}) in ${distillation.seconds} s, ` +
+          `${flags.out}: distilled from ${data.images} images (${copiesOf(data)}${heldBackOf(data)}) in ${distillation.seconds} s, ` +
             `loss ${distillation.loss.toFixed(4)}, held back ${distillation.heldBackLoss.toFixed(4)}, ` +
             `threshold ${calibration.threshold.toPrecision(4)} ` +
             `(false alarms at most ${Number((100 * calibration.falseAlarmRate).toPrecision(3))} %)\n`,
@@ -139,6 +139,10 @@ const labels: Readonly<Record<DistillProgress['phase'], string>> = {
 
 function labelOf({ phase, fold }: DistillProgress, folds: number | undefined): string {
   return fold === undefined ? labels[phase] : `Fold ${fold} of ${folds}: ${labels[phase]}`;
+}
+
+function copiesOf({ copies }: Manifest['data']): string {
+  return copies === undefined ? '' : `${copies} more ${copies === 1 ? 'is a copy' : 'are copies'}; `;
 }
 
 function heldBackOf({ heldBack, folds }: Manifest['data']): string {

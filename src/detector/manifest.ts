@@ -119,7 +119,10 @@ export const manifestSchema = Type.Object({
     seed: Type.Integer(),
   }),
   data: Type.Object({
-    images: Type.Integer({ minimum: 1, description: 'Good images in all' }),
+    images: Type.Integer({ minimum: 1, description: 'Good images in all, each counted once' }),
+    copies: Type.Optional(
+      Type.Integer({ minimum: 1, description: 'Further files with the contents of one of them' }),
+    ),
     heldBack: Type.Integer({
       minimum: 1,
       description: 'Of those, not trained on; with folds, not by the cloner that scored them',

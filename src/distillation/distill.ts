@@ -2,6 +2,7 @@
 import { resolve } from 'node:path';
 import { trainingImages } from '../datasets/index.js';
 import { checkTarget, embeddedExpert, type Manifest } from '../detector/index.js';
+import { distinctFiles } from '../files/distinct-files.js';
 import { readExpertCard } from '../networks/index.js';
 import { Device } from '../runtime/index.js';
 import { checkpointFolder, hasCheckpoint, removeCheckpoint } from './checkpoint.js';
@@ -20,9 +21,14 @@ const fewestImages = 8;
 export async function distill(options: DistillOptions): Promise<Manifest> {
   const recipe = settle(options);
   await checkTarget(options.out);
-  const paths = await trainingImages(options.dataset, options.normalClass);
+  const files = await trainingImages(options.dataset, options.normalClass);
+  // A picture that is there twice could be learned from and held back at once.
+  const paths = await distinctFiles(files);
   if (paths.length < fewestImages) {
-    throw new DistillSettingsError(`${paths.length} images are too few; at least ${fewestImages} are needed`);
+    const counted = paths.length < files.length ? ', copies not counted' : '';
+    throw new DistillSettingsError(
+      `${paths.length} images are too few${counted}; at least ${fewestImages} are needed`,
+    );
   }
   checkFoldCount(options.folds, paths.length);
   const expertCard = options.expertCard ?? embeddedExpert;
@@ -30,9 +36,10 @@ export async function distill(options: DistillOptions): Promise<Manifest> {
   const device = await Device.open(options.device);
   try {
     const expert = { path: expertCard, card };
+    const images = { paths, copies: files.length - paths.length };
     const plan = planFor(recipe, card);
     const checkpoint = checkpointFolder(resolve(options.out));
-    const part = (settings: Part) => new Distillation(options, plan, expert, paths, device, settings);
+    const part = (settings: Part) => new Distillation(options, plan, expert, images, device, settings);
     return options.folds === undefined
       ? await part({ holdBack: 'share', checkpoint, resume: options.resume ?? false }).detector()
       : await crossFitted(options.folds, checkpoint, options.resume ?? false, part);

@@ -21,6 +21,7 @@ import {
   type ExpertFile,
   type Finish,
   finish,
+  type ImageFiles,
   inputOf,
   measureHeldBack,
   type TrainingOutcome,
@@ -78,13 +79,14 @@ export class Distillation {
     private readonly options: DistillOptions,
     private readonly plan: Plan,
     private readonly expert: ExpertFile,
-    private readonly paths: readonly string[],
+    private readonly images: ImageFiles,
     private readonly device: Device,
     private readonly part: Part,
   ) {
     this.#seed = options.seed ?? 0;
-    this.#curriculum = new Curriculum(paths.length, plan, this.#seed, part.holdBack);
-    const calibrating = part.holdBack === 'share' ? this.#curriculum.heldBackFiles.length : paths.length;
+    this.#curriculum = new Curriculum(images.paths.length, plan, this.#seed, part.holdBack);
+    const calibrating =
+      part.holdBack === 'share' ? this.#curriculum.heldBackFiles.length : images.paths.length;
     supportedRate(calibrating, options.falseAlarmRate);
   }
 
@@ -145,7 +147,7 @@ export class Distillation {
           options: { ...this.options, onProgress: (progress) => this.#report(progress) },
           plan: this.plan,
           expert: this.expert,
-          paths: this.paths,
+          images: this.images,
           curriculum: this.#curriculum,
           lesson,
           outcome: { ...outcome, cloner: new Map([...outcome.cloner, ...statistics]) },
@@ -172,7 +174,7 @@ export class Distillation {
   async #prepare(): Promise<Lesson> {
     try {
       return await Lesson.prepare(this.device, {
-        paths: this.paths,
+        paths: this.images.paths,
         exercises: this.#curriculum.exercises,
         input: inputOf(this.plan),
         corners: (file, grid) => this.#curriculum.corners(file, grid),

@@ -25,6 +25,14 @@ import { findNeighbors } from './neighbors.js';
 import type { Plan } from './recipe.js';
 import type { DistillOptions } from './settings.js';
 
+/** Good images on disk. */
+export interface ImageFiles {
+  /** Of files with the same contents the first. */
+  readonly paths: readonly string[];
+  /** Files left out because they are copies. */
+  readonly copies: number;
+}
+
 export interface ExpertFile {
   /** Of its card. */
   readonly path: string;
@@ -44,7 +52,7 @@ export interface Finish {
   readonly options: DistillOptions;
   readonly plan: Plan;
   readonly expert: ExpertFile;
-  readonly paths: readonly string[];
+  readonly images: ImageFiles;
   readonly curriculum: Curriculum;
   readonly lesson: Lesson;
   /** The cloner with the statistics of the expert's channels, where positions are compared. */
@@ -71,7 +79,7 @@ export async function measureHeldBack(device: Device, parts: Finish): Promise<Go
 
 /** Calibrates and writes the folder. */
 export async function finish(device: Device, parts: Finish): Promise<Manifest> {
-  const { options, plan, expert, paths, curriculum, lesson, crossFitted } = parts;
+  const { options, plan, expert, images, curriculum, lesson, crossFitted } = parts;
   const { cloner: _, ...distillation } = parts.outcome;
   const engine = ScoringEngine.on(device);
   const { scorer, terms, cloner } = await scorerOf(device, engine, parts);
@@ -106,7 +114,8 @@ export async function finish(device: Device, parts: Finish): Promise<Manifest> {
       seed: options.seed ?? 0,
     },
     data: {
-      images: paths.length,
+      images: images.paths.length,
+      ...(images.copies > 0 ? { copies: images.copies } : {}),
       heldBack: calibrated.scores.length,
       ...(crossFitted ? { folds: crossFitted.folds } : {}),
       fingerprint: lesson.fingerprint,
@@ -160,13 +169,13 @@ async function scorerOf(
 function measureWith(
   engine: ScoringEngine,
   scorer: Scorer,
-  { curriculum, paths, plan, options }: Finish,
+  { curriculum, images, plan, options }: Finish,
 ): Promise<GoodImages> {
-  const images = curriculum.heldBackFiles.map((file) => async () => {
-    const path = paths[file] as string;
+  const heldBack = curriculum.heldBackFiles.map((file) => async () => {
+    const path = images.paths[file] as string;
     return decodeNamedImage(await readFile(path), path, inputOf(plan));
   });
-  return measureGoodImages(engine, scorer, images, {
+  return measureGoodImages(engine, scorer, heldBack, {
     onProgress: (done, total) => options.onProgress?.({ phase: 'calibrate', done, total }),
   });
 }

@@ -35,11 +35,8 @@ export async function findNeighbors(
   { inputSize, layers }: { readonly inputSize: number; readonly layers: readonly LayerSpec[] },
   typical: readonly number[],
 ): Promise<Neighbors | undefined> {
-  // Files of the same contents are one, or they would be each other's nearest.
-  const sourceOf = (image: number): string =>
-    Buffer.from(lesson.digests[curriculum.fileOf(image)] as Uint8Array).toString('hex');
   const known = curriculum.trained.slice(0, mostNeighbors);
-  const sources = known.map(sourceOf);
+  const sources = known.map((image) => curriculum.fileOf(image));
   if (new Set(sources).size < 2) return undefined;
   const session = await device.session(neighborModel({ inputSize, layers }));
   try {
@@ -52,7 +49,7 @@ export async function findNeighbors(
     }
     const discrepancies = layers.map(() => new Float32Array(typical.length));
     for (const [at, image] of typical.entries()) {
-      const source = sourceOf(image);
+      const source = curriculum.fileOf(image);
       const others = summaries.filter((_, place) => sources[place] !== source);
       const found = float32Data(await run(session, lesson, layers, [image], others), 'neighbor');
       for (const [layer, list] of discrepancies.entries()) list[at] = found[layer] as number;

@@ -7,6 +7,7 @@ import { readFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { addForeignModel, decodeModel, type ForeignModel, type Graph, type Value } from '../onnx/index.js';
 import { floatTensor, readSafetensors, type TensorMap } from '../weights/safetensors.js';
+import { addDenseConvolution, type ConvolutionWeights, isDense } from './dense-convolution.js';
 import {
   ExpertError,
   fingerprintOf,
@@ -25,7 +26,7 @@ interface Common {
 /** A VGG-16: weights in RGB order, rescaled. */
 export interface Vgg16Expert extends Common {
   readonly card: Vgg16Card;
-  readonly weights: ReadonlyMap<string, { readonly kernel: Float32Array; readonly bias: Float32Array }>;
+  readonly weights: ReadonlyMap<string, ConvolutionWeights>;
 }
 
 /** Another network. */
@@ -79,16 +80,24 @@ export function addVgg16(
   return addBlocks(graph, normalized, expertLayout, (x, { name, inChannels, outChannels }) => {
     const weights = expert.weights.get(name);
     if (!weights) throw new ExpertError(`the expert has no ${name}`);
-    const shape = [outChannels, inChannels, 3, 3];
-    const kernel = graph.constant({ type: 'float32', shape, data: weights.kernel }, `expert.${name}.weight`);
-    const bias = graph.constant(
-      { type: 'float32', shape: [outChannels], data: weights.bias },
-      `expert.${name}.bias`,
-    );
-    const convolved = graph.op.Conv(x, kernel, bias, { pads: samePads });
+    const convolved = isDense(x)
+      ? addDenseConvolution(graph, x, weights, `expert.${name}`)
+      : addConvolution(graph, x, weights, [outChannels, inChannels, 3, 3], `expert.${name}`);
     onConvolution(name, convolved);
     return convolved;
   });
+}
+
+function addConvolution(
+  graph: Graph,
+  x: Value,
+  { kernel, bias }: ConvolutionWeights,
+  shape: readonly number[],
+  name: string,
+): Value {
+  const weights = graph.constant({ type: 'float32', shape, data: kernel }, `${name}.weight`);
+  const shift = graph.constant({ type: 'float32', shape: [bias.length], data: bias }, `${name}.bias`);
+  return graph.op.Conv(x, weights, shift, { pads: samePads });
 }
 
 function addModel(
@@ -129,7 +138,7 @@ function addInputConvention(graph: Graph, image: Value, input: InputConvention):
  * every activation is the original one over r[k], and direction discrepancies stay as they were.
  */
 function rescaled(tensors: TensorMap, card: Vgg16Card): Vgg16Expert['weights'] {
-  const weights = new Map<string, { kernel: Float32Array; bias: Float32Array }>();
+  const weights = new Map<string, ConvolutionWeights>();
   let before = 1;
   for (const { name, inChannels, outChannels } of convolutions(expertLayout)) {
     const rms = card.activationRms[name];

@@ -1,5 +1,4 @@
 /** Calibrating a detector again, with new good images or with labeled verdicts. Its scores stay what they were. */
-import { createHash } from 'node:crypto';
 import { readFile } from 'node:fs/promises';
 import { basename } from 'node:path';
 import { trainingImages } from '../datasets/index.js';
@@ -16,6 +15,7 @@ import {
   type Verdict,
   verdictOf,
 } from '../detector/index.js';
+import { distinctFiles } from '../files/distinct-files.js';
 import { decodeNamedImage } from '../imaging/index.js';
 import { type PastVerdict, parseVerdicts } from './verdicts.js';
 
@@ -97,18 +97,13 @@ async function fromImages(
   folder: string,
   onProgress: RecalibrateOptions['onProgress'] = () => {},
 ): Promise<{ good: GoodImages; known: Known[] }> {
-  const all = await trainingImages(folder);
-  const [paths, learned]: [string[], string[]] = [[], []];
-  const seen = new Set<string>();
-  for (const path of all) {
-    const bytes = await readFile(path);
-    if (detector.learned.has(bytes)) learned.push(basename(path));
-    // The same picture twice promises no more than once.
-    const digest = createHash('sha256').update(bytes).digest('hex');
-    if (!seen.has(digest)) paths.push(path);
-    seen.add(digest);
+  // The same picture twice promises no more than once.
+  const paths = await distinctFiles(await trainingImages(folder));
+  const learned: string[] = [];
+  for (const path of paths) {
+    if (detector.learned.has(await readFile(path))) learned.push(basename(path));
   }
-  refuseLearned(learned, `${all.length} images in ${folder}`);
+  refuseLearned(learned, `${paths.length} images in ${folder}`);
   const images = paths.map(
     (path) => async () => decodeNamedImage(await readFile(path), path, detector.input),
   );

@@ -9,7 +9,7 @@ import { compact, type Tensors } from './tensor.js';
 
 // From 1.29 onnxruntime sends Microsoft what it runs on and what it was called with, unless this is set before it is
 // loaded; and taking the command line apart overflows the worker's stack when that is some 10,000 characters long.
-process.env['ORT_DISABLE_TELEMETRY'] = '1';
+process.env.ORT_DISABLE_TELEMETRY = '1';
 
 /** The provider asked for is not to be had, a graph failed, or the worker is gone. */
 export class RuntimeError extends Error {

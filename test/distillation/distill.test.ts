@@ -1,6 +1,6 @@
 /** Distillation, small but whole: from drawn parts to a detector, interrupted and resumed. */
-import { readFile, stat, writeFile } from 'node:fs/promises';
-import { join } from 'node:path';
+import { copyFile, mkdir, readFile, stat, writeFile } from 'node:fs/promises';
+import { basename, join } from 'node:path';
 import t from 'tap';
 import { trainingImages, writeSample } from '../../src/datasets/index.js';
 import { readDetector, runSelfTest, ScoringEngine } from '../../src/detector/index.js';
@@ -218,8 +218,27 @@ t.test('settings that cannot work are refused by name', async (t) => {
   });
 });
 
+t.test('a picture that is there twice counts once', async (t) => {
+  const folder = t.testdir();
+  const twice = join(folder, 'photos');
+  const photos = await trainingImages(dataset);
+  await mkdir(twice);
+  for (const path of photos) await copyFile(path, join(twice, basename(path)));
+  await copyFile(photos[3] as string, join(twice, 'again.png'));
+  const { data } = await distill({ ...small, dataset: twice, out: join(folder, 'out'), epochs: 1 });
+  t.match(data, { images: 14, copies: 1, heldBack: 2 });
+  const few = join(folder, 'few');
+  await mkdir(few);
+  for (let at = 0; at < 8; at++) await copyFile(photos[at % 7] as string, join(few, `${at}.png`));
+  await t.rejects(distill({ ...small, dataset: few, out: join(folder, 'none') }), {
+    message: /7 images are too few, copies not counted; at least 8/,
+  });
+});
+
 t.test('an image that is none is named', async (t) => {
-  const folder = t.testdir(Object.fromEntries(Array.from({ length: 8 }, (_, i) => [`${i}.png`, 'no image'])));
+  const folder = t.testdir(
+    Object.fromEntries(Array.from({ length: 8 }, (_, i) => [`${i}.png`, `no image ${i}`])),
+  );
   await t.rejects(distill({ ...small, dataset: folder, out: join(folder, 'out') }), {
     message: /^0\.png: this is no JPEG/,
   });
