@@ -6,8 +6,10 @@ import { adoptVersion } from '../repository/index.js';
 import {
   deviceOptions,
   falseAlarmRateOption,
+  percent,
   type RuntimeFlags,
   UsageError,
+  weakPromise,
   withRuntimeOptions,
 } from './options.js';
 import { startProgress } from './progress.js';
@@ -67,6 +69,8 @@ export function calibrateCommand(): Command {
         if (beside !== undefined) await adoptVersion(folder, beside, result.version);
         progress.stop();
         warnOfDoubtful(result, 'goodImages' in source);
+        const weak = weakPromise(result.after, flags.falseAlarmRate);
+        if (weak) process.stderr.write(`mkd: ${weak}\n`);
         process.stdout.write(
           flags.json ? `${JSON.stringify(result)}\n` : describe(flags.out ?? folder, result),
         );
@@ -93,14 +97,13 @@ function sourceOf(dataset: string | undefined, verdicts: string | undefined): Ca
 }
 
 function describe(folder: string, { before, after, version, verdicts, flips }: Recalibration): string {
-  const percent = (rate: number): string => `${Number((100 * rate).toPrecision(3))} %`;
   const lines = flips.map(
     ({ image, score, before: was, after: is, label }) =>
       `  ${image}: ${score.toPrecision(4)}, was ${was}, is ${is}${label ? ` (labeled ${label})` : ''}`,
   );
   return [
     `${folder}: version ${version}, threshold ${before.threshold.toPrecision(4)} -> ${after.threshold.toPrecision(4)}, ` +
-      `false alarms at most ${percent(after.falseAlarmRate)} by ${after.scores.length} good images`,
+      `false alarms at most ${percent(after.falseAlarmRate)} by ${after.scores.length} good ${after.scores.length === 1 ? 'image' : 'images'}`,
     `${flips.length} of ${verdicts} verdicts flip`,
     ...lines,
     '',

@@ -2,8 +2,10 @@ import { Command, InvalidArgumentError, Option } from 'commander';
 import { isDetector, type Manifest } from '../detector/index.js';
 import {
   type DistillProgress,
+  DistillSettingsError,
   distill,
   isInputSize,
+  isTileScale,
   type RecipeName,
   recipeNames,
 } from '../distillation/index.js';
@@ -12,6 +14,9 @@ import {
   deviceOptions,
   falseAlarmRateOption,
   number,
+  percent,
+  UsageError,
+  weakPromise,
   wholeNumber,
   withDeviceOptions,
 } from './options.js';
@@ -49,7 +54,7 @@ export function distillCommand(): Command {
     .option(
       '--tile-scale <share>',
       'cut images into tiles instead of scaling each to one square: 1 at their own size, 0.5 at half of it',
-      number(0),
+      tileScale,
     )
     .option('--epochs <n>', 'times through all images', wholeNumber(1))
     .option('--batch <n>', 'images in a step', wholeNumber(2))
@@ -113,7 +118,10 @@ export function distillCommand(): Command {
           falseAlarmRate: flags.falseAlarmRate,
           expertCard: flags.expert,
           onProgress: (step) =>
-            progress.update(labelOf(step, flags.folds), step.done, step.total, noteOf(step)),
+            progress.update(labelOf(step, flags.folds), step.done, step.total, {
+              unit: step.phase === 'distill' ? 'steps' : 'images',
+              note: noteOf(step),
+            }),
         });
         progress.stop();
         const { distillation, calibration, data } = manifest;
@@ -121,8 +129,13 @@ export function distillCommand(): Command {
           `${flags.out}: distilled from ${data.images} images (${copiesOf(data)}${heldBackOf(data)}) in ${distillation.seconds} s, ` +
             `loss ${distillation.loss.toFixed(4)}, held back ${distillation.heldBackLoss.toFixed(4)}, ` +
             `threshold ${calibration.threshold.toPrecision(4)} ` +
-            `(false alarms at most ${Number((100 * calibration.falseAlarmRate).toPrecision(3))} %)\n`,
+            `(false alarms at most ${percent(calibration.falseAlarmRate)})\n`,
         );
+        const folds = data.folds === undefined ? ', and --folds calibrates with all' : '';
+        const weak = weakPromise(calibration, flags.falseAlarmRate, folds);
+        if (weak) process.stderr.write(`mkd: ${weak}\n`);
+      } catch (error) {
+        throw error instanceof DistillSettingsError ? new UsageError(error.message) : error;
       } finally {
         progress.stop();
         process.off('SIGINT', onInterrupt);
@@ -159,4 +172,10 @@ function inputSize(text: string): number {
   const size = Number(text);
   if (/^\d+$/.test(text) && isInputSize(size)) return size;
   throw new InvalidArgumentError('wanted a multiple of 32 from 32 to 1024.');
+}
+
+function tileScale(text: string): number {
+  const scale = text.trim() === '' ? Number.NaN : Number(text);
+  if (isTileScale(scale)) return scale;
+  throw new InvalidArgumentError('wanted a number above 0 and at most 4.');
 }

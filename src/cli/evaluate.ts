@@ -1,4 +1,5 @@
 import { open, rm, stat, writeFile } from 'node:fs/promises';
+import { dirname } from 'node:path';
 import { Command, Option } from 'commander';
 import type { TestSource } from '../datasets/index.js';
 import {
@@ -50,7 +51,7 @@ export function evaluateCommand(): Command {
     .action(async (folder: string, dataset: string | undefined, flags: Flags) => {
       const source = sourceOf(dataset, flags);
       // A file that cannot be written is no news for after the evaluation.
-      if (flags.json) await (await open(flags.json, 'a')).close();
+      if (flags.json) await checkWritable(flags.json);
       const detector = await readDetector(await findDetector(folder), flags.experts);
       const engine = await ScoringEngine.open(deviceOptions(flags));
       const progress = startProgress();
@@ -74,6 +75,15 @@ export function evaluateCommand(): Command {
         await engine.close();
       }
     });
+}
+
+/** @throws UsageError where a file lies in no folder. */
+async function checkWritable(path: string): Promise<void> {
+  const file = await open(path, 'a').catch((error: NodeJS.ErrnoException) => {
+    if (error.code !== 'ENOENT') throw error;
+    throw new UsageError(`${path} cannot be written: there is no folder ${dirname(path)}`);
+  });
+  await file.close();
 }
 
 /** What a reader of the figures has to know. */

@@ -2,11 +2,11 @@
 /** The command line `mkd`: one file a command. Exit code 0: done; 1: it failed; 2: the call was wrong. */
 import { readFileSync } from 'node:fs';
 import { Command, CommanderError } from 'commander';
+import { explain } from '../files/explain.js';
 import { calibrateCommand } from './calibrate.js';
 import { distillCommand } from './distill.js';
 import { evaluateCommand } from './evaluate.js';
 import { expertCommand } from './expert.js';
-import { explain } from './explain.js';
 import { keysCommand } from './keys.js';
 import { UsageError } from './options.js';
 import { sampleCommand } from './sample.js';

@@ -1,6 +1,7 @@
 /** What several commands take. */
 import { delimiter } from 'node:path';
 import { Argument, type Command, InvalidArgumentError, Option } from 'commander';
+import { type Calibration, imagesNeeded, usualFalseAlarmRate } from '../detector/index.js';
 import type { DeviceOptions } from '../runtime/index.js';
 
 /** The call was wrong in a way the parser cannot see. */
@@ -42,7 +43,10 @@ const noFolders: string[] = [];
 export function withRuntimeOptions(command: Command): Command {
   return withDeviceOptions(
     command.addOption(
-      new Option('--experts <dir...>', `folders with imported experts (with ${delimiter} between them)`)
+      new Option(
+        '--experts <dir>',
+        `folder with imported experts; give it again for more, or with ${delimiter} between them`,
+      )
         .argParser(texts(noFolders, delimiter))
         .default(noFolders)
         .env('MKD_EXPERTS'),
@@ -66,6 +70,26 @@ export const falseAlarmRateOption = (): Option =>
     'share of new good images that may be called anomalous; by default 0.05, or the least the images support',
   ).argParser(number(0, 1));
 
+/**
+ * What to say where the images are too few for the usual false-alarm rate, and no other was asked for.
+ * @param more a way to have more of them.
+ */
+export function weakPromise(
+  { falseAlarmRate, scores }: Pick<Calibration, 'falseAlarmRate' | 'scores'>,
+  asked: number | undefined,
+  more = '',
+): string | undefined {
+  if (asked !== undefined || falseAlarmRate <= usualFalseAlarmRate) return undefined;
+  const images = `${scores.length} good ${scores.length === 1 ? 'image' : 'images'}`;
+  const usual = `${imagesNeeded(usualFalseAlarmRate)} would ${100 * usualFalseAlarmRate} %`;
+  return `${images} to calibrate with promise ${percent(falseAlarmRate)} of false alarms at best; ${usual}${more}`;
+}
+
+/** A share as it is shown. */
+export function percent(share: number): string {
+  return `${Number((100 * share).toPrecision(3))} %`;
+}
+
 /** Parses a number, or one between two others, both left out. */
 export function number(
   above = Number.NEGATIVE_INFINITY,
@@ -74,7 +98,12 @@ export function number(
   return (text) => {
     const value = text.trim() === '' ? Number.NaN : Number(text);
     if (value > above && value < below) return value;
-    const bound = Number.isFinite(below) ? ` between ${above} and ${below}` : '';
+    const bounded = Number.isFinite(above);
+    const bound = Number.isFinite(below)
+      ? ` between ${above} and ${below}`
+      : bounded
+        ? ` above ${above}`
+        : '';
     throw new InvalidArgumentError(`wanted a number${bound}.`);
   };
 }

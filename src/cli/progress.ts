@@ -1,9 +1,15 @@
 /** Progress on stderr: a bar on a terminal, a line now and then elsewhere. */
 import { SingleBar } from 'cli-progress';
 
+/** What is shown beside the bar. */
+interface Beside {
+  /** What is counted; default `images`. */
+  readonly unit?: string;
+  readonly note?: string;
+}
+
 export interface Progress {
-  /** `note` is shown beside the bar. */
-  update(label: string, done: number, total: number, note?: string): void;
+  update(label: string, done: number, total: number, beside?: Beside): void;
   stop(): void;
 }
 
@@ -14,19 +20,19 @@ export function startProgress(): Progress {
   let label: string | undefined;
   let bar: SingleBar | undefined;
   return {
-    update(next, done, total, note = '') {
+    update(next, done, total, { unit = 'images', note = '' } = {}) {
       if (next !== label) {
         bar?.stop();
         label = next;
         bar = new SingleBar({
-          format: '{label} {bar} {value}/{total} | {eta_formatted} left | {note}',
+          format: '{label} {bar} {value}/{total} {unit} | {eta_formatted} left | {note}',
           stream: process.stderr,
           hideCursor: true,
           etaBuffer: 50,
           noTTYOutput: !process.stderr.isTTY,
           notTTYSchedule: linesEverySeconds * 1000,
         });
-        bar.start(total, 0, { label, note });
+        bar.start(total, 0, { label, unit, note });
       }
       bar?.update(done, { note });
     },

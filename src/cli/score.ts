@@ -2,8 +2,8 @@ import { mkdir, readdir, readFile, stat, writeFile } from 'node:fs/promises';
 import { dirname, join, parse, relative, resolve } from 'node:path';
 import { Command } from 'commander';
 import { imagesIn } from '../datasets/index.js';
+import { explain } from '../files/explain.js';
 import { type Detector, type Localization, openDetector } from '../library.js';
-import { explain } from './explain.js';
 import {
   detectorArgument,
   deviceOptions,
@@ -30,7 +30,7 @@ export function scoreCommand(): Command {
     .option('--regions', 'with --json: area, box and outline of each anomalous region too')
     .option(
       '--heatmaps <dir>',
-      'write each localization map there, as <stem>.png, below folders where two stems are the same',
+      'write each localization map there: a.png for a.jpg; with folder or extension too where two would be the same',
     )
     .option('--threshold <score>', "above it an image is anomalous, instead of the detector's own", number())
     .action(async (nameOrPath: string, images: string[], flags: Flags) => {

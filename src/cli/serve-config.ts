@@ -7,6 +7,7 @@ import { type Command, Option } from 'commander';
 import { type Static, type TSchema, Type } from 'typebox';
 import { Value } from 'typebox/value';
 import { modelsFolder } from '../detector/index.js';
+import { explain } from '../files/explain.js';
 import { defaultMaxLoaded } from '../repository/index.js';
 import {
   defaultAdmissionLimits,
@@ -251,8 +252,8 @@ function isServiceLink(name: string, value = ''): boolean {
 }
 
 async function readConfigFile(path: string): Promise<Partial<ServeConfig>> {
-  const text = await readFile(path, 'utf8').catch((error: Error) => {
-    throw new UsageError(`the configuration cannot be read: ${error.message}`);
+  const text = await readFile(path, 'utf8').catch((error: unknown) => {
+    throw new UsageError(`the configuration cannot be read: ${explain(error)}`);
   });
   let config: unknown;
   try {

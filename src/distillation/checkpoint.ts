@@ -63,6 +63,14 @@ export async function hasCheckpoint(folder: string): Promise<boolean> {
   return (await stat(stateFile(folder)).catch(() => undefined)) !== undefined;
 }
 
+/** @throws CheckpointError where an interrupted run has left something, which a new one would overwrite. */
+export async function refuseCheckpoint(folder: string): Promise<void> {
+  if ((await stat(folder).catch(() => undefined)) === undefined) return;
+  throw new CheckpointError(
+    `${folder} holds what an interrupted run has done; continue it with --resume, or remove the folder to start anew`,
+  );
+}
+
 function stateFile(folder: string): string {
   return join(folder, 'state.safetensors');
 }
@@ -90,9 +98,9 @@ export async function readCheckpoint(folder: string, settings: CheckpointSetting
 export function checkSettings(before: CheckpointSettings, now: CheckpointSettings): void {
   for (const [name, value] of Object.entries(now)) {
     if (before[name] === value) continue;
+    const other = name === 'data' ? 'other images' : `${name} ${before[name]}, now it is ${value}`;
     throw new CheckpointError(
-      `the checkpoint was made with ${name} ${before[name]}, now it is ${value}; ` +
-        'use the same settings and data, or leave out --resume to start anew',
+      `the checkpoint was made with ${other}; use the same settings and images, or remove it to start anew`,
     );
   }
 }

@@ -1,13 +1,14 @@
 /** From photos of good parts to a detector: one cloner, or where the threshold is cross-fitted one for each fold before. */
 import { resolve } from 'node:path';
-import { trainingImages } from '../datasets/index.js';
+import { DatasetError, trainingImages } from '../datasets/index.js';
 import { checkTarget, embeddedExpert, type Manifest } from '../detector/index.js';
 import { distinctFiles } from '../files/distinct-files.js';
 import { readExpertCard } from '../networks/index.js';
 import { Device } from '../runtime/index.js';
-import { checkpointFolder, hasCheckpoint, removeCheckpoint } from './checkpoint.js';
+import { checkpointFolder, hasCheckpoint, refuseCheckpoint, removeCheckpoint } from './checkpoint.js';
 import { foldFolder, readFolds, writeFolds } from './cross-fit.js';
 import { Distillation, type Part } from './distillation.js';
+import type { ImageFiles } from './finish.js';
 import { planFor } from './recipe.js';
 import { type DistillOptions, DistillSettingsError, settle } from './settings.js';
 
@@ -21,24 +22,16 @@ const fewestImages = 8;
 export async function distill(options: DistillOptions): Promise<Manifest> {
   const recipe = settle(options);
   await checkTarget(options.out);
-  const files = await trainingImages(options.dataset, options.normalClass);
-  // A picture that is there twice could be learned from and held back at once.
-  const paths = await distinctFiles(files);
-  if (paths.length < fewestImages) {
-    const counted = paths.length < files.length ? ', copies not counted' : '';
-    throw new DistillSettingsError(
-      `${paths.length} images are too few${counted}; at least ${fewestImages} are needed`,
-    );
-  }
-  checkFoldCount(options.folds, paths.length);
+  const checkpoint = checkpointFolder(resolve(options.out));
+  if (!options.resume) await refuseCheckpoint(checkpoint);
   const expertCard = options.expertCard ?? embeddedExpert;
   const card = await readExpertCard(expertCard);
+  const images = await goodImages(options);
+  checkFoldCount(options.folds, images.paths.length);
   const device = await Device.open(options.device);
   try {
     const expert = { path: expertCard, card };
-    const images = { paths, copies: files.length - paths.length };
     const plan = planFor(recipe, card);
-    const checkpoint = checkpointFolder(resolve(options.out));
     const part = (settings: Part) => new Distillation(options, plan, expert, images, device, settings);
     return options.folds === undefined
       ? await part({ holdBack: 'share', checkpoint, resume: options.resume ?? false }).detector()
@@ -46,6 +39,16 @@ export async function distill(options: DistillOptions): Promise<Manifest> {
   } finally {
     await device.close();
   }
+}
+
+/** Each picture once: one that is there twice could be learned from and held back at once. @throws DatasetError */
+async function goodImages({ dataset, normalClass }: DistillOptions): Promise<ImageFiles> {
+  const files = await trainingImages(dataset, normalClass);
+  const paths = await distinctFiles(files);
+  const copies = files.length - paths.length;
+  if (paths.length >= fewestImages) return { paths, copies };
+  const counted = copies > 0 ? ', copies not counted' : '';
+  throw new DatasetError(`${paths.length} images are too few${counted}; at least ${fewestImages} are needed`);
 }
 
 /** @throws DistillSettingsError */
@@ -64,8 +67,6 @@ async function crossFitted(
   resume: boolean,
   part: (settings: Part) => Distillation,
 ): Promise<Manifest> {
-  // Folds of another run are none of this one.
-  if (!resume) await removeCheckpoint(checkpoint);
   const done = resume ? await readFolds(checkpoint) : [];
   // Nothing to resume at all is an error, which the first fold will tell.
   const resumes = async (folder: string): Promise<boolean> =>

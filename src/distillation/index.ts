@@ -8,4 +8,5 @@ export {
   type DistillProgress,
   DistillSettingsError,
   isInputSize,
+  isTileScale,
 } from './settings.js';

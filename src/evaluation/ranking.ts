@@ -56,7 +56,7 @@ export function averagePrecision(positives: Float32Array, negatives: Float32Arra
 export interface BestF1 {
   /** Harmonic mean of precision and recall, 0..1. */
   readonly f1: number;
-  /** Scores at or above it count as anomalous. */
+  /** Scores above it count as anomalous, as in verdicts; half way between the lowest of these and the next. */
   readonly threshold: number;
 }
 
@@ -67,10 +67,12 @@ export interface BestF1 {
  */
 export function bestF1(positives: Float32Array, negatives: Float32Array): BestF1 {
   checkBoth(positives, negatives);
+  const all = [...thresholds(positives, negatives)];
   let best: BestF1 = { f1: 0, threshold: Number.POSITIVE_INFINITY };
-  for (const { score, truePositives, falsePositives } of thresholds(positives, negatives)) {
+  for (const [at, { score, truePositives, falsePositives }] of all.entries()) {
     const f1 = (2 * truePositives) / (truePositives + falsePositives + positives.length);
-    if (f1 > best.f1) best = { f1, threshold: score };
+    const next = all[at + 1]?.score ?? score - 1;
+    if (f1 > best.f1) best = { f1, threshold: (score + next) / 2 };
   }
   return best;
 }

@@ -2,6 +2,7 @@
 import { createHash } from 'node:crypto';
 import { mkdir, readFile, stat, writeFile } from 'node:fs/promises';
 import { basename, extname, join } from 'node:path';
+import { explain } from '../files/explain.js';
 import {
   convolutions,
   type ExpertCard,
@@ -42,8 +43,8 @@ export const inputConventions: Readonly<Record<Origin, InputConvention>> = {
 export async function importExpert(
   options: ImportExpertOptions,
 ): Promise<{ card: string; fingerprint: string }> {
-  const bytes = await readFile(options.file).catch((error: Error) => {
-    throw new ExpertError(`${options.file} cannot be read: ${error.message}`);
+  const bytes = await readFile(options.file).catch((error: unknown) => {
+    throw new ExpertError(`the expert cannot be read: ${explain(error)}`);
   });
   const extension = extname(options.file).toLowerCase();
   if (extension !== '.onnx' && extension !== '.safetensors') {

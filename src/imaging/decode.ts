@@ -2,7 +2,6 @@
  * From the bytes of an image file to the pixels a detector sees: one way for distillation and serving. Only
  * JPEG, PNG, WebP and TIFF are ever handed to a decoder, within bounds on bytes and pixels.
  */
-import { basename } from 'node:path';
 import sharp, { type Sharp } from 'sharp';
 import { plainSize } from './headers.js';
 import type { PictureSize } from './map.js';
@@ -101,7 +100,7 @@ export async function decodeNamedImage(
   shape: InputShape,
 ): Promise<DetectorImage> {
   return decodeImage(bytes, shape).catch((error: unknown) => {
-    if (error instanceof ImageError) throw new ImageError(error.kind, `${basename(path)}: ${error.message}`);
+    if (error instanceof ImageError) throw new ImageError(error.kind, `${path}: ${error.message}`);
     throw error;
   });
 }

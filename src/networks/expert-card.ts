@@ -1,6 +1,7 @@
 /** The card of an expert: the JSON file beside its weights, which says what they are and how they are used. */
 import { createHash } from 'node:crypto';
 import { readFile } from 'node:fs/promises';
+import { explain } from '../files/explain.js';
 import { convolutions, expertLayout, type LayerSpec } from './layout.js';
 
 /** How an expert wants its input, given images in 0..1: `(scale * image - mean) / deviation`, by channel. */
@@ -74,8 +75,8 @@ export function fingerprintOf(card: ExpertCard): string {
 
 /** Reads a card without its weights. @throws ExpertError when it is no card of an expert. */
 export async function readExpertCard(path: string): Promise<ExpertCard> {
-  const text = await readFile(path, 'utf8').catch((error: Error) => {
-    throw new ExpertError(`the expert's card cannot be read: ${error.message}`);
+  const text = await readFile(path, 'utf8').catch((error: unknown) => {
+    throw new ExpertError(`the expert's card cannot be read: ${explain(error)}`);
   });
   let card: unknown;
   try {

@@ -5,6 +5,7 @@
 import { createHash } from 'node:crypto';
 import { readFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
+import { explain } from '../files/explain.js';
 import { addForeignModel, decodeModel, type ForeignModel, type Graph, type Value } from '../onnx/index.js';
 import { floatTensor, readSafetensors, type TensorMap } from '../weights/safetensors.js';
 import { addDenseConvolution, type ConvolutionWeights, isDense } from './dense-convolution.js';
@@ -41,8 +42,8 @@ export type Expert = Vgg16Expert | ModelExpert;
 export async function loadExpert(cardPath: string): Promise<Expert> {
   const card = await readExpertCard(cardPath);
   const file = card.schema === 'mkd.expert/1' ? card.weights : card.model;
-  const bytes = await readFile(join(dirname(cardPath), file)).catch((error: Error) => {
-    throw new ExpertError(`the expert's weights cannot be read: ${error.message}`);
+  const bytes = await readFile(join(dirname(cardPath), file)).catch((error: unknown) => {
+    throw new ExpertError(`the expert's weights cannot be read: ${explain(error)}`);
   });
   const sha256 = createHash('sha256').update(bytes).digest('hex');
   if (sha256 !== card.sha256) {

@@ -16,6 +16,7 @@ import {
   verdictOf,
 } from '../detector/index.js';
 import { distinctFiles } from '../files/distinct-files.js';
+import { explain } from '../files/explain.js';
 import { decodeNamedImage } from '../imaging/index.js';
 import { type PastVerdict, parseVerdicts } from './verdicts.js';
 
@@ -127,8 +128,8 @@ async function fromVerdicts(
   detector: UnverifiedDetector,
   file: string,
 ): Promise<{ good: GoodImages; known: Known[] }> {
-  const text = await readFile(file, 'utf8').catch((error: Error) => {
-    throw new CalibrationError(`the verdicts cannot be read: ${error.message}`);
+  const text = await readFile(file, 'utf8').catch((error: unknown) => {
+    throw new CalibrationError(`the verdicts cannot be read: ${explain(error)}`);
   });
   const known = parseVerdicts(text, detector);
   const good = known.filter(({ label }) => label === 'good');

@@ -7,6 +7,7 @@ import { unwatchFile, watchFile } from 'node:fs';
 import { readFile } from 'node:fs/promises';
 import { type Static, Type } from 'typebox';
 import { Value } from 'typebox/value';
+import { explain } from '../files/explain.js';
 import { replaceFile } from '../files/replace-file.js';
 
 /** What a key may do: score and read results, read metrics, or everything. */
@@ -43,8 +44,8 @@ export function hashKey(key: string): string {
 
 /** @throws KeyFileError when it cannot be read, or a name comes twice. */
 export async function readKeyFile(path: string): Promise<ApiKey[]> {
-  const text = await readFile(path, 'utf8').catch((error: Error) => {
-    throw new KeyFileError(`the file of keys cannot be read: ${error.message}; mkd keys add makes one`);
+  const text = await readFile(path, 'utf8').catch((error: unknown) => {
+    throw new KeyFileError(`the file of keys cannot be read: ${explain(error)}; mkd keys add makes one`);
   });
   let file: unknown;
   try {

@@ -51,6 +51,8 @@ t.test('a wrong call ends with 2 and says what would be right', async (t) => {
     [['distill', 'x', '--out', 'y', '--size', 'big'], /wanted a multiple of 32 from 32 to 1024/],
     [['distill', 'x', '--out', 'y', '--size', '63'], /wanted a multiple of 32/],
     [['score', 'sample', 'x.png', '--regions'], /--regions goes with --json/],
+    [['distill', 'x', '--out', 'y', '--tile-scale', '0'], /wanted a number above 0 and at most 4/],
+    [['distill', 'x', '--out', 'y', '--lambda', '-1'], /lambda -1: wanted a number from 0/],
     [['distill', 'x', '--out', 'y', '--recipe', 'soup'], /paper, default/],
     [['score', 'sample'], /image/],
     [['score', 'sample', t.testdir()], /has no images; wanted JPEG/],
@@ -87,8 +89,9 @@ t.test('what the operating system refuses is said in words', async (t) => {
   t.match(await said('sample', join(folder, 'file')), /is a file, or lies below one; wanted a folder/);
   t.match(
     await said('evaluate', 'sample', folder, '--json', '/nowhere/x.json'),
-    /nowhere\/x\.json does not exist/,
+    /x\.json cannot be written: there is no folder \/nowhere/,
   );
+  t.match(await said('expert', 'import', '/nowhere.onnx'), /cannot be read: \/nowhere\.onnx does not exist/);
   t.match(await said('sample', folder), /is not empty; name a new folder/);
   t.match(await said('verify', join(root, 'models')), /is no detector: .*; but .*models\/sample\n$/);
 });
@@ -103,7 +106,9 @@ t.test('a folder of images is scored, and files of one name get heatmaps of thei
   }
   const heatmaps = join(folder, 'heatmaps');
   const images = [join(folder, 'a'), join(folder, 'b', '000.png')];
-  const { out } = await mkd('score', 'sample', ...images, '--heatmaps', heatmaps, '--json', '--regions');
+  const experts = ['--experts', folder, '--experts', folder];
+  const flags = ['--heatmaps', heatmaps, '--json', '--regions'];
+  const { out } = await mkd('score', ...flags, ...experts, 'sample', ...images);
   t.strictSame((await readdir(heatmaps, { recursive: true })).sort(), ['a', 'a/000.png', 'b', 'b/000.png']);
   const [, defect] = out
     .trim()
@@ -255,6 +260,10 @@ t.test('a sample is drawn, distilled from and evaluated', async (t) => {
   const distilled = await mkd('distill', data, '--out', out, ...settings);
   t.equal(distilled.code, 0);
   t.match(distilled.out, /distilled from 10 images \(2 held back\)/);
+  t.match(
+    distilled.err,
+    /2 good images to calibrate with promise 33\.3 % of false alarms at best; 19 would 5 %, and --folds/,
+  );
   const json = join(folder, 'report.json');
   const evaluated = await mkd('evaluate', out, data, '--json', json);
   t.equal(evaluated.code, 0);
@@ -280,6 +289,7 @@ t.test('a sample is drawn, distilled from and evaluated', async (t) => {
   t.match(JSON.parse(await readFile(json, 'utf8')), { localization: 'guided' });
   const calibrated = await mkd('calibrate', out, join(data, 'test', 'good'), '--false-alarm-rate', '0.3');
   t.equal(calibrated.code, 0);
+  t.notMatch(calibrated.err, /promise/, 'the rate was asked for');
   t.match(calibrated.out, /false alarms at most 30 % by 3 good images\n\d of 3 verdicts flip/);
 
   const known = await mkd('score', out, join(data, 'train', 'good'), join(data, 'test', 'good'), '--json');

@@ -95,6 +95,15 @@ t.test('one seed gives one detector to the bit, however it was interrupted', asy
       name: 'CheckpointError',
       message: /batch 4, now it is 6/,
     });
+    await t.rejects(distill({ ...options, out: mixed }), {
+      name: 'CheckpointError',
+      message: /mixed\.checkpoint holds what an interrupted run has done; continue it with --resume/,
+    });
+    const photos = join(folder, 'photos');
+    await writeSample(photos, { seed: 2, train: 14, good: 1, defective: 1 });
+    await t.rejects(distill({ ...options, dataset: photos, out: mixed, resume: true }), {
+      message: /made with other images; use the same settings and images/,
+    });
   });
 
   t.test('the detector is read back with its folded weights, and what it has learned from', async (t) => {
@@ -240,7 +249,7 @@ t.test('an image that is none is named', async (t) => {
     Object.fromEntries(Array.from({ length: 8 }, (_, i) => [`${i}.png`, `no image ${i}`])),
   );
   await t.rejects(distill({ ...small, dataset: folder, out: join(folder, 'out') }), {
-    message: /^0\.png: this is no JPEG/,
+    message: /0\.png: this is no JPEG/,
   });
 });
 

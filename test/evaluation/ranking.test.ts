@@ -38,8 +38,9 @@ t.test('average precision sums precision over gains in recall', async (t) => {
 });
 
 t.test('the best F1 names the threshold that reaches it', async (t) => {
-  t.strictSame(bestF1(f(3, 4), f(1, 2)), { f1: 1, threshold: 3 });
-  t.strictSame(bestF1(f(1, 4), f(2, 3)), { f1: 2 / 3, threshold: 4 });
+  t.strictSame(bestF1(f(3, 4), f(1, 2)), { f1: 1, threshold: 2.5 });
+  t.strictSame(bestF1(f(1, 4), f(2, 3)), { f1: 2 / 3, threshold: 3.5 });
+  t.strictSame(bestF1(f(1), f(1)), { f1: 2 / 3, threshold: 0.5 }, 'all are anomalous');
 });
 
 t.test("rankings with ties agree with scikit-learn's figures", async (t) => {
