@@ -81,7 +81,7 @@ export function weakPromise(
 ): string | undefined {
   if (asked !== undefined || falseAlarmRate <= usualFalseAlarmRate) return undefined;
   const images = `${scores.length} good ${scores.length === 1 ? 'image' : 'images'}`;
-  const usual = `${imagesNeeded(usualFalseAlarmRate)} would ${100 * usualFalseAlarmRate} %`;
+  const usual = `${imagesNeeded(usualFalseAlarmRate)} would promise ${100 * usualFalseAlarmRate} %`;
   return `${images} to calibrate with promise ${percent(falseAlarmRate)} of false alarms at best; ${usual}${more}`;
 }
 

@@ -262,7 +262,7 @@ t.test('a sample is drawn, distilled from and evaluated', async (t) => {
   t.match(distilled.out, /distilled from 10 images \(2 held back\)/);
   t.match(
     distilled.err,
-    /2 good images to calibrate with promise 33\.3 % of false alarms at best; 19 would 5 %, and --folds/,
+    /2 good images to calibrate with promise 33\.3 % of false alarms at best; 19 would promise 5 %, and --folds/,
   );
   const json = join(folder, 'report.json');
   const evaluated = await mkd('evaluate', out, data, '--json', json);
