@@ -2,7 +2,6 @@ import { Command, InvalidArgumentError, Option } from 'commander';
 import { isDetector, type Manifest } from '../detector/index.js';
 import {
   type DistillProgress,
-  DistillSettingsError,
   distill,
   isInputSize,
   isTileScale,
@@ -15,7 +14,6 @@ import {
   falseAlarmRateOption,
   number,
   percent,
-  UsageError,
   weakPromise,
   wholeNumber,
   withDeviceOptions,
@@ -134,8 +132,6 @@ export function distillCommand(): Command {
         const folds = data.folds === undefined ? ', and --folds calibrates with all' : '';
         const weak = weakPromise(calibration, flags.falseAlarmRate, folds);
         if (weak) process.stderr.write(`mkd: ${weak}\n`);
-      } catch (error) {
-        throw error instanceof DistillSettingsError ? new UsageError(error.message) : error;
       } finally {
         progress.stop();
         process.off('SIGINT', onInterrupt);

@@ -51,7 +51,7 @@ export function evaluateCommand(): Command {
     .action(async (folder: string, dataset: string | undefined, flags: Flags) => {
       const source = sourceOf(dataset, flags);
       // A file that cannot be written is no news for after the evaluation.
-      if (flags.json) await checkWritable(flags.json);
+      const created = flags.json !== undefined && (await checkWritable(flags.json));
       const detector = await readDetector(await findDetector(folder), flags.experts);
       const engine = await ScoringEngine.open(deviceOptions(flags));
       const progress = startProgress();
@@ -68,7 +68,7 @@ export function evaluateCommand(): Command {
         if (flags.json) await writeFile(flags.json, `${JSON.stringify(report, null, 2)}\n`);
       } catch (error) {
         // What was only made to see whether it can be written.
-        if (flags.json && (await stat(flags.json)).size === 0) await rm(flags.json);
+        if (created && flags.json !== undefined) await rm(flags.json, { force: true });
         throw error;
       } finally {
         progress.stop();
@@ -77,13 +77,15 @@ export function evaluateCommand(): Command {
     });
 }
 
-/** @throws UsageError where a file lies in no folder. */
-async function checkWritable(path: string): Promise<void> {
+/** @returns whether it was made for that. @throws UsageError where it would lie in no folder. */
+async function checkWritable(path: string): Promise<boolean> {
+  const there = await stat(path).catch(() => undefined);
   const file = await open(path, 'a').catch((error: NodeJS.ErrnoException) => {
     if (error.code !== 'ENOENT') throw error;
     throw new UsageError(`${path} cannot be written: there is no folder ${dirname(path)}`);
   });
   await file.close();
+  return there === undefined;
 }
 
 /** What a reader of the figures has to know. */
@@ -129,7 +131,7 @@ function describe(report: EvaluationReport): string {
     ['maps', report.localization ?? 'no masks'],
     ['image AUROC', share(report.imageAuroc, intervals.imageAuroc)],
     ['image average precision', share(report.imageAveragePrecision, intervals.imageAveragePrecision)],
-    ['image best F1', `${share(imageBestF1.f1)} at ${imageBestF1.threshold.toPrecision(4)}`],
+    ['image best F1', `${share(imageBestF1.f1)} at ${imageBestF1.threshold.toPrecision(6)}`],
     ['pixel AUROC, all images', share(report.pixelAuroc, intervals.pixelAuroc)],
     ['pixel AUROC, defective images only', share(report.pixelAurocDefectiveOnly)],
     ['pixel average precision', share(report.pixelAveragePrecision)],

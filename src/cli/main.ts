@@ -2,6 +2,7 @@
 /** The command line `mkd`: one file a command. Exit code 0: done; 1: it failed; 2: the call was wrong. */
 import { readFileSync } from 'node:fs';
 import { Command, CommanderError } from 'commander';
+import { DistillSettingsError } from '../distillation/index.js';
 import { explain } from '../files/explain.js';
 import { calibrateCommand } from './calibrate.js';
 import { distillCommand } from './distill.js';
@@ -55,6 +56,7 @@ try {
   } else {
     process.stderr.write(`mkd: ${explain(error)}\n`);
     if (process.env.MKD_DEBUG && error instanceof Error) process.stderr.write(`${error.stack}\n`);
-    process.exitCode = error instanceof UsageError ? 2 : 1;
+    const wrongCall = error instanceof UsageError || error instanceof DistillSettingsError;
+    process.exitCode = wrongCall ? 2 : 1;
   }
 }

@@ -98,12 +98,7 @@ export function number(
   return (text) => {
     const value = text.trim() === '' ? Number.NaN : Number(text);
     if (value > above && value < below) return value;
-    const bounded = Number.isFinite(above);
-    const bound = Number.isFinite(below)
-      ? ` between ${above} and ${below}`
-      : bounded
-        ? ` above ${above}`
-        : '';
+    const bound = Number.isFinite(below) ? ` between ${above} and ${below}` : '';
     throw new InvalidArgumentError(`wanted a number${bound}.`);
   };
 }

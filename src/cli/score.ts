@@ -36,6 +36,7 @@ export function scoreCommand(): Command {
     .action(async (nameOrPath: string, images: string[], flags: Flags) => {
       if (flags.regions && !flags.json) throw new UsageError('--regions goes with --json');
       const files = heatmapPaths([...new Set(await filesOf(images))]);
+      if (flags.heatmaps !== undefined) refuseOverwriting(files, flags.heatmaps);
       const detector = await openDetector(nameOrPath, {
         ...deviceOptions(flags),
         expertFolders: flags.experts,
@@ -86,6 +87,17 @@ async function scoreFile(detector: Detector, path: string, heatmap: string, flag
     ...(peak ? { peak } : {}),
     ...(flags.regions ? { regions: localization?.regions } : {}),
   });
+}
+
+/** @throws UsageError where a heatmap would take the place of an image. */
+function refuseOverwriting(files: ReadonlyMap<string, string>, folder: string): void {
+  const images = new Set([...files.keys()].map((path) => resolve(path)));
+  for (const heatmap of files.values()) {
+    const target = join(folder, heatmap);
+    if (images.has(resolve(target))) {
+      throw new UsageError(`a heatmap would overwrite the image ${target}; name another folder`);
+    }
+  }
 }
 
 /** The files, and those of folders. */

@@ -162,8 +162,10 @@ export function describeSource(source: TestSource): string {
 
 /** Paths of the images in a folder, sorted; other files are passed over. */
 export async function imagesIn(folder: string): Promise<string[]> {
-  const names = await readdir(folder);
-  return names
+  const entries = await readdir(folder, { withFileTypes: true });
+  return entries
+    .filter((entry) => !entry.isDirectory())
+    .map(({ name }) => name)
     .filter((name) => imageExtensions.has(extname(name).toLowerCase()))
     .sort()
     .map((name) => join(folder, name));

@@ -54,7 +54,7 @@ export type Terms = Static<typeof termsSchema>;
 
 export const manifestSchema = Type.Object({
   schema: Type.Literal('mkd.detector/2'),
-  created: Type.String({ description: 'When it was distilled, ISO 8601' }),
+  created: Type.String({ description: 'When it was distilled, or calibrated anew, ISO 8601' }),
   expert: Type.Object({
     name: Type.String(),
     fingerprint: Type.String({
@@ -135,7 +135,7 @@ export const manifestSchema = Type.Object({
           'stated (Barber et al. 2021, CV+)',
       }),
     ),
-    fingerprint: Type.String({ description: 'SHA-256 over the contents of all image files' }),
+    fingerprint: Type.String({ description: 'SHA-256 over the SHA-256 of each image' }),
   }),
   distillation: Type.Object({
     steps: count,

@@ -107,7 +107,7 @@ export class Lesson {
     return this.#digests;
   }
 
-  /** SHA-256 over the contents of all image files, in order. */
+  /** SHA-256 over the SHA-256 of each image file, in order. */
   get fingerprint(): string {
     return createHash('sha256').update(Buffer.concat(this.#digests)).digest('hex');
   }

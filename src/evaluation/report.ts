@@ -125,7 +125,7 @@ export function makeReport(
     },
     kinds: Object.fromEntries(
       kinds.map((kind) => {
-        const scores = where(score, images, (image) => image.kind === kind);
+        const scores = where(score, images, (image) => image.anomalous && image.kind === kind);
         const ofKind = maps.filter((map) => !map.anomalous || map.kind === kind);
         const figures: KindFigures = {
           images: scores.length,

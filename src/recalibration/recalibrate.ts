@@ -71,20 +71,38 @@ export async function recalibrate(
     'goodImages' in options.source
       ? await fromImages(engine, detector, options.source.goodImages, options.onProgress)
       : await fromVerdicts(detector, options.source.verdicts);
-  const scores = options.add ? withNew(before.scores, good.scores) : good.scores;
-  const after = calibration({ ...good, scores }, options.falseAlarmRate);
+  const all = options.add ? addedTo(before, good) : good;
+  const after = calibration(all, options.falseAlarmRate);
   const version = await replaceCalibration(options.folder, after, options.out);
   return { before, after, version, verdicts: known.length, flips: flipsOf(known, before, after) };
 }
 
-/** Two scores that differ by less, relatively, are of the same image. */
-const sameScore = 1e-6;
+/** What good images have shown before, and others now. Of maps there are no pixels of before: their thresholds stay. */
+function addedTo(before: Calibration, good: GoodImages): GoodImages {
+  const directions = Object.entries(before.directions).map(([layer, known]): [string, number[]] => {
+    const all = withNew(known, good.directions[layer] ?? [], sameDirection);
+    return [layer, all.sort((a, b) => a - b)];
+  });
+  const { mapThresholds, layerMapThresholds } = before;
+  return {
+    mapThresholds,
+    ...(layerMapThresholds ? { layerMapThresholds } : {}),
+    scores: withNew(before.scores, good.scores, sameScore),
+    directions: Object.fromEntries(directions),
+  };
+}
 
-/** Scores of before, and those of images that were not among them. */
-function withNew(before: readonly number[], scores: readonly number[]): number[] {
-  const isKnown = (score: number): boolean =>
-    before.some((known) => Math.abs(known - score) <= sameScore * Math.abs(known));
-  return [...before, ...scores.filter((score) => !isKnown(score))];
+/** Scores that differ by less are of one image: rounding depends on what it shares a batch with. */
+const sameScore = 1e-5;
+
+/** The same of direction discrepancies, which are in 0..2 and mostly far below. */
+const sameDirection = 1e-7;
+
+/** Numbers of before, and those of images that were not among them. */
+function withNew(before: readonly number[], now: readonly number[], same: number): number[] {
+  const isKnown = (number: number): boolean =>
+    before.some((known) => Math.abs(known - number) <= same * Math.max(1, Math.abs(known)));
+  return [...before, ...now.filter((number) => !isKnown(number))];
 }
 
 /** Of images that may not be used, so many are named. */

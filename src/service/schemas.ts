@@ -242,7 +242,7 @@ export const detectorListSchema = Type.Object({
 
 const versionStatus = Type.Object({
   version: Type.String(),
-  created: Type.String({ description: 'When it was distilled, ISO 8601' }),
+  created: Type.String({ description: 'When it was distilled, or calibrated anew, ISO 8601' }),
   state: oneOf(['verified', 'unverified', 'refused'], {
     description:
       'Of its self-test on this machine; what is unverified is verified when it is first used, or when the service has time',

@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import sharp from 'sharp';
 import t from 'tap';
+import type { Manifest } from '../../src/detector/index.js';
 
 const main = fileURLToPath(new URL('../../src/cli/main.js', import.meta.url));
 const example = (name: string): string =>
@@ -249,6 +250,9 @@ t.test('scores as JSON lines with heatmaps; a bad image is reported and the rest
     ['good', 'anomalous'],
   );
   t.strictSame(await readdir(folder), ['defect-1.png', 'good-1.png']);
+  const onto = await mkd('score', 'sample', join(folder, 'good-1.png'), '--heatmaps', folder);
+  t.equal(onto.code, 2);
+  t.match(onto.err, /a heatmap would overwrite the image .*good-1\.png; name another folder/);
 });
 
 t.test('a sample is drawn, distilled from and evaluated', async (t) => {
@@ -305,8 +309,18 @@ t.test('a sample is drawn, distilled from and evaluated', async (t) => {
     'and says which it has learned from',
   );
 
-  const more = await mkd('calibrate', out, join(data, 'test', 'good'), '--add', '--false-alarm-rate', '0.3');
-  t.match(more.out, /by 3 good images/, 'who was counted is not counted again');
+  const others = join(folder, 'others');
+  const [crack = ''] = await readdir(join(data, 'test', 'crack'));
+  await cp(join(data, 'test', 'good'), others, { recursive: true });
+  await cp(join(data, 'test', 'crack', crack), join(others, '-first.png'));
+  const before = JSON.parse(await readFile(join(out, 'manifest.json'), 'utf8')) as Manifest;
+  const added = join(folder, 'added');
+  const more = await mkd('calibrate', out, others, '--add', '--out', added);
+  t.match(more.out, /by 4 good images/, 'who was counted is not counted again, in whatever company');
+  const after = JSON.parse(await readFile(join(added, 'manifest.json'), 'utf8')) as Manifest;
+  const counted = Object.values(after.calibration.directions).map((list) => list.length);
+  t.ok(counted.length > 0 && counted.every((count) => count === 4), 'discrepancies are added too');
+  t.strictSame(after.calibration.mapThresholds, before.calibration.mapThresholds);
   await cp(join(data, 'test', 'good'), join(folder, 'twice'), { recursive: true });
   await cp(join(data, 'test', 'good', '000.png'), join(folder, 'twice', 'copy.png'));
   const copies = await mkd('calibrate', out, join(folder, 'twice'), '--false-alarm-rate', '0.3');
@@ -317,10 +331,10 @@ t.test('a sample is drawn, distilled from and evaluated', async (t) => {
   await writeFile(join(versions, 'current'), 'first\n');
   const beside = await mkd('calibrate', versions, join(data, 'test', 'good'), '--false-alarm-rate', '0.4');
   t.equal(beside.code, 0);
-  const [, added] = /version ([0-9a-f]{12})/.exec(beside.out) ?? [];
-  t.match(await readFile(join(versions, 'current'), 'utf8'), new RegExp(`^${added}\n[0-9a-f]{12}\n$`));
-  t.strictSame((await readdir(versions)).sort(), [added, 'current', 'first'].sort());
-  t.match((await mkd('verify', versions)).out, new RegExp(`version ${added} is sound`));
+  const [, newest] = /version ([0-9a-f]{12})/.exec(beside.out) ?? [];
+  t.match(await readFile(join(versions, 'current'), 'utf8'), new RegExp(`^${newest}\n[0-9a-f]{12}\n$`));
+  t.strictSame((await readdir(versions)).sort(), [newest, 'current', 'first'].sort());
+  t.match((await mkd('verify', versions)).out, new RegExp(`version ${newest} is sound`));
   const doubtful = await mkd('calibrate', versions, join(data, 'test', 'crack'), '--false-alarm-rate', '0.6');
   t.equal(doubtful.err.includes('they may not be good'), doubtful.out.includes('was anomalous, is good'));
   const embedded = await mkd('calibrate', 'sample', join(data, 'test', 'good'));

@@ -42,7 +42,7 @@ t.test('a sample is the same for the same seed, and its mask is never empty', as
 });
 
 t.test('a plain folder of images is taken, other files left aside', async (t) => {
-  const root = t.testdir({ 'b.JPG': '', 'a.png': '', 'notes.txt': '', 'c.tiff': '' });
+  const root = t.testdir({ 'b.JPG': '', 'a.png': '', 'notes.txt': '', 'c.tiff': '', 'old.jpg': {} });
   t.strictSame(
     await trainingImages(root),
     ['a.png', 'b.JPG', 'c.tiff'].map((name) => join(root, name)),
