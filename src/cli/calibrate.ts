@@ -6,6 +6,7 @@ import { adoptVersion } from '../repository/index.js';
 import {
   deviceOptions,
   falseAlarmRateOption,
+  goodImages,
   percent,
   type RuntimeFlags,
   UsageError,
@@ -103,7 +104,7 @@ function describe(folder: string, { before, after, version, verdicts, flips }: R
   );
   return [
     `${folder}: version ${version}, threshold ${before.threshold.toPrecision(4)} -> ${after.threshold.toPrecision(4)}, ` +
-      `false alarms at most ${percent(after.falseAlarmRate)} by ${after.scores.length} good ${after.scores.length === 1 ? 'image' : 'images'}`,
+      `false alarms at most ${percent(after.falseAlarmRate)} by ${goodImages(after.scores.length)}`,
     `${flips.length} of ${verdicts} verdicts flip`,
     ...lines,
     '',

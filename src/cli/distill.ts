@@ -4,7 +4,6 @@ import {
   type DistillProgress,
   distill,
   isInputSize,
-  isTileScale,
   type RecipeName,
   recipeNames,
 } from '../distillation/index.js';
@@ -52,7 +51,7 @@ export function distillCommand(): Command {
     .option(
       '--tile-scale <share>',
       'cut images into tiles instead of scaling each to one square: 1 at their own size, 0.5 at half of it',
-      tileScale,
+      number(),
     )
     .option('--epochs <n>', 'times through all images', wholeNumber(1))
     .option('--batch <n>', 'images in a step', wholeNumber(2))
@@ -168,10 +167,4 @@ function inputSize(text: string): number {
   const size = Number(text);
   if (/^\d+$/.test(text) && isInputSize(size)) return size;
   throw new InvalidArgumentError('wanted a multiple of 32 from 32 to 1024.');
-}
-
-function tileScale(text: string): number {
-  const scale = text.trim() === '' ? Number.NaN : Number(text);
-  if (isTileScale(scale)) return scale;
-  throw new InvalidArgumentError('wanted a number above 0 and at most 4.');
 }

@@ -80,9 +80,13 @@ export function weakPromise(
   more = '',
 ): string | undefined {
   if (asked !== undefined || falseAlarmRate <= usualFalseAlarmRate) return undefined;
-  const images = `${scores.length} good ${scores.length === 1 ? 'image' : 'images'}`;
-  const usual = `${imagesNeeded(usualFalseAlarmRate)} would promise ${100 * usualFalseAlarmRate} %`;
-  return `${images} to calibrate with promise ${percent(falseAlarmRate)} of false alarms at best; ${usual}${more}`;
+  const usual = `${imagesNeeded(usualFalseAlarmRate)} would promise ${percent(usualFalseAlarmRate)}`;
+  return `${goodImages(scores.length)} to calibrate with promise ${percent(falseAlarmRate)} of false alarms at best; ${usual}${more}`;
+}
+
+/** So many good images, in words. */
+export function goodImages(count: number): string {
+  return `${count} good ${count === 1 ? 'image' : 'images'}`;
 }
 
 /** A share as it is shown. */

@@ -28,7 +28,11 @@ export class LearnedImages {
 
   /** Whether the cloner has learned from a file of these contents. */
   has(file: Uint8Array): boolean {
-    const sha256 = createHash('sha256').update(file).digest();
+    return this.hasSha256(createHash('sha256').update(file).digest());
+  }
+
+  /** The same by the SHA-256 of the contents. */
+  hasSha256(sha256: Buffer): boolean {
     return this.fingerprints.has(sha256.toString('hex', 0, bytesEach));
   }
 }

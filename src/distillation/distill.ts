@@ -44,7 +44,7 @@ export async function distill(options: DistillOptions): Promise<Manifest> {
 /** Each picture once: one that is there twice could be learned from and held back at once. @throws DatasetError */
 async function goodImages({ dataset, normalClass }: DistillOptions): Promise<ImageFiles> {
   const files = await trainingImages(dataset, normalClass);
-  const paths = await distinctFiles(files);
+  const paths = (await distinctFiles(files)).map(({ path }) => path);
   const copies = files.length - paths.length;
   if (paths.length >= fewestImages) return { paths, copies };
   const counted = copies > 0 ? ', copies not counted' : '';

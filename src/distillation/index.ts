@@ -8,5 +8,4 @@ export {
   type DistillProgress,
   DistillSettingsError,
   isInputSize,
-  isTileScale,
 } from './settings.js';

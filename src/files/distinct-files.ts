@@ -1,16 +1,21 @@
 import { createHash } from 'node:crypto';
 import { readFile } from 'node:fs/promises';
 
-/** Of files with the same contents the first. @returns paths, in the order given. */
-export async function distinctFiles(paths: readonly string[]): Promise<string[]> {
-  const seen = new Set<string>();
-  const distinct: string[] = [];
+export interface DistinctFile {
+  readonly path: string;
+  /** Of its contents. */
+  readonly sha256: Buffer;
+}
+
+/** Of files with the same contents the first, in the order given. */
+export async function distinctFiles(paths: readonly string[]): Promise<DistinctFile[]> {
+  const distinct = new Map<string, DistinctFile>();
   for (const path of paths) {
-    const digest = createHash('sha256')
+    const sha256 = createHash('sha256')
       .update(await readFile(path))
-      .digest('hex');
-    if (!seen.has(digest)) distinct.push(path);
-    seen.add(digest);
+      .digest();
+    const contents = sha256.toString('hex');
+    if (!distinct.has(contents)) distinct.set(contents, { path, sha256 });
   }
-  return distinct;
+  return [...distinct.values()];
 }

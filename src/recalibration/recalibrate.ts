@@ -117,11 +117,11 @@ async function fromImages(
   onProgress: RecalibrateOptions['onProgress'] = () => {},
 ): Promise<{ good: GoodImages; known: Known[] }> {
   // The same picture twice promises no more than once.
-  const paths = await distinctFiles(await trainingImages(folder));
-  const learned: string[] = [];
-  for (const path of paths) {
-    if (detector.learned.has(await readFile(path))) learned.push(basename(path));
-  }
+  const files = await distinctFiles(await trainingImages(folder));
+  const paths = files.map(({ path }) => path);
+  const learned = files
+    .filter(({ sha256 }) => detector.learned.hasSha256(sha256))
+    .map(({ path }) => basename(path));
   refuseLearned(learned, `${paths.length} images in ${folder}`);
   const images = paths.map(
     (path) => async () => decodeNamedImage(await readFile(path), path, detector.input),
