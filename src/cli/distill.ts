@@ -60,7 +60,7 @@ export function distillCommand(): Command {
       'make variants of the images until there are so many to learn from; 0 makes none',
       wholeNumber(0),
     )
-    .option('--average', 'average the weights of every tenth epoch of the last half, as the paper does')
+    .option('--average', 'average the weights of epochs in the last half, as the paper does')
     .option(
       '--lambda <weight>',
       "weight of the value discrepancy; the authors' code has 0.5 for MVTec AD, and 0.01 for other data",

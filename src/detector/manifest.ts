@@ -111,7 +111,7 @@ export const manifestSchema = Type.Object({
     batch: count,
     learningRate: Type.Number(),
     average: Type.Boolean({
-      description: 'Whether weights of every tenth epoch of the last half are averaged',
+      description: 'Whether weights of epochs in the last half are averaged',
     }),
     augmentTo: Type.Integer({
       description: 'Variants were made until there were so many images to learn from',

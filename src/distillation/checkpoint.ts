@@ -1,6 +1,7 @@
 /** An unfinished distillation on disk: a folder beside the detector to be, replaced as a whole. */
-import { mkdir, readFile, rm, stat } from 'node:fs/promises';
+import { mkdir, readdir, readFile, rm } from 'node:fs/promises';
 import { join } from 'node:path';
+import { explain } from '../files/explain.js';
 import { replaceFile } from '../files/replace-file.js';
 import { readSafetensors, readSafetensorsMetadata, writeSafetensors } from '../weights/safetensors.js';
 import type { TrainingState } from './training.js';
@@ -8,17 +9,19 @@ import type { TrainingState } from './training.js';
 /** Everything the result depends on; a run resumes only where all of it is equal. */
 export type CheckpointSettings = Readonly<Record<string, string | number>>;
 
+const stateFile = 'state.safetensors';
+
 /** The checkpoint cannot be resumed; the message says why and what to do. */
 export class CheckpointError extends Error {
   override readonly name = 'CheckpointError';
 }
 
-/** Where the checkpoint of a detector is kept until it is finished. */
+/** Where the checkpoint of a detector is kept until it is finished. @param detector an absolute path. */
 export function checkpointFolder(detector: string): string {
-  return `${detector.replace(/\/+$/, '')}.checkpoint`;
+  return `${detector}.checkpoint`;
 }
 
-/** Sum of the losses of the current epoch's steps, so that its mean survives an interruption. */
+/** Sum of the losses of the epoch's steps so far, so that its mean survives an interruption. */
 export interface EpochSum {
   readonly loss: number;
   readonly images: number;
@@ -55,35 +58,59 @@ export async function writeCheckpoint(
   };
   // One file, so that the rename replaces state and settings together.
   const bytes = writeSafetensors(state.tensors, { checkpoint: JSON.stringify(file) });
-  const path = stateFile(folder);
-  await replaceFile(path, bytes);
+  await replaceFile(join(folder, stateFile), bytes);
 }
 
 export async function hasCheckpoint(folder: string): Promise<boolean> {
-  return (await stat(stateFile(folder)).catch(() => undefined)) !== undefined;
+  return (await entriesOf(folder)).includes(stateFile);
 }
 
-/** @throws CheckpointError where an interrupted run has left something, which a new one would overwrite. */
-export async function refuseCheckpoint(folder: string): Promise<void> {
-  if ((await stat(folder).catch(() => undefined)) === undefined) return;
-  throw new CheckpointError(
-    `${folder} holds what an interrupted run has done; continue it with --resume, or remove the folder to start anew`,
-  );
-}
-
-function stateFile(folder: string): string {
-  return join(folder, 'state.safetensors');
-}
-
-/** @throws CheckpointError when there is none, or it belongs to other settings. */
-export async function readCheckpoint(folder: string, settings: CheckpointSettings): Promise<Checkpoint> {
-  const path = stateFile(folder);
-  const bytes = await readFile(path).catch(() => {
+/**
+ * Whether a run may begin, or go on, beside what another has left in the folder.
+ * @param folds whether the run is cross-fitted.
+ * @throws CheckpointError where there is nothing to resume, a run with or without folds to be resumed as the other, or
+ * anything that a new run would overwrite.
+ */
+export async function checkFolder(folder: string, resume: boolean, folds: boolean): Promise<void> {
+  const found = await holdsWork(folder);
+  if (resume && !found) {
     throw new CheckpointError(`there is no checkpoint in ${folder}; leave out --resume to start anew`);
+  }
+  if (!resume && found) {
+    throw new CheckpointError(
+      `${folder} holds what an interrupted run has done; continue it with --resume, or remove the folder to start anew`,
+    );
+  }
+  if (resume && (found === 'folds') !== folds) {
+    const [before, now] = found === 'folds' ? ['with', 'without'] : ['without', 'with'];
+    throw new CheckpointError(
+      `the checkpoint was made ${before} --folds, now it is ${now}; use the same settings, or remove ${folder} to start anew`,
+    );
+  }
+}
+
+/** What a run has left in its folder: parts of a cross-fitted one, the state of the only cloner, or nothing. */
+export async function holdsWork(folder: string): Promise<'folds' | 'state' | undefined> {
+  const entries = await entriesOf(folder);
+  if (entries.some((name) => name.startsWith('fold'))) return 'folds';
+  return entries.includes(stateFile) ? 'state' : undefined;
+}
+
+async function entriesOf(folder: string): Promise<string[]> {
+  return readdir(folder).catch((error: NodeJS.ErrnoException) => {
+    if (error.code === 'ENOENT') return [];
+    throw new CheckpointError(`the checkpoint cannot be read: ${explain(error)}`);
   });
-  const { checkpoint = '{}' } = readSafetensorsMetadata(bytes);
-  const file = JSON.parse(checkpoint) as Partial<CheckpointFile>;
-  if (file.schema !== 'mkd.checkpoint/1' || !file.settings || !file.epochSum || file.step === undefined) {
+}
+
+/** @throws CheckpointError when it cannot be read, or belongs to other settings. */
+export async function readCheckpoint(folder: string, settings: CheckpointSettings): Promise<Checkpoint> {
+  const path = join(folder, stateFile);
+  const bytes = await readFile(path).catch((error: unknown) => {
+    throw new CheckpointError(`the checkpoint cannot be read: ${explain(error)}`);
+  });
+  const file = contentsOf(bytes);
+  if (file?.schema !== 'mkd.checkpoint/1' || !file.settings || !file.epochSum || file.step === undefined) {
     throw new CheckpointError(`${path} is no checkpoint of this version; remove it to start anew`);
   }
   checkSettings(file.settings, settings);
@@ -92,6 +119,14 @@ export async function readCheckpoint(folder: string, settings: CheckpointSetting
     seconds: file.seconds ?? 0,
     epochSum: file.epochSum,
   };
+}
+
+function contentsOf(bytes: Uint8Array): Partial<CheckpointFile> | undefined {
+  try {
+    return JSON.parse(readSafetensorsMetadata(bytes).checkpoint ?? '{}') as Partial<CheckpointFile>;
+  } catch {
+    return undefined;
+  }
 }
 
 /** @throws CheckpointError naming a setting that was another then. */

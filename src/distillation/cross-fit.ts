@@ -7,6 +7,7 @@
 import { mkdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { GoodImages } from '../detector/index.js';
+import { explain } from '../files/explain.js';
 import { replaceFile } from '../files/replace-file.js';
 import { CheckpointError, type CheckpointSettings, checkSettings } from './checkpoint.js';
 
@@ -22,11 +23,22 @@ const file = 'folds.json';
 
 /** Results of the folds that are finished, of an interrupted run; none where there was none. */
 export async function readFolds(checkpoint: string): Promise<FoldResult[]> {
-  const text = await readFile(join(checkpoint, file), 'utf8').catch(() => undefined);
-  if (text === undefined) return [];
-  const parsed: unknown = JSON.parse(text);
-  if (Array.isArray(parsed)) return parsed as FoldResult[];
-  throw new CheckpointError(`${join(checkpoint, file)} is no list of folds; remove it to start anew`);
+  const path = join(checkpoint, file);
+  const text = await readFile(path, 'utf8').catch((error: NodeJS.ErrnoException) => {
+    if (error.code === 'ENOENT') return '[]';
+    throw new CheckpointError(`the folds found so far cannot be read: ${explain(error)}`);
+  });
+  const folds = parsed(text);
+  if (Array.isArray(folds)) return folds as FoldResult[];
+  throw new CheckpointError(`${path} is no list of folds; remove it to find them anew`);
+}
+
+function parsed(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch {
+    return undefined;
+  }
 }
 
 export async function writeFolds(checkpoint: string, results: readonly FoldResult[]): Promise<void> {

@@ -12,6 +12,12 @@ import type { Recipe } from './recipe.js';
 const squaresInAll = 2048;
 const mostSquares = 64;
 
+/** Epochs between two states that are averaged (MKD, section 4). */
+const averageEvery = 10;
+
+/** States to average, where there are epochs enough. */
+const averagedStates = 10;
+
 /** Part of the good images that is held back. */
 const heldBackShare = 0.15;
 
@@ -35,10 +41,13 @@ export class Curriculum {
   /** Times through all good images. */
   readonly epochs: number;
   readonly stepsAnEpoch: number;
+  /** Images with a made defect in each batch. */
+  readonly batchDefects: number;
+  /** Epochs between two states that are averaged, where they are. */
+  readonly averageEvery: number;
   /** What is learned from and has no made defect: squares first, then variants of them. */
   readonly good: readonly number[];
   readonly #defective: readonly number[];
-  readonly #defectsInBatch: number;
   #order: { epoch: number; good: readonly number[]; defective: readonly number[] } | undefined;
 
   /** @param files number of good images. */
@@ -51,8 +60,9 @@ export class Curriculum {
     const order = shuffled(files, randomStream(seed, 'held back'));
     const heldBack = heldBackPlaces(files, holdBack);
     this.squares = recipe.tiling ? Math.ceil(Math.min(mostSquares, squaresInAll / files)) : 1;
+    // One square of every file, then another of every file: the first of them are of as many files as can be.
     const squaresOf = (list: readonly number[]): number[] =>
-      list.flatMap((file) => range(file * this.squares, this.squares));
+      range(0, this.squares).flatMap((square) => list.map((file) => file * this.squares + square));
     this.heldBackFiles = order.filter((_, place) => heldBack(place));
     this.heldBack = squaresOf(this.heldBackFiles);
     this.trained = squaresOf(order.filter((_, place) => !heldBack(place)));
@@ -67,10 +77,12 @@ export class Curriculum {
     ];
     this.good = [...this.trained, ...range(read, variants)];
     this.#defective = range(read + variants, defects);
-    this.#defectsInBatch = defects > 0 ? Math.max(1, Math.round((batch * defects) / (good + defects))) : 0;
+    this.batchDefects = defects > 0 ? Math.max(1, Math.round((batch * defects) / (good + defects))) : 0;
     this.epochs =
       typeof epochs === 'number' ? epochs : Math.max(epochs.least, Math.round(epochs.images / good));
-    this.stepsAnEpoch = Math.ceil(good / (batch - this.#defectsInBatch));
+    this.stepsAnEpoch = Math.ceil(good / (batch - this.batchDefects));
+    const enough = Math.floor(this.epochs / (2 * averagedStates));
+    this.averageEvery = Math.min(averageEvery, Math.max(1, enough));
   }
 
   /** Where squares are cut out of a file's image; anywhere, its edges as often as what lies inside. */
@@ -89,6 +101,11 @@ export class Curriculum {
     return this.epochs * this.stepsAnEpoch;
   }
 
+  /** Whether the weights after an epoch, counted from 0, go into the average: of the last half, the last among them. */
+  isAveraged(epoch: number): boolean {
+    return epoch >= this.epochs / 2 && (this.epochs - 1 - epoch) % this.averageEvery === 0;
+  }
+
   /** The images of a step, counted from 0. */
   batch(step: number): number[] {
     const { good, defective } = this.#epochOrder(Math.floor(step / this.stepsAnEpoch));
@@ -96,8 +113,8 @@ export class Curriculum {
       const first = (step % this.stepsAnEpoch) * size;
       return order.slice(first, first + size);
     };
-    const defects = part(defective, this.#defectsInBatch);
-    return [...part(good, this.recipe.batch - this.#defectsInBatch), ...defects];
+    const defects = part(defective, this.batchDefects);
+    return [...part(good, this.recipe.batch - this.batchDefects), ...defects];
   }
 
   /** Every epoch has an order of its own. */

@@ -5,7 +5,7 @@ import { checkTarget, embeddedExpert, type Manifest } from '../detector/index.js
 import { distinctFiles } from '../files/distinct-files.js';
 import { readExpertCard } from '../networks/index.js';
 import { Device } from '../runtime/index.js';
-import { checkpointFolder, hasCheckpoint, refuseCheckpoint, removeCheckpoint } from './checkpoint.js';
+import { checkFolder, checkpointFolder, hasCheckpoint, holdsWork, removeCheckpoint } from './checkpoint.js';
 import { foldFolder, readFolds, writeFolds } from './cross-fit.js';
 import { Distillation, type Part } from './distillation.js';
 import type { ImageFiles } from './finish.js';
@@ -15,6 +15,19 @@ import { type DistillOptions, DistillSettingsError, settle } from './settings.js
 /** Fewer images than this leave nothing to learn from and calibrate with. */
 const fewestImages = 8;
 
+/** The run was aborted; what it had done is in `checkpoint`, where it had come to that. */
+export class DistillationInterrupted extends Error {
+  override readonly name = 'DistillationInterrupted';
+
+  constructor(readonly checkpoint: string | undefined) {
+    super(
+      checkpoint
+        ? `interrupted; the checkpoint is in ${checkpoint}, continue with --resume`
+        : 'interrupted before training began; nothing was written',
+    );
+  }
+}
+
 /**
  * Distills a detector and writes it to `options.out`.
  * @throws DatasetError, ImageError, CalibrationError, CheckpointError, DistillSettingsError, DetectorError, DistillationInterrupted
@@ -23,7 +36,7 @@ export async function distill(options: DistillOptions): Promise<Manifest> {
   const recipe = settle(options);
   await checkTarget(options.out);
   const checkpoint = checkpointFolder(resolve(options.out));
-  if (!options.resume) await refuseCheckpoint(checkpoint);
+  await checkFolder(checkpoint, options.resume ?? false, options.folds !== undefined);
   const expertCard = options.expertCard ?? embeddedExpert;
   const card = await readExpertCard(expertCard);
   const images = await goodImages(options);
@@ -36,6 +49,9 @@ export async function distill(options: DistillOptions): Promise<Manifest> {
     return options.folds === undefined
       ? await part({ holdBack: 'share', checkpoint, resume: options.resume ?? false }).detector()
       : await crossFitted(options.folds, checkpoint, options.resume ?? false, part);
+  } catch (error) {
+    if (error !== options.signal?.reason) throw error;
+    throw new DistillationInterrupted((await holdsWork(checkpoint)) ? checkpoint : undefined);
   } finally {
     await device.close();
   }
@@ -68,9 +84,7 @@ async function crossFitted(
   part: (settings: Part) => Distillation,
 ): Promise<Manifest> {
   const done = resume ? await readFolds(checkpoint) : [];
-  // Nothing to resume at all is an error, which the first fold will tell.
-  const resumes = async (folder: string): Promise<boolean> =>
-    resume && (done.length === 0 || (await hasCheckpoint(folder)));
+  const resumes = async (folder: string): Promise<boolean> => resume && (await hasCheckpoint(folder));
   for (let fold = done.length; fold < folds; fold++) {
     const folder = foldFolder(checkpoint, fold);
     const settings: Part = {

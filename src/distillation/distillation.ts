@@ -31,24 +31,8 @@ import type { Plan } from './recipe.js';
 import type { DistillOptions, DistillProgress } from './settings.js';
 import { initialState, Training } from './training.js';
 
-/** The run was aborted; a checkpoint is in `checkpoint` if training had begun. */
-export class DistillationInterrupted extends Error {
-  override readonly name = 'DistillationInterrupted';
-
-  constructor(readonly checkpoint: string | undefined) {
-    super(
-      checkpoint
-        ? `interrupted; the checkpoint is in ${checkpoint}, continue with --resume`
-        : 'interrupted before training began; nothing was written',
-    );
-  }
-}
-
 /** Time between two checkpoints. */
 const checkpointMs = 60_000;
-
-/** Epochs between two states that are averaged (MKD, section 4). */
-const averageEvery = 10;
 
 /** How often the loss on held-back images is computed, at most, in a run. */
 const validations = 12;
@@ -171,26 +155,18 @@ export class Distillation {
     this.options.onProgress?.({ ...progress, ...fold });
   }
 
-  async #prepare(): Promise<Lesson> {
-    try {
-      return await Lesson.prepare(this.device, {
-        paths: this.images.paths,
-        exercises: this.#curriculum.exercises,
-        input: inputOf(this.plan),
-        corners: (file, grid) => this.#curriculum.corners(file, grid),
-        layers: this.plan.trainingLayers,
-        expertCard: this.expert.path,
-        memoryBytes: this.options.memoryBytes ?? 2 * 2 ** 30,
-        signal: this.options.signal,
-        onProgress: (done, total) => this.#report({ phase: 'expert', done, total }),
-      });
-    } catch (error) {
-      const { checkpoint, resume, folds = [] } = this.part;
-      if (this.options.signal?.aborted) {
-        throw new DistillationInterrupted(resume || folds.length > 0 ? checkpoint : undefined);
-      }
-      throw error;
-    }
+  #prepare(): Promise<Lesson> {
+    return Lesson.prepare(this.device, {
+      paths: this.images.paths,
+      exercises: this.#curriculum.exercises,
+      input: inputOf(this.plan),
+      corners: (file, grid) => this.#curriculum.corners(file, grid),
+      layers: this.plan.trainingLayers,
+      expertCard: this.expert.path,
+      memoryBytes: this.options.memoryBytes ?? 2 * 2 ** 30,
+      signal: this.options.signal,
+      onProgress: (done, total) => this.#report({ phase: 'expert', done, total }),
+    });
   }
 
   /** @param data fingerprint of the images, once they are known. */
@@ -226,7 +202,6 @@ export class Distillation {
     const began = performance.now();
     const seconds = (): number => start.seconds + (performance.now() - began) / 1000;
     let epochSum = start.epochSum;
-    let epochLoss = Number.NaN;
     let saved = performance.now();
     const save = () =>
       writeCheckpoint(this.part.checkpoint, settings, {
@@ -237,16 +212,15 @@ export class Distillation {
     while (training.step < total) {
       if (this.options.signal?.aborted) {
         await save();
-        throw new DistillationInterrupted(this.part.checkpoint);
+        this.options.signal.throwIfAborted();
       }
+      if (training.step % stepsAnEpoch === 0) epochSum = { loss: 0, images: 0 };
       const epoch = Math.floor(training.step / stepsAnEpoch);
       const indices = this.#curriculum.batch(training.step);
       const loss = await training.train(await lesson.batch(indices), training.step / total);
       epochSum = { loss: epochSum.loss + loss * indices.length, images: epochSum.images + indices.length };
       if (training.step % stepsAnEpoch === 0) {
-        epochLoss = epochSum.loss / epochSum.images;
-        epochSum = { loss: 0, images: 0 };
-        if (this.plan.average && epoch >= epochs / 2 && (epoch + 1) % averageEvery === 0) training.average();
+        if (this.plan.average && this.#curriculum.isAveraged(epoch)) training.average();
         if (heldBack.length > 0 && ((epoch + 1) % validateEvery === 0 || epoch + 1 === epochs)) {
           this.#heldBackLoss = await training.validate(lesson, heldBack, batch);
         }
@@ -264,13 +238,14 @@ export class Distillation {
         ...(this.#heldBackLoss === undefined ? {} : { heldBackLoss: this.#heldBackLoss }),
       });
     }
+    await save();
     // A checkpoint made after the last step has no epoch left to run.
     this.#heldBackLoss ??= await training.validate(lesson, heldBack, batch);
     return {
       cloner: training.cloner(),
       steps: training.step,
       seconds: Math.round(seconds()),
-      loss: Number.isNaN(epochLoss) ? this.#heldBackLoss : epochLoss,
+      loss: epochSum.loss / epochSum.images,
       heldBackLoss: this.#heldBackLoss,
     };
   }

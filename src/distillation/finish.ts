@@ -22,6 +22,7 @@ import type { Device } from '../runtime/index.js';
 import type { Curriculum } from './curriculum.js';
 import type { Lesson } from './lesson.js';
 import { findNeighbors } from './neighbors.js';
+import { notesOf } from './notes.js';
 import type { Plan } from './recipe.js';
 import type { DistillOptions } from './settings.js';
 
@@ -105,7 +106,7 @@ export async function finish(device: Device, parts: Finish): Promise<Manifest> {
     localization: plan.localization,
     recipe: {
       name: plan.name,
-      notes: [...plan.notes],
+      notes: notesOf(plan, expert.card, curriculum),
       epochs: curriculum.epochs,
       batch: plan.batch,
       learningRate: plan.learningRate,
@@ -176,7 +177,10 @@ function measureWith(
     return decodeNamedImage(await readFile(path), path, inputOf(plan));
   });
   return measureGoodImages(engine, scorer, heldBack, {
-    onProgress: (done, total) => options.onProgress?.({ phase: 'calibrate', done, total }),
+    onProgress: (done, total) => {
+      options.onProgress?.({ phase: 'calibrate', done, total });
+      options.signal?.throwIfAborted();
+    },
   });
 }
 

@@ -1,8 +1,7 @@
 /** Distillation of detectors from good images. */
 export { CheckpointError } from './checkpoint.js';
-export { distill } from './distill.js';
-export { DistillationInterrupted } from './distillation.js';
-export { type RecipeName, recipeByName, recipeNames } from './recipe.js';
+export { DistillationInterrupted, distill } from './distill.js';
+export { type RecipeName, recipeNames } from './recipe.js';
 export {
   type DistillOptions,
   type DistillProgress,

@@ -112,11 +112,6 @@ export class Lesson {
     return createHash('sha256').update(Buffer.concat(this.#digests)).digest('hex');
   }
 
-  /** Whether some of it had to go to disk. */
-  get spilled(): boolean {
-    return [this.pixels, ...this.activations.values()].some((store) => store.spilled);
-  }
-
   /** `image`, `defect` and `expert.<layer>` of these images, as the training graph takes them. */
   async batch(indices: readonly number[]): Promise<Tensors> {
     const feeds: Record<string, Tensors[string]> = {};

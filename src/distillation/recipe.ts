@@ -47,12 +47,10 @@ export interface Recipe {
   /** Times through all images to learn from; or as many as show so many images, and at least so many. */
   readonly epochs: number | { readonly images: number; readonly least: number };
   readonly batch: number;
-  /** Whether the weights of every tenth epoch of the last half are averaged. */
+  /** Whether the weights of epochs in the last half are averaged, as the paper does, or the last ones kept. */
   readonly average: boolean;
   /** The localization method used unless a request asks for another. */
   readonly localization: 'discrepancy' | 'guided';
-  /** What differs from the paper's text or its authors' code, and why. */
-  readonly notes: readonly string[];
 }
 
 const common = {
@@ -61,12 +59,6 @@ const common = {
   inputSize: 128,
   average: false,
 } as const;
-
-const expertNotes = [
-  'The expert sees its own input convention (mean removed); the authors give it 0..1. The cloner sees 0..1.',
-  "The expert's activations are rescaled to unit size; value discrepancies are on that scale.",
-  'A part of the good images is held back for the threshold and is not trained on.',
-] as const;
 
 const recipes: Readonly<Record<RecipeName, Recipe>> = {
   paper: {
@@ -80,11 +72,6 @@ const recipes: Readonly<Record<RecipeName, Recipe>> = {
     epochs: 601,
     batch: 64,
     localization: 'guided',
-    notes: [
-      "By the authors' code where it and the paper differ: lambda multiplies the value term (0.5, their value for MVTec AD, unless told otherwise; they take 0.01 for other data), training on pool2 to pool5 and scoring on pool3 to pool5, the last epoch is kept (--average averages as the paper does).",
-      "Maps are on the detector's own scale; the authors scale every image by its own extremes.",
-      ...expertNotes,
-    ],
   },
   default: {
     ...common,
@@ -102,19 +89,6 @@ const recipes: Readonly<Record<RecipeName, Recipe>> = {
     // Smaller batches take more steps in the same time.
     batch: 16,
     localization: 'discrepancy',
-    notes: [
-      'Beside whole layers, positions are compared: a cosine over standardized channels at each of them, in training on pool2 to pool5, in scoring on pool4 and pool5.',
-      "The score is the directions of pool4 and pool5, how far the nearest good image is, and the peak of the position-wise map, each less what is typical and over its spread on good images; values do not count. The paper's has values and directions of pool3 to pool5.",
-      'Beside the cloner the nearest good image counts: a cosine between the strongest responses of each channel of the expert, at pool4 and pool5, on the same scale.',
-      'Maps are position-wise discrepancies, smoothed with a deviation of 8/128, in deviations above what good images show at the same place; gradients are there on request.',
-      'Where good images are few, variants of them are learned from: a little turned, shifted, scaled, brighter or flatter.',
-      'A quarter of every batch are good images with a made defect, where the cloner is kept from following the expert (margin 0.8).',
-      'The cloner has 32 channels between critical layers, where the paper has 16.',
-      'The learning rate falls along half a cosine.',
-      'lambda 0.01, which the authors use outside MVTec AD, instead of 0.5: directions separate better than values.',
-      'Batches of 16 instead of 64, and as many epochs as show 24,000 good images (10 at least) instead of 601, so that a detector is ready in minutes.',
-      ...expertNotes,
-    ],
   },
 };
 

@@ -8,7 +8,7 @@ import { join } from 'node:path';
 
 export class RecordStore {
   readonly #inMemory: Uint8Array[] = [];
-  #file: { handle: FileHandle; folder: string } | undefined;
+  #file: FileHandle | undefined;
   #count = 0;
 
   /**
@@ -20,15 +20,6 @@ export class RecordStore {
     private readonly memoryBytes: number,
   ) {}
 
-  get count(): number {
-    return this.#count;
-  }
-
-  /** Whether some records had to go to disk. */
-  get spilled(): boolean {
-    return this.#file !== undefined;
-  }
-
   /** Appends a record; its index is the number of records before it. */
   async append(record: Uint8Array): Promise<void> {
     if (record.length !== this.recordBytes) {
@@ -37,9 +28,8 @@ export class RecordStore {
     if ((this.#inMemory.length + 1) * this.recordBytes <= this.memoryBytes) {
       this.#inMemory.push(Uint8Array.from(record));
     } else {
-      this.#file ??= await this.#spill();
-      const at = (this.#count - this.#inMemory.length) * this.recordBytes;
-      await this.#file.handle.write(record, 0, record.length, at);
+      this.#file ??= await openUnnamed();
+      await this.#file.appendFile(record);
     }
     this.#count++;
   }
@@ -53,20 +43,25 @@ export class RecordStore {
       return;
     }
     const at = (index - this.#inMemory.length) * this.recordBytes;
-    await this.#file?.handle.read(target, offset, this.recordBytes, at);
+    const read = await this.#file?.read(target, offset, this.recordBytes, at);
+    if (read?.bytesRead !== this.recordBytes) throw new Error(`record ${index} was not written whole`);
   }
 
-  /** Lets go of memory and removes the file. */
+  /** Lets go of memory and disk. */
   async close(): Promise<void> {
     this.#inMemory.length = 0;
     this.#count = 0;
-    await this.#file?.handle.close();
-    if (this.#file) await rm(this.#file.folder, { recursive: true, force: true });
+    await this.#file?.close();
     this.#file = undefined;
   }
+}
 
-  async #spill(): Promise<{ handle: FileHandle; folder: string }> {
-    const folder = await mkdtemp(join(tmpdir(), 'mkd-activations-'));
-    return { handle: await open(join(folder, 'records'), 'w+'), folder };
+/** A file without a name, which goes when it is closed, or whoever has it open is killed. */
+async function openUnnamed(): Promise<FileHandle> {
+  const folder = await mkdtemp(join(tmpdir(), 'mkd-activations-'));
+  try {
+    return await open(join(folder, 'records'), 'w+');
+  } finally {
+    await rm(folder, { recursive: true, force: true });
   }
 }

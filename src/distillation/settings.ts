@@ -18,7 +18,7 @@ export interface DistillOptions {
   readonly tileScale?: number | undefined;
   /** Variants of the images are made until there are so many to learn from; 0 makes none. */
   readonly augmentTo?: number | undefined;
-  /** Averages the weights of every tenth epoch of the last half, as the paper averages its checkpoints. */
+  /** Averages the weights of epochs in the last half, every tenth where there are 200 or more, as the paper does. */
   readonly average?: boolean | undefined;
   /**
    * Calibrates with every image, each scored by a cloner that has not learned from it: so many folds, a cloner each, and

@@ -45,6 +45,8 @@ t.test(
     t.equal(heldBack.length + trained.length, 50 * squares);
     t.ok(heldBack.every((square) => heldBackFiles.includes(Math.floor(square / squares))));
     t.notOk(trained.some((square) => heldBackFiles.includes(Math.floor(square / squares))));
+    const first = trained.slice(0, 50 - heldBackFiles.length).map((square) => Math.floor(square / squares));
+    t.equal(new Set(first).size, first.length, 'the first squares are of as many files');
     const grid = { width: 300, height: 100, size, columns: [], rows: [] };
     const corners = curriculum.corners(7, grid);
     t.equal(corners.length, squares);
@@ -72,6 +74,19 @@ t.test('epochs follow from how many images are to be shown', async (t) => {
   const epochs = { images: 1000, least: 5 };
   t.equal(new Curriculum(100, { ...settings, epochs }, 0).epochs, 12);
   t.equal(new Curriculum(10_000, { ...settings, epochs }, 0).epochs, 5);
+});
+
+t.test('the last state is averaged, and ten or more of the last half, at most every tenth', async (t) => {
+  const averaged = (epochs: number): number[] => {
+    const curriculum = new Curriculum(40, { ...settings, epochs }, 0);
+    return Array.from({ length: epochs }, (_, epoch) => epoch).filter((epoch) =>
+      curriculum.isAveraged(epoch),
+    );
+  };
+  t.strictSame(averaged(1), [], 'which leaves the only state there is');
+  t.strictSame(averaged(23), [12, 13, 14, 15, 16, 17, 18, 19, 20, 21, 22]);
+  t.strictSame(averaged(60), [32, 35, 38, 41, 44, 47, 50, 53, 56, 59]);
+  t.strictSame([averaged(601).length, ...averaged(601).slice(-2)], [30, 590, 600]);
 });
 
 t.test('a made defect changes what its mask says, and hardly anything else', async (t) => {
