@@ -126,7 +126,7 @@ export function distillCommand(): Command {
           `${flags.out}: distilled from ${data.images} images (${copiesOf(data)}${heldBackOf(data)}) in ${distillation.seconds} s, ` +
             `loss ${distillation.loss.toFixed(4)}, held back ${distillation.heldBackLoss.toFixed(4)}, ` +
             `threshold ${calibration.threshold.toPrecision(4)} ` +
-            `(false alarms at most ${percent(calibration.falseAlarmRate)})\n`,
+            `(false alarms at most ${percent(calibration.falseAlarmRate)}${data.folds === undefined ? '' : ', in the worst case of folds twice that'})\n`,
         );
         const folds = data.folds === undefined ? ', and --folds calibrates with all' : '';
         const weak = weakPromise(calibration, flags.falseAlarmRate, folds);

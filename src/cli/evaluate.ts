@@ -11,6 +11,7 @@ import {
   ScoringEngine,
 } from '../detector/index.js';
 import { type EvaluationReport, evaluate } from '../evaluation/index.js';
+import { firstOf } from '../files/explain.js';
 import {
   detectorArgument,
   deviceOptions,
@@ -51,7 +52,7 @@ export function evaluateCommand(): Command {
     .action(async (folder: string, dataset: string | undefined, flags: Flags) => {
       const source = sourceOf(dataset, flags);
       // A file that cannot be written is no news for after the evaluation.
-      const created = flags.json !== undefined && (await checkWritable(flags.json));
+      if (flags.json !== undefined) await checkWritable(flags.json);
       const detector = await readDetector(await findDetector(folder), flags.experts);
       const engine = await ScoringEngine.open(deviceOptions(flags));
       const progress = startProgress();
@@ -66,10 +67,6 @@ export function evaluateCommand(): Command {
         for (const note of notesOn(report)) process.stderr.write(`mkd: ${note}\n`);
         process.stdout.write(describe(report));
         if (flags.json) await writeFile(flags.json, `${JSON.stringify(report, null, 2)}\n`);
-      } catch (error) {
-        // What was only made to see whether it can be written.
-        if (created && flags.json !== undefined) await rm(flags.json, { force: true });
-        throw error;
       } finally {
         progress.stop();
         await engine.close();
@@ -77,31 +74,33 @@ export function evaluateCommand(): Command {
     });
 }
 
-/** @returns whether it was made for that. @throws UsageError where it would lie in no folder. */
-async function checkWritable(path: string): Promise<boolean> {
+/** What is there already stays. @throws UsageError where it would lie in no folder. */
+async function checkWritable(path: string): Promise<void> {
   const there = await stat(path).catch(() => undefined);
   const file = await open(path, 'a').catch((error: NodeJS.ErrnoException) => {
     if (error.code !== 'ENOENT') throw error;
     throw new UsageError(`${path} cannot be written: there is no folder ${dirname(path)}`);
   });
   await file.close();
-  return there === undefined;
+  if (there === undefined) await rm(path);
 }
 
 /** What a reader of the figures has to know. */
 function notesOn({ images: { learned, withoutMask, unmarked }, pixelAuroc }: EvaluationReport): string[] {
   const notes: string[] = [];
-  if (learned > 0) {
+  if (learned.length > 0) {
     notes.push(
-      `the detector has learned from ${learned} of these images; the figures are better than they would be on new ones`,
+      `the detector has learned from ${learned.length} of these images; the figures are better than they would be on new ones: ${firstOf(learned)}`,
     );
   }
-  if (withoutMask > 0 && pixelAuroc !== null) {
-    notes.push(`${withoutMask} of the defective images have no mask and are not in the pixel figures`);
-  }
-  if (unmarked > 0) {
+  if (withoutMask.length > 0 && pixelAuroc !== null) {
     notes.push(
-      `${unmarked} of the masks of defective images mark no pixel (white where defective); all of theirs count as good ones`,
+      `${withoutMask.length} of the defective images have no mask and are not in the pixel figures: ${firstOf(withoutMask)}`,
+    );
+  }
+  if (unmarked.length > 0) {
+    notes.push(
+      `${unmarked.length} of the masks of defective images mark no pixel (white where defective); all of theirs count as good ones: ${firstOf(unmarked)}`,
     );
   }
   return notes;

@@ -40,9 +40,9 @@ for (const command of [
   program.addCommand(command);
 }
 
-// Whoever reads may stop reading, as head does: that is no failure, and the rest need not be computed.
+// Whoever reads may stop reading, as head does: that is no failure, and files may still have to be written.
 process.stdout.on('error', (error: NodeJS.ErrnoException) => {
-  if (error.code === 'EPIPE') process.exit(0);
+  if (error.code === 'EPIPE') return;
   process.stderr.write(`mkd: the output cannot be written: ${explain(error)}\n`);
   process.exit(1);
 });

@@ -44,6 +44,8 @@ export function scoreCommand(): Command {
       let failed = 0;
       try {
         for (const [path, heatmap] of files) {
+          // With no reader left, and no heatmaps to write, the rest need not be computed.
+          if (process.stdout.errored && flags.heatmaps === undefined) break;
           try {
             process.stdout.write(`${await scoreFile(detector, path, heatmap, flags)}\n`);
           } catch (error) {

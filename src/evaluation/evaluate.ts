@@ -59,7 +59,7 @@ export async function evaluate(
   const method = images.some(({ mask }) => mask) ? localization : 'none';
   const parts: RawScores[] = [];
   const maps: JudgedMap[] = [];
-  let learned = 0;
+  const learned: string[] = [];
   let decodeSeconds = 0;
   let inferenceSeconds = 0;
   for (let first = 0; first < images.length; first += batch) {
@@ -67,7 +67,7 @@ export async function evaluate(
     const began = performance.now();
     const decoded = await Promise.all(part.map(({ path }) => decode(path, detector)));
     decodeSeconds += (performance.now() - began) / 1000;
-    learned += decoded.filter((image) => image.learned).length;
+    learned.push(...part.filter((_, index) => decoded[index]?.learned).map(({ path }) => path));
     const { images: scored, seconds } = await scoreImages(engine, detector, decoded, method);
     inferenceSeconds += seconds;
     parts.push(...scored.map(scoresOf));

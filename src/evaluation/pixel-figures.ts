@@ -67,7 +67,6 @@ const bins = 512;
 
 /** How the entries of one image spread, defect and clean apart, over bins that all images share. */
 export interface PixelHistogram {
-  readonly anomalous: boolean;
   readonly defect: Float64Array;
   readonly clean: Float64Array;
 }
@@ -86,11 +85,7 @@ export function pixelHistograms(maps: readonly JudgedMap[]): PixelHistogram[] {
     }
     return histogram;
   };
-  return maps.map((map) => ({
-    anomalous: map.anomalous,
-    defect: count(map.regions),
-    clean: count([map.clean]),
-  }));
+  return maps.map((map) => ({ defect: count(map.regions), clean: count([map.clean]) }));
 }
 
 /** Pixel AUROC of images given by their histograms, some of them more than once. */

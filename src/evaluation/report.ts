@@ -38,18 +38,18 @@ export interface TermFigures {
 /** What `mkd evaluate` prints, and writes as JSON. */
 export type EvaluationReport = ImageFigures &
   PixelFiguresOrNull & {
-    readonly schema: 'mkd.evaluation/2';
+    readonly schema: 'mkd.evaluation/3';
     readonly dataset: string;
     readonly detectorVersion: string;
     readonly images: {
       readonly good: number;
       readonly defective: number;
-      /** Of them all, those that the detector has learned from; figures are too good where there are any. */
-      readonly learned: number;
-      /** Defective ones that have no mask, where others have: they are not in the pixel figures. */
-      readonly withoutMask: number;
-      /** Defective ones whose mask marks no pixel: all of theirs are good ones in the pixel figures. */
-      readonly unmarked: number;
+      /** Paths of those that the detector has learned from; figures are too good where there are any. */
+      readonly learned: readonly string[];
+      /** Of defective ones that have no mask: they are not in the pixel figures. */
+      readonly withoutMask: readonly string[];
+      /** Of defective ones whose mask marks no pixel: all of theirs are good ones in the pixel figures. */
+      readonly unmarked: readonly string[];
     };
     readonly threshold: number;
     /** Where the maps of the pixel figures come from; null where there are no masks. */
@@ -80,10 +80,11 @@ export interface Measured {
   readonly neighbor: Float32Array;
   /** [N], or empty where positions are not compared. */
   readonly peak: Float32Array;
+  /** Of all images that are good or have a mask, in their order; empty by the method `none`. */
   readonly maps: readonly JudgedMap[];
   readonly method: LocalizationMethod | 'none';
-  /** Images that the detector has learned from. */
-  readonly learned: number;
+  /** Paths of images that the detector has learned from. */
+  readonly learned: readonly string[];
   readonly decodeSeconds: number;
   readonly inferenceSeconds: number;
 }
@@ -98,29 +99,32 @@ export function makeReport(
   const { threshold } = manifest.calibration;
   const good = where(score, images, ({ anomalous }) => !anomalous);
   const defective = where(score, images, ({ anomalous }) => anomalous);
-  const withoutMask = images.filter(({ anomalous, mask }) => anomalous && mask === undefined).length;
+  const isWithoutMask = ({ anomalous, mask }: TestImage): boolean => anomalous && mask === undefined;
+  const judged = images.filter((image) => !isWithoutMask(image));
+  const isUnmarked = ({ anomalous, regions }: JudgedMap): boolean => anomalous && regions.length === 0;
   const kinds = [...new Set(images.filter(({ anomalous }) => anomalous).map(({ kind }) => kind))];
+  const pixels = pixelFiguresOf(maps);
   const perImageMs = (seconds: number): number => (1000 * seconds) / images.length;
   return {
-    schema: 'mkd.evaluation/2',
+    schema: 'mkd.evaluation/3',
     dataset,
     detectorVersion: version,
     images: {
       good: good.length,
       defective: defective.length,
       learned: measured.learned,
-      withoutMask,
-      unmarked: maps.filter(({ anomalous, regions }) => anomalous && regions.length === 0).length,
+      withoutMask: pathsOf(images.filter(isWithoutMask)),
+      unmarked: pathsOf(judged.filter((_, index) => maps[index] !== undefined && isUnmarked(maps[index]))),
     },
     threshold,
     localization: method === 'none' ? null : method,
     ...imageFigures(defective, good, threshold),
-    ...pixelFiguresOf(maps),
+    ...pixels,
     falseAlarmRate: shareAbove(good, threshold),
     intervals: {
       imageAuroc: imageInterval(auroc, defective, good, bootstrap),
       imageAveragePrecision: imageInterval(averagePrecision, defective, good, bootstrap),
-      pixelAuroc: pixelInterval(maps, bootstrap),
+      pixelAuroc: pixels.pixelAuroc === null ? null : pixelInterval(maps, bootstrap),
       ...bootstrap,
     },
     kinds: Object.fromEntries(
@@ -197,16 +201,20 @@ function imageInterval(
   );
 }
 
+/** Every draw has as many images with marked pixels as there are, so that none is without a figure. */
 function pixelInterval(
   maps: readonly JudgedMap[],
   bootstrap: { readonly resamples: number; readonly seed: number },
-): Interval | null {
-  if (!maps.some(({ regions }) => regions.length > 0)) return null;
+): Interval {
   const histograms = pixelHistograms(maps);
-  const groups = [true, false].map((anomalous) =>
-    histograms.filter((image) => image.anomalous === anomalous),
+  const groups = [true, false].map((marked) =>
+    histograms.filter((_, index) => (maps[index] as JudgedMap).regions.length > 0 === marked),
   );
   return bootstrapInterval(groups, (sample) => histogramAuroc(sample.flat()), bootstrap);
+}
+
+function pathsOf(images: readonly TestImage[]): string[] {
+  return images.map(({ path }) => path);
 }
 
 function where(

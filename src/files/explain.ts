@@ -1,9 +1,8 @@
-/** Errors in one line, those of the operating system in words that say what would be right. */
+/** Messages in one line: errors, those of the operating system in words that say what would be right, and lists. */
 
 interface SystemError extends Error {
   readonly code: string;
   readonly path?: string;
-  readonly dest?: string;
   readonly port?: number;
 }
 
@@ -36,4 +35,12 @@ function inWords({ code, path = 'it', port }: SystemError): string | undefined {
     default:
       return undefined;
   }
+}
+
+/** Of a list in a message, so many are named. */
+const named = 3;
+
+/** The first of a list of names. */
+export function firstOf(names: readonly string[]): string {
+  return `${names.slice(0, named).join(', ')}${names.length > named ? ', ...' : ''}`;
 }

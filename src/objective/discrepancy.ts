@@ -3,6 +3,7 @@
  * score of an image, and its mean over a batch of good images is the loss of distillation.
  */
 import type { Graph, Value } from '../onnx/index.js';
+import { addCosine } from './cosine.js';
 
 /** The activations of one critical layer, float32 [N, C, H, W] each. */
 export interface LayerActivations {
@@ -18,9 +19,6 @@ export interface Objective {
   /** Sum over the layers of both, weighted (equation 3), [N]. */
   readonly score: Value;
 }
-
-/** Squared lengths below this count as this: an image that excites nothing has no direction. */
-const smallestSquaredLength = 1e-12;
 
 /**
  * Adds the objective to a graph.
@@ -56,10 +54,7 @@ function valueDiscrepancy(graph: Graph, { expert, cloner }: LayerActivations): V
 /** [N, 1] */
 function directionDiscrepancy(graph: Graph, { expert, cloner }: LayerActivations): Value {
   const { op } = graph;
-  const inverseLength = (x: Value): Value =>
-    op.Reciprocal(op.Sqrt(op.Max(op.ReduceSumSquare(x, perImage), graph.scalar(smallestSquaredLength))));
-  const product = op.ReduceSum(op.Mul(expert, cloner), perImage);
-  const cosine = op.Mul(product, op.Mul(inverseLength(expert), inverseLength(cloner)));
+  const cosine = addCosine(graph, expert, cloner, perImage);
   return op.Reshape(op.Sub(graph.scalar(1), cosine), [0, 1]);
 }
 

@@ -4,6 +4,7 @@
  * STFPM (Wang et al. 2021, equation 1) and its successors.
  */
 import type { Graph, Value } from '../onnx/index.js';
+import { addCosine } from './cosine.js';
 import type { LayerActivations } from './discrepancy.js';
 
 /** The expert's channels over good images: mean and one over the deviation, float32 [C] each. */
@@ -11,9 +12,6 @@ export interface Standardization {
   readonly mean: Value;
   readonly inverseDeviation: Value;
 }
-
-/** Squared lengths below this count as this. */
-const smallestSquaredLength = 1e-12;
 
 /**
  * Adds the direction discrepancy at every position.
@@ -28,9 +26,6 @@ export function addPositionDiscrepancy(
   const perChannel = (value: Value): Value => op.Reshape(value, [1, value.shape[0] as number, 1, 1]);
   const [center, scale] = [perChannel(mean), perChannel(inverseDeviation)];
   const standardized = (x: Value): Value => op.Mul(op.Sub(x, center), scale);
-  const [a, b] = [standardized(expert), standardized(cloner)];
-  const inverseLength = (x: Value): Value =>
-    op.Reciprocal(op.Sqrt(op.Max(op.ReduceSumSquare(x, [1]), graph.scalar(smallestSquaredLength))));
-  const cosine = op.Mul(op.ReduceSum(op.Mul(a, b), [1]), op.Mul(inverseLength(a), inverseLength(b)));
+  const cosine = addCosine(graph, standardized(expert), standardized(cloner), [1]);
   return op.Sub(graph.scalar(1), cosine);
 }

@@ -16,8 +16,9 @@ import {
   verdictOf,
 } from '../detector/index.js';
 import { distinctFiles } from '../files/distinct-files.js';
-import { explain } from '../files/explain.js';
+import { explain, firstOf } from '../files/explain.js';
 import { decodeNamedImage } from '../imaging/index.js';
+import { isSameDirection, isSameScore } from './same-score.js';
 import { type PastVerdict, parseVerdicts } from './verdicts.js';
 
 /** What a detector is calibrated with: a folder (or MVTec tree) of good images, or a file of labeled verdicts. */
@@ -80,33 +81,26 @@ export async function recalibrate(
 /** What good images have shown before, and others now. Of maps there are no pixels of before: their thresholds stay. */
 function addedTo(before: Calibration, good: GoodImages): GoodImages {
   const directions = Object.entries(before.directions).map(([layer, known]): [string, number[]] => {
-    const all = withNew(known, good.directions[layer] ?? [], sameDirection);
+    const all = withNew(known, good.directions[layer] ?? [], isSameDirection);
     return [layer, all.sort((a, b) => a - b)];
   });
   const { mapThresholds, layerMapThresholds } = before;
   return {
     mapThresholds,
     ...(layerMapThresholds ? { layerMapThresholds } : {}),
-    scores: withNew(before.scores, good.scores, sameScore),
+    scores: withNew(before.scores, good.scores, isSameScore),
     directions: Object.fromEntries(directions),
   };
 }
 
-/** Scores that differ by less are of one image: rounding depends on what it shares a batch with. */
-const sameScore = 1e-5;
-
-/** The same of direction discrepancies, which are in 0..2 and mostly far below. */
-const sameDirection = 1e-7;
-
 /** Numbers of before, and those of images that were not among them. */
-function withNew(before: readonly number[], now: readonly number[], same: number): number[] {
-  const isKnown = (number: number): boolean =>
-    before.some((known) => Math.abs(known - number) <= same * Math.max(1, Math.abs(known)));
-  return [...before, ...now.filter((number) => !isKnown(number))];
+function withNew(
+  before: readonly number[],
+  now: readonly number[],
+  same: (known: number, number: number) => boolean,
+): number[] {
+  return [...before, ...now.filter((number) => !before.some((known) => same(known, number)))];
 }
-
-/** Of images that may not be used, so many are named. */
-const namedImages = 3;
 
 type Known = Pick<PastVerdict, 'image' | 'score' | 'label'>;
 
@@ -134,10 +128,9 @@ async function fromImages(
 /** @param of how many images they are among, and where those are. @throws CalibrationError when there are any. */
 function refuseLearned(learned: readonly string[], of: string): void {
   if (learned.length === 0) return;
-  const named = learned.slice(0, namedImages).join(', ');
   throw new CalibrationError(
     `the detector has learned from ${learned.length} of the ${of} ` +
-      `(${named}${learned.length > namedImages ? ', ...' : ''}), which therefore score too low; bring new good images`,
+      `(${firstOf(learned)}), which therefore score too low; bring new good images`,
   );
 }
 

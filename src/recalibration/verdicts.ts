@@ -5,6 +5,7 @@
 import { Type } from 'typebox';
 import { Value } from 'typebox/value';
 import { CalibrationError, type LoadedDetector } from '../detector/index.js';
+import { isSameScore } from './same-score.js';
 
 const pastVerdictSchema = Type.Object({
   image: Type.String(),
@@ -13,9 +14,6 @@ const pastVerdictSchema = Type.Object({
   learned: Type.Optional(Type.Boolean()),
   label: Type.Optional(Type.Union([Type.Literal('good'), Type.Literal('anomalous')])),
 });
-
-/** Digits after the point to which an image scores the same again, whatever it shares a batch with. */
-const sameScoreDigits = 3;
 
 /** One line; unknown fields are passed over. */
 export interface PastVerdict {
@@ -37,7 +35,7 @@ export interface PastVerdict {
 export function parseVerdicts(text: string, detector: LoadedDetector): PastVerdict[] {
   const { version, manifest } = detector;
   const versions = [version, ...(manifest.calibration.earlierVersions ?? [])];
-  const verdicts = new Map<string, PastVerdict>();
+  const byImage = new Map<string, PastVerdict[]>();
   for (const [index, line] of text.split('\n').entries()) {
     if (line.trim() === '') continue;
     const verdict = parseLine(line, index + 1);
@@ -46,9 +44,12 @@ export function parseVerdicts(text: string, detector: LoadedDetector): PastVerdi
         `line ${index + 1} was scored by version ${verdict.version}; this detector is ${versions.join(', before ')}`,
       );
     }
-    verdicts.set(`${verdict.score.toFixed(sameScoreDigits)} ${verdict.image}`, verdict);
+    const ofImage = byImage.get(verdict.image) ?? [];
+    const again = ofImage.findIndex(({ score }) => isSameScore(score, verdict.score));
+    ofImage[again < 0 ? ofImage.length : again] = verdict;
+    byImage.set(verdict.image, ofImage);
   }
-  return [...verdicts.values()];
+  return [...byImage.values()].flat();
 }
 
 function parseLine(line: string, number: number): PastVerdict {
