@@ -35,12 +35,27 @@ t.test('an image and its variants are no neighbors of each other', async (t) => 
     t.same(found?.tensors.get(`neighbors.${name}`)?.shape, [channels, paths.length]);
     const discrepancies = found?.discrepancies[at];
     t.equal(discrepancies?.length, 12);
+    const summaries = columnsOf(found?.tensors.get(`neighbors.${name}`)?.data as Float32Array, paths.length);
     for (const [place, image] of curriculum.good.entries()) {
       const discrepancy = discrepancies?.[place] as number;
       t.ok(discrepancy > 1e-5 && discrepancy <= 1, `${name}, image ${image}: ${discrepancy}`);
+      const own = summaries[curriculum.trained.indexOf(image)];
+      if (!own) continue;
+      const others = summaries.filter((other) => other !== own);
+      const nearest = Math.min(...others.map((other) => oneLessCosine(own, other)));
+      t.ok(Math.abs(discrepancy - nearest) < 1e-5, `${name}, image ${image}: the nearest is ${nearest} away`);
     }
   }
 });
+
+function columnsOf(matrix: Float32Array, columns: number): Float32Array[] {
+  return Array.from({ length: columns }, (_, column) => matrix.filter((_, at) => at % columns === column));
+}
+
+/** Of vectors of unit length. */
+function oneLessCosine(a: Float32Array, b: Float32Array): number {
+  return 1 - a.reduce((sum, entry, at) => sum + entry * (b[at] as number), 0);
+}
 
 t.test('the file of a good image is found again, of variants too', async (t) => {
   const curriculum = new Curriculum(10, { ...settings, made: { leastImages: 30, defects: 0 } }, 0);
