@@ -153,8 +153,12 @@ function describe(report: EvaluationReport): string {
     ]),
   ];
   const terms = [
-    ['term', 'image AUROC by itself'],
-    ...report.terms.map(({ layer, term, imageAuroc }) => [`${layer} ${term}`, share(imageAuroc)]),
+    ['term', 'image AUROC by itself', 'of the score without it'],
+    ...report.terms.map(({ layer, term, imageAuroc, imageAurocWithout }) => [
+      `${layer} ${term}`,
+      share(imageAuroc),
+      share(imageAurocWithout),
+    ]),
   ];
   return [rows, kinds, terms].map(aligned).join('\n');
 }

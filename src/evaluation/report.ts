@@ -1,6 +1,6 @@
 /** The figures of an evaluation, from what was measured to what is printed and written as JSON. */
 import type { TestImage } from '../datasets/index.js';
-import type { LoadedDetector, LocalizationMethod } from '../detector/index.js';
+import type { LoadedDetector, LocalizationMethod, Manifest } from '../detector/index.js';
 import { bootstrapInterval, type Interval } from './bootstrap.js';
 import {
   histogramAuroc,
@@ -27,12 +27,15 @@ export type PixelFiguresOrNull = PixelFigures | { readonly [Name in keyof PixelF
 /** Figures of one kind of defect, against all good images. */
 export type KindFigures = ImageFigures & PixelFiguresOrNull & { readonly images: number };
 
-/** How one term of the score separates by itself. */
+/** How one term of the score separates, and how the score does without it. */
 export interface TermFigures {
-  /** Critical layer; `map` for the peak of the discrepancy map. */
+  /** Critical layer; `all` for the sum over them, as the score weighs them; `map` for the peak of the discrepancy map. */
   readonly layer: string;
   readonly term: 'value' | 'direction' | 'neighbor' | 'peak';
+  /** Of the term by itself. */
   readonly imageAuroc: number;
+  /** Of the score less the term; its own where the term does not count. */
+  readonly imageAurocWithout: number;
 }
 
 /** What `mkd evaluate` prints, and writes as JSON. */
@@ -139,7 +142,7 @@ export function makeReport(
         return [kind, figures];
       }),
     ),
-    terms: termFigures(manifest.scoringLayers, measured),
+    terms: termFigures(manifest, measured),
     timings: {
       decodeMs: perImageMs(measured.decodeSeconds),
       inferenceMs: perImageMs(measured.inferenceSeconds),
@@ -167,25 +170,49 @@ function pixelFiguresOf(maps: readonly JudgedMap[]): PixelFiguresOrNull {
   return pixelFigures(maps) ?? noPixels;
 }
 
-function termFigures(
-  layers: readonly string[],
-  { images, value, direction, neighbor, peak }: Measured,
-): TermFigures[] {
-  const separation = (term: Float32Array): number => {
-    const of = (anomalous: boolean) => where(term, images, (image) => image.anomalous === anomalous);
+function termFigures({ scoringLayers, terms }: Manifest, measured: Measured): TermFigures[] {
+  const { images, score } = measured;
+  const separation = (scores: Float32Array): number => {
+    const of = (anomalous: boolean) => where(scores, images, (image) => image.anomalous === anomalous);
     return auroc(of(true), of(false));
   };
-  const column = (all: Float32Array, at: number) => all.filter((_, entry) => entry % layers.length === at);
-  const figures = layers.flatMap((layer, at): TermFigures[] => [
-    { layer, term: 'value', imageAuroc: separation(column(value, at)) },
-    { layer, term: 'direction', imageAuroc: separation(column(direction, at)) },
-    ...(neighbor.length > 0
-      ? [{ layer, term: 'neighbor', imageAuroc: separation(column(neighbor, at)) } as const]
+  const figures = (layer: string, term: TermFigures['term'], alone: Float32Array, counted: Float32Array) => ({
+    layer,
+    term,
+    imageAuroc: separation(alone),
+    imageAurocWithout: separation(score.map((sum, image) => sum - (counted[image] as number))),
+  });
+  /** @param all [N, L] */
+  const ofLayers = (
+    term: TermFigures['term'],
+    all: Float32Array,
+    weights: readonly number[],
+  ): TermFigures[] => {
+    const column = (at: number) => all.filter((_, entry) => entry % weights.length === at);
+    const counted = weights.map((weight, at) => column(at).map((discrepancy) => weight * discrepancy));
+    const sum = score.map((_, image) => counted.reduce((sum, layer) => sum + (layer[image] as number), 0));
+    return [
+      ...scoringLayers.map((layer, at) => figures(layer, term, column(at), counted[at] as Float32Array)),
+      ...(weights.some((weight) => weight !== 0) ? [figures('all', term, sum, sum)] : []),
+    ];
+  };
+  const { neighbor, peak } = measured;
+  const peakWeight = terms.map?.weight ?? 0;
+  return [
+    ...ofLayers('value', measured.value, terms.value),
+    ...ofLayers('direction', measured.direction, terms.direction),
+    ...(neighbor.length > 0 ? ofLayers('neighbor', neighbor, terms.neighbors?.weights ?? []) : []),
+    ...(peak.length > 0
+      ? [
+          figures(
+            'map',
+            'peak',
+            peak,
+            peak.map((entry) => peakWeight * entry),
+          ),
+        ]
       : []),
-  ]);
-  return peak.length > 0
-    ? [...figures, { layer: 'map', term: 'peak', imageAuroc: separation(peak) }]
-    : figures;
+  ];
 }
 
 function imageInterval(

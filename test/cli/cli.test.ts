@@ -284,6 +284,18 @@ t.test('a sample is drawn, distilled from and evaluated', async (t) => {
   for (const figure of figures) {
     t.ok((report[figure] as number) >= 0 && (report[figure] as number) <= 1, figure);
   }
+  const terms = report.terms as { layer: string; term: string; imageAurocWithout: number }[];
+  t.same(
+    terms.map(({ layer, term }) => `${layer} ${term}`),
+    [
+      ...['pool4 value', 'pool5 value'],
+      ...['pool4 direction', 'pool5 direction', 'all direction'],
+      ...['pool4 neighbor', 'pool5 neighbor', 'all neighbor'],
+      'map peak',
+    ],
+  );
+  const [value] = terms;
+  t.equal(value?.imageAurocWithout, report.imageAuroc, 'values do not count');
 
   const folders = ['--normal', join(data, 'test', 'good'), '--abnormal', join(data, 'test', 'crack')];
   const again = await mkd('evaluate', out, ...folders, '--masks', join(data, 'ground_truth'));
