@@ -4,6 +4,7 @@
  * twice what 99 % of them take at 80 % load, and the time of a full queue; memory has to stay where it is.
  */
 import { readFile } from 'node:fs/promises';
+import { availableParallelism } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as wait } from 'node:timers/promises';
 import { defaultLaneLimits } from '../src/service/index.js';
@@ -15,7 +16,8 @@ const port = 18_083;
 const path = '/v1/detectors/sample/score';
 const headers = { 'content-type': 'image/png' };
 const image = await readFile(join(root, 'examples/defect-1.png'));
-const service = await startService(port);
+// One worker a core, as for throughput: a worker of several threads waits for each of them, and one is always disturbed.
+const service = await startService(port, '--workers', String(availableParallelism()));
 const client = new Client(port, 512);
 
 interface Tally {
