@@ -12,10 +12,10 @@ import type { Recipe } from './recipe.js';
 const squaresInAll = 2048;
 const mostSquares = 64;
 
-/** Epochs between two states that are averaged (MKD, section 4). */
-const averageEvery = 10;
+/** Epochs between two states that are averaged, where there are many (MKD, section 4). */
+const paperAverageEvery = 10;
 
-/** States to average, where there are epochs enough. */
+/** States to average at least, where there are epochs enough. */
 const averagedStates = 10;
 
 /** Part of the good images that is held back. */
@@ -82,7 +82,7 @@ export class Curriculum {
       typeof epochs === 'number' ? epochs : Math.max(epochs.least, Math.round(epochs.images / good));
     this.stepsAnEpoch = Math.ceil(good / (batch - this.batchDefects));
     const enough = Math.floor(this.epochs / (2 * averagedStates));
-    this.averageEvery = Math.min(averageEvery, Math.max(1, enough));
+    this.averageEvery = Math.min(paperAverageEvery, Math.max(1, enough));
   }
 
   /** Where squares are cut out of a file's image; anywhere, its edges as often as what lies inside. */

@@ -25,8 +25,8 @@ import {
   type PictureSize,
 } from '../imaging/index.js';
 import { concatenated } from '../runtime/index.js';
-import { type JudgedMap, judgeMap } from './pixel-figures.js';
-import { type EvaluationReport, type Measured, makeReport } from './report.js';
+import { judgeMap } from './pixel-figures.js';
+import { type EvaluationReport, type JudgedImage, type Measured, makeReport } from './report.js';
 
 export interface EvaluateOptions {
   /** Where maps come from; by default the detector's own way. */
@@ -58,7 +58,7 @@ export async function evaluate(
   const images = await testImages(source);
   const method = images.some(({ mask }) => mask) ? localization : 'none';
   const parts: RawScores[] = [];
-  const maps: JudgedMap[] = [];
+  const maps: JudgedImage[] = [];
   const learned: string[] = [];
   let decodeSeconds = 0;
   let inferenceSeconds = 0;
@@ -116,14 +116,14 @@ async function judge(
   images: readonly TestImage[],
   decoded: readonly DetectorImage[],
   scored: readonly ScoredImage[],
-): Promise<JudgedMap[]> {
-  const judged: JudgedMap[] = [];
-  for (const [index, { kind, anomalous, mask }] of images.entries()) {
+): Promise<JudgedImage[]> {
+  const judged: JudgedImage[] = [];
+  for (const [index, { path, kind, anomalous, mask }] of images.entries()) {
     const map = scored[index]?.map;
     if (!map || (anomalous && !mask)) continue;
     const marked =
       mask === undefined ? undefined : await readMask(mask, decoded[index] as DetectorImage, map);
-    judged.push(judgeMap(kind, map, marked));
+    judged.push({ path, ...judgeMap(kind, map, marked) });
   }
   return judged;
 }

@@ -73,6 +73,12 @@ export type EvaluationReport = ImageFigures &
     readonly timings: { readonly decodeMs: number; readonly inferenceMs: number };
   };
 
+/** A map that was judged, and whose it is. */
+export interface JudgedImage extends JudgedMap {
+  /** Of its image. */
+  readonly path: string;
+}
+
 /** What an evaluation measures: scores [N], discrepancies [N, L], and the maps that have masks. */
 export interface Measured {
   readonly images: readonly TestImage[];
@@ -83,8 +89,8 @@ export interface Measured {
   readonly neighbor: Float32Array;
   /** [N], or empty where positions are not compared. */
   readonly peak: Float32Array;
-  /** Of all images that are good or have a mask, in their order; empty by the method `none`. */
-  readonly maps: readonly JudgedMap[];
+  /** Of all images that are good or have a mask; empty by the method `none`. */
+  readonly maps: readonly JudgedImage[];
   readonly method: LocalizationMethod | 'none';
   /** Paths of images that the detector has learned from. */
   readonly learned: readonly string[];
@@ -102,9 +108,6 @@ export function makeReport(
   const { threshold } = manifest.calibration;
   const good = where(score, images, ({ anomalous }) => !anomalous);
   const defective = where(score, images, ({ anomalous }) => anomalous);
-  const isWithoutMask = ({ anomalous, mask }: TestImage): boolean => anomalous && mask === undefined;
-  const judged = images.filter((image) => !isWithoutMask(image));
-  const isUnmarked = ({ anomalous, regions }: JudgedMap): boolean => anomalous && regions.length === 0;
   const kinds = [...new Set(images.filter(({ anomalous }) => anomalous).map(({ kind }) => kind))];
   const pixels = pixelFiguresOf(maps);
   const perImageMs = (seconds: number): number => (1000 * seconds) / images.length;
@@ -116,8 +119,8 @@ export function makeReport(
       good: good.length,
       defective: defective.length,
       learned: measured.learned,
-      withoutMask: pathsOf(images.filter(isWithoutMask)),
-      unmarked: pathsOf(judged.filter((_, index) => maps[index] !== undefined && isUnmarked(maps[index]))),
+      withoutMask: pathsOf(images.filter(({ anomalous, mask }) => anomalous && mask === undefined)),
+      unmarked: pathsOf(maps.filter(({ anomalous, regions }) => anomalous && regions.length === 0)),
     },
     threshold,
     localization: method === 'none' ? null : method,
@@ -182,36 +185,30 @@ function termFigures({ scoringLayers, terms }: Manifest, measured: Measured): Te
     imageAuroc: separation(alone),
     imageAurocWithout: separation(score.map((sum, image) => sum - (counted[image] as number))),
   });
+  const weighted = (discrepancies: Float32Array, weight: number) =>
+    discrepancies.map((discrepancy) => weight * discrepancy);
   /** @param all [N, L] */
   const ofLayers = (
     term: TermFigures['term'],
     all: Float32Array,
     weights: readonly number[],
   ): TermFigures[] => {
-    const column = (at: number) => all.filter((_, entry) => entry % weights.length === at);
-    const counted = weights.map((weight, at) => column(at).map((discrepancy) => weight * discrepancy));
+    const columns = weights.map((_, at) => all.filter((_, entry) => entry % weights.length === at));
+    const counted = columns.map((column, at) => weighted(column, weights[at] as number));
     const sum = score.map((_, image) => counted.reduce((sum, layer) => sum + (layer[image] as number), 0));
     return [
-      ...scoringLayers.map((layer, at) => figures(layer, term, column(at), counted[at] as Float32Array)),
+      ...scoringLayers.map((layer, at) =>
+        figures(layer, term, columns[at] as Float32Array, counted[at] as Float32Array),
+      ),
       ...(weights.some((weight) => weight !== 0) ? [figures('all', term, sum, sum)] : []),
     ];
   };
   const { neighbor, peak } = measured;
-  const peakWeight = terms.map?.weight ?? 0;
   return [
     ...ofLayers('value', measured.value, terms.value),
     ...ofLayers('direction', measured.direction, terms.direction),
     ...(neighbor.length > 0 ? ofLayers('neighbor', neighbor, terms.neighbors?.weights ?? []) : []),
-    ...(peak.length > 0
-      ? [
-          figures(
-            'map',
-            'peak',
-            peak,
-            peak.map((entry) => peakWeight * entry),
-          ),
-        ]
-      : []),
+    ...(peak.length > 0 ? [figures('map', 'peak', peak, weighted(peak, terms.map?.weight ?? 0))] : []),
   ];
 }
 
@@ -240,7 +237,7 @@ function pixelInterval(
   return bootstrapInterval(groups, (sample) => histogramAuroc(sample.flat()), bootstrap);
 }
 
-function pathsOf(images: readonly TestImage[]): string[] {
+function pathsOf(images: readonly { readonly path: string }[]): string[] {
   return images.map(({ path }) => path);
 }
 

@@ -1,4 +1,7 @@
-/** Scores that differ by less are of one image: rounding depends on what it shares a batch with. */
+/**
+ * Scores that differ by less are of one image: rounding depends on what it shares a batch with. Of scores above 1 this
+ * share of them.
+ */
 const tolerance = 1e-5;
 
 /** Whether two scores may be of one image. */
