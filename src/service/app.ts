@@ -1,6 +1,6 @@
 /** The service as a Fastify app that does not listen: routes, schemas, errors, metrics put together. */
 import { randomUUID } from 'node:crypto';
-import { pipeline, Transform } from 'node:stream';
+import { finished, Transform } from 'node:stream';
 import cors from '@fastify/cors';
 import multipart from '@fastify/multipart';
 import swagger from '@fastify/swagger';
@@ -27,6 +27,7 @@ import { resultRoutes } from './routes/results.js';
 import { scoreRoutes } from './routes/score.js';
 import { createState, type ServiceLimits, type ServiceState } from './state.js';
 import { addTracing } from './tracing.js';
+import { discardUnreadBodies } from './unread-bodies.js';
 import { lengthHeaderName } from './v2/infer.js';
 import { v2Routes } from './v2/routes.js';
 
@@ -87,6 +88,7 @@ export async function buildApp(options: AppOptions = {}): Promise<App> {
   });
   refuseCompressed(app);
   addByteBound(app, state);
+  discardUnreadBodies(app);
   const { corsOrigins = [] } = options;
   if (corsOrigins.length > 0) {
     const methods = ['GET', 'HEAD', 'POST', 'DELETE'];
@@ -263,8 +265,11 @@ function counted(payload: RequestPayload, hold: ByteHold): RequestPayload {
       }
     },
   });
-  pipeline(payload, counter, () => {});
-  return counter;
+  // Not a pipeline: that would destroy the request with its reader, and nothing could read on from its connection.
+  finished(payload, (error) => error && counter.destroy(error));
+  // Whoever reads it is told.
+  counter.on('error', () => {});
+  return payload.pipe(counter);
 }
 
 function addRequestMetrics(app: FastifyInstance, metrics: Metrics): void {

@@ -2,13 +2,20 @@
 
 import { once } from 'node:events';
 import { copyFile, readFile } from 'node:fs/promises';
-import { connect as connectPlain } from 'node:net';
+import { connect as connectPlain, type Socket } from 'node:net';
 import { join } from 'node:path';
 import { setTimeout as wait } from 'node:timers/promises';
 import { connect } from 'node:tls';
 import { fileURLToPath } from 'node:url';
 import t, { type Test } from 'tap';
-import { buildApp, type RunningService, type ServeOptions } from '../../src/service/index.js';
+import {
+  buildApp,
+  hashKey,
+  makeKey,
+  type RunningService,
+  type ServeOptions,
+  writeKeyFile,
+} from '../../src/service/index.js';
 import { startService } from '../support/service.js';
 
 const pem = (name: string): string =>
@@ -43,6 +50,58 @@ t.test('connections on which nothing was asked do not keep the service from stop
   await closed;
   t.pass('it has stopped');
 });
+
+t.test(
+  'refused requests leave no connection behind, whether their body comes to its end or not',
+  async (t) => {
+    const keys = join(t.testdir(), 'keys.json');
+    const admin = makeKey();
+    await writeKeyFile(keys, [{ name: 'admin', scopes: ['admin'], sha256: hashKey(admin) }]);
+    const service = await startService({ keys });
+    const { port, hostname } = new URL(service.address);
+    const bytes = 3_000_000;
+    const refused = async (path: string, type: string, status: number): Promise<Socket> => {
+      const client = connectPlain(Number(port), hostname);
+      client.write(
+        `POST ${path} HTTP/1.1\r\nhost: x\r\nauthorization: Bearer ${admin}\r\n` +
+          `content-type: ${type}\r\ncontent-length: ${bytes}\r\n\r\n`,
+      );
+      client.write(Buffer.alloc(bytes - 1, 1));
+      const [answer] = (await once(client, 'data')) as [Buffer];
+      t.match(answer.toString(), new RegExp(`^HTTP/1.1 ${status} `), `${path} ${type}`);
+      return client;
+    };
+    const all = (): Promise<Socket[]> =>
+      Promise.all([
+        refused('/v1/detectors/sample/score', 'image/x-unknown', 415),
+        refused('/v1/detectors/new/versions', 'image/x-unknown', 415),
+        refused('/v1/detectors/new/versions', 'application/x-tar', 422),
+        refused('/v1/detectors/n%20w/versions', 'application/x-tar', 422),
+        refused('/nowhere', 'application/x-tar', 404),
+      ]);
+    const connections = (): Promise<number> =>
+      new Promise((resolve, reject) =>
+        service.app.server.getConnections((error, count) => (error ? reject(error) : resolve(count))),
+      );
+
+    for (const client of await all()) client.end();
+    for (let tries = 0; tries < 50 && (await connections()) > 0; tries++) await wait(20);
+    t.equal(await connections(), 0, 'a client that leaves is noticed');
+
+    for (const client of await all()) {
+      const again = once(client, 'data');
+      client.write(`\u0001GET /health/live HTTP/1.1\r\nhost: x\r\n\r\n`);
+      t.match(String(await again), /^HTTP\/1.1 200 /, 'the next request of a connection is answered');
+      client.end();
+    }
+
+    const silent = await all();
+    const closed = silent.map((client) => once(client, 'close'));
+    await service.stop();
+    await Promise.all(closed);
+    t.pass('clients that neither send nor leave do not keep the service from stopping');
+  },
+);
 
 t.test('a service that stops is not ready at once, and for a while still takes what comes', async (t) => {
   const service = await startService({ stopDelayMs: 1500 });
