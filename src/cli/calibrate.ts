@@ -100,10 +100,10 @@ function sourceOf(dataset: string | undefined, verdicts: string | undefined): Ca
 function describe(folder: string, { before, after, version, verdicts, flips }: Recalibration): string {
   const lines = flips.map(
     ({ image, score, before: was, after: is, label }) =>
-      `  ${image}: ${score.toPrecision(4)}, was ${was}, is ${is}${label ? ` (labeled ${label})` : ''}`,
+      `  ${image}: ${score.toPrecision(6)}, was ${was}, is ${is}${label ? ` (labeled ${label})` : ''}`,
   );
   return [
-    `${folder}: version ${version}, threshold ${before.threshold.toPrecision(4)} -> ${after.threshold.toPrecision(4)}, ` +
+    `${folder}: version ${version}, threshold ${before.threshold.toPrecision(6)} -> ${after.threshold.toPrecision(6)}, ` +
       `false alarms at most ${percent(after.falseAlarmRate)} by ${goodImages(after.scores.length)}`,
     `${flips.length} of ${verdicts} verdicts flip`,
     ...lines,

@@ -8,6 +8,8 @@ import {
   calibration,
   checkTarget,
   type GoodImages,
+  isSameDirection,
+  isSameScore,
   measureGoodImages,
   replaceCalibration,
   type ScoringEngine,
@@ -18,7 +20,6 @@ import {
 import { distinctFiles } from '../files/distinct-files.js';
 import { explain, firstOf } from '../files/explain.js';
 import { decodeNamedImage } from '../imaging/index.js';
-import { isSameDirection, isSameScore } from './same-score.js';
 import { type PastVerdict, parseVerdicts } from './verdicts.js';
 
 /** What a detector is calibrated with: a folder (or MVTec tree) of good images, or a file of labeled verdicts. */

@@ -4,8 +4,7 @@
  */
 import { Type } from 'typebox';
 import { Value } from 'typebox/value';
-import { CalibrationError, type LoadedDetector } from '../detector/index.js';
-import { isSameScore } from './same-score.js';
+import { CalibrationError, isSameScore, type LoadedDetector } from '../detector/index.js';
 
 const pastVerdictSchema = Type.Object({
   image: Type.String(),

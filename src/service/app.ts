@@ -67,8 +67,9 @@ export async function buildApp(options: AppOptions = {}): Promise<App> {
     routerOptions: { maxParamLength: 16_384 },
     // A path that cannot be read belongs to no route, whose error handler could answer.
     frameworkErrors: (error, request, reply) => answerError(error, request, reply, state.metrics),
-    // What a request has too much is refused by name, not dropped.
-    ajv: { customOptions: { removeAdditional: false } },
+    // What a request has too much is refused by name, not dropped. Verbose errors carry the schema that says what there is.
+    // Strict numbers would let infinity past the bounds of a number in the query.
+    ajv: { customOptions: { removeAdditional: false, verbose: true, strictNumbers: false } },
   }).withTypeProvider<TypeBoxTypeProvider>();
   app.decorate('service', state);
   const routes: RoutesByPath = new Map();

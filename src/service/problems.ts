@@ -133,15 +133,33 @@ function classified(error: unknown): { kind: ProblemKind; message: string } {
   return { kind: 'internal', message: 'the request could not be answered; the log says why' };
 }
 
+/** Parts of a request as people call them. */
+const places: Readonly<Record<string, string>> = {
+  querystring: 'query',
+  params: 'path',
+  headers: 'headers',
+  body: 'body',
+};
+
 /** What the schema wanted, with the words it would take. */
 function validationMessage(error: Error): string | undefined {
   const context: unknown = Reflect.get(error, 'validationContext');
   const validation: unknown = Reflect.get(error, 'validation');
   if (!Array.isArray(validation)) return undefined;
-  const [{ instancePath = '', message = '', params = {} } = {}] =
-    validation as FastifySchemaValidationError[];
-  const allowed: unknown = params.allowedValues;
-  const wanted = Array.isArray(allowed) ? `: ${allowed.join(', ')}` : '';
-  const extra: unknown = params.additionalProperty;
-  return `${String(context)}${instancePath} ${message}${wanted}${typeof extra === 'string' ? ` ('${extra}')` : ''}`;
+  const [first] = validation as (Partial<FastifySchemaValidationError> & {
+    readonly data?: unknown;
+    readonly parentSchema?: { readonly properties?: object };
+  })[];
+  const { instancePath = '', message = '', params = {}, data, parentSchema } = first ?? {};
+  const place = places[String(context)] ?? String(context);
+  if (typeof params.additionalProperty === 'string') {
+    const known = Object.keys(parentSchema?.properties ?? {}).join(', ');
+    return `'${params.additionalProperty}' is not taken in the ${place}; it takes ${known}`;
+  }
+  if (typeof params.missingProperty === 'string') return `the ${place} lacks '${params.missingProperty}'`;
+  const { allowedValues } = params;
+  const wanted = Array.isArray(allowedValues)
+    ? `must be one of ${allowedValues.join(', ')}`
+    : message.replace(/^must be (?=number)/, 'must be a ').replace(/^must be (?=integer)/, 'must be an ');
+  return `'${instancePath.slice(1)}' in the ${place} ${wanted}, not '${String(data)}'`;
 }
