@@ -4,7 +4,8 @@ import { concatenated } from '../runtime/index.js';
 import { conformalThreshold, supportedRate } from './conformal.js';
 import type { ScoringEngine } from './engine.js';
 import { layerScorer, type Scorer } from './loaded-detector.js';
-import type { Manifest } from './manifest.js';
+import type { Manifest, Terms } from './manifest.js';
+import { scoreRounding } from './rounding.js';
 import { scoreImages } from './score-images.js';
 import type { LocalizationMethod } from './serving-model.js';
 
@@ -29,12 +30,22 @@ export type GoodImages = Pick<Calibration, 'scores' | 'directions' | 'mapThresho
 /** Gives a decoded image; images are decoded one after another, so that few are in memory. */
 export type ImageSource = () => Promise<ScaledImage>;
 
-/** The calibration that follows from good images. @throws CalibrationError when they are too few. */
-export function calibration({ scores, ...maps }: GoodImages, falseAlarmRate?: number): Calibration {
+/**
+ * The calibration that follows from good images. The one whose score sets the threshold stays good however its score is
+ * rounded.
+ * @param terms of the detector.
+ * @throws CalibrationError when they are too few.
+ */
+export function calibration(
+  { scores, ...maps }: GoodImages,
+  terms: Terms,
+  falseAlarmRate?: number,
+): Calibration {
   const rate = supportedRate(scores.length, falseAlarmRate);
+  const highestGood = conformalThreshold(scores, rate);
   return {
     scores: [...scores].sort((a, b) => a - b),
-    threshold: conformalThreshold(scores, rate),
+    threshold: highestGood + scoreRounding(terms, highestGood),
     falseAlarmRate: rate,
     ...maps,
   };

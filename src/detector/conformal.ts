@@ -4,8 +4,6 @@
  * images held back and the images to come are exchangeable: the same parts under the same light.
  */
 
-import { scoreRounding } from './same-score.js';
-
 /** The false-alarm rate aimed at unless another is asked for. */
 export const usualFalseAlarmRate = 0.05;
 
@@ -40,7 +38,7 @@ export function supportedRate(count: number, asked?: number): number {
 
 /**
  * The threshold that a new good image exceeds with a chance of at most `falseAlarmRate`: the score of rank
- * (n + 1)(1 - rate), rounded up, and a little more: the image that has it is good however its score is rounded.
+ * (n + 1)(1 - rate), rounded up.
  * @param scores of good images that were not trained on.
  * @throws CalibrationError when they are too few for the rate.
  */
@@ -48,7 +46,7 @@ export function conformalThreshold(scores: readonly number[], falseAlarmRate: nu
   supportedRate(scores.length, falseAlarmRate);
   const ascending = [...scores].sort((a, b) => a - b);
   const rank = Math.ceil((scores.length + 1) * (1 - falseAlarmRate) - roundingSlack);
-  return atMost(ascending[Math.min(Math.max(rank, 1), scores.length) - 1] as number);
+  return ascending[Math.min(Math.max(rank, 1), scores.length) - 1] as number;
 }
 
 /**
@@ -56,12 +54,7 @@ export function conformalThreshold(scores: readonly number[], falseAlarmRate: nu
  * good ones. Over all good images it is at most r with a chance of at most r.
  */
 export function pValue(scores: readonly number[], score: number): number {
-  return (1 + scores.filter((good) => atMost(good) >= score).length) / (scores.length + 1);
-}
-
-/** The most that the image of a score would score another time. */
-function atMost(score: number): number {
-  return score + scoreRounding(score);
+  return (1 + scores.filter((good) => good >= score).length) / (scores.length + 1);
 }
 
 /** 20 * 0.95 is a little more than 19 in floating point; a rank must not depend on that. */

@@ -52,7 +52,7 @@ export {
   type Verdict,
   verdictOf,
 } from './result.js';
-export { isSameDirection, isSameScore } from './same-score.js';
+export { scoreRounding } from './rounding.js';
 export { type ScoredImage, scoreImages, TileCollector } from './score-images.js';
 export { assembleScorer, clonerFeeds, standardizationFeeds } from './scorer.js';
 export { makeSelfTest, runSelfTest, type SelfTestReport, verified } from './self-test.js';

@@ -2,6 +2,7 @@
 import { pValue } from './conformal.js';
 import type { RawScores } from './engine.js';
 import type { LoadedDetector } from './loaded-detector.js';
+import { scoreRounding } from './rounding.js';
 import { type LocalizationMethod, localizationMethods } from './serving-model.js';
 
 export type Verdict = 'good' | 'anomalous';
@@ -69,7 +70,7 @@ export function imageScore(
   return {
     score,
     threshold,
-    pValue: pValue(calibration.scores, score),
+    pValue: pValue(calibration.scores, score - scoreRounding(terms, score)),
     verdict: verdictOf(score, threshold),
     layers,
     ...(peak === undefined || !terms.map

@@ -85,7 +85,7 @@ export async function finish(device: Device, parts: Finish): Promise<Manifest> {
   const engine = ScoringEngine.on(device);
   const { scorer, terms, cloner } = await scorerOf(device, engine, parts);
   const good = crossFitted?.good ?? (await measureWith(engine, scorer, parts));
-  const calibrated = calibration(good, options.falseAlarmRate);
+  const calibrated = calibration(good, terms, options.falseAlarmRate);
   const tested = crossFitted ? curriculum.good : curriculum.heldBack;
   const selfTest = await makeSelfTest(
     engine,

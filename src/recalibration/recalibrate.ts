@@ -8,8 +8,6 @@ import {
   calibration,
   checkTarget,
   type GoodImages,
-  isSameDirection,
-  isSameScore,
   measureGoodImages,
   replaceCalibration,
   type ScoringEngine,
@@ -20,6 +18,7 @@ import {
 import { distinctFiles } from '../files/distinct-files.js';
 import { explain, firstOf } from '../files/explain.js';
 import { decodeNamedImage } from '../imaging/index.js';
+import { isSameDirection, isSameScore } from './same-score.js';
 import { type PastVerdict, parseVerdicts } from './verdicts.js';
 
 /** What a detector is calibrated with: a folder (or MVTec tree) of good images, or a file of labeled verdicts. */
@@ -74,7 +73,7 @@ export async function recalibrate(
       ? await fromImages(engine, detector, options.source.goodImages, options.onProgress)
       : await fromVerdicts(detector, options.source.verdicts);
   const all = options.add ? addedTo(before, good) : good;
-  const after = calibration(all, options.falseAlarmRate);
+  const after = calibration(all, detector.manifest.terms, options.falseAlarmRate);
   const version = await replaceCalibration(options.folder, after, options.out);
   return { before, after, version, verdicts: known.length, flips: flipsOf(known, before, after) };
 }

@@ -4,7 +4,7 @@
  */
 import { Type } from 'typebox';
 import { Value } from 'typebox/value';
-import { CalibrationError, isSameScore, type LoadedDetector } from '../detector/index.js';
+import { CalibrationError, type LoadedDetector, scoreRounding } from '../detector/index.js';
 
 const pastVerdictSchema = Type.Object({
   image: Type.String(),
@@ -44,7 +44,8 @@ export function parseVerdicts(text: string, detector: LoadedDetector): PastVerdi
       );
     }
     const ofImage = byImage.get(verdict.image) ?? [];
-    const again = ofImage.findIndex(({ score }) => isSameScore(score, verdict.score));
+    const rounding = scoreRounding(manifest.terms, verdict.score);
+    const again = ofImage.findIndex(({ score }) => Math.abs(score - verdict.score) <= rounding);
     ofImage[again < 0 ? ofImage.length : again] = verdict;
     byImage.set(verdict.image, ofImage);
   }

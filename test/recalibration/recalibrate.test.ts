@@ -1,10 +1,18 @@
 /** Calibrating the embedded detector again: new good images, labeled verdicts, what is refused. */
-import { cp, readFile, writeFile } from 'node:fs/promises';
+import { cp, readdir, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import sharp from 'sharp';
 import t from 'tap';
 import { drawSample } from '../../src/datasets/index.js';
-import { modelsFolder, readDetector, runSelfTest, ScoringEngine } from '../../src/detector/index.js';
+import {
+  imageScore,
+  modelsFolder,
+  readDetector,
+  runSelfTest,
+  ScoringEngine,
+  scoreImages,
+} from '../../src/detector/index.js';
+import { decodeImage } from '../../src/imaging/index.js';
 import { type RecalibrateOptions, recalibrate } from '../../src/recalibration/index.js';
 
 let engine: ScoringEngine;
@@ -29,8 +37,8 @@ t.test('new good images give a new threshold, a new version, and the verdicts th
   const { folder, root } = await copied(t);
   const old = await readDetector(folder);
   const images = 4;
-  for (let index = 0; index < images; index++) {
-    const { pixels, width, height } = drawSample({ seed: 77, index });
+  const drawn = Array.from({ length: images }, (_, index) => drawSample({ seed: 77, index }));
+  for (const [index, { pixels, width, height }] of drawn.entries()) {
     await sharp(pixels, { raw: { width, height, channels: 3 } }).toFile(join(root, `${index}.png`));
   }
   const result = await calibrated({ folder, source: { goodImages: root } });
@@ -40,11 +48,19 @@ t.test('new good images give a new threshold, a new version, and the verdicts th
   t.strictSame(now.manifest.calibration.earlierVersions, [old.version]);
   t.equal(result.after.scores.length, images);
   t.equal(result.after.falseAlarmRate, 1 / (images + 1), 'the least that four images support');
-  t.ok(Math.abs(result.after.threshold - Math.max(...result.after.scores)) < 1e-3);
+  t.ok(Math.abs(result.after.threshold - Math.max(...result.after.scores)) < 0.01);
   t.equal(result.verdicts, images);
   const old_ = old.manifest.calibration.threshold;
   t.equal(result.flips.length, result.after.scores.filter((score) => score > old_).length);
   await t.resolves(runSelfTest(engine, now), 'it scores as before');
+  const pixels = await Promise.all(
+    (await readdir(root))
+      .filter((name) => name.endsWith('.png'))
+      .map(async (name) => decodeImage(await readFile(join(root, name)), now.input)),
+  );
+  const again = await scoreImages(engine, now, pixels, 'none');
+  const verdicts = again.images.map(({ outputs, index }) => imageScore(now, outputs, index).verdict);
+  t.strictSame(verdicts, Array(images).fill('good'), 'without a gradient scores are rounded otherwise');
 });
 
 t.test('labeled verdicts set the threshold; wrong ones flip, right ones stay', async (t) => {
@@ -68,7 +84,7 @@ t.test('labeled verdicts set the threshold; wrong ones flip, right ones stay', a
   await writeFile(file, lines.join('\n'));
   const out = join(root, 'relabeled');
   const result = await calibrated({ folder, source: { verdicts: file }, falseAlarmRate: 0.05, out });
-  t.ok(Math.abs(result.after.threshold - threshold * 1.23) < 1e-3);
+  t.ok(Math.abs(result.after.threshold - threshold * 1.23) < 0.01);
   t.equal(result.verdicts, 21);
   t.equal(result.flips.length, 20, 'nineteen good ones and the unlabeled one');
   t.strictSame(result.flips[0], {
