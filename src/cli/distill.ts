@@ -142,6 +142,8 @@ export function distillCommand(): Command {
 const labels: Readonly<Record<DistillProgress['phase'], string>> = {
   expert: 'Expert   ',
   distill: 'Distill  ',
+  neighbors: 'Neighbors',
+  scale: 'Scale    ',
   calibrate: 'Calibrate',
 };
 

@@ -1,5 +1,5 @@
 /** Progress on stderr: a bar on a terminal, a line now and then elsewhere. */
-import { SingleBar } from 'cli-progress';
+import { Format, SingleBar } from 'cli-progress';
 
 /** What is shown beside the bar. */
 interface Beside {
@@ -31,6 +31,9 @@ export function startProgress(): Progress {
           etaBuffer: 50,
           noTTYOutput: !process.stderr.isTTY,
           notTTYSchedule: linesEverySeconds * 1000,
+          // Before the first is done, the time that is left is no number.
+          formatTime: (seconds, options, multiple) =>
+            Number.isFinite(seconds) ? Format.TimeFormat(seconds, options, multiple) : '?',
         });
         bar.start(total, 0, { label, unit, note });
       }

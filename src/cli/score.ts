@@ -1,8 +1,9 @@
-import { mkdir, readdir, readFile, stat, writeFile } from 'node:fs/promises';
+import { readdir, readFile, stat, writeFile } from 'node:fs/promises';
 import { dirname, join, parse, relative, resolve } from 'node:path';
 import { Command } from 'commander';
 import { imagesIn } from '../datasets/index.js';
 import { explain } from '../files/explain.js';
+import { makeFolder } from '../files/make-folder.js';
 import { type Detector, type Localization, openDetector } from '../library.js';
 import {
   detectorArgument,
@@ -69,7 +70,7 @@ async function scoreFile(detector: Detector, path: string, heatmap: string, flag
   if (flags.heatmaps || flags.regions) localization = await detector.localize(bytes, options);
   if (flags.heatmaps && localization) {
     const target = join(flags.heatmaps, heatmap);
-    await mkdir(dirname(target), { recursive: true });
+    await makeFolder(dirname(target));
     await writeFile(target, await localization.heatmap());
   }
   const { score, threshold, pValue, verdict, layers, peak } =

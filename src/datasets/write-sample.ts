@@ -1,6 +1,7 @@
 /** The procedural sample product as an MVTec tree on disk. */
-import { mkdir, readdir, writeFile } from 'node:fs/promises';
+import { readdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import { makeFolder } from '../files/make-folder.js';
 import { encodePng } from '../imaging/index.js';
 import { DatasetError } from './dataset.js';
 import { drawSample, type SampleDefect, sampleDefects } from './sample-product.js';
@@ -32,8 +33,8 @@ export async function writeSample(root: string, options: SampleOptions): Promise
     count: number,
     first: number,
   ) => {
-    await mkdir(join(root, split, kind), { recursive: true });
-    if (kind !== 'good') await mkdir(join(root, 'ground_truth', kind), { recursive: true });
+    await makeFolder(join(root, split, kind));
+    if (kind !== 'good') await makeFolder(join(root, 'ground_truth', kind));
     for (let number = 0; number < count; number++) {
       const stem = String(number).padStart(3, '0');
       const { width, height, pixels, mask } = drawSample({

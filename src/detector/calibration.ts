@@ -76,10 +76,11 @@ export async function measureGoodImages(
   const directions = Object.fromEntries(layers.map((layer) => [layer, [] as number[]]));
   const quiet = new Map(kinds.map(({ name }) => [name, [] as Float32Array[]]));
   const few: Uint8Array[] = [];
+  onProgress?.(0, images.length);
   for (let from = 0; from < images.length; from += batch) {
     const part = await Promise.all(images.slice(from, from + batch).map((image) => image()));
     for (const image of part.slice(0, smoothGradImages - few.length)) few.push(tilePixels(image, 0));
-    for (const { name, scorer, method } of kinds) {
+    for (const [at, { name, scorer, method }] of kinds.entries()) {
       const scored = await scoreImages(engine, scorer, part, method);
       for (const { outputs, index, map } of scored.images) {
         if (name === 'gradient') {
@@ -90,8 +91,8 @@ export async function measureGoodImages(
         }
         quiet.get(name)?.push(sampled(map?.values ?? new Float32Array()));
       }
+      onProgress?.(from + Math.floor((part.length * (at + 1)) / kinds.length), images.length);
     }
-    onProgress?.(Math.min(from + batch, images.length), images.length);
   }
   const threshold = (name: string): number => quantile(quiet.get(name) ?? [], quietShare);
   // Few good images may show nothing at all above what is typical; less than a deviation is nothing all the same.

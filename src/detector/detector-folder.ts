@@ -3,8 +3,9 @@
  * `self-test.safetensors`. Reading checks schema and hashes; writing replaces the folder as a whole.
  */
 import { createHash } from 'node:crypto';
-import { access, constants, copyFile, mkdir, readFile, rename, rm, stat, writeFile } from 'node:fs/promises';
+import { copyFile, mkdtemp, readFile, rename, rm, rmdir, stat, writeFile } from 'node:fs/promises';
 import { dirname, join, resolve } from 'node:path';
+import { makeFolder } from '../files/make-folder.js';
 import { replaceFile } from '../files/replace-file.js';
 import {
   floatTensor,
@@ -117,7 +118,7 @@ async function replaceFolder(folder: string, write: (fresh: string) => Promise<v
   const fresh = `${target}.new`;
   try {
     await rm(fresh, { recursive: true, force: true });
-    await mkdir(fresh, { recursive: true });
+    await makeFolder(fresh);
     await write(fresh);
     await rm(target, { recursive: true, force: true });
     await rename(fresh, target);
@@ -170,20 +171,15 @@ export async function checkTarget(folder: string): Promise<void> {
   );
 }
 
-/** Whether the folder that is there already, of those above, can be written. Making the others is for later. */
+/** Whether the folder that is there already, of those above, takes another. Making the others is for later. */
 async function checkWritable(folder: string): Promise<void> {
   let above = dirname(resolve(folder));
   for (; !(await stat(above).catch(() => undefined)); above = dirname(above));
-  const { W_OK, X_OK } = constants;
-  const isFolder = (await stat(above)).isDirectory();
-  const isWritable =
-    isFolder &&
-    (await access(above, W_OK | X_OK).then(
-      () => true,
-      () => false,
-    ));
-  if (!isWritable)
+  try {
+    await rmdir(await mkdtemp(join(above, '.mkd-')));
+  } catch {
     throw new DetectorError(`${folder} cannot be written: ${above} is no folder that takes new ones`);
+  }
 }
 
 function versionOf({ cloner, calibration, terms, scoringLayers, tiling }: Manifest): string {

@@ -43,6 +43,7 @@ const batch = 16;
  * depend on those that calibrate.
  * @param cloner its tensors, with `expert.<layer>.mean` and `.deviation`, and with `neighbors.<layer>` where these count.
  * @param neighbor what good images show of each layer's neighbor discrepancy, where it counts.
+ * @param onProgress counts each image once for everything that is measured of it.
  */
 export async function scaledTerms(
   engine: ScoringEngine,
@@ -51,14 +52,24 @@ export async function scaledTerms(
   cloner: TensorMap,
   images: Uint8Array,
   neighbor: readonly Float32Array[] | undefined,
+  onProgress: (done: number, total: number) => void,
 ): Promise<ScaledTerms> {
+  const count = images.length / (shape.inputSize ** 2 * 3);
+  // Each layer's own map, all together, and what is then left of them.
+  const total = count * (shape.scoringLayers.length + 2);
+  let done = 0;
+  const onImages = (images: number): void => {
+    done += images;
+    onProgress(done, total);
+  };
   const none = shape.scoringLayers.map(() => 0);
   const nothing: Terms['typical'] = { value: none, direction: none, peak: 0 };
   const measure = (layers: readonly number[], places: ScaledTerms['tensors']) => {
     const map = { weight: 0, layers: [...layers] };
     const uncounted = neighbor ? { neighbors: { weights: none, typical: none } } : {};
     const terms: Terms = { value: none, direction: none, typical: nothing, map, ...uncounted };
-    return measured(engine, assembleScorer(shape, terms, new Map([...cloner, ...places])), images);
+    const scorer = assembleScorer(shape, terms, new Map([...cloner, ...places]));
+    return measured(engine, scorer, images, onImages);
   };
   const plain = placeTensors(
     shape.inputSize,
@@ -139,11 +150,14 @@ async function measured(
   engine: ScoringEngine,
   scorer: Scorer,
   images: Uint8Array,
+  onImages: (count: number) => void,
 ): Promise<{ direction: Float32Array; peak: Float32Array; map: Float32Array }> {
-  const bytes = scorer.shape.inputSize ** 2 * 3 * batch;
+  const imageBytes = scorer.shape.inputSize ** 2 * 3;
   const parts = [];
-  for (let from = 0; from < images.length; from += bytes) {
-    parts.push((await engine.run(scorer, images.subarray(from, from + bytes), 'discrepancy')).outputs);
+  for (let from = 0; from < images.length; from += imageBytes * batch) {
+    const part = images.subarray(from, from + imageBytes * batch);
+    parts.push((await engine.run(scorer, part, 'discrepancy')).outputs);
+    onImages(part.length / imageBytes);
   }
   const nothing = new Float32Array();
   return {

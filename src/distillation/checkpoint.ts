@@ -1,7 +1,8 @@
 /** An unfinished distillation on disk: a folder beside the detector to be, replaced as a whole. */
-import { mkdir, readdir, readFile, rm } from 'node:fs/promises';
+import { readdir, readFile, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { explain } from '../files/explain.js';
+import { makeFolder } from '../files/make-folder.js';
 import { replaceFile } from '../files/replace-file.js';
 import { readSafetensors, readSafetensorsMetadata, writeSafetensors } from '../weights/safetensors.js';
 import type { TrainingState } from './training.js';
@@ -48,7 +49,7 @@ export async function writeCheckpoint(
   settings: CheckpointSettings,
   { state, seconds, epochSum }: Checkpoint,
 ): Promise<void> {
-  await mkdir(folder, { recursive: true });
+  await makeFolder(folder);
   const file: CheckpointFile = {
     schema: 'mkd.checkpoint/1',
     settings,

@@ -4,10 +4,11 @@
  * deviations of what each cloner learned from, which makes them comparable. What is promised of false alarms holds about
  * as with images held back, and in the worst case at twice the rate (Barber et al. 2021, theorem 4).
  */
-import { mkdir, readFile } from 'node:fs/promises';
+import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { GoodImages } from '../detector/index.js';
 import { explain } from '../files/explain.js';
+import { makeFolder } from '../files/make-folder.js';
 import { replaceFile } from '../files/replace-file.js';
 import { CheckpointError, type CheckpointSettings, checkSettings } from './checkpoint.js';
 
@@ -42,7 +43,7 @@ function parsed(text: string): unknown {
 }
 
 export async function writeFolds(checkpoint: string, results: readonly FoldResult[]): Promise<void> {
-  await mkdir(checkpoint, { recursive: true });
+  await makeFolder(checkpoint);
   const path = join(checkpoint, file);
   await replaceFile(path, JSON.stringify(results));
 }

@@ -24,7 +24,7 @@ import type { Lesson } from './lesson.js';
 import { findNeighbors } from './neighbors.js';
 import { notesOf } from './notes.js';
 import type { Plan } from './recipe.js';
-import type { DistillOptions } from './settings.js';
+import type { DistillOptions, DistillProgress } from './settings.js';
 
 /** Good images on disk. */
 export interface ImageFiles {
@@ -133,7 +133,7 @@ export async function finish(device: Device, parts: Finish): Promise<Manifest> {
 async function scorerOf(
   device: Device,
   engine: ScoringEngine,
-  { plan, expert, curriculum, lesson, outcome }: Finish,
+  { options, plan, expert, curriculum, lesson, outcome }: Finish,
 ): Promise<{
   readonly scorer: Scorer;
   readonly terms: ScaledTerms['terms'];
@@ -143,7 +143,15 @@ async function scorerOf(
   const typical = curriculum.good.slice(0, scaleImages);
   const layers = plan.trainingLayers.filter(({ name }) => scoringLayers.includes(name));
   const neighbors =
-    positions && (await findNeighbors(device, lesson, curriculum, { inputSize, layers }, typical));
+    positions &&
+    (await findNeighbors(
+      device,
+      lesson,
+      curriculum,
+      { inputSize, layers },
+      typical,
+      report(options, 'neighbors'),
+    ));
   const shape = {
     expertCard: expert.path,
     layout,
@@ -161,6 +169,7 @@ async function scorerOf(
         known,
         await imagesOf(lesson, typical),
         neighbors?.discrepancies,
+        report(options, 'scale'),
       )
     : { terms: paperTerms(scoringLayers, plan.lambda), tensors: new Map() };
   const cloner = new Map([...known, ...tensors]);
@@ -176,12 +185,15 @@ function measureWith(
     const path = images.paths[file] as string;
     return decodeNamedImage(await readFile(path), path, inputOf(plan));
   });
-  return measureGoodImages(engine, scorer, heldBack, {
-    onProgress: (done, total) => {
-      options.onProgress?.({ phase: 'calibrate', done, total });
-      options.signal?.throwIfAborted();
-    },
-  });
+  return measureGoodImages(engine, scorer, heldBack, { onProgress: report(options, 'calibrate') });
+}
+
+/** What tells of a phase, and ends it when the run is aborted. */
+function report({ onProgress, signal }: DistillOptions, phase: DistillProgress['phase']) {
+  return (done: number, total: number): void => {
+    onProgress?.({ phase, done, total });
+    signal?.throwIfAborted();
+  };
 }
 
 /** The paper's score: directions, and values times lambda. */

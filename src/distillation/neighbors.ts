@@ -34,14 +34,17 @@ export async function findNeighbors(
   curriculum: Curriculum,
   { inputSize, layers }: { readonly inputSize: number; readonly layers: readonly LayerSpec[] },
   typical: readonly number[],
+  onProgress: (done: number, total: number) => void,
 ): Promise<Neighbors | undefined> {
   const known = curriculum.trained.slice(0, mostNeighbors);
   const sources = known.map((image) => curriculum.fileOf(image));
   if (new Set(sources).size < 2) return undefined;
   const session = await device.session(neighborModel({ inputSize, layers }));
+  const total = known.length + typical.length;
   try {
     const summaries: Summaries[] = [];
     for (let from = 0; from < known.length; from += batch) {
+      onProgress(from, total);
       const images = known.slice(from, from + batch);
       const none = layers.map(({ channels }) => new Float32Array(channels));
       const outputs = await run(session, lesson, layers, images, [none]);
@@ -49,6 +52,7 @@ export async function findNeighbors(
     }
     const discrepancies = layers.map(() => new Float32Array(typical.length));
     for (const [at, image] of typical.entries()) {
+      onProgress(known.length + at, total);
       const source = curriculum.fileOf(image);
       const others = summaries.filter((_, place) => sources[place] !== source);
       const found = float32Data(await run(session, lesson, layers, [image], others), 'neighbor');

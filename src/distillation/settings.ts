@@ -44,8 +44,11 @@ export interface DistillOptions {
 }
 
 export interface DistillProgress {
-  /** `expert` counts images, `distill` counts steps, `calibrate` counts images. */
-  readonly phase: 'expert' | 'distill' | 'calibrate';
+  /**
+   * `expert` is what the expert makes of the images, `neighbors` those that others are held against, `scale` how far the
+   * terms of the score spread; `distill` counts steps, the others images.
+   */
+  readonly phase: 'expert' | 'distill' | 'neighbors' | 'scale' | 'calibrate';
   /** Counted from 1, while the cloner of a fold is distilled. */
   readonly fold?: number;
   readonly done: number;

@@ -1,8 +1,9 @@
 /** Bringing another expert: its weights are checked, measured, and written with a card of their own. */
 import { createHash } from 'node:crypto';
-import { mkdir, readFile, stat, writeFile } from 'node:fs/promises';
+import { readFile, stat, writeFile } from 'node:fs/promises';
 import { basename, extname, join } from 'node:path';
 import { explain } from '../files/explain.js';
+import { makeFolder } from '../files/make-folder.js';
 import {
   convolutions,
   type ExpertCard,
@@ -60,7 +61,7 @@ export async function importExpert(
       : await vgg16Card(device, bytes, options);
     const path = join(options.out, `${card.name}.json`);
     await refuseAnother(path, card);
-    await mkdir(options.out, { recursive: true });
+    await makeFolder(options.out);
     const file = card.schema === 'mkd.expert/1' ? card.weights : card.model;
     await writeFile(join(options.out, file), weights);
     await writeFile(path, `${JSON.stringify(card, null, 2)}\n`);

@@ -2,6 +2,7 @@
 
 interface SystemError extends Error {
   readonly code: string;
+  readonly syscall?: string;
   readonly path?: string;
   readonly port?: number;
 }
@@ -15,10 +16,10 @@ function isSystemError(error: unknown): error is SystemError {
   return error instanceof Error && typeof (error as Partial<SystemError>).code === 'string';
 }
 
-function inWords({ code, path = 'it', port }: SystemError): string | undefined {
+function inWords({ code, syscall, path = 'it', port }: SystemError): string | undefined {
   switch (code) {
     case 'ENOENT':
-      return `${path} does not exist`;
+      return syscall === 'mkdir' ? `${path} cannot be made` : `${path} does not exist`;
     case 'EISDIR':
       return `${path} is a folder; wanted a file`;
     case 'ENOTDIR':

@@ -9,6 +9,7 @@ import {
   readVersions,
   versionFolders,
 } from '../detector/index.js';
+import { makeFolder } from '../files/make-folder.js';
 import { replaceFile } from '../files/replace-file.js';
 
 /** Names a detector may have. */
@@ -62,7 +63,7 @@ export async function addVersion(
     await rename(target, join(moving, alone));
     await rename(moving, target);
   }
-  await mkdir(target, { recursive: true });
+  await makeFolder(target);
   await rename(from, join(target, version));
 }
 

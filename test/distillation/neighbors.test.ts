@@ -29,7 +29,12 @@ t.test('an image and its variants are no neighbors of each other', async (t) => 
   });
   t.teardown(() => lesson.close());
 
-  const found = await findNeighbors(device, lesson, curriculum, { inputSize, layers }, curriculum.good);
+  const progress: number[] = [];
+  const spec = { inputSize, layers };
+  const found = await findNeighbors(device, lesson, curriculum, spec, curriculum.good, (done, total) =>
+    progress.push(done / total),
+  );
+  t.ok(progress.length > 1 && progress.every((share, at) => share >= (progress[at - 1] ?? 0) && share < 1));
   t.equal(found?.discrepancies.length, 2);
   for (const [at, { name, channels }] of layers.entries()) {
     t.same(found?.tensors.get(`neighbors.${name}`)?.shape, [channels, paths.length]);
