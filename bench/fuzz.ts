@@ -7,6 +7,7 @@ import { spawnSync } from 'node:child_process';
 import { cp, mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
+import { setTimeout as wait } from 'node:timers/promises';
 import { modelsFolder } from '../src/detector/index.js';
 import { hashKey, makeKey, writeKeyFile } from '../src/service/index.js';
 import { peerPython, root } from './peer.js';
@@ -22,6 +23,7 @@ async function fuzz(name: string, flags: readonly string[], more: readonly strin
   const detectors = join(folder, name);
   await cp(join(modelsFolder, 'sample'), join(detectors, 'sample'), { recursive: true });
   const service = await startService(port, '--detectors', detectors, ...flags);
+  const socketsBefore = await service.sockets();
   const config = join(root, 'bench/clients/schemathesis.toml');
   const url = `http://127.0.0.1:${port}/openapi.yaml`;
   // SmoothGrad takes seconds.
@@ -31,9 +33,14 @@ async function fuzz(name: string, flags: readonly string[], more: readonly strin
     cwd: folder,
     stdio: ['ignore', 'inherit', 'inherit'],
   });
+  // Time enough for it to give up on bodies that never came to their end.
+  await wait(6000);
+  const sockets = (await service.sockets()) - socketsBefore;
   const code = await service.stop();
-  console.log(`${name}: schemathesis ended with ${status}, the service with ${code}`);
-  return status === 0 && code === 0;
+  console.log(
+    `${name}: schemathesis ended with ${status}, the service with ${code}; ${sockets} more sockets open than before`,
+  );
+  return status === 0 && code === 0 && sockets <= 0;
 }
 
 try {

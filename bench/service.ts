@@ -1,7 +1,7 @@
 /** A service of its own for a measurement, and a client that keeps its connections. */
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { readFile } from 'node:fs/promises';
+import { readdir, readFile, readlink } from 'node:fs/promises';
 import { Agent, type OutgoingHttpHeaders, request } from 'node:http';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
@@ -64,6 +64,8 @@ export interface Service {
   readonly process: ChildProcess;
   /** Bytes of memory that it has resident now. */
   residentBytes(): Promise<number>;
+  /** Sockets that it has open: of clients, and some of its own. */
+  sockets(): Promise<number>;
   /** Ends it by SIGTERM. @returns its exit code. */
   stop(): Promise<number | null>;
 }
@@ -90,6 +92,12 @@ export async function startService(port: number, ...flags: readonly string[]): P
     residentBytes: async () => {
       const text = await readFile(`/proc/${child.pid}/status`, 'utf8');
       return 1024 * Number(/VmRSS:\s+(\d+)/.exec(text)?.[1]);
+    },
+    sockets: async () => {
+      const folder = `/proc/${child.pid}/fd`;
+      const names = await readdir(folder);
+      const targets = await Promise.all(names.map((name) => readlink(join(folder, name)).catch(() => '')));
+      return targets.filter((target) => target.startsWith('socket:')).length;
     },
     async stop() {
       if (child.exitCode !== null || child.signalCode !== null) return child.exitCode;

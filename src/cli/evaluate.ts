@@ -74,12 +74,12 @@ export function evaluateCommand(): Command {
     });
 }
 
-/** What is there already stays. @throws UsageError where it would lie in no folder. */
+/** What is there already stays. @throws Error where it would lie in no folder. */
 async function checkWritable(path: string): Promise<void> {
   const there = await stat(path).catch(() => undefined);
   const file = await open(path, 'a').catch((error: NodeJS.ErrnoException) => {
     if (error.code !== 'ENOENT') throw error;
-    throw new UsageError(`${path} cannot be written: there is no folder ${dirname(path)}`);
+    throw new Error(`${path} cannot be written: there is no folder ${dirname(path)}`);
   });
   await file.close();
   if (there === undefined) await rm(path);

@@ -1,5 +1,5 @@
 /** Progress on stderr: a bar on a terminal, a line now and then elsewhere. */
-import { Format, SingleBar } from 'cli-progress';
+import cliProgress, { SingleBar } from 'cli-progress';
 
 /** What is shown beside the bar. */
 interface Beside {
@@ -33,7 +33,7 @@ export function startProgress(): Progress {
           notTTYSchedule: linesEverySeconds * 1000,
           // Before the first is done, the time that is left is no number.
           formatTime: (seconds, options, multiple) =>
-            Number.isFinite(seconds) ? Format.TimeFormat(seconds, options, multiple) : '?',
+            Number.isFinite(seconds) ? cliProgress.Format.TimeFormat(seconds, options, multiple) : '?',
         });
         bar.start(total, 0, { label, unit, note });
       }

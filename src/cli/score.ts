@@ -1,9 +1,9 @@
-import { readdir, readFile, stat, writeFile } from 'node:fs/promises';
+import { readFile, writeFile } from 'node:fs/promises';
 import { dirname, join, parse, relative, resolve } from 'node:path';
 import { Command } from 'commander';
-import { imagesIn } from '../datasets/index.js';
-import { explain } from '../files/explain.js';
-import { makeFolder } from '../files/make-folder.js';
+import { DatasetError, foldersIn, imagesIn } from '../datasets/index.js';
+import { explain, firstOf } from '../files/explain.js';
+import { isFolder, makeFolder } from '../files/folders.js';
 import { type Detector, type Localization, openDetector } from '../library.js';
 import {
   detectorArgument,
@@ -110,16 +110,12 @@ async function filesOf(paths: readonly string[]): Promise<string[]> {
       if (!(await isFolder(path))) return [path];
       const images = await imagesIn(path);
       if (images.length > 0) return images;
-      const folders = (await readdir(path, { withFileTypes: true })).filter((entry) => entry.isDirectory());
-      const hint = folders.length > 0 ? `, but folders: ${folders.map(({ name }) => name).join(', ')}` : '';
-      throw new UsageError(`${path} has no images; wanted JPEG, PNG, WebP or TIFF files${hint}`);
+      const folders = await foldersIn(path);
+      const hint = folders.length > 0 ? `, but folders: ${firstOf(folders)}` : '';
+      throw new DatasetError(`${path} has no images; wanted JPEG, PNG, WebP or TIFF files${hint}`);
     }),
   );
   return lists.flat();
-}
-
-async function isFolder(path: string): Promise<boolean> {
-  return (await stat(path).catch(() => undefined))?.isDirectory() ?? false;
 }
 
 /**

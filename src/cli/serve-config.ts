@@ -240,6 +240,11 @@ export async function effectiveConfig(
   if (config.operationsPort === config.port && config.port !== 0) {
     throw new UsageError(`operationsPort: wanted another port than ${config.port}, which is port`);
   }
+  if (config.stopDelayMs > config.drainMs) {
+    throw new UsageError(
+      `stopDelayMs: wanted at most ${config.drainMs}, which is drainMs, not ${config.stopDelayMs}`,
+    );
+  }
   return config;
 }
 
@@ -253,13 +258,15 @@ function isServiceLink(name: string, value = ''): boolean {
 
 async function readConfigFile(path: string): Promise<Partial<ServeConfig>> {
   const text = await readFile(path, 'utf8').catch((error: unknown) => {
-    throw new UsageError(`the configuration cannot be read: ${explain(error)}`);
+    throw new Error(`the configuration cannot be read: ${explain(error, path)}`);
   });
   let config: unknown;
   try {
     config = JSON.parse(text);
   } catch (error) {
-    throw new UsageError(`${path} is no JSON: ${(error as Error).message}`);
+    throw new UsageError(
+      `${path} is no JSON: ${(error as Error).message}; wanted an object of settings, such as {"port": 8080}`,
+    );
   }
   if (typeof config !== 'object' || config === null || Array.isArray(config)) {
     throw new UsageError(`${path} is no JSON object of settings`);

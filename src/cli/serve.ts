@@ -76,7 +76,10 @@ export function serveCommand(): Command {
         wait(flags.drainMs, 'late' as const, { ref: false }),
         signals.next().then(() => 'again' as const),
       ]);
-      if (ended === 'drained') return;
+      if (ended === 'drained') {
+        service.app.log.info('stopped');
+        return;
+      }
       service.app.log.warn({ ended }, 'ends with requests unanswered');
       endAtOnce(service);
     });

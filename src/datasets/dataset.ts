@@ -1,6 +1,8 @@
 /** Data sets on disk: the tree of MVTec AD, or a plain folder of good images. */
 import { readdir, stat } from 'node:fs/promises';
 import { basename, extname, join, parse, resolve } from 'node:path';
+import { firstOf } from '../files/explain.js';
+import { isFolder } from '../files/folders.js';
 
 /** The folder holds no data set that can be used; the message says what would be one. */
 export class DatasetError extends Error {
@@ -28,10 +30,13 @@ const goodFolder = 'good';
  * @throws DatasetError when there are none.
  */
 export async function trainingImages(root: string, normal = goodFolder): Promise<string[]> {
-  if (!(await isFolder(root))) throw new DatasetError(`${root} is no folder`);
+  await checkFolder(root);
   const good = join(root, 'train', normal);
   const inTree = await isFolder(good);
-  if (!inTree && normal !== goodFolder) throw new DatasetError(`${good} is no folder`);
+  if (!inTree && normal !== goodFolder) {
+    const classes = await foldersIn(join(root, 'train'));
+    throw new DatasetError(`there is no folder ${good}${hintAt(classes)}`);
+  }
   const folder = inTree ? good : root;
   const images = await imagesIn(folder);
   if (images.length > 0) return images;
@@ -77,16 +82,16 @@ async function imagesOfTree({
   normal = goodFolder,
 }: Extract<TestSource, { root: string }>): Promise<TestImage[]> {
   const test = join(root, 'test');
-  if (!(await isFolder(join(test, normal)))) {
+  await checkFolder(root);
+  const classes = await foldersIn(test);
+  if (!classes.includes(normal)) {
     throw new DatasetError(
-      `${join(test, normal)} is no folder; wanted an MVTec tree with test/good and test/<defect>, ` +
-        'or the name of the good class, or folders of normal and abnormal images',
+      `there is no folder ${join(test, normal)}; wanted an MVTec tree with test/good and test/<defect>, ` +
+        `or the name of the good class, or folders of normal and abnormal images${hintAt(classes)}`,
     );
   }
-  const kinds = (await readdir(test)).filter((kind) => kind !== normal).sort();
   const images = await goodImages(join(test, normal));
-  for (const kind of kinds) {
-    if (!(await isFolder(join(test, kind)))) continue;
+  for (const kind of classes.filter((name) => name !== normal)) {
     images.push(...(await defectiveImages(join(test, kind), kind, join(root, 'ground_truth'))));
   }
   return images;
@@ -94,7 +99,7 @@ async function imagesOfTree({
 
 async function imagesOfFolders(source: Exclude<TestSource, { root: string }>): Promise<TestImage[]> {
   for (const folder of [source.normal, ...source.abnormal, ...(source.masks ? [source.masks] : [])]) {
-    if (!(await isFolder(folder))) throw new DatasetError(`${folder} is no folder`);
+    await checkFolder(folder);
   }
   const images = await goodImages(source.normal);
   const kinds = source.abnormal.map((folder) => basename(resolve(folder)));
@@ -115,6 +120,27 @@ async function imagesOfFolders(source: Exclude<TestSource, { root: string }>): P
     );
   }
   return images;
+}
+
+/** @throws DatasetError */
+async function checkFolder(path: string): Promise<void> {
+  if (await isFolder(path)) return;
+  const there = await stat(path).catch(() => undefined);
+  throw new DatasetError(there ? `${path} is a file; wanted a folder` : `${path} does not exist`);
+}
+
+/** Names of the folders in a folder, sorted; none where there is no such folder. */
+export async function foldersIn(folder: string): Promise<string[]> {
+  const entries = await readdir(folder, { withFileTypes: true }).catch(() => []);
+  const found = await Promise.all(entries.map(({ name }) => isFolder(join(folder, name))));
+  return entries
+    .filter((_, index) => found[index])
+    .map(({ name }) => name)
+    .sort();
+}
+
+function hintAt(names: readonly string[]): string {
+  return names.length > 0 ? `; there are ${firstOf(names)}` : '';
 }
 
 /** @throws DatasetError where a mask would count for two images. */
@@ -169,10 +195,6 @@ export async function imagesIn(folder: string): Promise<string[]> {
     .filter((name) => imageExtensions.has(extname(name).toLowerCase()))
     .sort()
     .map((name) => join(folder, name));
-}
-
-async function isFolder(path: string): Promise<boolean> {
-  return (await stat(path).catch(() => undefined))?.isDirectory() ?? false;
 }
 
 async function isFile(path: string): Promise<boolean> {

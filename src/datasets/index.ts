@@ -2,6 +2,7 @@
 export {
   DatasetError,
   describeSource,
+  foldersIn,
   imagesIn,
   type TestImage,
   type TestSource,

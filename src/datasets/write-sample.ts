@@ -1,7 +1,7 @@
 /** The procedural sample product as an MVTec tree on disk. */
 import { readdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { makeFolder } from '../files/make-folder.js';
+import { makeFolder } from '../files/folders.js';
 import { encodePng } from '../imaging/index.js';
 import { DatasetError } from './dataset.js';
 import { drawSample, type SampleDefect, sampleDefects } from './sample-product.js';

@@ -5,7 +5,8 @@
 import { createHash } from 'node:crypto';
 import { copyFile, mkdtemp, readFile, rename, rm, rmdir, stat, writeFile } from 'node:fs/promises';
 import { dirname, join, resolve } from 'node:path';
-import { makeFolder } from '../files/make-folder.js';
+import { firstOf } from '../files/explain.js';
+import { makeFolder } from '../files/folders.js';
 import { replaceFile } from '../files/replace-file.js';
 import {
   floatTensor,
@@ -15,7 +16,7 @@ import {
   writeSafetensors,
 } from '../weights/safetensors.js';
 import { detectorsIn, isDetector } from './detectors-in.js';
-import { findExpert } from './find-expert.js';
+import { findExpert, modelsFolder } from './find-expert.js';
 import { LearnedImages } from './learned-images.js';
 import type { SelfTest, UnverifiedDetector } from './loaded-detector.js';
 import { DetectorError, type Manifest, parseManifest } from './manifest.js';
@@ -69,8 +70,14 @@ export async function readManifest(
 ): Promise<{ readonly manifest: Manifest; readonly version: string }> {
   const path = join(folder, 'manifest.json');
   const text = await readFile(path, 'utf8').catch(async () => {
+    if (!(await stat(folder).catch(() => undefined))) {
+      const embedded = (await detectorsIn(modelsFolder)).join(', ');
+      throw new DetectorError(
+        `there is no detector '${folder}': neither a folder, nor one that is embedded (${embedded})`,
+      );
+    }
     const inside = (await detectorsIn(folder)).map((name) => join(folder, name));
-    const hint = inside.length > 0 ? `; but ${inside.join(', ')}` : '';
+    const hint = inside.length > 0 ? `; but ${firstOf(inside)}` : '';
     throw new DetectorError(`${folder} is no detector: there is no readable manifest.json${hint}`);
   });
   const manifest = parseManifest(text, path);

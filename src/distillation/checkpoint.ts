@@ -2,7 +2,7 @@
 import { readdir, readFile, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { explain } from '../files/explain.js';
-import { makeFolder } from '../files/make-folder.js';
+import { makeFolder } from '../files/folders.js';
 import { replaceFile } from '../files/replace-file.js';
 import { readSafetensors, readSafetensorsMetadata, writeSafetensors } from '../weights/safetensors.js';
 import type { TrainingState } from './training.js';
@@ -100,7 +100,7 @@ export async function holdsWork(folder: string): Promise<'folds' | 'state' | und
 async function entriesOf(folder: string): Promise<string[]> {
   return readdir(folder).catch((error: NodeJS.ErrnoException) => {
     if (error.code === 'ENOENT') return [];
-    throw new CheckpointError(`the checkpoint cannot be read: ${explain(error)}`);
+    throw new CheckpointError(`the checkpoint cannot be read: ${explain(error, folder)}`);
   });
 }
 
@@ -108,7 +108,7 @@ async function entriesOf(folder: string): Promise<string[]> {
 export async function readCheckpoint(folder: string, settings: CheckpointSettings): Promise<Checkpoint> {
   const path = join(folder, stateFile);
   const bytes = await readFile(path).catch((error: unknown) => {
-    throw new CheckpointError(`the checkpoint cannot be read: ${explain(error)}`);
+    throw new CheckpointError(`the checkpoint cannot be read: ${explain(error, path)}`);
   });
   const file = contentsOf(bytes);
   if (file?.schema !== 'mkd.checkpoint/1' || !file.settings || !file.epochSum || file.step === undefined) {

@@ -8,7 +8,7 @@ import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { GoodImages } from '../detector/index.js';
 import { explain } from '../files/explain.js';
-import { makeFolder } from '../files/make-folder.js';
+import { makeFolder } from '../files/folders.js';
 import { replaceFile } from '../files/replace-file.js';
 import { CheckpointError, type CheckpointSettings, checkSettings } from './checkpoint.js';
 
@@ -27,7 +27,7 @@ export async function readFolds(checkpoint: string): Promise<FoldResult[]> {
   const path = join(checkpoint, file);
   const text = await readFile(path, 'utf8').catch((error: NodeJS.ErrnoException) => {
     if (error.code === 'ENOENT') return '[]';
-    throw new CheckpointError(`the folds found so far cannot be read: ${explain(error)}`);
+    throw new CheckpointError(`the folds found so far cannot be read: ${explain(error, path)}`);
   });
   const folds = parsed(text);
   if (Array.isArray(folds)) return folds as FoldResult[];

@@ -4,19 +4,19 @@ interface SystemError extends Error {
   readonly code: string;
   readonly syscall?: string;
   readonly path?: string;
-  readonly port?: number;
 }
 
-export function explain(error: unknown): string {
+/** @param path of the file in question, for errors that do not name it, as when a folder is read. */
+export function explain(error: unknown, path = 'it'): string {
   const message = error instanceof Error ? error.message : String(error);
-  return ((isSystemError(error) && inWords(error)) || message).replace(/\s*\n\s*/g, ' ');
+  return ((isSystemError(error) && inWords(error, error.path ?? path)) || message).replace(/\s*\n\s*/g, ' ');
 }
 
 function isSystemError(error: unknown): error is SystemError {
   return error instanceof Error && typeof (error as Partial<SystemError>).code === 'string';
 }
 
-function inWords({ code, syscall, path = 'it', port }: SystemError): string | undefined {
+function inWords({ code, syscall }: SystemError, path: string): string | undefined {
   switch (code) {
     case 'ENOENT':
       return syscall === 'mkdir' ? `${path} cannot be made` : `${path} does not exist`;
@@ -31,8 +31,6 @@ function inWords({ code, syscall, path = 'it', port }: SystemError): string | un
       return `${path} may not be accessed; check its permissions`;
     case 'ENOSPC':
       return `the disk is full${path === 'it' ? '' : ` at ${path}`}`;
-    case 'EADDRINUSE':
-      return `port ${port} is taken; choose another with --port or PORT`;
     default:
       return undefined;
   }

@@ -76,7 +76,7 @@ export function fingerprintOf(card: ExpertCard): string {
 /** Reads a card without its weights. @throws ExpertError when it is no card of an expert. */
 export async function readExpertCard(path: string): Promise<ExpertCard> {
   const text = await readFile(path, 'utf8').catch((error: unknown) => {
-    throw new ExpertError(`the expert's card cannot be read: ${explain(error)}`);
+    throw new ExpertError(`the expert's card cannot be read: ${explain(error, path)}`);
   });
   let card: unknown;
   try {

@@ -42,8 +42,9 @@ export type Expert = Vgg16Expert | ModelExpert;
 export async function loadExpert(cardPath: string): Promise<Expert> {
   const card = await readExpertCard(cardPath);
   const file = card.schema === 'mkd.expert/1' ? card.weights : card.model;
-  const bytes = await readFile(join(dirname(cardPath), file)).catch((error: unknown) => {
-    throw new ExpertError(`the expert's weights cannot be read: ${explain(error)}`);
+  const path = join(dirname(cardPath), file);
+  const bytes = await readFile(path).catch((error: unknown) => {
+    throw new ExpertError(`the expert's weights cannot be read: ${explain(error, path)}`);
   });
   const sha256 = createHash('sha256').update(bytes).digest('hex');
   if (sha256 !== card.sha256) {

@@ -140,7 +140,7 @@ async function fromVerdicts(
   file: string,
 ): Promise<{ good: GoodImages; known: Known[] }> {
   const text = await readFile(file, 'utf8').catch((error: unknown) => {
-    throw new CalibrationError(`the verdicts cannot be read: ${explain(error)}`);
+    throw new CalibrationError(`the verdicts cannot be read: ${explain(error, file)}`);
   });
   const known = parseVerdicts(text, detector);
   const good = known.filter(({ label }) => label === 'good');

@@ -48,7 +48,8 @@ export async function unpackDetector(
   } catch (error) {
     archive.destroy();
     if (error instanceof RepositoryError || isSystemError(error)) throw error;
-    throw refused(`it cannot be read: ${(error as Error).message}`);
+    const { message } = error as Error;
+    throw refused(/tar header/.test(message) ? 'it does not begin as one' : `it cannot be read: ${message}`);
   }
   const missing = detectorFiles.filter((file) => !seen.has(file));
   if (missing.length > 0) throw refused(`it lacks ${missing.join(', ')}`);

@@ -9,7 +9,7 @@ import {
   readVersions,
   versionFolders,
 } from '../detector/index.js';
-import { makeFolder } from '../files/make-folder.js';
+import { makeFolder } from '../files/folders.js';
 import { replaceFile } from '../files/replace-file.js';
 
 /** Names a detector may have. */

@@ -45,13 +45,15 @@ export function hashKey(key: string): string {
 /** @throws KeyFileError when it cannot be read, or a name comes twice. */
 export async function readKeyFile(path: string): Promise<ApiKey[]> {
   const text = await readFile(path, 'utf8').catch((error: unknown) => {
-    throw new KeyFileError(`the file of keys cannot be read: ${explain(error)}; mkd keys add makes one`);
+    throw new KeyFileError(
+      `the file of keys cannot be read: ${explain(error, path)}; mkd keys add makes one`,
+    );
   });
   let file: unknown;
   try {
     file = JSON.parse(text);
   } catch {
-    throw new KeyFileError(`${path} is no JSON`);
+    throw new KeyFileError(`${path} is no JSON; wanted a file that mkd keys add has made`);
   }
   if (!Value.Check(keyFileSchema, file)) {
     const [first] = Value.Errors(keyFileSchema, file);

@@ -322,7 +322,7 @@ export class Scoring {
 const tilesAtOnce = 16;
 
 /** What good parts' maps stay below. @throws ProblemError when the detector has no such map. */
-function checkedThreshold(detector: LoadedDetector, { method, layer }: MapRequest): number {
+export function checkedThreshold(detector: LoadedDetector, { method, layer }: MapRequest): number {
   try {
     return mapThreshold(detector, method, layer);
   } catch (error) {

@@ -1,6 +1,7 @@
 /** Starting and stopping the service. */
 import type { Server } from 'node:https';
 import { setImmediate as nextTurn, setTimeout as wait } from 'node:timers/promises';
+import type { FastifyInstance } from 'fastify';
 import { type App, type AppOptions, buildApp, buildOperationsApp } from './app.js';
 import { Catalog, type CatalogOptions } from './catalog.js';
 import { KeyRing } from './keys.js';
@@ -15,6 +16,11 @@ const readMs = 2000;
 
 /** Turns of the event loop without news after which there is none. */
 const quietTurns = 5;
+
+/** The port cannot be opened; the message says why, and with which flag of `mkd serve` another is chosen. */
+export class ListenError extends Error {
+  override readonly name = 'ListenError';
+}
 
 export interface ServeOptions extends CatalogOptions {
   /** File of API keys to ask for; the service follows its changes. */
@@ -45,7 +51,7 @@ export interface RunningService {
 
 /**
  * Listens at once, so that probes are answered, then verifies the detectors and becomes ready.
- * @throws the signal's reason; KeyFileError, DetectorError, RuntimeError when there is nothing to serve or nothing to run it on.
+ * @throws the signal's reason; KeyFileError, ListenError, DetectorError, RuntimeError when there is nothing to serve or nothing to run it on.
  */
 export async function serve(options: ServeOptions): Promise<RunningService> {
   const keys = options.keys === undefined ? undefined : await KeyRing.open(options.keys);
@@ -78,8 +84,9 @@ export async function serve(options: ServeOptions): Promise<RunningService> {
   let address: string;
   let operationsAddress: string | undefined;
   try {
-    address = await app.listen({ host, port: options.port });
-    operationsAddress = await operations?.listen({ host, port: operationsPort as number });
+    address = await listen(app, host, options.port, '--port');
+    operationsAddress =
+      operations && (await listen(operations, host, operationsPort as number, '--operations-port'));
     app.service.start(
       await Catalog.open(options, app.log, (cause) => app.service.metrics.workerRestarts.inc({ cause })),
     );
@@ -102,6 +109,30 @@ export async function serve(options: ServeOptions): Promise<RunningService> {
       await app.service.close();
     },
   };
+}
+
+/** @param flag what the port is chosen with. @throws ListenError */
+async function listen(
+  app: Pick<FastifyInstance, 'listen'>,
+  host: string,
+  port: number,
+  flag: string,
+): Promise<string> {
+  return app.listen({ host, port }).catch((error: NodeJS.ErrnoException) => {
+    switch (error.code) {
+      case 'EADDRINUSE':
+        throw new ListenError(`port ${port} is taken; choose another with ${flag}`);
+      case 'EACCES':
+        throw new ListenError(`port ${port} may not be opened; choose one above 1023 with ${flag}`);
+      case 'EADDRNOTAVAIL':
+      case 'ENOTFOUND':
+      case 'EAI_AGAIN':
+      case 'EINVAL':
+        throw new ListenError(`'${host}' is no address of this machine; choose another with --host`);
+      default:
+        throw error;
+    }
+  });
 }
 
 /**

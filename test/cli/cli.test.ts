@@ -56,7 +56,6 @@ t.test('a wrong call ends with 2 and says what would be right', async (t) => {
     [['distill', 'x', '--out', 'y', '--lambda', '-1'], /lambda -1: wanted a number from 0/],
     [['distill', 'x', '--out', 'y', '--recipe', 'soup'], /paper, default/],
     [['score', 'sample'], /image/],
-    [['score', 'sample', t.testdir()], /has no images; wanted JPEG/],
     [['serve', '--tls-cert', 'x'], /both a certificate and its key/],
     [['serve', '--traces', 'collector'], /wanted a URL/],
     [['score', 'sample', 'x.png', '--threshold', 'low'], /wanted a number/],
@@ -77,7 +76,10 @@ t.test('a wrong call ends with 2 and says what would be right', async (t) => {
 t.test('what fails ends with 1 and one line on stderr', async (t) => {
   const { code, err } = await mkd('verify', '/nowhere');
   t.equal(code, 1);
-  t.equal(err, 'mkd: /nowhere is no detector: there is no readable manifest.json\n');
+  t.equal(err, "mkd: there is no detector '/nowhere': neither a folder, nor one that is embedded (sample)\n");
+  const empty = await mkd('score', 'sample', t.testdir());
+  t.equal(empty.code, 1);
+  t.match(empty.err, /has no images; wanted JPEG/);
   const experts = await mkd('expert', 'import', example('good-1.png'));
   t.equal(experts.code, 1);
   t.match(experts.err, /^mkd: good-1\.png: wanted a \.safetensors or \.onnx file\n$/);
@@ -94,6 +96,16 @@ t.test('what the operating system refuses is said in words', async (t) => {
   );
   t.match(await said('expert', 'import', '/nowhere.onnx'), /cannot be read: \/nowhere\.onnx does not exist/);
   t.match(await said('sample', folder), /is not empty; name a new folder/);
+  t.match(await said('serve', '--keys', folder), /cannot be read: \S+ is a folder; wanted a file/);
+  t.match(await said('serve', '--config', '/nowhere'), /cannot be read: \/nowhere does not exist/);
+  t.match(await said('serve', '--host', '192.0.2.1'), /'192\.0\.2\.1' is no address .* with --host/);
+  t.match(await said('keys', 'add', '/nowhere/k.json', 'a'), /k\.json cannot be written: there is no folder/);
+  t.match(await said('distill', example('good-1.png'), '--out', 'y'), /is a file; wanted a folder/);
+  // Node's own way to make folders never ends there.
+  if (process.platform === 'linux') {
+    t.match(await said('distill', folder, '--out', '/proc/x'), /\/proc\/x cannot be written: \/proc is no/);
+    t.match(await said('sample', '/proc/x'), /\/proc\/x cannot be made/);
+  }
   t.match(await said('verify', join(root, 'models')), /is no detector: .*; but .*models\/sample\n$/);
 });
 
@@ -159,6 +171,7 @@ t.test(
       'list.json': '[]',
       'origin.json': '{ "corsOrigins": ["line.example"] }',
       'one-port.json': '{ "port": 9001, "operationsPort": 9001 }',
+      'slow.json': '{ "drainMs": 1000, "stopDelayMs": 2000 }',
     });
     const file = (name: string): string[] => ['serve', '--config', join(folder, name), '--print-config'];
     const variables = { MKD_MAX_BATCH_SIZE: '2', PORT: '9002' };
@@ -177,7 +190,7 @@ t.test(
         /corsOrigins: wanted a list, each of its entries an origin, https:\/\/host:port, or \* for all/,
       ],
       ['one-port.json', /operationsPort: wanted another port than 9001/],
-      ['none.json', /cannot be read/],
+      ['slow.json', /stopDelayMs: wanted at most 1000, which is drainMs, not 2000/],
     ] as const) {
       const { code, err } = await mkd(...file(name));
       t.equal(code, 2, name);

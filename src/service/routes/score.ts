@@ -12,7 +12,7 @@ import {
   scoreAnswerSchema,
   scoreQuerySchema,
 } from '../schemas.js';
-import type { FailedUpload } from '../scoring.js';
+import { checkedThreshold, type FailedUpload } from '../scoring.js';
 import type { ServiceState } from '../state.js';
 import { readUploads } from '../uploads.js';
 import { binaryContent, problemResponses } from './responses.js';
@@ -96,6 +96,8 @@ export const scoreRoutes: FastifyPluginAsyncTypebox<{ state: ServiceState }> = a
         { ...(method && { method }), ...(layer && { layer }) },
         loaded.manifest.localization,
       );
+      // Before anything is computed.
+      if (as !== 'json') checkedThreshold(loaded, chosen);
       const first = layer === undefined ? chosen.method : 'none';
       const patience = patienceOf(request, state.timeoutMs);
       const outcomes = await state

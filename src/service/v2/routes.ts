@@ -159,7 +159,7 @@ export const v2Routes: FastifyPluginAsyncTypebox<{ state: ServiceState }> = asyn
           description:
             "The input 'image' is BYTES [n], encoded images, or UINT8 [n, height, width, 3]. Outputs: score, threshold, p_value, " +
             'anomalous, direction, value, neighbor where the detector has it, result_id; map where it is asked for. JSON, or JSON with binary tensors behind it. ' +
-            'Where one image cannot be scored the request fails.',
+            'Where one image cannot be scored the request fails. Parameters other than those of binary tensors are passed over.',
           params,
           headers: patienceHeadersSchema,
           response: { 200: inferResponseSchema, ...errors },
