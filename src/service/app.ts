@@ -1,6 +1,5 @@
 /** The service as a Fastify app that does not listen: routes, schemas, errors, metrics put together. */
 import { randomUUID } from 'node:crypto';
-import { finished, Transform } from 'node:stream';
 import cors from '@fastify/cors';
 import multipart from '@fastify/multipart';
 import swagger from '@fastify/swagger';
@@ -11,13 +10,12 @@ import Fastify, {
   type FastifyReply,
   type FastifyRequest,
   type FastifyServerOptions,
-  type RequestPayload,
 } from 'fastify';
 import { addAccessControl } from './access.js';
-import type { ByteHold } from './admission.js';
+import { countBodies, discardUnreadBodies } from './bodies.js';
 import { watchClients } from './clients.js';
 import type { KeyRing } from './keys.js';
-import { imageMediaTypes, multipartMediaType } from './media-types.js';
+import { imageMediaTypes } from './media-types.js';
 import type { Metrics } from './metrics.js';
 import { openApiInfo, withOptionalBodies, withUploadBodies } from './openapi.js';
 import { ProblemError, problemMediaType, reportProblem } from './problems.js';
@@ -27,7 +25,6 @@ import { resultRoutes } from './routes/results.js';
 import { scoreRoutes } from './routes/score.js';
 import { createState, type ServiceLimits, type ServiceState } from './state.js';
 import { addTracing } from './tracing.js';
-import { discardUnreadBodies } from './unread-bodies.js';
 import { lengthHeaderName } from './v2/infer.js';
 import { v2Routes } from './v2/routes.js';
 
@@ -88,7 +85,7 @@ export async function buildApp(options: AppOptions = {}): Promise<App> {
     if (state.status === 'stopping' && raw.complete) reply.header('connection', 'close');
   });
   refuseCompressed(app);
-  addByteBound(app, state);
+  countBodies(app, state.admission);
   discardUnreadBodies(app);
   const { corsOrigins = [] } = options;
   if (corsOrigins.length > 0) {
@@ -228,49 +225,6 @@ function refuseCompressed(app: FastifyInstance): void {
       `the content encoding '${encoding}' is not taken: images are compressed by themselves; send the body as it is`,
     );
   });
-}
-
-declare module 'fastify' {
-  interface FastifyRequest {
-    /** The bytes it has brought so far. */
-    byteHold: ByteHold;
-  }
-}
-
-/** Counts what is received; a request that brings more than there is room for is turned away. */
-function addByteBound(app: FastifyInstance, { admission }: ServiceState): void {
-  app.decorateRequest('byteHold');
-  app.addHook('onRequest', async (request, { raw }) => {
-    const hold = admission.bytes();
-    request.byteHold = hold;
-    // Of all that Fastify tells of, nothing comes when a client goes away after its upload.
-    raw.once('close', () => hold.release());
-  });
-  // The parts of a multipart body are counted where they are read.
-  app.addHook('preParsing', async (request, _reply, payload) =>
-    request.headers['content-type']?.startsWith(multipartMediaType)
-      ? payload
-      : counted(payload, request.byteHold),
-  );
-}
-
-function counted(payload: RequestPayload, hold: ByteHold): RequestPayload {
-  const counter: Transform & RequestPayload = new Transform({
-    transform(chunk: Buffer, _encoding, done) {
-      try {
-        hold.add(chunk.length);
-        counter.receivedEncodedLength = (counter.receivedEncodedLength ?? 0) + chunk.length;
-        done(null, chunk);
-      } catch (error) {
-        done(error as Error);
-      }
-    },
-  });
-  // Not a pipeline: that would destroy the request with its reader, and nothing could read on from its connection.
-  finished(payload, (error) => error && counter.destroy(error));
-  // Whoever reads it is told.
-  counter.on('error', () => {});
-  return payload.pipe(counter);
 }
 
 function addRequestMetrics(app: FastifyInstance, metrics: Metrics): void {
