@@ -1,5 +1,6 @@
 import { setTimeout as wait } from 'node:timers/promises';
 import { Command, Option } from 'commander';
+import { isFolder } from '../files/folders.js';
 import { type RunningService, serve } from '../service/index.js';
 import { deviceOptions, UsageError, withRuntimeOptions } from './options.js';
 import { effectiveConfig, type ServeConfig, withSettings } from './serve-config.js';
@@ -27,6 +28,9 @@ export function serveCommand(): Command {
         process.stdout.write(`${JSON.stringify(flags, null, 2)}\n`);
         return;
       }
+      for (const folder of flags.experts) {
+        if (!(await isFolder(folder))) throw new Error(`${folder}, for experts, is no folder`);
+      }
       const signals = stopSignals();
       const starting = new AbortController();
       const first = signals.next();
@@ -49,6 +53,7 @@ export function serveCommand(): Command {
         host: flags.host,
         port: flags.port,
         stopDelayMs: flags.stopDelayMs,
+        drainMs: flags.drainMs,
         app: {
           logger: { level: flags.logLevel },
           batching: {

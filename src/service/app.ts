@@ -10,6 +10,7 @@ import Fastify, {
   type FastifyReply,
   type FastifyRequest,
   type FastifyServerOptions,
+  type RawRequestDefaultExpression,
 } from 'fastify';
 import { addAccessControl } from './access.js';
 import { countBodies, discardUnreadBodies } from './bodies.js';
@@ -56,10 +57,7 @@ export async function buildApp(options: AppOptions = {}): Promise<App> {
     return503OnClosing: false,
     forceCloseConnections: 'idle',
     requestIdHeader: false,
-    genReqId: ({ headers }) => {
-      const given = headers['x-request-id'];
-      return typeof given === 'string' && /^[\w.:/+=-]{1,128}$/.test(given) ? given : randomUUID();
-    },
+    genReqId: requestId,
     // The schemas of the routes bound what is in a path, and say so.
     routerOptions: { maxParamLength: 16_384 },
     // A path that cannot be read belongs to no route, whose error handler could answer.
@@ -77,9 +75,7 @@ export async function buildApp(options: AppOptions = {}): Promise<App> {
   app.decorateRequest('trace');
   if (options.traces !== undefined) addTracing(app, options.traces);
   watchClients(app);
-  app.addHook('onRequest', async (request, reply) => {
-    reply.header('x-request-id', request.id);
-  });
+  app.addHook('onRequest', showRequestId);
   app.addHook('onSend', async ({ raw }, reply) => {
     // Closed with a body half read, it would take the answer with it.
     if (state.status === 'stopping' && raw.complete) reply.header('connection', 'close');
@@ -117,7 +113,7 @@ export async function buildApp(options: AppOptions = {}): Promise<App> {
     // Beside a production line the service speaks plain HTTP; a browser must not be sent to HTTPS.
     transformStaticCSP: (policy) => policy.replace(/\s*upgrade-insecure-requests;/, ''),
   });
-  addErrorHandling(app, state);
+  addErrorHandling(app, state, '; /docs lists what there is');
   addRequestMetrics(app, state.metrics);
 
   await app.register(scoreRoutes, { state });
@@ -137,8 +133,14 @@ export async function buildOperationsApp(
   { service }: App,
   logger: AppOptions['logger'],
 ): Promise<FastifyInstance> {
-  const app = Fastify({ logger: logger ?? false, forceCloseConnections: 'idle' });
-  addErrorHandling(app, service);
+  const app = Fastify({
+    logger: logger ?? false,
+    forceCloseConnections: 'idle',
+    requestIdHeader: false,
+    genReqId: requestId,
+  });
+  app.addHook('onRequest', showRequestId);
+  addErrorHandling(app, service, ' on this port, which has /metrics and /health');
   await app.register(healthRoutes, { state: service });
   await app.register(metricsRoutes, { state: service });
   await app.ready();
@@ -158,6 +160,16 @@ const exposedHeaders = [
   'x-ratelimit-reset',
   lengthHeaderName,
 ] as const;
+
+/** The id that came with a request, where it is one, or a new one. */
+function requestId({ headers }: RawRequestDefaultExpression): string {
+  const given = headers['x-request-id'];
+  return typeof given === 'string' && /^[\w.:/+=-]{1,128}$/.test(given) ? given : randomUUID();
+}
+
+async function showRequestId(request: FastifyRequest, reply: FastifyReply): Promise<void> {
+  reply.header('x-request-id', request.id);
+}
 
 /** Methods of each path. */
 type RoutesByPath = Map<string, string[]>;
@@ -186,14 +198,17 @@ function refuseOtherMethods(app: FastifyInstance, routes: RoutesByPath): void {
   }
 }
 
-function addErrorHandling(app: FastifyInstance, { metrics }: ServiceState): void {
+/** @param hint for whoever asks for what is not there. */
+function addErrorHandling(app: FastifyInstance, { metrics }: ServiceState, hint: string): void {
   app.setErrorHandler((error, request, reply) => answerError(error, request, reply, metrics));
-  app.setNotFoundHandler((request) => {
-    throw new ProblemError(
-      'unknown-route',
-      `there is no ${request.method} ${request.url}; /docs lists what there is`,
-    );
+  const unknownRoute = async ({ method, url }: FastifyRequest): Promise<never> => {
+    throw new ProblemError('unknown-route', `there is no ${method} ${url}${hint}`);
+  };
+  // Before anything is made of a body.
+  app.addHook('onRequest', async (request) => {
+    if (request.is404) await unknownRoute(request);
   });
+  app.setNotFoundHandler(unknownRoute);
 }
 
 function answerError(

@@ -77,7 +77,7 @@ export function reportProblem(
       ? new ProblemError('client-gone', 'the client went away before it was answered')
       : error,
   );
-  if (problem.status >= 500 && kind !== 'overloaded' && kind !== 'not-ready') request.log.error(error);
+  if (problem.status >= 500 && !ofClients.has(kind)) request.log.error(error);
   metrics.errors.inc({ kind });
   if (error instanceof ProblemError && error.retryAfterSeconds !== undefined) {
     reply.header('retry-after', String(error.retryAfterSeconds));
@@ -85,6 +85,9 @@ export function reportProblem(
   const detail = error instanceof ProblemError ? problem.detail : (ofBody(kind, request) ?? problem.detail);
   return { ...problem, detail, instance: request.id };
 }
+
+/** Answers of 5xx that are no failure of the service: too much was asked, or too fast. */
+const ofClients: ReadonlySet<ProblemKind> = new Set(['overloaded', 'not-ready', 'deadline-exceeded']);
 
 /** What a route takes, where a body was refused by those who do not know that. */
 function ofBody(kind: ProblemKind, { headers, routeOptions }: FastifyRequest): string | undefined {
@@ -141,6 +144,13 @@ const places: Readonly<Record<string, string>> = {
   body: 'body',
 };
 
+/** Messages of the validator as people would say them. */
+const inWords: Readonly<Record<string, string>> = {
+  'must be number': 'must be a number',
+  'must be integer': 'must be a whole number',
+  'must be boolean': 'must be true or false',
+};
+
 /** What the schema wanted, with the words it would take. */
 function validationMessage(error: Error): string | undefined {
   const context: unknown = Reflect.get(error, 'validationContext');
@@ -160,6 +170,6 @@ function validationMessage(error: Error): string | undefined {
   const { allowedValues } = params;
   const wanted = Array.isArray(allowedValues)
     ? `must be one of ${allowedValues.join(', ')}`
-    : message.replace(/^must be (?=number)/, 'must be a ').replace(/^must be (?=integer)/, 'must be an ');
+    : (inWords[message] ?? message);
   return `'${instancePath.slice(1)}' in the ${place} ${wanted}, not '${String(data)}'`;
 }

@@ -267,7 +267,10 @@ export const versionQuerySchema = Type.Object({ version: otherVersion }, { addit
 export const uploadQuerySchema = Type.Object(
   {
     activate: Type.Optional(
-      Type.Boolean({ default: true, description: 'Whether the version becomes the current one' }),
+      Type.Boolean({
+        default: true,
+        description: 'Whether the version becomes the current one; the first of a detector does in any case',
+      }),
     ),
   },
   { additionalProperties: false },

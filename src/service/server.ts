@@ -4,12 +4,18 @@ import { setImmediate as nextTurn, setTimeout as wait } from 'node:timers/promis
 import type { FastifyInstance } from 'fastify';
 import { type App, type AppOptions, buildApp, buildOperationsApp } from './app.js';
 import { Catalog, type CatalogOptions } from './catalog.js';
+import { trackUnusedConnections, trackUploads } from './connections.js';
 import { KeyRing } from './keys.js';
 import { followTls, readTls, type TlsFiles } from './tls.js';
-import { trackUnusedConnections } from './unused-connections.js';
 
 /** How often connections that have become idle are closed while the service stops. */
 const closeIdleEveryMs = 100;
+
+/**
+ * How long what clients send may still take to arrive once the service stops, at most: what has not arrived was not
+ * accepted.
+ */
+const uploadMs = 5000;
 
 /** How long is read what was sent before the service stops, at most. */
 const readMs = 2000;
@@ -34,6 +40,8 @@ export interface ServeOptions extends CatalogOptions {
   readonly tls?: TlsFiles | undefined;
   /** How long requests are still taken once it is told to stop and no longer ready; by default not at all. */
   readonly stopDelayMs?: number;
+  /** How long it may take to stop; uploads that are under way have half of what is left of it, 5 s at most. */
+  readonly drainMs?: number;
   /** Ends the start, while detectors are verified. */
   readonly signal?: AbortSignal;
   readonly app?: Omit<AppOptions, 'keys' | 'tls' | 'metricsElsewhere'>;
@@ -68,6 +76,7 @@ export async function serve(options: ServeOptions): Promise<RunningService> {
     else app.log.info({ keys: change.length }, 'API keys read again');
   });
   const endUnused = trackUnusedConnections(app.server, tls ? 'secureConnection' : 'connection');
+  const endUploads = trackUploads(app.server);
   const stopFollowing = options.tls && followTls(options.tls, (change) => renew(app, change));
   const operations =
     operationsPort === undefined ? undefined : await buildOperationsApp(app, options.app?.logger);
@@ -101,11 +110,19 @@ export async function serve(options: ServeOptions): Promise<RunningService> {
     address,
     operationsAddress,
     async stop() {
+      const { stopDelayMs = 0, drainMs = Number.POSITIVE_INFINITY } = options;
       app.service.beginStop();
       // Load balancers notice.
-      await wait(options.stopDelayMs ?? 0);
+      await wait(stopDelayMs);
       await allRead(app);
-      await close();
+      const late = setTimeout(
+        () => {
+          const uploads = endUploads();
+          if (uploads > 0) app.log.warn({ uploads }, 'uploads that did not come to their end are cut off');
+        },
+        Math.min(uploadMs, (drainMs - stopDelayMs) / 2),
+      );
+      await close().finally(() => clearTimeout(late));
       await app.service.close();
     },
   };

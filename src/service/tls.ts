@@ -2,6 +2,7 @@
 import { unwatchFile, watchFile } from 'node:fs';
 import { readFile } from 'node:fs/promises';
 import { createSecureContext } from 'node:tls';
+import { explain } from '../files/explain.js';
 
 export interface TlsFiles {
   /** Path of the certificate with its chain, PEM. */
@@ -23,7 +24,7 @@ export async function readTls({ cert, key }: TlsFiles): Promise<{ cert: Buffer; 
     return pair;
   } catch (error) {
     throw new TlsError(
-      `certificate ${cert} and key ${key} cannot be used: ${(error as Error).message}; wanted two PEM files that belong together`,
+      `certificate ${cert} and key ${key} cannot be used: ${explain(error)}; wanted two PEM files that belong together`,
     );
   }
 }

@@ -34,6 +34,10 @@ t.test('metrics have a port of their own when asked for, and are gone from the o
   t.equal(await status(service.operationsAddress, '/metrics'), 200);
   t.equal(await status(service.operationsAddress, '/health/ready'), 200);
   t.equal(await status(service.operationsAddress, '/v1/detectors'), 404, 'nothing else is there');
+  const headers = { 'x-request-id': 'probe-7' };
+  const unknown = await fetch(`${service.operationsAddress}/docs`, { headers });
+  t.equal(unknown.headers.get('x-request-id'), 'probe-7');
+  t.match(await unknown.json(), { detail: /no GET \/docs on this port, which has \/metrics and/ });
   t.equal(await status(service.address, '/metrics'), 404);
   t.equal(await status(service.address, '/health/ready'), 200);
   const metrics = await (await fetch(`${service.operationsAddress}/metrics`)).text();
@@ -116,6 +120,32 @@ t.test('a service that stops is not ready at once, and for a while still takes w
   t.equal(status, 200);
   await stopped;
   await t.rejects(fetch(`${service.address}/health/live`));
+});
+
+t.test('a service that stops waits for uploads under way, but not without end', async (t) => {
+  const service = await startService({ drainMs: 4000 });
+  const { port, hostname } = new URL(service.address);
+  const image = await readFile(new URL('../../../examples/good-1.png', import.meta.url));
+  const half = image.length / 2;
+  const begun = (): Socket => {
+    const client = connectPlain(Number(port), hostname);
+    client.write(
+      `POST /v1/detectors/sample/score HTTP/1.1\r\nhost: x\r\ncontent-type: image/png\r\n` +
+        `content-length: ${image.length}\r\n\r\n`,
+    );
+    client.write(image.subarray(0, half));
+    return client;
+  };
+  const [stalled, slow] = [begun(), begun()];
+  const cutOff = once(stalled, 'close');
+  const answer = once(slow, 'data');
+  await wait(200);
+  const stopped = service.stop();
+  await wait(500);
+  slow.write(image.subarray(half));
+  t.match(String(await answer), /^HTTP\/1.1 200 /);
+  await cutOff;
+  await stopped;
 });
 
 t.test('HTTPS, and a renewed certificate without a restart', async (t) => {

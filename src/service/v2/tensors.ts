@@ -21,7 +21,10 @@ export function parseRequest(body: Uint8Array, jsonLength: number | undefined): 
   try {
     message = JSON.parse(Buffer.from(body.subarray(0, jsonLength)).toString('utf8'));
   } catch (error) {
-    throw bad(`the request is no JSON: ${(error as Error).message}`);
+    throw bad(
+      `the request is no JSON: ${(error as Error).message}; send application/json, or JSON with tensors as bytes behind it ` +
+        'and inference-header-content-length, the length of the JSON',
+    );
   }
   if (!Value.Check(inferRequestSchema, message)) {
     const [first] = Value.Errors(inferRequestSchema, message);
