@@ -1,4 +1,4 @@
-import { Command, Option } from 'commander';
+import { Command, InvalidArgumentError, Option } from 'commander';
 import { importExpert } from '../experts/index.js';
 import { type DeviceFlags, deviceOptions, withDeviceOptions } from './options.js';
 
@@ -6,6 +6,13 @@ interface Flags extends DeviceFlags {
   readonly out: string;
   readonly layers?: string[];
   readonly input?: 'torchvision' | 'caffe';
+}
+
+/** Parses names with commas between them. */
+function layerNames(list: string): string[] {
+  const names = list.split(',').map((name) => name.trim());
+  if (names.every((name) => name !== '')) return names;
+  throw new InvalidArgumentError('wanted names with commas between them.');
 }
 
 /** `mkd expert import` */
@@ -21,7 +28,7 @@ export function expertCommand(): Command {
     .option(
       '--layers <a,b,c>',
       'critical layers of a network that is no VGG-16: names of values or nodes',
-      (list) => list.split(',').map((name) => name.trim()),
+      layerNames,
     )
     .option('--out <dir>', 'folder for weights and card', 'experts')
     .addOption(

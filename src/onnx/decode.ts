@@ -90,7 +90,8 @@ export function addForeignModel(
     }
     const add = foreignOperators[opType];
     if (!add || (node.domain ?? '') !== '') {
-      throw new GraphError(`${where}: the operator ${opType} is not known here`);
+      const known = ['Constant', ...Object.keys(foreignOperators)].sort().join(', ');
+      throw new GraphError(`${where}: the operator ${opType} is not known here; known are ${known}`);
     }
     const attributes = new Map((node.attribute ?? []).map((attribute) => [attribute.name ?? '', attribute]));
     const [result, ...more] = add(

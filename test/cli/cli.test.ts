@@ -64,6 +64,7 @@ t.test('a wrong call ends with 2 and says what would be right', async (t) => {
     [['keys', 'add'], /missing required argument 'file'/],
     [['keys', 'add', 'k.json', 'a', '--scope', 'all'], /Allowed choices are/],
     [['expert', 'import', 'f.onnx', '--input', 'x'], /Allowed choices are/],
+    [['expert', 'import', 'f.onnx', '--layers', 'a,,b'], /wanted names with commas/],
     [['calibrate', 'sample'], /name either a folder of good images or --verdicts/],
     [['calibrate', 'sample', 'x', '--false-alarm-rate', '2'], /wanted a number between 0 and 1/],
   ] as const) {
