@@ -75,14 +75,14 @@ async function compare({ size, batch, connections, images }: (typeof settings)[n
   const servers = [
     {
       name: 'mkd',
-      client: new Client(18_090, connections),
+      port: 18_090,
       path: '/v1/detectors/bench/score',
       field: 'image',
       process: Number(own.process.pid),
     },
     {
       name: 'LitServe',
-      client: new Client(18_091, connections),
+      port: 18_091,
       path: '/predict',
       field: 'request',
       // A negative number is a process and all it has begun.
@@ -90,17 +90,24 @@ async function compare({ size, batch, connections, images }: (typeof settings)[n
     },
     {
       name: 'BentoML',
-      client: new Client(18_092, connections),
+      port: 18_092,
       path: '/score',
       field: 'image',
       process: -Number(bentoml.pid),
     },
   ];
   try {
-    await servers[1]?.client.until('/health');
-    await servers[2]?.client.until('/readyz');
+    for (const [port, path] of [
+      [18_091, '/health'],
+      [18_092, '/readyz'],
+    ] as const) {
+      const client = new Client(port, 1);
+      await client.until(path);
+      client.close();
+    }
     const turn = async (
-      { client, path, name, field }: (typeof servers)[number],
+      client: Client,
+      { path, name, field }: (typeof servers)[number],
       count: number,
     ): Promise<number> => {
       const { body, headers } = multipart(field, small);
@@ -113,10 +120,13 @@ async function compare({ size, batch, connections, images }: (typeof settings)[n
     const alone = async (server: (typeof servers)[number]): Promise<number> => {
       const others = servers.filter((other) => other !== server);
       for (const other of others) process.kill(other.process, 'SIGSTOP');
+      // Connections of an earlier turn have timed out, where the server was stopped meanwhile.
+      const client = new Client(server.port, connections);
       try {
-        await turn(server, images / 8);
-        return await turn(server, images);
+        await turn(client, server, images / 8);
+        return await turn(client, server, images);
       } finally {
+        client.close();
         for (const other of others) process.kill(other.process, 'SIGCONT');
       }
     };
@@ -137,7 +147,6 @@ async function compare({ size, batch, connections, images }: (typeof settings)[n
       console.log(`  ${name.padEnd(8)} ${median(list).toFixed(1)}${beside}`);
     }
   } finally {
-    for (const { client } of servers) client.close();
     await Promise.all([own.stop(), ended(litserve), ended(bentoml)]);
   }
 }
