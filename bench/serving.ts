@@ -76,6 +76,7 @@ async function compare({ size, batch, connections, images }: (typeof settings)[n
     {
       name: 'mkd',
       port: 18_090,
+      ready: '/health/ready',
       path: '/v1/detectors/bench/score',
       field: 'image',
       process: Number(own.process.pid),
@@ -83,6 +84,7 @@ async function compare({ size, batch, connections, images }: (typeof settings)[n
     {
       name: 'LitServe',
       port: 18_091,
+      ready: '/health',
       path: '/predict',
       field: 'request',
       // A negative number is a process and all it has begun.
@@ -91,18 +93,16 @@ async function compare({ size, batch, connections, images }: (typeof settings)[n
     {
       name: 'BentoML',
       port: 18_092,
+      ready: '/readyz',
       path: '/score',
       field: 'image',
       process: -Number(bentoml.pid),
     },
   ];
   try {
-    for (const [port, path] of [
-      [18_091, '/health'],
-      [18_092, '/readyz'],
-    ] as const) {
+    for (const { port, ready } of servers) {
       const client = new Client(port, 1);
-      await client.until(path);
+      await client.until(ready);
       client.close();
     }
     const turn = async (

@@ -131,12 +131,9 @@ async function checkFolder(path: string): Promise<void> {
 
 /** Names of the folders in a folder, sorted; none where there is no such folder. */
 export async function foldersIn(folder: string): Promise<string[]> {
-  const entries = await readdir(folder, { withFileTypes: true }).catch(() => []);
-  const found = await Promise.all(entries.map(({ name }) => isFolder(join(folder, name))));
-  return entries
-    .filter((_, index) => found[index])
-    .map(({ name }) => name)
-    .sort();
+  const names = await readdir(folder).catch(() => []);
+  const found = await Promise.all(names.map((name) => isFolder(join(folder, name))));
+  return names.filter((_, index) => found[index]).sort();
 }
 
 function hintAt(names: readonly string[]): string {

@@ -58,8 +58,8 @@ export async function scaledTerms(
   // Each layer's own map, all together, and what is then left of them.
   const total = count * (shape.scoringLayers.length + 2);
   let done = 0;
-  const onImages = (images: number): void => {
-    done += images;
+  const onImages = (more: number): void => {
+    done += more;
     onProgress(done, total);
   };
   const none = shape.scoringLayers.map(() => 0);

@@ -136,13 +136,8 @@ function classified(error: unknown): { kind: ProblemKind; message: string } {
   return { kind: 'internal', message: 'the request could not be answered; the log says why' };
 }
 
-/** Parts of a request as people call them. */
-const places: Readonly<Record<string, string>> = {
-  querystring: 'query',
-  params: 'path',
-  headers: 'headers',
-  body: 'body',
-};
+/** Parts of a request as people call them, where the validator has other words. */
+const places: Readonly<Record<string, string>> = { querystring: 'query', params: 'path' };
 
 /** Messages of the validator as people would say them. */
 const inWords: Readonly<Record<string, string>> = {
