@@ -1,6 +1,7 @@
 /**
  * `npm run parity -- DATASET`: the first steps of `mkd distill --recipe paper` beside PyTorch, from the same
- * initial weights over the same batches. Ends with 1 when a loss differs by more than 1e-3 relative.
+ * initial weights over the same batches. Ends with 1 when a loss differs by more than 1e-3 relative. `--provider cuda`
+ * takes our steps on a graphics card; PyTorch's stay on the CPU.
  */
 import { spawnSync } from 'node:child_process';
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
@@ -16,15 +17,16 @@ import { randomStream, shuffled } from '../src/random/random.js';
 import { Device } from '../src/runtime/index.js';
 import { writeSafetensors } from '../src/weights/safetensors.js';
 import { peerPython, root } from './peer.js';
+import { positionals, provider } from './provider.js';
 
 const steps = 20;
 const seed = 0;
-const [, , dataset] = process.argv;
+const [dataset] = positionals;
 if (!dataset) throw new Error('name a data set: npm run parity -- DATASET');
 
 const recipe = planFor(recipeByName('paper'), await readExpertCard(embeddedExpert));
 const paths = await trainingImages(dataset);
-const device = await Device.open({ provider: 'cpu' });
+const device = await Device.open({ provider });
 const lesson = await Lesson.prepare(device, {
   paths,
   input: { inputSize: recipe.inputSize },

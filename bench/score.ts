@@ -1,6 +1,7 @@
 /**
  * `npm run bench`: the paper's score, and the score with its gradient, beside PyTorch eager doing the same with the same
- * weights on the same number of threads. Both take turns, so that a machine that changes speed changes it for both.
+ * weights on the same number of threads; `-- --provider cuda` compares them on a graphics card. Both take turns, so that
+ * a machine that changes speed changes it for both.
  */
 import { readFile } from 'node:fs/promises';
 import { availableParallelism } from 'node:os';
@@ -15,6 +16,7 @@ import {
 } from '../src/detector/index.js';
 import { readSafetensors } from '../src/weights/safetensors.js';
 import { startPeer } from './peer.js';
+import { provider } from './provider.js';
 
 const rounds = 9;
 const runs = 3;
@@ -35,7 +37,7 @@ const scorer = assembleScorer(
   },
   readSafetensors(await readFile(join(sample, 'cloner.safetensors'))),
 );
-const engine = await ScoringEngine.open({ provider: 'cpu', threads, dedicatedSessions: 1 });
+const engine = await ScoringEngine.open({ provider, threads, dedicatedSessions: 1 });
 const peer = await startPeer('pytorch_score.py', [
   '--expert',
   join(modelsFolder, 'vgg16-imagenet.fp16.safetensors'),
@@ -49,14 +51,16 @@ const peer = await startPeer('pytorch_score.py', [
   String(threads),
   '--lambda',
   String(lambda),
+  '--device',
+  provider,
 ]);
 
 await checkSameScores();
 console.log(
-  `${inputSize} x ${inputSize}, ${threads} threads, medians of ${rounds} turns of ${runs} runs, ms an image`,
+  `${inputSize} x ${inputSize}, ${provider === 'cpu' ? `${threads} threads` : 'CUDA'}, medians of ${rounds} turns of ${runs} runs, ms an image`,
 );
 for (const op of ['score', 'gradient'] as const) {
-  for (const batch of [1, 8]) await compare(op, batch);
+  for (const batch of provider === 'cpu' ? [1, 8] : [1, 8, 16]) await compare(op, batch);
 }
 await peer.close();
 await engine.close();

@@ -1,6 +1,7 @@
 /**
  * `npm run throughput`: images a second end to end, from JPEG bytes over HTTP with the client on the same
- * machine, beside what the same graph gives in process at its best batch size. Both take turns.
+ * machine, beside what the same graph gives in process at its best batch size. Both take turns. `-- --provider cuda`
+ * measures on a graphics card.
  */
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
@@ -8,11 +9,12 @@ import sharp from 'sharp';
 import { modelsFolder, readDetector, ScoringEngine } from '../src/detector/index.js';
 import { decodeImage } from '../src/imaging/index.js';
 import { root } from './peer.js';
+import { provider } from './provider.js';
 import { Client, median, rateOf, startService } from './service.js';
 
 const rounds = 5;
-const images = 96;
-const connections = 16;
+/** In a turn, and at once: a graphics card needs more to be busy. */
+const [images, connections] = provider === 'cuda' ? [1024, 64] : [96, 16];
 const batches = [1, 2, 4, 8, 16];
 const port = 18_081;
 
@@ -23,8 +25,8 @@ const detector = await readDetector(join(modelsFolder, 'sample'));
 const { inputSize } = detector.shape;
 const { pixels } = await decodeImage(jpeg, detector.input);
 // With a session of its own, as the service gives it.
-const engine = await ScoringEngine.open({ provider: 'cpu', dedicatedSessions: 1 });
-const service = await startService(port);
+const engine = await ScoringEngine.open({ provider, dedicatedSessions: 1 });
+const service = await startService(port, '--provider', provider);
 const client = new Client(port, connections);
 
 const best = await bestBatch();
@@ -41,6 +43,7 @@ console.log(`in process, batch ${best}:  ${median(pairs.map(({ inProcess }) => i
 console.log(
   `over HTTP, ${connections} connections: ${median(pairs.map(({ overHttp }) => overHttp)).toFixed(1)}`,
 );
+console.log(`over HTTP, one after another: ${median(await alone()).toFixed(1)} ms an image`);
 console.log(`ratio ${median(ratios).toFixed(2)} (${ratios.map((ratio) => ratio.toFixed(2)).join(' ')})`);
 client.close();
 await engine.close();
@@ -49,8 +52,8 @@ await service.stop();
 async function bestBatch(): Promise<number> {
   const rates = new Map<number, number>();
   for (const batch of batches) {
-    await inProcess(batch, 16);
-    rates.set(batch, await inProcess(batch, 32));
+    await inProcess(batch, images / 6);
+    rates.set(batch, await inProcess(batch, images / 3));
   }
   return [...rates].sort(([, a], [, b]) => b - a)[0]?.[0] ?? 1;
 }
@@ -65,9 +68,22 @@ async function inProcess(batch: number, count = images): Promise<number> {
 
 /** Images a second with every connection always busy. */
 async function endToEnd(): Promise<number> {
-  return rateOf(images, connections, async () => {
-    const headers = { 'content-type': 'image/jpeg' };
-    const { status } = await client.send('POST', '/v1/detectors/sample/score', jpeg, headers);
-    if (status !== 200) throw new Error(`the service answered ${status}`);
-  });
+  return rateOf(images, connections, score);
+}
+
+/** Milliseconds of each of some requests, sent one after another. */
+async function alone(): Promise<number[]> {
+  const times: number[] = [];
+  while (times.length < 50) {
+    const began = performance.now();
+    await score();
+    times.push(performance.now() - began);
+  }
+  return times;
+}
+
+async function score(): Promise<void> {
+  const headers = { 'content-type': 'image/jpeg' };
+  const { status } = await client.send('POST', '/v1/detectors/sample/score', jpeg, headers);
+  if (status !== 200) throw new Error(`the service answered ${status}`);
 }

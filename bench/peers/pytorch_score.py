@@ -2,7 +2,7 @@
 
     python bench/peers/pytorch_score.py --expert E.safetensors --expert-card E.json --cloner C.safetensors
 
-Eager float32 on the CPU. One JSON object a line; prints {"ready": true, "torch": ...} once loaded, then
+Eager float32 on the CPU, or with --device cuda on a graphics card. One JSON object a line; prints {"ready": true, "torch": ...} once loaded, then
 answers on stdout what it reads on stdin, until that ends:
   {"op": "score", "batch": N, "repeats": R} -> {"ms": [...]}: wall milliseconds of each repeat, the first cold
   {"op": "gradient", ...} -> the same for score and localization map, |d score / d image| summed over channels
@@ -33,11 +33,14 @@ def main():
     parser.add_argument("--size", type=int, default=128)
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--lambda", dest="value_weight", type=float, default=0.5)
+    parser.add_argument("--device", choices=["cpu", "cuda"], default="cpu")
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
+    torch.set_default_device(options.device)
 
     expert = ref.load_expert(options.expert, options.expert_card)
-    cloner = load_file(options.cloner)
+    expert = {name: tensor.to(options.device) for name, tensor in expert.items()}
+    cloner = load_file(options.cloner, device=options.device)
 
     def score_of(image01):
         e = ref.expert_pools(expert, image01)
@@ -61,7 +64,12 @@ def main():
             return {"scores": score(np.frombuffer(data, np.uint8).reshape(shape)).tolist()}
         compute = {"score": score, "gradient": gradient}[request["op"]]
         images = np.random.default_rng(0).integers(0, 256, shape, np.uint8)
-        return {"ms": [milliseconds(compute, images) for _ in range(request["repeats"])]}
+        # What was computed is brought to the CPU, so that a graphics card is waited for.
+        def run():
+            for output in as_tuple(compute(images)):
+                output.cpu()
+
+        return {"ms": [milliseconds(run) for _ in range(request["repeats"])]}
 
     say({"ready": True, "torch": torch.__version__.split("+")[0]})
     for line in sys.stdin:
@@ -71,9 +79,13 @@ def main():
             say({"error": f"{type(error).__name__}: {error}"})
 
 
-def milliseconds(compute, images):
+def as_tuple(outputs):
+    return outputs if isinstance(outputs, tuple) else (outputs,)
+
+
+def milliseconds(run):
     start = time.perf_counter()
-    compute(images)
+    run()
     return (time.perf_counter() - start) * 1000
 
 

@@ -43,6 +43,12 @@ export interface EngineResult {
 export interface EngineOptions extends PoolOptions {
   /** Detectors that may have a session of their own; default none. See {@link DedicatedSessions}. */
   readonly dedicatedSessions?: number;
+  /**
+   * Images that a run may have, ascending; one of fewer is filled up with blank ones. By default any number on the CPU,
+   * and 1, 4 or 16 on CUDA: each has a session of its own there (runtime/shape-sessions.ts), and 16 images take little
+   * more than twice the time of one.
+   */
+  readonly batchSizes?: readonly number[];
 }
 
 /** SmoothGrad as in the paper: 50 copies, noise of deviation 0.05 of the value range. */
@@ -55,11 +61,13 @@ export class ScoringEngine {
   readonly #sessions = new Map<string, Promise<Session>>();
   readonly #warm = new Set<string>();
   readonly #dedicated: DedicatedSessions;
+  readonly #batchSizes: readonly number[];
 
   private constructor(
     private readonly device: Runner,
-    dedicatedSessions: number,
+    { dedicatedSessions = 0, batchSizes }: Pick<EngineOptions, 'dedicatedSessions' | 'batchSizes'> = {},
   ) {
+    this.#batchSizes = batchSizes ?? (device.provider === 'cuda' ? [1, 4, largestBatch] : []);
     this.#dedicated = new DedicatedSessions(dedicatedSessions, ({ shape, feeds }) =>
       device.session(servingModel({ ...shape, map: sharedMap(shape, 'none'), bound: asConstants(feeds) })),
     );
@@ -73,13 +81,12 @@ export class ScoringEngine {
     options: EngineOptions = {},
     supervision: SupervisionOptions = {},
   ): Promise<ScoringEngine> {
-    const { dedicatedSessions = 0, ...pool } = options;
-    return new ScoringEngine(await DevicePool.open(pool, supervision), dedicatedSessions);
+    return new ScoringEngine(await DevicePool.open(options, supervision), options);
   }
 
   /** An engine on a device that others use too, and close. */
   static on(device: Runner): ScoringEngine {
-    return new ScoringEngine(device, 0);
+    return new ScoringEngine(device);
   }
 
   /** The provider in use. */
@@ -140,9 +147,11 @@ export class ScoringEngine {
     const session = this.#dedicated.has(detector) ? detector.version : 'shared';
     const key = JSON.stringify([detector.shape, detector.manifest.localization, session]);
     if (this.#warm.has(key)) return;
-    const image = new Uint8Array(inputSize * inputSize * 3);
-    await this.run(detector, image, 'none');
-    await this.run(detector, image, detector.manifest.localization);
+    for (const count of this.#batchSizes.length > 0 ? this.#batchSizes : [1]) {
+      const images = new Uint8Array(count * inputSize * inputSize * 3);
+      await this.run(detector, images, 'none');
+      await this.run(detector, images, detector.manifest.localization);
+    }
     this.#warm.add(key);
   }
 
@@ -172,12 +181,14 @@ export class ScoringEngine {
     map: Exclude<LocalizationMethod, 'smoothgrad'> | 'none',
   ): Promise<EngineResult> {
     const { inputSize } = detector.shape;
-    const image = uint8([count, inputSize, inputSize, 3], images);
+    const batch = this.#batchSizes.find((size) => size >= count) ?? count;
+    const image = uint8([batch, inputSize, inputSize, 3], filledUp(images, batch / count));
     // What differs from the detector's own inputs cannot be a constant.
     const fitting =
       !detector.overrides && sharedMap(detector.shape, map) === sharedMap(detector.shape, 'none');
     const dedicated = fitting ? await this.#dedicated.run(detector, count, { image }) : undefined;
-    const { outputs, seconds } = dedicated ?? (await this.#runShared(detector, image, map));
+    const { outputs: rows, seconds } = dedicated ?? (await this.#runShared(detector, image, map));
+    const outputs = batch === count ? rows : firstRows(rows, count);
     return { outputs: { ...scoresOf(outputs), ...(map === 'none' ? {} : mapOf(outputs)) }, seconds };
   }
 
@@ -254,6 +265,25 @@ function sharedMap(
   wanted: LocalizationMethod | 'none',
 ): LocalizationMethod | 'none' {
   return wanted === 'none' && positions ? 'discrepancy' : wanted;
+}
+
+/** @returns the bytes, followed by zeros up to so many times as many. */
+function filledUp(bytes: Uint8Array, times: number): Uint8Array {
+  if (times === 1) return bytes;
+  const longer = new Uint8Array(Math.round(bytes.length * times));
+  longer.set(bytes);
+  return longer;
+}
+
+/** The first so many rows of each output. */
+function firstRows(outputs: Tensors, count: number): Tensors {
+  return Object.fromEntries(
+    Object.keys(outputs).map((name) => {
+      const { dims: [rows = 1, ...row] = [] } = outputs[name] as Tensor;
+      const data = float32Data(outputs, name);
+      return [name, float32([count, ...row], data.slice(0, (data.length / rows) * count))];
+    }),
+  );
 }
 
 function scoresOf(outputs: Tensors): RawScores {

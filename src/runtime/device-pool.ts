@@ -40,14 +40,15 @@ export class DevicePool implements Runner {
     const first = await open(cudaDevices[0], provider);
     const devices = first.provider === 'cuda' ? cudaDevices : [undefined];
     const wanted = devices.flatMap((device) => Array.from({ length: workers }, () => device)).slice(1);
-    try {
-      const others = await Promise.all(wanted.map((device) => open(device, first.provider)));
-      const member = (device: SupervisedDevice): Member => ({ device, running: 0 });
-      return new DevicePool([member(first), ...others.map(member)]);
-    } catch (error) {
-      await first.close();
-      throw error;
+    const others = await Promise.allSettled(wanted.map((device) => open(device, first.provider)));
+    const opened = others.flatMap((other) => (other.status === 'fulfilled' ? [other.value] : []));
+    const refused = others.find((other) => other.status === 'rejected');
+    if (refused) {
+      await Promise.all([first, ...opened].map((device) => device.close()));
+      throw refused.reason;
     }
+    const member = (device: SupervisedDevice): Member => ({ device, running: 0 });
+    return new DevicePool([member(first), ...opened.map(member)]);
   }
 
   /** Runs that go on at once. */

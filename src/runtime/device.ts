@@ -11,6 +11,10 @@ import { compact, type Tensors } from './tensor.js';
 // loaded; and taking the command line apart overflows the worker's stack when that is some 10,000 characters long.
 process.env.ORT_DISABLE_TELEMETRY = '1';
 
+// CUDA's libraries would multiply with the short mantissas of TF32, which moves scores by up to 1e-2: those that were
+// calibrated on the CPU, or in a batch of another size, are to stay the same. `NVIDIA_TF32_OVERRIDE=1` lets them.
+process.env.NVIDIA_TF32_OVERRIDE ??= '0';
+
 /** The provider asked for is not to be had, a graph failed, or the worker is gone. */
 export class RuntimeError extends Error {
   override readonly name: string = 'RuntimeError';

@@ -17,7 +17,8 @@ export interface SessionOptions {
 }
 
 export interface BlockingSession {
-  run(feeds: Tensors): Promise<Tensors>;
+  /** @param constants further inputs, which differ from run to run less often. */
+  run(feeds: Tensors, constants?: Tensors): Promise<Tensors>;
   release(): Promise<void>;
 }
 
@@ -33,7 +34,7 @@ export async function createSession(model: Uint8Array, options: SessionOptions):
     extra: { session: { force_spinning_stop: '1' } },
   });
   return {
-    run: async (feeds) => fromOrt(await session.run(toOrt(feeds))),
+    run: async (feeds, constants = {}) => fromOrt(await session.run(toOrt({ ...constants, ...feeds }))),
     release: () => session.release(),
   };
 }

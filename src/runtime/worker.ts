@@ -3,6 +3,7 @@ import { parentPort, workerData } from 'node:worker_threads';
 import { encodeModel, Graph } from '../onnx/index.js';
 import type { ModelRecipe, NumberedRequest, Reply, Request, WorkerSettings } from './messages.js';
 import { type BlockingSession, createSession, type Provider } from './onnxruntime.js';
+import { ShapeSessions } from './shape-sessions.js';
 import type { Tensors } from './tensor.js';
 
 const settings = workerData as WorkerSettings;
@@ -23,10 +24,10 @@ async function chooseProvider(): Promise<{ provider: Provider; note?: string }> 
     await probe.release();
     return { provider: 'cuda' };
   } catch (error) {
-    const [reason = ''] = messageOf(error).split('\n');
+    const reason = reasonOf(error);
     if (settings.provider === 'cuda') {
       throw new Error(
-        `CUDA is not to be had: ${reason}; install its libraries (README, CUDA) or take the CPU`,
+        `CUDA is not to be had on graphics card ${settings.cudaDevice}: ${reason}; install its libraries (README, CUDA), name another card, or take the CPU`,
       );
     }
     return { provider: 'cpu', note: `CUDA is not to be had, running on the CPU: ${reason}` };
@@ -36,8 +37,10 @@ async function chooseProvider(): Promise<{ provider: Provider; note?: string }> 
 async function answer(provider: Provider, request: Request): Promise<Tensors> {
   switch (request.kind) {
     case 'open': {
-      const model = request.model instanceof Uint8Array ? request.model : await build(request.model);
-      sessions.set(request.session, await createSession(model, { ...settings, provider }));
+      const { model } = request;
+      const create = async (): Promise<BlockingSession> =>
+        createSession(model instanceof Uint8Array ? model : await build(model), { ...settings, provider });
+      sessions.set(request.session, await (provider === 'cuda' ? ShapeSessions.open(create) : create()));
       return {};
     }
     case 'run': {
@@ -45,7 +48,7 @@ async function answer(provider: Provider, request: Request): Promise<Tensors> {
       if (!session) throw new Error('the session is closed');
       const constants = request.kept === undefined ? {} : kept.get(request.kept);
       if (!constants) throw new Error('the inputs are no longer kept');
-      return session.run({ ...constants, ...request.feeds });
+      return session.run(request.feeds, constants);
     }
     case 'keep': {
       kept.set(request.kept, request.tensors);
@@ -69,6 +72,12 @@ async function build(recipe: ModelRecipe): Promise<Uint8Array> {
   const model: unknown = await exported(recipe.argument);
   if (!(model instanceof Uint8Array)) throw new Error(`${recipe.function} gave no model`);
   return model;
+}
+
+/** The runtime's own words; of a failure in CUDA, without those on where in its sources it was noticed. */
+function reasonOf(error: unknown): string {
+  const [line = ''] = messageOf(error).split('\n');
+  return /CUDA failure \d+: [^;]*[^; ]/.exec(line)?.[0] ?? line;
 }
 
 function messageOf(error: unknown): string {

@@ -7,13 +7,14 @@ import { modelsFolder, readDetector, ScoringEngine } from '../../src/detector/in
 import type { Scorer } from '../../src/detector/loaded-detector.js';
 import { encodeModel, Graph } from '../../src/onnx/index.js';
 import { Device, float32, type Session } from '../../src/runtime/index.js';
+import { testProvider } from '../support/provider.js';
 
 t.test('a dedicated session scores as the shared one does, map and all', async (t) => {
   const detector = await readDetector(join(modelsFolder, 'sample'));
   const { images } = detector.selfTest;
   const outputs = [];
   for (const dedicatedSessions of [0, 1]) {
-    const engine = await ScoringEngine.open({ provider: 'cpu', dedicatedSessions });
+    const engine = await ScoringEngine.open({ provider: testProvider, dedicatedSessions });
     await engine.warmUp(detector);
     outputs.push((await engine.run(detector, images, 'discrepancy')).outputs);
     await engine.close();
@@ -29,7 +30,7 @@ t.test('a dedicated session scores as the shared one does, map and all', async (
 });
 
 t.test('the detectors used most have a session of their own', async (t) => {
-  const device = await Device.open({ provider: 'cpu' });
+  const device = await Device.open({ provider: testProvider });
   t.teardown(() => device.close());
   const open: string[] = [];
   const scorer = (name: string): Scorer => ({ feeds: { name: float32([], [0]) }, name }) as unknown as Scorer;

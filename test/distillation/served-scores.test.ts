@@ -17,9 +17,16 @@ import { planFor, recipeByName } from '../../src/distillation/recipe.js';
 import { readExpertCard } from '../../src/networks/index.js';
 import { Device, float32, float32Data } from '../../src/runtime/index.js';
 import { readSafetensors } from '../../src/weights/safetensors.js';
+import { testProvider } from '../support/provider.js';
 import { startService } from '../support/service.js';
 
-const small = { inputSize: 32, epochs: 2, batch: 4, augmentTo: 0, device: { provider: 'cpu' } } as const;
+const small = {
+  inputSize: 32,
+  epochs: 2,
+  batch: 4,
+  augmentTo: 0,
+  device: { provider: testProvider },
+} as const;
 
 let dataset: string;
 t.before(async () => {

@@ -21,8 +21,9 @@ import {
 } from '../../src/weights/safetensors.js';
 
 import { mobileModel, residualModel, unknownModel } from '../support/foreign-models.js';
+import { testProvider } from '../support/provider.js';
 
-const device = { provider: 'cpu' } as const;
+const device = { provider: testProvider } as const;
 const torchvisionIndices = [0, 2, 5, 7, 10, 12, 14, 17, 19, 21, 24, 26, 28];
 const names = convolutions(expertLayout).map(({ name }) => name);
 let weights: TensorMap;
@@ -73,7 +74,8 @@ t.test("our own file, imported, has our own expert's activations", async (t) => 
   t.strictSame(imported.card.input, embedded.card.input);
   for (const [name, rms] of Object.entries(activationRms(embedded))) {
     const other = activationRms(imported)[name] as number;
-    t.ok(Math.abs(other - rms) / rms < 1e-3, `${name}: ${other}, ${rms}`);
+    // The embedded card was measured with a sum of all squares at once, which is that much off.
+    t.ok(Math.abs(other - rms) / rms < 2e-3, `${name}: ${other}, ${rms}`);
   }
 });
 

@@ -21,6 +21,7 @@ import {
 import { addObjective } from '../../src/objective/index.js';
 import { type ConstantTensor, encodeModel, Graph, type Value } from '../../src/onnx/index.js';
 import { Device, float32, float32Data, type Tensor, type Tensors, uint8 } from '../../src/runtime/index.js';
+import { testProvider } from '../support/provider.js';
 
 interface Packed {
   readonly shape: readonly number[];
@@ -60,7 +61,7 @@ const golden = JSON.parse(
 const images = uint8(golden.imagesNhwc.shape, unpack(golden.imagesNhwc));
 let device: Device;
 t.before(async () => {
-  device = await Device.open({ provider: 'cpu' });
+  device = await Device.open({ provider: testProvider });
 });
 t.teardown(() => device.close());
 

@@ -14,10 +14,11 @@ import {
 } from '../../src/detector/index.js';
 import { decodeImage } from '../../src/imaging/index.js';
 import { type RecalibrateOptions, recalibrate } from '../../src/recalibration/index.js';
+import { testProvider } from '../support/provider.js';
 
 let engine: ScoringEngine;
 t.before(async () => {
-  engine = await ScoringEngine.open({ provider: 'cpu' });
+  engine = await ScoringEngine.open({ provider: testProvider });
 });
 t.teardown(() => engine.close());
 

@@ -14,10 +14,11 @@ import {
   watchRepository,
 } from '../../src/repository/index.js';
 import { copyDetector, filesOf, tarOf } from '../support/detectors.js';
+import { testProvider } from '../support/provider.js';
 
 let engine: ScoringEngine;
 t.before(async () => {
-  engine = await ScoringEngine.open({ provider: 'cpu' });
+  engine = await ScoringEngine.open({ provider: testProvider });
 });
 t.teardown(() => engine.close());
 

@@ -1,6 +1,7 @@
-/** Running small graphs in tests, on one CPU device that a test file shares. */
+/** Running small graphs in tests, on one device that a test file shares. */
 import { encodeModel, Graph, type Value } from '../../src/onnx/index.js';
 import { Device, float32, float32Data, type Tensor } from '../../src/runtime/index.js';
+import { testProvider } from './provider.js';
 
 export interface GraphInputs {
   readonly [name: string]: { readonly dims: readonly number[]; readonly data: readonly number[] };
@@ -28,7 +29,7 @@ export async function runGraph(
   return Object.fromEntries(names.map((name) => [name, float32Data(outputs, name)]));
 }
 
-/** A CPU device on one thread: small graphs gain nothing from more. */
+/** A device on one thread: small graphs gain nothing from more. */
 export function openTestDevice(): Promise<Device> {
-  return Device.open({ provider: 'cpu', threads: 1 });
+  return Device.open({ provider: testProvider, threads: 1 });
 }
