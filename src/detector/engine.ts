@@ -45,8 +45,8 @@ export interface EngineOptions extends PoolOptions {
   readonly dedicatedSessions?: number;
   /**
    * Images that a run may have, ascending; one of fewer is filled up with blank ones. By default any number on the CPU,
-   * and 1, 4 or 16 on CUDA: each has a session of its own there (runtime/shape-sessions.ts), and 16 images take little
-   * more than twice the time of one.
+   * and 1, 8 or 16 on CUDA: each has a session of its own there (runtime/shape-sessions.ts), and 8 images take little
+   * more time than one.
    */
   readonly batchSizes?: readonly number[];
 }
@@ -67,7 +67,7 @@ export class ScoringEngine {
     private readonly device: Runner,
     { dedicatedSessions = 0, batchSizes }: Pick<EngineOptions, 'dedicatedSessions' | 'batchSizes'> = {},
   ) {
-    this.#batchSizes = batchSizes ?? (device.provider === 'cuda' ? [1, 4, largestBatch] : []);
+    this.#batchSizes = batchSizes ?? (device.provider === 'cuda' ? [1, 8, largestBatch] : []);
     this.#dedicated = new DedicatedSessions(dedicatedSessions, ({ shape, feeds }) =>
       device.session(servingModel({ ...shape, map: sharedMap(shape, 'none'), bound: asConstants(feeds) })),
     );
