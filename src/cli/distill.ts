@@ -4,6 +4,7 @@ import {
   type DistillProgress,
   distill,
   isInputSize,
+  isTileScale,
   type RecipeName,
   recipeNames,
 } from '../distillation/index.js';
@@ -50,8 +51,8 @@ export function distillCommand(): Command {
     .option('--size <pixels>', "side of the detector's input, a multiple of 32", inputSize)
     .option(
       '--tile-scale <share>',
-      'cut images into tiles instead of scaling each to one square: 1 at their own size, 0.5 at half of it',
-      number(),
+      'cut images into tiles instead of scaling each to one square: 1 at their own size, 0.5 at half of it; at most 4',
+      tileScale,
     )
     .option('--epochs <n>', 'times through all images', wholeNumber(1))
     .option('--batch <n>', 'images in a step', wholeNumber(2))
@@ -123,7 +124,7 @@ export function distillCommand(): Command {
         progress.stop();
         const { distillation, calibration, data } = manifest;
         process.stdout.write(
-          `${flags.out}: distilled from ${data.images} images (${copiesOf(data)}${heldBackOf(data)}) in ${distillation.seconds} s, ` +
+          `${flags.out}: distilled from ${data.images} images (${copiesOf(data)}${heldBackOf(data)}), trained for ${distillation.seconds} s, ` +
             `loss ${distillation.loss.toFixed(4)}, held back ${distillation.heldBackLoss.toFixed(4)}, ` +
             `threshold ${calibration.threshold.toPrecision(4)} ` +
             `(false alarms at most ${percent(calibration.falseAlarmRate)}${data.folds === undefined ? '' : ', in the worst case of folds twice that'})\n`,
@@ -163,6 +164,12 @@ function noteOf({ epoch, loss, heldBackLoss }: DistillProgress): string {
   if (loss === undefined) return '';
   const held = heldBackLoss === undefined ? '' : `, held back ${heldBackLoss.toFixed(4)}`;
   return `epoch ${epoch}, loss ${loss.toFixed(4)}${held}`;
+}
+
+function tileScale(text: string): number {
+  const scale = number()(text);
+  if (isTileScale(scale)) return scale;
+  throw new InvalidArgumentError('wanted a number above 0 and at most 4.');
 }
 
 function inputSize(text: string): number {

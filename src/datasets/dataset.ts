@@ -40,8 +40,11 @@ export async function trainingImages(root: string, normal = goodFolder): Promise
   const folder = inTree ? good : root;
   const images = await imagesIn(folder);
   if (images.length > 0) return images;
+  const classes = await foldersIn(join(root, 'train'));
+  const hint =
+    classes.length > 0 ? `, or of the folders of train one as the normal class${hintAt(classes)}` : '';
   throw new DatasetError(
-    `${folder} holds no images; wanted JPEG, PNG, WebP or TIFF files there or in ${good}`,
+    `${folder} holds no images; wanted JPEG, PNG, WebP or TIFF files there or in ${good}${hint}`,
   );
 }
 

@@ -7,4 +7,5 @@ export {
   type DistillProgress,
   DistillSettingsError,
   isInputSize,
+  isTileScale,
 } from './settings.js';

@@ -58,6 +58,7 @@ export async function findNeighbors(
       const found = float32Data(await run(session, lesson, layers, [image], others), 'neighbor');
       for (const [layer, list] of discrepancies.entries()) list[at] = found[layer] as number;
     }
+    onProgress(total, total);
     return { tensors: new Map(Object.entries(asConstants(columns(layers, summaries)))), discrepancies };
   } finally {
     await session.close();

@@ -70,6 +70,11 @@ export function isInputSize(size: number): boolean {
   return Number.isInteger(size) && size % 32 === 0 && size >= 32 && size <= 1024;
 }
 
+/** Whether images can be cut into tiles at this share of their own size. */
+export function isTileScale(scale: number): boolean {
+  return scale > 0 && scale <= 4;
+}
+
 /** The recipe with what the options change. @throws DistillSettingsError naming the wrong setting. */
 export function settle(options: DistillOptions): Recipe {
   const recipe = recipeByName(options.recipe ?? 'default');
@@ -95,7 +100,7 @@ export function settle(options: DistillOptions): Recipe {
   const settled = { ...recipe, inputSize, epochs, batch, made, average, lambda };
   const { tileScale: scale } = options;
   if (scale === undefined) return settled;
-  if (!(scale > 0 && scale <= 4)) {
+  if (!isTileScale(scale)) {
     throw new DistillSettingsError(`tileScale ${scale}: wanted a number above 0 and at most 4`);
   }
   return { ...settled, tiling: { scale, overlap: inputSize / 4 } };

@@ -65,8 +65,8 @@ export function vgg16FromOnnx(bytes: Uint8Array): Vgg16 {
   if (wrong >= 0) {
     const found = sequence[wrong]?.opType ?? 'the end';
     throw new ExpertError(
-      `this is no VGG-16: position ${wrong + 1} of its layers is ${found}, wanted ${operatorSequence[wrong]}; ` +
-        'another network is imported with --layers',
+      'this is no VGG-16, and any other network is imported with --layers: ' +
+        `position ${wrong + 1} of its layers is ${found}, wanted ${operatorSequence[wrong]}`,
     );
   }
   const tensors = new Map<string, ConstantTensor>();

@@ -43,9 +43,15 @@ export function decodeModel(bytes: Uint8Array): ForeignModel {
   return { input, nodes: graph.node, tensors };
 }
 
-/** The values that nodes compute, by the names a caller may use: their own, or that of their node. */
+/** The values that nodes compute from the input, in their order. */
 export function valueNames(model: ForeignModel): string[] {
-  return model.nodes.flatMap((node) => outputsOf(node).slice(0, 1));
+  const names = new Set([model.input]);
+  for (const node of model.nodes) {
+    const [first] = outputsOf(node);
+    if (first !== undefined && node.input?.some((name) => names.has(name))) names.add(first);
+  }
+  names.delete(model.input);
+  return [...names];
 }
 
 function outputsOf({ output }: NodeProto): readonly string[] {

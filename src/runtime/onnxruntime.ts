@@ -1,4 +1,5 @@
 /** The one place that knows onnxruntime-node. Its `run` blocks the thread, so only a worker imports this. */
+import { existsSync } from 'node:fs';
 import ort from 'onnxruntime-node';
 import type { Tensor, Tensors } from './tensor.js';
 
@@ -37,6 +38,12 @@ export async function createSession(model: Uint8Array, options: SessionOptions):
     run: async (feeds, constants = {}) => fromOrt(await session.run(toOrt({ ...constants, ...feeds }))),
     release: () => session.release(),
   };
+}
+
+/** Whether onnxruntime's own libraries for CUDA lie beside it, which a plain install leaves out. */
+export function hasCudaLibraries(): boolean {
+  const library = `../bin/napi-v6/${process.platform}/${process.arch}/libonnxruntime_providers_cuda.so`;
+  return existsSync(new URL(library, import.meta.resolve('onnxruntime-node')));
 }
 
 function toOrt(tensors: Tensors): Record<string, ort.Tensor> {

@@ -2,7 +2,7 @@
 import { parentPort, workerData } from 'node:worker_threads';
 import { encodeModel, Graph } from '../onnx/index.js';
 import type { ModelRecipe, NumberedRequest, Reply, Request, WorkerSettings } from './messages.js';
-import { type BlockingSession, createSession, type Provider } from './onnxruntime.js';
+import { type BlockingSession, createSession, hasCudaLibraries, type Provider } from './onnxruntime.js';
 import { ShapeSessions } from './shape-sessions.js';
 import type { Tensors } from './tensor.js';
 
@@ -27,7 +27,7 @@ async function chooseProvider(): Promise<{ provider: Provider; note?: string }> 
     const reason = reasonOf(error);
     if (settings.provider === 'cuda') {
       throw new Error(
-        `CUDA is not to be had on graphics card ${settings.cudaDevice}: ${reason}; install its libraries (README, CUDA), name another card, or take the CPU`,
+        `CUDA is not to be had on graphics card ${settings.cudaDevice}: ${reason}; see CUDA in the README, or take the CPU`,
       );
     }
     return { provider: 'cpu', note: `CUDA is not to be had, running on the CPU: ${reason}` };
@@ -74,9 +74,13 @@ async function build(recipe: ModelRecipe): Promise<Uint8Array> {
   return model;
 }
 
-/** The runtime's own words; of a failure in CUDA, without those on where in its sources it was noticed. */
+/** The runtime's own words, which do not say what is missing, nor where a failure in CUDA begins. */
 function reasonOf(error: unknown): string {
+  if (!hasCudaLibraries()) return "onnxruntime's CUDA libraries are not installed";
   const [line = ''] = messageOf(error).split('\n');
+  if (line.includes('Failed to load shared library')) {
+    return "a library of CUDA or cuDNN that onnxruntime's need is not found; LD_LIBRARY_PATH has to lead to it";
+  }
   return /CUDA failure \d+: [^;]*[^; ]/.exec(line)?.[0] ?? line;
 }
 

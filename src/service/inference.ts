@@ -167,7 +167,7 @@ export class Inference {
       case 'deadline':
         return new ProblemError(
           'deadline-exceeded',
-          `the image could not be scored within ${timeoutMs} ms; send less at once, or wait longer (mkd-timeout-ms)`,
+          `the image could not be scored within ${timeoutMs} ms; send fewer at once, or wait longer: by the header mkd-timeout-ms, or for all requests by --timeout-ms`,
           this.estimateSeconds(this.waiting),
         );
       case 'closed':

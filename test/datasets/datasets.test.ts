@@ -52,6 +52,8 @@ t.test('a plain folder of images is taken, other files left aside', async (t) =>
 t.test('a folder without images says what would be right', async (t) => {
   const root = t.testdir({ 'notes.txt': '' });
   await t.rejects(trainingImages(root), { name: 'DatasetError', message: /holds no images; wanted JPEG/ });
+  await mkdir(join(root, 'train', 'ship'), { recursive: true });
+  await t.rejects(trainingImages(root), { message: /one as the normal class; there are ship/ });
   await t.rejects(trainingImages(join(root, 'nowhere')), DatasetError);
   await t.rejects(testImages({ root }), { message: /MVTec tree/ });
   await mkdir(join(root, 'test', 'good'), { recursive: true });
