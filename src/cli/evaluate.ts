@@ -154,10 +154,10 @@ function describe(report: EvaluationReport): string {
   ];
   const terms = [
     ['term', 'image AUROC by itself', 'of the score without it'],
-    ...report.terms.map(({ layer, term, imageAuroc, imageAurocWithout }) => [
+    ...report.terms.map(({ layer, term, imageAuroc, imageAurocWithout, counts }) => [
       `${layer} ${term}`,
       share(imageAuroc),
-      share(imageAurocWithout),
+      counts ? share(imageAurocWithout) : 'not part of it',
     ]),
   ];
   return [rows, kinds, terms].map(aligned).join('\n');

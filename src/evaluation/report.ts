@@ -34,8 +34,10 @@ export interface TermFigures {
   readonly term: 'value' | 'direction' | 'neighbor' | 'peak';
   /** Of the term by itself. */
   readonly imageAuroc: number;
-  /** Of the score less the term; its own where the term does not count. */
+  /** Of the score less the term. */
   readonly imageAurocWithout: number;
+  /** Whether the term is part of the score. */
+  readonly counts: boolean;
 }
 
 /** What `mkd evaluate` prints, and writes as JSON. */
@@ -184,6 +186,7 @@ function termFigures({ scoringLayers, terms }: Manifest, measured: Measured): Te
     term,
     imageAuroc: separation(alone),
     imageAurocWithout: separation(score.map((sum, image) => sum - (counted[image] as number))),
+    counts: counted.some((part) => part !== 0),
   });
   const weighted = (discrepancies: Float32Array, weight: number) =>
     discrepancies.map((discrepancy) => weight * discrepancy);
