@@ -2,8 +2,9 @@
 
     python bench/peers/pytorch_score.py --expert E.safetensors --expert-card E.json --cloner C.safetensors
 
-Eager float32 on the CPU, or with --device cuda on a graphics card. One JSON object a line; prints {"ready": true, "torch": ...} once loaded, then
-answers on stdout what it reads on stdin, until that ends:
+Eager float32 on the CPU, or with --device cuda on a graphics card, with the results brought to the CPU. One JSON
+object a line; prints {"ready": true, "torch": ...} once loaded, then answers on stdout what it reads on stdin,
+until that ends:
   {"op": "score", "batch": N, "repeats": R} -> {"ms": [...]}: wall milliseconds of each repeat, the first cold
   {"op": "gradient", ...} -> the same for score and localization map, |d score / d image| summed over channels
   {"op": "values", "batch": N, "image": base64 of uint8 [N, size, size, 3]} -> {"scores": [...]}
@@ -49,13 +50,13 @@ def main():
 
     @torch.inference_mode()
     def score(images):
-        return score_of(ref.to_image01(images))
+        return score_of(ref.to_image01(images)).cpu()
 
     def gradient(images):
         image01 = ref.to_image01(images).requires_grad_()
         scores = score_of(image01)
         (image01_grad,) = torch.autograd.grad(scores.sum(), image01)
-        return scores.detach(), image01_grad.abs().sum(1)
+        return scores.detach().cpu(), image01_grad.abs().sum(1).cpu()
 
     def answer(request):
         shape = (request["batch"], options.size, options.size, 3)
@@ -64,12 +65,7 @@ def main():
             return {"scores": score(np.frombuffer(data, np.uint8).reshape(shape)).tolist()}
         compute = {"score": score, "gradient": gradient}[request["op"]]
         images = np.random.default_rng(0).integers(0, 256, shape, np.uint8)
-        # What was computed is brought to the CPU, so that a graphics card is waited for.
-        def run():
-            for output in as_tuple(compute(images)):
-                output.cpu()
-
-        return {"ms": [milliseconds(run) for _ in range(request["repeats"])]}
+        return {"ms": [milliseconds(compute, images) for _ in range(request["repeats"])]}
 
     say({"ready": True, "torch": torch.__version__.split("+")[0]})
     for line in sys.stdin:
@@ -79,13 +75,9 @@ def main():
             say({"error": f"{type(error).__name__}: {error}"})
 
 
-def as_tuple(outputs):
-    return outputs if isinstance(outputs, tuple) else (outputs,)
-
-
-def milliseconds(run):
+def milliseconds(compute, images):
     start = time.perf_counter()
-    run()
+    compute(images)
     return (time.perf_counter() - start) * 1000
 
 

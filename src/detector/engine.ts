@@ -182,14 +182,14 @@ export class ScoringEngine {
   ): Promise<EngineResult> {
     const { inputSize } = detector.shape;
     const batch = this.#batchSizes.find((size) => size >= count) ?? count;
-    const image = uint8([batch, inputSize, inputSize, 3], filledUp(images, batch / count));
+    const image = uint8([batch, inputSize, inputSize, 3], filledUp(images, batch * inputSize ** 2 * 3));
     // What differs from the detector's own inputs cannot be a constant.
     const fitting =
       !detector.overrides && sharedMap(detector.shape, map) === sharedMap(detector.shape, 'none');
     const dedicated = fitting ? await this.#dedicated.run(detector, count, { image }) : undefined;
-    const { outputs: rows, seconds } = dedicated ?? (await this.#runShared(detector, image, map));
-    const outputs = batch === count ? rows : firstRows(rows, count);
-    return { outputs: { ...scoresOf(outputs), ...(map === 'none' ? {} : mapOf(outputs)) }, seconds };
+    const { outputs, seconds } = dedicated ?? (await this.#runShared(detector, image, map));
+    const scores: RawScores = { ...scoresOf(outputs), ...(map === 'none' ? {} : mapOf(outputs)) };
+    return { outputs: batch === count ? scores : firstRows(scores, batch, count), seconds };
   }
 
   async #runShared(
@@ -267,23 +267,26 @@ function sharedMap(
   return wanted === 'none' && positions ? 'discrepancy' : wanted;
 }
 
-/** @returns the bytes, followed by zeros up to so many times as many. */
-function filledUp(bytes: Uint8Array, times: number): Uint8Array {
-  if (times === 1) return bytes;
-  const longer = new Uint8Array(Math.round(bytes.length * times));
+/** The bytes, followed by zeros up to this length. */
+function filledUp(bytes: Uint8Array, length: number): Uint8Array {
+  if (bytes.length === length) return bytes;
+  const longer = new Uint8Array(length);
   longer.set(bytes);
   return longer;
 }
 
-/** The first so many rows of each output. */
-function firstRows(outputs: Tensors, count: number): Tensors {
-  return Object.fromEntries(
-    Object.keys(outputs).map((name) => {
-      const { dims: [rows = 1, ...row] = [] } = outputs[name] as Tensor;
-      const data = float32Data(outputs, name);
-      return [name, float32([count, ...row], data.slice(0, (data.length / rows) * count))];
-    }),
-  );
+/** Of scores of so many images those of the first. */
+function firstRows(scores: RawScores, images: number, count: number): RawScores {
+  return withEntries(scores, (name) => {
+    const entries = scores[name] as Float32Array;
+    return entries.slice(0, (entries.length / images) * count);
+  });
+}
+
+/** Scores of the same names as these. */
+function withEntries(scores: RawScores, entries: (name: keyof RawScores) => Float32Array): RawScores {
+  const names = Object.keys(scores) as (keyof RawScores)[];
+  return Object.fromEntries(names.map((name) => [name, entries(name)])) as unknown as RawScores;
 }
 
 function scoresOf(outputs: Tensors): RawScores {
@@ -304,17 +307,10 @@ function joined(parts: readonly EngineResult[]): EngineResult {
   const [first] = parts;
   if (!first) throw new RangeError('no images to score');
   if (parts.length === 1) return first;
-  const join = (pick: (scores: RawScores) => Float32Array | undefined): Float32Array =>
-    concatenated(parts.map(({ outputs }) => pick(outputs) ?? new Float32Array()));
   return {
-    outputs: {
-      score: join((scores) => scores.score),
-      value: join((scores) => scores.value),
-      direction: join((scores) => scores.direction),
-      ...(first.outputs.neighbor ? { neighbor: join((scores) => scores.neighbor) } : {}),
-      ...(first.outputs.peak ? { peak: join((scores) => scores.peak) } : {}),
-      ...(first.outputs.map ? { map: join((scores) => scores.map) } : {}),
-    },
+    outputs: withEntries(first.outputs, (name) =>
+      concatenated(parts.map(({ outputs }) => outputs[name] ?? new Float32Array())),
+    ),
     seconds: parts.reduce((sum, { seconds }) => sum + seconds, 0),
   };
 }

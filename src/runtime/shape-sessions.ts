@@ -33,10 +33,10 @@ export class ShapeSessions implements BlockingSession {
     this.#unused = undefined;
     this.#sessions.delete(key);
     this.#sessions.set(key, session);
-    if (this.#sessions.size > mostSets) {
-      const [[oldest, unused]] = this.#sessions as unknown as [[string, BlockingSession]];
-      this.#sessions.delete(oldest);
-      await unused.release();
+    const [oldest] = this.#sessions;
+    if (this.#sessions.size > mostSets && oldest) {
+      this.#sessions.delete(oldest[0]);
+      await oldest[1].release();
     }
     return session.run(feeds, constants);
   }
