@@ -4,7 +4,7 @@
  */
 import { describe, type Graph, GraphError, type Node, sameShape, type Value } from '../onnx/index.js';
 import type { Registry, RuleContext } from './rule.js';
-import { plainRules } from './rules/index.js';
+import { plainRules } from './rules.js';
 
 export interface GradientOptions {
   /** The rules to follow; by default those of plain differentiation. */
@@ -14,7 +14,8 @@ export interface GradientOptions {
 /**
  * Adds the gradient of the sum of all elements of `of` to the graph.
  *
- * @param withRespectTo inputs, constants or intermediate values, in any order.
+ * @param withRespectTo inputs, constants or intermediate values, in any order. One may depend on another: each gradient
+ * is the total derivative, through all paths.
  * @returns one value for each of `withRespectTo`, in its shape, named `<value>_grad`.
  * @throws GraphError naming the value that `of` does not depend on, or the node that cannot be differentiated.
  */
@@ -33,7 +34,9 @@ export function addGradients(
   for (const node of [...graph.nodes].reverse()) {
     const output = node.outputs[0];
     const grad = output && grads.get(output);
-    if (!grad || !output || !varying.has(output) || withRespectTo.includes(output)) continue;
+    if (!grad || !output || !varying.has(output)) continue;
+    // What leads to a target that depends on no other needs no rule.
+    if (!node.inputs.some((input) => input && varying.has(input))) continue;
     const inputGrads = differentiate(graph, node, grad, varying, rules);
     for (const [index, input] of node.inputs.entries()) {
       const contribution = inputGrads[index];

@@ -2,18 +2,21 @@
  * Taking a part of an ONNX model that others made into a graph of ours: its nodes are added one by one through our
  * operators, which infer their shapes anew for another size of input. What no named value needs is left out.
  */
-import onnxProto from 'onnx-proto';
+import { fromBinary } from '@bufbuild/protobuf';
 import { halfToFloat } from './float16.js';
-import { ForeignNode, foreignOperators } from './foreign-operators.js';
+import { ForeignNode } from './foreign-node.js';
+import { foreignOperators } from './foreign-operators.js';
 import type { Graph } from './graph.js';
 import { type ConstantTensor, GraphError } from './types.js';
+import {
+  type ModelProto,
+  ModelProtoSchema,
+  type NodeProto,
+  type TensorProto,
+  TensorProto_DataLocation as DataLocation,
+  TensorProto_DataType as DataType,
+} from './schema/onnx_pb.js';
 import type { Value } from './value.js';
-
-const { onnx } = onnxProto;
-
-type ModelProto = ReturnType<typeof onnx.ModelProto.decode>;
-type NodeProto = NonNullable<NonNullable<ModelProto['graph']>['node']>[number];
-type TensorProto = NonNullable<NonNullable<ModelProto['graph']>['initializer']>[number];
 
 /** A model as it was read, for {@link addForeignModel}. */
 export interface ForeignModel {
@@ -27,15 +30,13 @@ export interface ForeignModel {
 export function decodeModel(bytes: Uint8Array): ForeignModel {
   let graph: ModelProto['graph'];
   try {
-    graph = onnx.ModelProto.decode(bytes).graph;
+    graph = fromBinary(ModelProtoSchema, bytes).graph;
   } catch {
     throw new GraphError('this is no ONNX model');
   }
-  if (!graph?.node?.length) throw new GraphError('this is no ONNX model: it has no nodes');
-  const tensors = new Map(
-    (graph.initializer ?? []).map((tensor) => [tensor.name ?? '', decodeTensor(tensor)] as const),
-  );
-  const inputs = (graph.input ?? []).map(({ name }) => name ?? '').filter((name) => !tensors.has(name));
+  if (!graph?.node.length) throw new GraphError('this is no ONNX model: it has no nodes');
+  const tensors = new Map(graph.initializer.map((tensor) => [tensor.name, decodeTensor(tensor)] as const));
+  const inputs = graph.input.map(({ name }) => name).filter((name) => !tensors.has(name));
   const [input, ...others] = inputs;
   if (input === undefined || others.length > 0) {
     throw new GraphError(`the model has ${inputs.length} inputs (${inputs.join(', ')}); wanted one image`);
@@ -47,15 +48,11 @@ export function decodeModel(bytes: Uint8Array): ForeignModel {
 export function valueNames(model: ForeignModel): string[] {
   const names = new Set([model.input]);
   for (const node of model.nodes) {
-    const [first] = outputsOf(node);
-    if (first !== undefined && node.input?.some((name) => names.has(name))) names.add(first);
+    const [first] = node.output;
+    if (first !== undefined && node.input.some((name) => names.has(name))) names.add(first);
   }
   names.delete(model.input);
   return [...names];
-}
-
-function outputsOf({ output }: NodeProto): readonly string[] {
-  return output ?? [];
 }
 
 /**
@@ -86,22 +83,21 @@ export function addForeignModel(
     return value;
   };
   for (const node of neededNodes(model, wanted)) {
-    const { input } = node;
-    const [name, opType] = [node.name ?? '', node.opType ?? ''];
-    const [output = '', ...others] = outputsOf(node);
+    const { name, opType, input } = node;
+    const [output = '', ...others] = node.output;
     const where = `${opType} node ${name || output}`;
     if (opType === 'Constant') {
       constants.set(output, constantOf(node, where));
       continue;
     }
     const add = foreignOperators[opType];
-    if (!add || (node.domain ?? '') !== '') {
+    if (!add || node.domain !== '') {
       const known = ['Constant', ...Object.keys(foreignOperators)].sort().join(', ');
       throw new GraphError(`${where}: the operator ${opType} is not known here; known are ${known}`);
     }
-    const attributes = new Map((node.attribute ?? []).map((attribute) => [attribute.name ?? '', attribute]));
+    const attributes = new Map(node.attribute.map((attribute) => [attribute.name, attribute]));
     const [result, ...more] = add(
-      new ForeignNode(graph, where, input ?? [], attributes, named, (at) => constants.get(at)),
+      new ForeignNode(graph, where, input, attributes, named, (at) => constants.get(at)),
     );
     if (result) values.set(output, result);
     for (const [index, value] of more.entries()) values.set(others[index] ?? '', value);
@@ -110,9 +106,9 @@ export function addForeignModel(
 }
 
 function resolveName({ nodes }: ForeignModel, name: string): string {
-  const computed = nodes.some((node) => outputsOf(node).includes(name));
+  const computed = nodes.some(({ output }) => output.includes(name));
   if (computed) return name;
-  const [first] = outputsOf(nodes.find((node) => node.name === name) ?? {});
+  const [first] = nodes.find((node) => node.name === name)?.output ?? [];
   if (first === undefined) throw new GraphError(`the model computes no '${name}'`);
   return first;
 }
@@ -122,52 +118,47 @@ function neededNodes({ nodes }: ForeignModel, names: readonly string[]): NodePro
   const needed = new Set(names);
   const kept: NodeProto[] = [];
   for (const node of [...nodes].reverse()) {
-    if (!outputsOf(node).some((output) => needed.has(output))) continue;
+    if (!node.output.some((output) => needed.has(output))) continue;
     kept.push(node);
-    for (const input of node.input ?? []) needed.add(input);
+    for (const input of node.input) needed.add(input);
   }
   return kept.reverse();
 }
 
 function constantOf(node: NodeProto, where: string): ConstantTensor {
-  const tensor = node.attribute?.find(({ name }) => name === 'value')?.t;
+  const tensor = node.attribute.find(({ name }) => name === 'value')?.t;
   if (!tensor) throw new GraphError(`${where}: wanted an attribute 'value'`);
   return decodeTensor(tensor);
 }
 
-/** float16 and float64 become float32, int32 becomes int64: what our operators take. */
+/** float16 and float64 become float32, int32 becomes int64: the types our operators take. */
 function decodeTensor(tensor: TensorProto): ConstantTensor {
-  const name = tensor.name ?? '';
-  const shape = (tensor.dims ?? []).map(Number);
-  const { DataType, DataLocation } = onnx.TensorProto;
-  if (tensor.dataLocation === DataLocation.EXTERNAL || (tensor.externalData ?? []).length > 0) {
+  const { name, dataType } = tensor;
+  const shape = tensor.dims.map(Number);
+  if (tensor.dataLocation === DataLocation.EXTERNAL || tensor.externalData.length > 0) {
     throw new GraphError(`'${name}' lies in another file; wanted an ONNX model with its weights inside`);
   }
-  const raw = Uint8Array.from(tensor.rawData ?? []).buffer;
+  const raw = Uint8Array.from(tensor.rawData).buffer;
   const stored = raw.byteLength > 0;
-  switch (tensor.dataType) {
-    case DataType.FLOAT: {
-      const data = stored ? new Float32Array(raw) : Float32Array.from(tensor.floatData ?? []);
-      return { type: 'float32', shape, data };
-    }
+  switch (dataType) {
+    case DataType.FLOAT:
+      return { type: 'float32', shape, data: new Float32Array(stored ? raw : tensor.floatData) };
     case DataType.DOUBLE: {
-      const data = stored ? new Float64Array(raw) : (tensor.doubleData ?? []);
+      const data = stored ? new Float64Array(raw) : tensor.doubleData;
       return { type: 'float32', shape, data: Float32Array.from(data) };
     }
-    case DataType.INT64: {
-      const data = stored
-        ? new BigInt64Array(raw)
-        : BigInt64Array.from((tensor.int64Data ?? []).map((n) => BigInt(String(n))));
-      return { type: 'int64', shape, data };
-    }
+    case DataType.INT64:
+      return { type: 'int64', shape, data: new BigInt64Array(stored ? raw : tensor.int64Data) };
     case DataType.INT32: {
-      const data = stored ? new Int32Array(raw) : (tensor.int32Data ?? []);
+      const data = stored ? new Int32Array(raw) : tensor.int32Data;
       return { type: 'int64', shape, data: BigInt64Array.from(data, BigInt) };
     }
     case DataType.FLOAT16: {
-      const bits = stored ? new Uint16Array(raw) : Uint16Array.from(tensor.int32Data ?? []);
+      const bits = stored ? new Uint16Array(raw) : Uint16Array.from(tensor.int32Data);
       return { type: 'float32', shape, data: halfToFloat(bits) };
     }
   }
-  throw new GraphError(`'${name}' has element type ${tensor.dataType}, which is not taken`);
+  throw new GraphError(
+    `'${name}' has element type ${DataType[dataType] ?? dataType}; wanted FLOAT, DOUBLE, FLOAT16, INT64 or INT32`,
+  );
 }

@@ -1,14 +1,20 @@
-/** A graph as the bytes of an ONNX model, by the onnx-proto package. */
-import onnxProto from 'onnx-proto';
+/** A graph as the bytes of an ONNX model. */
+import { create, type MessageInitShape, toBinary } from '@bufbuild/protobuf';
 import type { Graph } from './graph.js';
-import { dataTypeNumbers, opset } from './operators.js';
+import { dataTypeNumbers, opset } from './operators/index.js';
 import { type Attribute, type ConstantTensor, GraphError } from './types.js';
+import {
+  AttributeProto_AttributeType as AttributeType,
+  type AttributeProtoSchema,
+  ModelProtoSchema,
+  type NodeProtoSchema,
+  type TensorProtoSchema,
+  type ValueInfoProtoSchema,
+} from './schema/onnx_pb.js';
 import type { Node, Value } from './value.js';
 
-const { onnx } = onnxProto;
-
 /** Format version that goes with opset 18. */
-const irVersion = 8;
+const irVersion = 8n;
 
 /**
  * Encodes a model. Nodes and constants that no output needs are left out.
@@ -20,10 +26,10 @@ export function encodeModel(graph: Graph, bound: Readonly<Record<string, Constan
   const { nodes, values } = neededFor(graph);
   const constants = graph.constants.filter((value) => values.has(value));
   const fixed = Object.entries(bound).map(([name, tensor]) => boundInput(graph, name, tensor));
-  const model = onnx.ModelProto.create({
+  const model = create(ModelProtoSchema, {
     irVersion,
     producerName: 'mkd',
-    opsetImport: [{ domain: '', version: opset }],
+    opsetImport: [{ domain: '', version: BigInt(opset) }],
     graph: {
       name: graph.name,
       node: nodes.map(encodeNode),
@@ -32,7 +38,7 @@ export function encodeModel(graph: Graph, bound: Readonly<Record<string, Constan
       output: graph.outputs.map(encodeInfo),
     },
   });
-  return onnx.ModelProto.encode(model).finish();
+  return toBinary(ModelProtoSchema, model);
 }
 
 /** An input as a constant. */
@@ -63,14 +69,14 @@ function neededFor(graph: Graph): { nodes: Node[]; values: Set<Value> } {
   return { nodes: nodes.reverse(), values };
 }
 
-function encodeNode(node: Node): InstanceType<typeof onnx.NodeProto> {
-  return onnx.NodeProto.create({
+function encodeNode(node: Node): MessageInitShape<typeof NodeProtoSchema> {
+  return {
     name: node.name,
     opType: node.operator,
     input: withoutTrailingGaps(node.inputs.map((value) => value?.name ?? '')),
     output: node.outputs.map((value) => value.name),
     attribute: Object.entries(node.attributes).map(([name, attribute]) => encodeAttribute(name, attribute)),
-  });
+  };
 }
 
 function withoutTrailingGaps(names: string[]): string[] {
@@ -78,38 +84,38 @@ function withoutTrailingGaps(names: string[]): string[] {
   return names;
 }
 
-function encodeAttribute(name: string, attribute: Attribute): InstanceType<typeof onnx.AttributeProto> {
-  const { AttributeType } = onnx.AttributeProto;
+function encodeAttribute(
+  name: string,
+  attribute: Attribute,
+): MessageInitShape<typeof AttributeProtoSchema> {
   switch (attribute.kind) {
     case 'int':
-      return onnx.AttributeProto.create({ name, type: AttributeType.INT, i: attribute.value });
+      return { name, type: AttributeType.INT, i: BigInt(attribute.value) };
     case 'ints':
-      return onnx.AttributeProto.create({ name, type: AttributeType.INTS, ints: [...attribute.value] });
+      return { name, type: AttributeType.INTS, ints: attribute.value.map(BigInt) };
     case 'float':
-      return onnx.AttributeProto.create({ name, type: AttributeType.FLOAT, f: attribute.value });
+      return { name, type: AttributeType.FLOAT, f: attribute.value };
     case 'string':
-      return onnx.AttributeProto.create({
-        name,
-        type: AttributeType.STRING,
-        s: new TextEncoder().encode(attribute.value),
-      });
+      return { name, type: AttributeType.STRING, s: new TextEncoder().encode(attribute.value) };
   }
 }
 
-function encodeInfo(value: Value): InstanceType<typeof onnx.ValueInfoProto> {
-  const dim = value.shape.map((size) => (typeof size === 'number' ? { dimValue: size } : { dimParam: size }));
-  return onnx.ValueInfoProto.create({
-    name: value.name,
-    type: { tensorType: { elemType: dataTypeNumbers[value.type], shape: { dim } } },
-  });
+function encodeInfo({ name, type, shape }: Value): MessageInitShape<typeof ValueInfoProtoSchema> {
+  const dim = shape.map((size) =>
+    typeof size === 'number'
+      ? { value: { case: 'dimValue' as const, value: BigInt(size) } }
+      : { value: { case: 'dimParam' as const, value: size } },
+  );
+  const tensorType = { elemType: dataTypeNumbers[type], shape: { dim } };
+  return { name, type: { value: { case: 'tensorType', value: tensorType } } };
 }
 
-function encodeTensor(value: Value): InstanceType<typeof onnx.TensorProto> {
+function encodeTensor(value: Value): MessageInitShape<typeof TensorProtoSchema> {
   const { type, shape, data } = value.constant as ConstantTensor;
-  return onnx.TensorProto.create({
+  return {
     name: value.name,
     dataType: dataTypeNumbers[type],
-    dims: [...shape],
-    rawData: new Uint8Array(data.buffer, data.byteOffset, data.byteLength),
-  });
+    dims: shape.map(BigInt),
+    rawData: new Uint8Array(data.buffer, data.byteOffset, data.byteLength) as Uint8Array<ArrayBuffer>,
+  };
 }

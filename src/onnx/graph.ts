@@ -2,7 +2,7 @@
  * A graph of ONNX operators under construction. Nodes are kept in the order they were added, which is
  * topological by construction: a value has to exist before it can be used.
  */
-import { Operators } from './operators.js';
+import { type Operators, operatorsOn } from './operators/index.js';
 import { type Attribute, type ConstantTensor, type DataType, GraphError, type Shape } from './types.js';
 import type { Node, NodeSink, Value, ValueInfo } from './value.js';
 
@@ -11,8 +11,8 @@ interface MutableValue extends Value {
 }
 
 export class Graph implements NodeSink {
-  /** One method for each operator: `graph.op.Conv(...)`. */
-  readonly op: Operators = new Operators(this);
+  /** One function for each operator: `graph.op.Conv(...)`. */
+  readonly op: Operators = operatorsOn(this);
   readonly inputs: Value[] = [];
   readonly outputs: Value[] = [];
   readonly nodes: Node[] = [];
@@ -96,22 +96,19 @@ export class Graph implements NodeSink {
   }
 
   /**
-   * Adds a node; the methods of {@link Operators} call this once they have inferred `outputs`.
+   * Adds a node. The functions of {@link Operators} call this once they have inferred `outputs`.
    * @throws GraphError when an input belongs to another graph.
    */
   node(
     operator: string,
     inputs: readonly (Value | undefined)[],
-    attributes: Record<string, Attribute | undefined>,
+    attributes: Readonly<Record<string, Attribute>>,
     outputs: readonly ValueInfo[],
   ): Node {
     const name = this.#serial(operator);
     for (const input of inputs) if (input) this.#own(input, `${operator} node ${name}`);
-    const set = Object.entries(attributes).filter(
-      (entry): entry is [string, Attribute] => entry[1] !== undefined,
-    );
     const values: Value[] = [];
-    const node: Node = { name, operator, inputs, outputs: values, attributes: Object.fromEntries(set) };
+    const node: Node = { name, operator, inputs, outputs: values, attributes };
     for (const [index, info] of outputs.entries()) {
       values.push(this.#value(index === 0 ? name : `${name}_${index}`, info, node, undefined));
     }

@@ -35,7 +35,7 @@ export interface Node {
   readonly attributes: Attributes;
 }
 
-/** The side of a graph that {@link Operators} write to. */
+/** The part of a graph that operators write to. */
 export interface NodeSink {
   readonly name: string;
   ints(numbers: readonly number[]): Value;
@@ -43,7 +43,7 @@ export interface NodeSink {
   node(
     operator: string,
     inputs: readonly (Value | undefined)[],
-    attributes: Record<string, Attribute | undefined>,
+    attributes: Readonly<Record<string, Attribute>>,
     outputs: readonly ValueInfo[],
   ): Node;
   optionalOutput(node: Node, index: number, info: ValueInfo): Value;
@@ -58,6 +58,6 @@ export function describe(value: Value): string {
 export function knownShape(value: Value, user: string): number[] {
   return value.shape.map((dim: Dim) => {
     if (typeof dim === 'number') return dim;
-    throw new GraphError(`${user}: dimension ${dim} of ${describe(value)} has to be known`);
+    throw new GraphError(`${user}: dimension ${dim} of ${describe(value)} must be known`);
   });
 }

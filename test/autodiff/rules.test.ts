@@ -307,6 +307,50 @@ t.test('a convolution by hand: kernel and image gradients', async (t) => {
   t.strictSame([...(weight as Float32Array)], [3, 5, 9, 11]);
 });
 
+t.test('of several targets one may depend on another: each gradient is total, in any order', async (t) => {
+  // y = sum(h^2), h = 3 x, so dy/dh = 2 h and dy/dx = 18 x.
+  for (const order of [
+    ['x', 'h'],
+    ['h', 'x'],
+  ] as const) {
+    const grads = await runGraph(device, { x: { dims: [2], data: [1, -2] } }, (graph, { x }) => {
+      const h = graph.op.Mul(x as Value, graph.scalar(3));
+      const y = graph.op.ReduceSumSquare(h, [0], { keepdims: false });
+      const targets: Record<string, Value> = { x: x as Value, h };
+      const found = addGradients(
+        graph,
+        y,
+        order.map((name) => targets[name] as Value),
+      );
+      return Object.fromEntries(order.map((name, at) => [`of ${name}`, found[at] as Value]));
+    });
+    t.strictSame([...(grads['of h'] as Float32Array)], [6, -12], order.join());
+    t.strictSame([...(grads['of x'] as Float32Array)], [18, -36], order.join());
+  }
+});
+
+t.test('a target counts with every path from it, beside and through another target', async (t) => {
+  // y = sum(x h), h = x^2: dy/dh = x, dy/dx = h + x dh/dx = 3 x^2.
+  const { x, h } = await runGraph(device, { x: { dims: [3], data: [1, 2, -3] } }, (graph, inputs) => {
+    const target = inputs.x as Value;
+    const square = graph.op.Mul(target, target);
+    const y = graph.op.ReduceSum(graph.op.Mul(target, square), [0], { keepdims: false });
+    const [ofX, ofH] = addGradients(graph, y, [target, square]);
+    return { x: ofX as Value, h: ofH as Value };
+  });
+  t.strictSame([...(x as Float32Array)], [3, 12, 27]);
+  t.strictSame([...(h as Float32Array)], [1, 2, -3]);
+});
+
+t.test('what leads to a target that depends on no other needs no gradient rule', async (t) => {
+  const graph = new Graph('upstream');
+  const x = graph.input('x', 'float32', [3]);
+  const [h] = graph.node('Erf', [x], {}, [{ type: 'float32', shape: [3] }]).outputs as [Value];
+  const [grad] = addGradients(graph, graph.op.Mul(h, h), [h]);
+  t.strictSame(grad?.shape, [3]);
+  t.throws(() => addGradients(graph, graph.op.Abs(h), [h, x]), { message: /Erf has no gradient rule/ });
+});
+
 t.test('operators that do not vary stop the gradient, and so does their user', async (t) => {
   const graph = new Graph('flat');
   const x = graph.input('x', 'float32', [3]);

@@ -1,46 +1,52 @@
 /** ONNX models as others export them: batch normalization, strides, groups, hard activations, a classifier's head. */
-import onnxProto from 'onnx-proto';
+import { create, type MessageInitShape, toBinary } from '@bufbuild/protobuf';
+import {
+  AttributeProto_AttributeType as AttributeType,
+  type AttributeProtoSchema,
+  ModelProtoSchema,
+  type NodeProtoSchema,
+  TensorProto_DataType as DataType,
+  type TensorProtoSchema,
+  type ValueInfoProtoSchema,
+} from '../../src/onnx/schema/onnx_pb.js';
 import { normal, randomStream } from '../../src/random/random.js';
 
-const { onnx } = onnxProto;
 
 type Attributes = Readonly<Record<string, number | readonly number[] | string>>;
 
 /** Writes an ONNX model node by node, with random weights that a seed determines. */
 class ModelWriter {
-  readonly #nodes: InstanceType<typeof onnx.NodeProto>[] = [];
-  readonly #tensors: InstanceType<typeof onnx.TensorProto>[] = [];
+  readonly #nodes: MessageInitShape<typeof NodeProtoSchema>[] = [];
+  readonly #tensors: MessageInitShape<typeof TensorProtoSchema>[] = [];
   readonly #random = randomStream(0, 'foreign model');
   #serial = 0;
 
   node(opType: string, inputs: readonly string[], attributes: Attributes = {}, output?: string): string {
     const name = output ?? `${opType.toLowerCase()}_${++this.#serial}`;
-    this.#nodes.push(
-      onnx.NodeProto.create({
-        name: `node_${name}`,
-        opType,
-        input: [...inputs],
-        output: [name],
-        attribute: Object.entries(attributes).map(([key, value]) => attribute(key, value)),
-      }),
-    );
+    this.#nodes.push({
+      name: `node_${name}`,
+      opType,
+      input: [...inputs],
+      output: [name],
+      attribute: Object.entries(attributes).map(([key, value]) => attribute(key, value)),
+    });
     return name;
   }
 
   floats(shape: readonly number[], draw: (noise: number) => number): string {
     const count = shape.reduce((product, size) => product * size, 1);
     const data = Float32Array.from({ length: count }, () => draw(normal(this.#random)));
-    return this.#tensor(onnx.TensorProto.DataType.FLOAT, shape, new Uint8Array(data.buffer));
+    return this.#tensor(DataType.FLOAT, shape, new Uint8Array(data.buffer));
   }
 
   ints(numbers: readonly number[]): string {
     const data = BigInt64Array.from(numbers, BigInt);
-    return this.#tensor(onnx.TensorProto.DataType.INT64, [numbers.length], new Uint8Array(data.buffer));
+    return this.#tensor(DataType.INT64, [numbers.length], new Uint8Array(data.buffer));
   }
 
-  #tensor(dataType: number, dims: readonly number[], rawData: Uint8Array): string {
+  #tensor(dataType: DataType, dims: readonly number[], rawData: Uint8Array<ArrayBuffer>): string {
     const name = `tensor_${++this.#serial}`;
-    this.#tensors.push(onnx.TensorProto.create({ name, dataType, dims: [...dims], rawData }));
+    this.#tensors.push({ name, dataType, dims: dims.map(BigInt), rawData });
     return name;
   }
 
@@ -71,19 +77,16 @@ class ModelWriter {
 
   /** @param outputs [name, shape] of what the model gives. */
   bytes(size: number, outputs: readonly (readonly [string, readonly number[]])[]): Uint8Array {
-    const info = (name: string, shape: readonly number[]) =>
-      onnx.ValueInfoProto.create({
+    const info = (name: string, shape: readonly number[]): MessageInitShape<typeof ValueInfoProtoSchema> => {
+      const dim = shape.map((size) => ({ value: { case: 'dimValue' as const, value: BigInt(size) } }));
+      return {
         name,
-        type: {
-          tensorType: {
-            elemType: onnx.TensorProto.DataType.FLOAT,
-            shape: { dim: shape.map((dimValue) => ({ dimValue })) },
-          },
-        },
-      });
-    const model = onnx.ModelProto.create({
-      irVersion: 8,
-      opsetImport: [{ domain: '', version: 17 }],
+        type: { value: { case: 'tensorType', value: { elemType: DataType.FLOAT, shape: { dim } } } },
+      };
+    };
+    const model = create(ModelProtoSchema, {
+      irVersion: 8n,
+      opsetImport: [{ domain: '', version: 17n }],
       graph: {
         name: 'foreign',
         node: this.#nodes,
@@ -92,25 +95,18 @@ class ModelWriter {
         output: outputs.map(([name, shape]) => info(name, shape)),
       },
     });
-    return onnx.ModelProto.encode(model).finish();
+    return toBinary(ModelProtoSchema, model);
   }
 }
 
-function attribute(name: string, value: Attributes[string]): InstanceType<typeof onnx.AttributeProto> {
-  const { AttributeType } = onnx.AttributeProto;
+function attribute(name: string, value: Attributes[string]): MessageInitShape<typeof AttributeProtoSchema> {
   if (typeof value === 'string') {
-    return onnx.AttributeProto.create({
-      name,
-      type: AttributeType.STRING,
-      s: new TextEncoder().encode(value),
-    });
+    return { name, type: AttributeType.STRING, s: new TextEncoder().encode(value) };
   }
-  if (typeof value !== 'number') {
-    return onnx.AttributeProto.create({ name, type: AttributeType.INTS, ints: [...value] });
-  }
+  if (typeof value !== 'number') return { name, type: AttributeType.INTS, ints: value.map(BigInt) };
   return Number.isInteger(value)
-    ? onnx.AttributeProto.create({ name, type: AttributeType.INT, i: value })
-    : onnx.AttributeProto.create({ name, type: AttributeType.FLOAT, f: value });
+    ? { name, type: AttributeType.INT, i: BigInt(value) }
+    : { name, type: AttributeType.FLOAT, f: value };
 }
 
 /** A model, and where its critical layers would be. */

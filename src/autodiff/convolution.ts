@@ -1,11 +1,24 @@
 /**
- * Convolution. The gradient of the image is a convolution of the gradient with the kernel flipped and its
- * first two axes swapped (stride 1), or a ConvTranspose. The gradient of the kernel takes one matrix product
- * for each kernel position over the image shifted by that position: on the CPU that runs two to three times
- * as fast as one convolution over transposed tensors.
+ * Gradients of convolution. The gradient of the image is a convolution of the gradient with the kernel flipped and its
+ * first two axes swapped (stride 1), or a ConvTranspose. The gradient of the kernel is one matrix product for each kernel
+ * position, over the image shifted by that position: on the CPU that is two to three times as fast as one convolution
+ * over transposed tensors.
  */
-import { type ConvAttributes, GraphError, type Node, type Value } from '../../onnx/index.js';
-import type { GradientRule, RuleContext } from '../rule.js';
+import { type ConvAttributes, GraphError, type Node, type Value } from '../onnx/index.js';
+import type { GradientRules, RuleContext } from './rule.js';
+
+export const convolutionRules: GradientRules = {
+  /** y = x convolved with w, plus b */
+  Conv: (context) => {
+    const { op, grad, needs } = context;
+    const geometry = geometryOf(context.node);
+    return [
+      needs(0) ? imageGrad(context, geometry) : undefined,
+      needs(1) ? kernelGrad(context, geometry) : undefined,
+      needs(2) ? op.ReduceSum(grad, [0, 2, 3], { keepdims: false }) : undefined,
+    ];
+  },
+};
 
 interface Geometry {
   readonly strides: readonly [number, number];
@@ -15,23 +28,13 @@ interface Geometry {
   readonly kernel: readonly [number, number];
 }
 
-export const convGrad: GradientRule = (context) => {
-  const { op, grad, needs } = context;
-  const geometry = geometryOf(context.node);
-  return [
-    needs(0) ? imageGrad(context, geometry) : undefined,
-    needs(1) ? kernelGrad(context, geometry) : undefined,
-    needs(2) ? op.ReduceSum(grad, [0, 2, 3], { keepdims: false }) : undefined,
-  ];
-};
-
 function imageGrad({ op, grad, input }: RuleContext, geometry: Geometry): Value {
   const { strides, pads, dilations, group, kernel } = geometry;
   const reach = [dilations[0] * (kernel[0] - 1), dilations[1] * (kernel[1] - 1)] as const;
   const [top, left, bottom, right] = pads;
   const fits = top <= reach[0] && bottom <= reach[0] && left <= reach[1] && right <= reach[1];
   const [out, inPerGroup] = input(1).shape as [number, number];
-  // With a channel to itself each group's kernel has nothing to swap.
+  // A depthwise kernel has no channel axes to swap.
   const depthwise = inPerGroup === 1 && out === group;
   if (strides[0] === 1 && strides[1] === 1 && (group === 1 || depthwise) && fits) {
     const { MIN_SAFE_INTEGER: front } = Number;

@@ -1,16 +1,19 @@
-/**
- * y = largest value of each window. The gradient goes to where the maximum was found: the first one at a tie,
- * as in PyTorch. Windows that overlap add up.
- */
-import { maxPoolIndices, type Node, type Value } from '../../onnx/index.js';
-import type { GradientRule, RuleContext } from '../rule.js';
+/** Gradients of pooling. */
+import { maxPoolIndices, type Node, type Value } from '../onnx/index.js';
+import type { GradientRules, RuleContext } from './rule.js';
 
-export const maxPoolGrad: GradientRule = (context) => {
-  const window = tiles(context.node);
-  return [window ? maskedGrad(context, window) : scatteredGrad(context)];
+export const poolingRules: GradientRules = {
+  /**
+   * y = largest value of each window. The gradient goes to the position of the maximum, at a tie to the first one, as in
+   * PyTorch. Where windows overlap the gradients add up.
+   */
+  MaxPool: (context) => {
+    const window = tilingWindow(context.node);
+    return [window ? maskedGrad(context, window) : scatteredGrad(context)];
+  },
 };
 
-/** The general way: written to the positions that the pooling itself reports. */
+/** The general way: the gradient is written to the positions that the pooling reports. */
 function scatteredGrad({ graph, op, node, grad, input }: RuleContext): Value {
   const flatInput = op.Reshape(input(0), [-1]);
   const zeros = op.ExpandLike(graph.scalar(0), flatInput);
@@ -20,9 +23,9 @@ function scatteredGrad({ graph, op, node, grad, input }: RuleContext): Value {
 }
 
 /**
- * Where the windows tile the image, a mask over the repeated gradient. On the CPU this takes half the time of
- * scattering, and a pooling that need not report positions a tenth of the time of one that does. Images of one
- * channel keep onnxruntime from moving every step into its blocked layout and back.
+ * If the windows tile the image: a mask over the repeated gradient. On the CPU this takes half the time of scattering,
+ * and a pooling without indices takes a tenth of the time of one with indices. With one channel for each image,
+ * onnxruntime does not convert every step to its blocked layout and back.
  */
 function maskedGrad({ graph, op, grad, input, output }: RuleContext, window: Window): Value {
   const planes = (x: Value): Value => op.Reshape(x, [-1, 1, ...imageSize(x)]);
@@ -37,8 +40,8 @@ function maskedGrad({ graph, op, grad, input, output }: RuleContext, window: Win
 
 type Window = readonly [number, number];
 
-/** The window of a pooling whose windows cover its input exactly once. */
-function tiles({ inputs, attributes }: Node): Window | undefined {
+/** The window of a pooling whose windows cover its input exactly once; undefined for any other. */
+function tilingWindow({ inputs, attributes }: Node): Window | undefined {
   const { kernel_shape, strides, pads } = attributes;
   if (kernel_shape?.kind !== 'ints' || strides?.kind !== 'ints' || pads?.kind !== 'ints') return undefined;
   const [rows, columns] = kernel_shape.value as [number, number];

@@ -1,0 +1,71 @@
+/** Operators that work element by element. */
+import { broadcast } from '../shapes.js';
+import type { DataType } from '../types.js';
+import { describe, type NodeSink, type Value } from '../value.js';
+import { addNode, checkFloat, float, int, refusal } from './checks.js';
+
+/** Element types by their number in TensorProto.DataType, which Cast takes. */
+export const dataTypeNumbers: Readonly<Record<DataType, number>> = {
+  float32: 1,
+  uint8: 2,
+  int64: 7,
+  bool: 9,
+  float16: 10,
+};
+
+export function elementwiseOperators(graph: NodeSink) {
+  const unary =
+    (operator: string) =>
+    (x: Value): Value => {
+      checkFloat(operator, x);
+      return addNode(graph, operator, [x], {}, { type: x.type, shape: x.shape });
+    };
+  const binary =
+    (operator: string, result?: DataType) =>
+    (a: Value, b: Value): Value => {
+      const shape = broadcast(a.shape, b.shape);
+      if (!shape || a.type !== b.type)
+        throw refusal(operator, `${describe(a)} and ${describe(b)} do not fit`);
+      if (a.type === 'bool' || a.type === 'uint8') {
+        throw refusal(operator, `does not take ${a.type}: ${describe(a)}`);
+      }
+      return addNode(graph, operator, [a, b], {}, { type: result ?? a.type, shape });
+    };
+  return {
+    Add: binary('Add'),
+    Sub: binary('Sub'),
+    Mul: binary('Mul'),
+    Div: binary('Div'),
+    /** The larger of two, element by element. */
+    Max: binary('Max'),
+    /** The smaller of two, element by element. */
+    Min: binary('Min'),
+    Equal: binary('Equal', 'bool'),
+    Greater: binary('Greater', 'bool'),
+
+    Neg: unary('Neg'),
+    Abs: unary('Abs'),
+    Sign: unary('Sign'),
+    Sqrt: unary('Sqrt'),
+    Reciprocal: unary('Reciprocal'),
+    Relu: unary('Relu'),
+    /** 1 / (1 + exp(-x)) */
+    Sigmoid: unary('Sigmoid'),
+    Tanh: unary('Tanh'),
+
+    /** alpha x + beta, clipped to 0..1. */
+    HardSigmoid(x: Value, { alpha, beta }: { readonly alpha: number; readonly beta: number }): Value {
+      checkFloat('HardSigmoid', x);
+      const attributes = { alpha: float(alpha), beta: float(beta) };
+      return addNode(graph, 'HardSigmoid', [x], attributes, { type: x.type, shape: x.shape });
+    },
+
+    Identity(x: Value): Value {
+      return addNode(graph, 'Identity', [x], {}, { type: x.type, shape: x.shape });
+    },
+
+    Cast(x: Value, to: DataType): Value {
+      return addNode(graph, 'Cast', [x], { to: int(dataTypeNumbers[to]) }, { type: to, shape: x.shape });
+    },
+  };
+}
