@@ -9,7 +9,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { trainingImages } from '../src/datasets/index.js';
 import { embeddedExpert, modelsFolder } from '../src/detector/index.js';
-import { Lesson } from '../src/distillation/lesson.js';
+import { TrainingSet } from '../src/distillation/images/training-set.js';
 import { planFor, recipeByName } from '../src/distillation/recipe.js';
 import { initialState, Training } from '../src/distillation/training.js';
 import { readExpertCard } from '../src/networks/index.js';
@@ -27,7 +27,7 @@ if (!dataset) throw new Error('name a data set: npm run parity -- DATASET');
 const recipe = planFor(recipeByName('paper'), await readExpertCard(embeddedExpert));
 const paths = await trainingImages(dataset);
 const device = await Device.open({ provider });
-const lesson = await Lesson.prepare(device, {
+const set = await TrainingSet.prepare(device, {
   paths,
   input: { inputSize: recipe.inputSize },
   layers: recipe.trainingLayers,
@@ -47,13 +47,13 @@ for (let epoch = 0; batches.length < steps; epoch++) {
 batches.length = steps;
 const losses: number[] = [];
 for (const batch of batches) {
-  losses.push(await training.train(await lesson.batch(batch)));
+  losses.push(await training.train(await set.batch(batch)));
   process.stderr.write(`\rstep ${losses.length} of ${steps}`);
 }
 process.stderr.write('\n');
 
 const trace = await mkdtemp(join(tmpdir(), 'mkd-parity-'));
-const pixels = Buffer.concat(await Promise.all(paths.map((_, index) => lesson.image(index))));
+const pixels = Buffer.concat(await Promise.all(paths.map((_, index) => set.image(index))));
 const shape = [paths.length, recipe.inputSize, recipe.inputSize, 3];
 await writeFile(join(trace, 'initial.safetensors'), initial);
 await writeFile(
@@ -66,7 +66,7 @@ await writeFile(
   join(trace, 'trace.json'),
   JSON.stringify({ lambda, trainingLayers, learningRate, batches, losses }),
 );
-await lesson.close();
+await set.close();
 await device.close();
 
 const { status } = spawnSync(

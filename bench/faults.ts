@@ -9,7 +9,7 @@ import { connect } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as wait } from 'node:timers/promises';
-import { hashKey, makeKey, serve, writeKeyFile } from '../src/service/index.js';
+import { hashKey, makeKey, serve, writeKeyFile } from '../src/http/index.js';
 import { copyDetector } from '../test/support/detectors.js';
 import { root } from './peer.js';
 import { Client, startService } from './service.js';

@@ -9,7 +9,7 @@ import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { setTimeout as wait } from 'node:timers/promises';
 import { modelsFolder } from '../src/detector/index.js';
-import { hashKey, makeKey, writeKeyFile } from '../src/service/index.js';
+import { hashKey, makeKey, writeKeyFile } from '../src/http/index.js';
 import { peerPython, root } from './peer.js';
 import { startService } from './service.js';
 

@@ -6,8 +6,8 @@
 import { setTimeout as wait } from 'node:timers/promises';
 import sharp from 'sharp';
 import { drawSample } from '../src/datasets/index.js';
+import { defaultResultStoreLimits } from '../src/http/index.js';
 import { randomStream } from '../src/random/random.js';
-import { defaultResultStoreLimits } from '../src/service/index.js';
 import { Client, rateOf, startService } from './service.js';
 
 const count = Number(process.argv[2] ?? 20_000);

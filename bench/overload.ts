@@ -7,7 +7,7 @@ import { readFile } from 'node:fs/promises';
 import { availableParallelism } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as wait } from 'node:timers/promises';
-import { defaultLaneLimits } from '../src/service/index.js';
+import { defaultQueueLimits } from '../src/scoring/index.js';
 import { root } from './peer.js';
 import { Client, quantile, rateOf, startService } from './service.js';
 
@@ -72,7 +72,7 @@ const before = await service.residentBytes();
 const busy = await openLoop(2 * capacity, seconds);
 const after = await service.residentBytes();
 const late = quantile(busy.accepted, 0.99);
-const queueMs = (1000 * defaultLaneLimits.maxQueueLength) / capacity;
+const queueMs = (1000 * defaultQueueLimits.maxQueueLength) / capacity;
 const bound = 2 * calmLate + queueMs;
 const others = [...busy.refused].filter(([status]) => status !== 503);
 const megabytes = (bytes: number): string => `${(bytes / 2 ** 20).toFixed(0)} MiB`;

@@ -5,7 +5,7 @@
 import { mkdtemp, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { hashKey, makeKey, writeKeyFile } from '../src/service/index.js';
+import { hashKey, makeKey, writeKeyFile } from '../src/http/index.js';
 import { copyDetector, filesOf, raisedManifest, tarOf } from '../test/support/detectors.js';
 import { root } from './peer.js';
 import { Client, startService } from './service.js';

@@ -7,13 +7,8 @@ import { readFile } from 'node:fs/promises';
 import { availableParallelism } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as wait } from 'node:timers/promises';
-import {
-  assembleScorer,
-  embeddedExpert,
-  modelsFolder,
-  readDetector,
-  ScoringEngine,
-} from '../src/detector/index.js';
+import { assembleScorer, embeddedExpert, modelsFolder, readDetector } from '../src/detector/index.js';
+import { ScoringEngine } from '../src/scoring/index.js';
 import { readSafetensors } from '../src/weights/safetensors.js';
 import { startPeer } from './peer.js';
 import { provider } from './provider.js';

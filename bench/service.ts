@@ -71,8 +71,17 @@ export interface Service {
 }
 
 /** Starts `mkd serve` as users do, in a process of its own, and waits until it is ready. */
-export async function startService(port: number, ...flags: readonly string[]): Promise<Service> {
-  const main = join(root, 'dist/src/cli/main.js');
+export function startService(port: number, ...flags: readonly string[]): Promise<Service> {
+  return startServiceOf(root, port, ...flags);
+}
+
+/** The same with the code of another checkout, which is built. */
+export async function startServiceOf(
+  checkout: string,
+  port: number,
+  ...flags: readonly string[]
+): Promise<Service> {
+  const main = join(checkout, 'dist/src/cli/main.js');
   // Not a setting of the service, which would refuse it.
   const { MKD_PEER_PYTHON: _, ...environment } = process.env;
   const child = spawn(main, ['serve', '--port', String(port), '--host', '127.0.0.1', ...flags], {

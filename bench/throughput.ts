@@ -6,8 +6,9 @@
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import sharp from 'sharp';
-import { modelsFolder, readDetector, ScoringEngine } from '../src/detector/index.js';
+import { modelsFolder, readDetector } from '../src/detector/index.js';
 import { decodeImage } from '../src/imaging/index.js';
+import { ScoringEngine } from '../src/scoring/index.js';
 import { root } from './peer.js';
 import { provider } from './provider.js';
 import { Client, median, rateOf, startService } from './service.js';

@@ -3,14 +3,9 @@ export { DatasetError, type SampleOptions, type TestSource, writeSample } from '
 export {
   CalibrationError,
   DetectorError,
-  type ImageScore,
-  type LayerScore,
   type LocalizationMethod,
   type Manifest,
   readDetector,
-  runSelfTest,
-  ScoringEngine,
-  type Verdict,
 } from './detector/index.js';
 export {
   CheckpointError,
@@ -22,7 +17,15 @@ export {
 } from './distillation/index.js';
 export { type EvaluationReport, evaluate } from './evaluation/index.js';
 export { type ImportExpertOptions, importExpert } from './experts/index.js';
-export { encodeNpy, ImageError, type ImageLimits, type LocalizationMap } from './imaging/index.js';
+export {
+  encodeNpy,
+  ImageError,
+  type ImageInput,
+  type ImageLimits,
+  type LocalizationMap,
+  type PixelImage,
+  type Region,
+} from './imaging/index.js';
 export { type Detector, type Localization, type OpenOptions, openDetector } from './library.js';
 export { ExpertError } from './networks/index.js';
 export {
@@ -32,3 +35,11 @@ export {
   recalibrate,
 } from './recalibration/index.js';
 export { RuntimeError } from './runtime/index.js';
+export {
+  type ImageScore,
+  type LayerScore,
+  runSelfTest,
+  ScoringEngine,
+  UnknownMapError,
+  type Verdict,
+} from './scoring/index.js';

@@ -1,34 +1,22 @@
 /** The library's way to a detector: open it, score and localize images, close it. */
 import {
   findDetector,
-  type ImageScore,
-  imageScore,
   type LocalizationMethod,
-  layerScorer,
   type Manifest,
-  mapThreshold,
   readDetector,
-  runSelfTest,
-  type ScoredImage,
-  type Scorer,
-  ScoringEngine,
-  scoreImages,
   type UnverifiedDetector,
 } from './detector/index.js';
-import {
-  decodeImage,
-  defaultImageLimits,
-  findRegions,
-  type ImageLimits,
-  type LocalizationMap,
-  type Region,
-  renderHeatmap,
-  renderMask,
-  renderOverlay,
-  resizeMap,
-  type ScaledImage,
-} from './imaging/index.js';
+import type { ImageInput, ImageLimits, LocalizationMap, Region } from './imaging/index.js';
 import type { DeviceOptions, Provider } from './runtime/index.js';
+import {
+  DirectInference,
+  type ImageScore,
+  mapRequest,
+  runSelfTest,
+  type ScoredImage,
+  ScoringEngine,
+  ScoringPipeline,
+} from './scoring/index.js';
 
 export interface OpenOptions extends DeviceOptions {
   /** Folders with imported experts. */
@@ -36,7 +24,7 @@ export interface OpenOptions extends DeviceOptions {
   readonly limits?: ImageLimits;
 }
 
-/** A score and where it comes from. Pictures are in the original image's size. */
+/** A score and where it comes from. Pictures have the size of the original image. */
 export interface Localization extends ImageScore {
   /** Of the whole image, at the detector's resolution. */
   readonly map: LocalizationMap;
@@ -60,7 +48,7 @@ export interface ScoreOptions {
 export interface LocalizeOptions extends ScoreOptions {
   /** Instead of the detector's own. */
   readonly method?: LocalizationMethod;
-  /** The discrepancy map of this critical layer alone. */
+  /** Returns the discrepancy map of this critical layer alone. */
   readonly layer?: string;
 }
 
@@ -69,19 +57,19 @@ export interface Detector {
   readonly manifest: Manifest;
   readonly version: string;
   readonly provider: Provider;
-  /** Whether the cloner has learned from a file of these bytes: it then scores lower than a new image would. */
+  /** Whether the cloner has learned from a file of these bytes. If so, it scores lower than a new image would. */
   hasLearned(image: Uint8Array): boolean;
-  /** @param image bytes of a JPEG, PNG, WebP or TIFF file. @throws ImageError */
-  score(image: Uint8Array, options?: ScoreOptions): Promise<ImageScore>;
-  /** @throws ImageError */
-  localize(image: Uint8Array, options?: LocalizeOptions): Promise<Localization>;
+  /** @param image bytes of a JPEG, PNG, WebP or TIFF file, or pixels that are already decoded. @throws ImageError */
+  score(image: ImageInput, options?: ScoreOptions): Promise<ImageScore>;
+  /** @throws ImageError; UnknownMapError if the detector has no such map. */
+  localize(image: ImageInput, options?: LocalizeOptions): Promise<Localization>;
   close(): Promise<void>;
 }
 
 /**
  * Opens a detector and runs its self-test.
  * @param nameOrPath folder of a detector, or the name of an embedded one (`sample`).
- * @throws DetectorError when it is no detector or scores differently; RuntimeError when the provider is not to be had.
+ * @throws DetectorError if it is not a detector, or scores differently; RuntimeError if the provider is unavailable.
  */
 export async function openDetector(nameOrPath: string, options: OpenOptions = {}): Promise<Detector> {
   const detector = await readDetector(await findDetector(nameOrPath), options.expertFolders);
@@ -92,57 +80,53 @@ export async function openDetector(nameOrPath: string, options: OpenOptions = {}
     await engine.close();
     throw error;
   }
-  return detectorOn(engine, detector, options.limits ?? defaultImageLimits);
+  return detectorOn(engine, detector, options.limits);
 }
 
-function detectorOn(engine: ScoringEngine, detector: UnverifiedDetector, limits: ImageLimits): Detector {
-  const scored = async (
-    scorer: Scorer,
-    image: ScaledImage,
-    method: LocalizationMethod | 'none',
-  ): Promise<ScoredImage> => {
-    const { images } = await scoreImages(engine, scorer, [image], method);
-    return images[0] as ScoredImage;
-  };
+function detectorOn(
+  engine: ScoringEngine,
+  detector: UnverifiedDetector,
+  limits: ImageLimits | undefined,
+): Detector {
+  const pipeline = new ScoringPipeline(new DirectInference(engine), limits ? { limits } : {});
   return {
     manifest: detector.manifest,
     version: detector.version,
     provider: engine.provider,
     hasLearned: (image) => detector.learned.has(image),
     async score(image, { threshold } = {}) {
-      checkBytes(image);
-      const decoded = await decodeImage(image, detector.input, limits);
-      const { outputs, index } = await scored(detector, decoded, 'none');
-      return imageScore(detector, outputs, index, threshold);
+      checkImage(image);
+      return scoreOf(await pipeline.score({ detector, image }, { threshold }));
     },
-    async localize(
-      image,
-      { layer, method = layer ? 'discrepancy' : detector.manifest.localization, threshold } = {},
-    ) {
-      checkBytes(image);
-      const quietBelow = mapThreshold(detector, method, layer);
-      const decoded = await decodeImage(image, detector.input, limits);
-      const { width, height } = decoded;
-      const { outputs, index, map: whole } = await scored(detector, decoded, method);
-      const map = layer ? (await scored(layerScorer(detector, layer), decoded, method)).map : whole;
-      if (!map) throw new RangeError(`there is no map by ${method}`);
-      const size = { width, height };
+    async localize(image, { threshold, ...wanted } = {}) {
+      checkImage(image);
+      const map = mapRequest(detector, wanted);
+      const scored = await pipeline.score({ detector, image }, { threshold, map });
+      const { localization } = scored;
+      if (!localization) throw new Error('a map was requested and not computed');
       return {
-        ...imageScore(detector, outputs, index, threshold),
-        map,
-        regions: findRegions(map, quietBelow, size),
-        heatmap: () => renderHeatmap(map, quietBelow, size),
-        overlay: () => renderOverlay(image, map, quietBelow, size, limits),
-        mask: () => renderMask(map, quietBelow, size),
-        fullMap: () => resizeMap(map, size),
+        ...scoreOf(scored),
+        map: localization.map,
+        regions: localization.regions,
+        heatmap: () => localization.heatmap(),
+        overlay: () => localization.overlay(),
+        mask: () => localization.mask(),
+        fullMap: () => localization.fullMap(),
       };
     },
     close: () => engine.close(),
   };
 }
 
-/** Callers without types hand over paths and promises. @throws TypeError */
-function checkBytes(image: unknown): void {
+function scoreOf({ size: _, grid: __, localization: ___, timings: ____, ...score }: ScoredImage): ImageScore {
+  return score;
+}
+
+/** Callers without types pass paths and promises. @throws TypeError */
+function checkImage(image: unknown): void {
   if (image instanceof Uint8Array) return;
-  throw new TypeError(`an image is the bytes of its file, a Uint8Array or Buffer, not a ${typeof image}`);
+  if (typeof image === 'object' && image !== null && 'pixels' in image) return;
+  throw new TypeError(
+    `an image is the bytes of its file (a Uint8Array or Buffer), or { pixels, width, height }; not a ${typeof image}`,
+  );
 }

@@ -1,20 +1,21 @@
 /**
- * Dynamic batching. Requests come one by one; a device is cheapest when it works on several at once. The batcher
- * holds what waits in lanes (one for each kind of work that may share a batch), and whenever the device is free
- * hands it the next batch: from the lane that has been served least lately, of all lanes whose batch is full or
- * whose oldest item has waited long enough. A busy device needs no delay to fill batches, since items gather
- * while it works; the delay matters only when it is idle.
+ * Dynamic batching. Requests arrive one by one; a device is cheapest when it works on several at once. The batcher keeps
+ * waiting items in lanes, one for each kind of work that may share a batch. Whenever the device is free it starts the next
+ * batch: of all lanes whose batch is full, or whose oldest item has waited long enough, it takes the least recently
+ * served one. A busy device needs no delay to fill batches, because items gather while it works; the delay matters only
+ * when the device is idle.
  *
- * It knows nothing of what it batches, and takes time from a clock that is handed in.
+ * The batcher does not know what it batches, and reads time from a clock that is passed in.
  */
+import type { BatchSizes } from './batch-sizes.js';
 import type { Clock } from './clock.js';
 
 export interface LaneLimits {
-  /** Most items in one batch. */
-  readonly maxBatchSize: number;
+  /** How many items make a batch. */
+  readonly sizes: BatchSizes;
   /** How long an item may wait for others while the device is idle. */
   readonly maxQueueDelayMs: number;
-  /** Items that may wait in the lane; more are turned away. */
+  /** Items that may wait in the lane; more are refused. */
   readonly maxQueueLength: number;
 }
 
@@ -25,14 +26,14 @@ export interface BatcherOptions<Item, Result> {
   /** Batches at once; default 1. */
   readonly concurrency?: number;
   readonly clock: Clock;
-  /** Told of every batch when it starts: its lane, its size, what still waits in the lane. */
+  /** Called when a batch starts, with its lane, its size, and how many items still wait in the lane. */
   readonly onBatch?: (lane: string, size: number, waiting: number) => void;
 }
 
 export interface SubmitOptions {
-  /** Drops the item, if it still waits, when its client goes away. */
+  /** Drops the item, if it still waits, when its client disconnects. */
   readonly signal?: AbortSignal | undefined;
-  /** Time of the clock after which nobody waits for the result: the item is dropped, if it still waits. */
+  /** Time of the clock after which the result is not needed: the item is dropped, if it still waits. */
   readonly deadlineMs?: number | undefined;
 }
 
@@ -48,14 +49,14 @@ export class QueueFullError extends Error {
 
   constructor(
     readonly waiting: number,
-    /** When there will be room, by the rate at which items were finished lately. */
+    /** When there will be room, estimated from the recent rate. */
     readonly retryAfterMs: number,
   ) {
     super(`${waiting} items wait already`);
   }
 }
 
-/** The item was dropped before it was done: its client went away, or its deadline passed. */
+/** The item was dropped before it was done: its client disconnected, or its deadline passed. */
 export class DroppedError extends Error {
   override readonly name = 'DroppedError';
 
@@ -70,7 +71,7 @@ interface Waiting<Item, Result> {
   readonly deadlineMs: number;
   readonly resolve: (batched: Batched<Result>) => void;
   readonly reject: (error: unknown) => void;
-  /** Stops listening for the client. */
+  /** Stops listening to the client's signal. */
   readonly forget: () => void;
 }
 
@@ -88,7 +89,7 @@ export class Batcher<Item, Result> {
   #served = 0;
   #cancelTimer: (() => void) | undefined;
   #closed = false;
-  /** Milliseconds an item took in the latest batches. */
+  /** Milliseconds for each item in the last batches. */
   #itemMs: number[] = [];
 
   constructor(options: BatcherOptions<Item, Result>) {
@@ -102,7 +103,7 @@ export class Batcher<Item, Result> {
     return count;
   }
 
-  /** How long it will take until `items` are worked on, by the rate of late; 1 s where there is none yet. */
+  /** Estimates the time until `items` are done, from the recent rate; 1 s if there is none yet. */
   estimateMs(items: number): number {
     const { concurrency = 1 } = this.#options;
     const ascending = [...this.#itemMs].sort((a, b) => a - b);
@@ -111,8 +112,8 @@ export class Batcher<Item, Result> {
   }
 
   /**
-   * Puts an item into a lane. Items of a lane are worked on in the order in which they came.
-   * @throws QueueFullError, DroppedError, or what the work on this very item threw.
+   * Puts an item into a lane. Items of a lane are processed in the order in which they arrived.
+   * @throws QueueFullError, DroppedError, or what the work on this item threw.
    */
   submit(laneName: string, item: Item, { signal, deadlineMs }: SubmitOptions = {}): Promise<Batched<Result>> {
     return new Promise((resolve, reject) => {
@@ -136,7 +137,7 @@ export class Batcher<Item, Result> {
     });
   }
 
-  /** Takes nothing more and drops what waits; batches that run are finished. */
+  /** Accepts nothing more and drops what waits; running batches are finished. */
   close(): void {
     this.#closed = true;
     this.#cancelTimer?.();
@@ -148,7 +149,7 @@ export class Batcher<Item, Result> {
   #lane(name: string): Lane<Item, Result> {
     const known = this.#lanes.get(name);
     if (known) return known;
-    // Before the lane that was served last, after all that wait already.
+    // Before the lane that was served last, after all that already wait.
     const servedAt = this.#served - 0.5;
     const lane = { name, limits: this.#options.limits(name), queue: [], servedAt };
     this.#lanes.set(name, lane);
@@ -163,7 +164,7 @@ export class Batcher<Item, Result> {
     waiting.reject(new DroppedError(why));
   }
 
-  /** Starts batches while there is room for them, then waits for the next lane to become due. */
+  /** Starts batches while there is room, then waits for the next lane to become due. */
   #serve(): void {
     this.#cancelTimer?.();
     this.#cancelTimer = undefined;
@@ -180,7 +181,7 @@ export class Batcher<Item, Result> {
     this.#wakeLater(this.#running < concurrency);
   }
 
-  /** Comes back when the next lane is due, if there is room for its batch, or the next item is too late. */
+  /** Wakes up when the next lane is due, if there is room for its batch, or when the next item's deadline passes. */
   #wakeLater(hasRoom: boolean): void {
     const { clock } = this.#options;
     let soonest = Number.POSITIVE_INFINITY;
@@ -203,7 +204,7 @@ export class Batcher<Item, Result> {
 
   async #start(lane: Lane<Item, Result>): Promise<void> {
     const { clock, onBatch } = this.#options;
-    const size = batchSize(lane.queue.length, lane.limits.maxBatchSize);
+    const size = lane.limits.sizes.next(lane.queue.length);
     const batch = lane.queue.slice(0, size);
     lane.queue = lane.queue.slice(size);
     lane.servedAt = ++this.#served;
@@ -218,7 +219,7 @@ export class Batcher<Item, Result> {
     this.#serve();
   }
 
-  /** Where a batch fails, its items are tried alone, so that one bad item does not take the others with it. */
+  /** If a batch fails, its items are tried alone, so that one bad item does not fail the others. */
   async #work(lane: string, batch: readonly Waiting<Item, Result>[], began: number): Promise<void> {
     try {
       const results = await this.#options.run(
@@ -238,31 +239,26 @@ export class Batcher<Item, Result> {
     }
   }
 
-  /** A lane that nobody uses is not kept: there may be thousands in a day. */
+  /** An idle lane is removed: there may be thousands in a day. */
   #forgetIfIdle(lane: Lane<Item, Result>): void {
     if (lane.queue.length > 0) return;
-    // A lane of this name may have come anew while the last batch of the old one ran.
+    // A new lane of this name may exist by the time the last batch of the old one ends.
     if (this.#lanes.get(lane.name) === lane) this.#lanes.delete(lane.name);
   }
 
-  /** A batch that had to wait for other work on the device says little of those to come: the median will do. */
+  /** The median is used, because a batch that waited for other work on the device says little about the next. */
   #learnRate(itemMs: number): void {
     this.#itemMs = [...this.#itemMs, itemMs].slice(-rateBatches);
   }
 }
 
-/** Batches of late that tell the rate. */
+/** Batches from which the rate is estimated. */
 const rateBatches = 15;
 
-/** When a lane's next batch may start: at once when it is full, or when somebody cannot wait for others. */
+/** When a lane's next batch may start: at once if it is full, or if an item's deadline does not allow the delay. */
 function dueAt<Item, Result>({ queue, limits }: Lane<Item, Result>): number {
   const [oldest] = queue;
   const patientUntil = (oldest?.since ?? 0) + limits.maxQueueDelayMs;
   const inHurry = queue.some(({ deadlineMs }) => deadlineMs <= patientUntil);
-  return inHurry || queue.length >= limits.maxBatchSize ? Number.NEGATIVE_INFINITY : patientUntil;
-}
-
-/** Powers of two only, so that a device meets few shapes, each of them warm; the rest waits for the next batch. */
-export function batchSize(waiting: number, most: number): number {
-  return 2 ** Math.floor(Math.log2(Math.min(waiting, most)));
+  return inHurry || queue.length >= limits.sizes.most ? Number.NEGATIVE_INFINITY : patientUntil;
 }

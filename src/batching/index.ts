@@ -1,9 +1,9 @@
 /** Gathering single items into batches. */
+export { BatchSizes } from './batch-sizes.js';
 export {
   type Batched,
   Batcher,
   type BatcherOptions,
-  batchSize,
   DroppedError,
   type LaneLimits,
   QueueFullError,

@@ -1,8 +1,9 @@
 import { join } from 'node:path';
 import { Command } from 'commander';
-import { findDetector, hasVersions, readDetector, runSelfTest, ScoringEngine } from '../detector/index.js';
+import { findDetector, hasVersions, readDetector } from '../detector/index.js';
 import { type CalibrationSource, type Recalibration, recalibrate } from '../recalibration/index.js';
 import { adoptVersion } from '../repository/index.js';
+import { runSelfTest, ScoringEngine } from '../scoring/index.js';
 import {
   deviceOptions,
   falseAlarmRateOption,

@@ -7,11 +7,10 @@ import {
   type LocalizationMethod,
   localizationMethods,
   readDetector,
-  runSelfTest,
-  ScoringEngine,
 } from '../detector/index.js';
 import { type EvaluationReport, evaluate } from '../evaluation/index.js';
 import { firstOf } from '../files/explain.js';
+import { runSelfTest, ScoringEngine } from '../scoring/index.js';
 import {
   detectorArgument,
   deviceOptions,

@@ -8,7 +8,7 @@ import {
   type Scope,
   scopes,
   writeKeyFile,
-} from '../service/index.js';
+} from '../http/index.js';
 import { UsageError, wholeNumber } from './options.js';
 
 interface AddFlags {

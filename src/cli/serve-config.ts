@@ -8,14 +8,15 @@ import { type Static, type TSchema, Type } from 'typebox';
 import { Value } from 'typebox/value';
 import { modelsFolder } from '../detector/index.js';
 import { explain } from '../files/explain.js';
-import { defaultMaxLoaded } from '../repository/index.js';
 import {
   defaultAdmissionLimits,
   defaultDedicatedSessions,
-  defaultLaneLimits,
+  defaultMaxBatchSize,
   defaultTimeoutMs,
   defaultWatchEveryMs,
-} from '../service/index.js';
+} from '../http/index.js';
+import { defaultMaxLoaded } from '../repository/index.js';
+import { defaultQueueLimits } from '../scoring/index.js';
 import { httpUrl, texts, UsageError, wholeNumber, wholeNumbers } from './options.js';
 
 /** How a setting is given on the command line, beside what values it may have. */
@@ -67,17 +68,17 @@ export const serveConfigSchema = Type.Object(
     maxBatchSize: count(1, 64, {
       description: 'most images in one batch',
       value: 'n',
-      default: defaultLaneLimits.maxBatchSize,
+      default: defaultMaxBatchSize,
     }),
     maxQueueDelayMs: count(0, 10_000, {
       description: 'how long an image may wait for others while the device is idle',
       value: 'ms',
-      default: defaultLaneLimits.maxQueueDelayMs,
+      default: defaultQueueLimits.maxQueueDelayMs,
     }),
     maxQueueLength: count(1, 100_000, {
       description: 'images that may wait for a detector; more are answered 503',
       value: 'n',
-      default: defaultLaneLimits.maxQueueLength,
+      default: defaultQueueLimits.maxQueueLength,
     }),
     maxImagesInFlight: count(1, 100_000, {
       description: 'images taken and not yet answered; more are answered 503',

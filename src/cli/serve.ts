@@ -1,7 +1,7 @@
 import { setTimeout as wait } from 'node:timers/promises';
 import { Command, Option } from 'commander';
 import { isFolder } from '../files/folders.js';
-import { type RunningService, serve } from '../service/index.js';
+import { type RunningService, serve } from '../http/index.js';
 import { deviceOptions, UsageError, withRuntimeOptions } from './options.js';
 import { effectiveConfig, type ServeConfig, withSettings } from './serve-config.js';
 
@@ -44,6 +44,7 @@ export function serveCommand(): Command {
           workers: flags.workers,
           cudaDevices: flags.cudaDevices,
           dedicatedSessions: flags.dedicatedSessions,
+          maxBatchSize: flags.maxBatchSize,
         },
         maxLoaded: flags.maxLoaded,
         watchEveryMs: flags.watchEveryMs,
@@ -56,8 +57,7 @@ export function serveCommand(): Command {
         drainMs: flags.drainMs,
         app: {
           logger: { level: flags.logLevel },
-          batching: {
-            maxBatchSize: flags.maxBatchSize,
+          queue: {
             maxQueueDelayMs: flags.maxQueueDelayMs,
             maxQueueLength: flags.maxQueueLength,
           },

@@ -1,5 +1,6 @@
 import { Command } from 'commander';
-import { findDetector, readDetector, runSelfTest, ScoringEngine } from '../detector/index.js';
+import { findDetector, readDetector } from '../detector/index.js';
+import { runSelfTest, ScoringEngine } from '../scoring/index.js';
 import { detectorArgument, deviceOptions, type RuntimeFlags, withRuntimeOptions } from './options.js';
 
 /** `mkd verify` */

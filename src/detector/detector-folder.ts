@@ -18,10 +18,10 @@ import {
 import { detectorsIn, isDetector } from './detectors-in.js';
 import { findExpert, modelsFolder } from './find-expert.js';
 import { LearnedImages } from './learned-images.js';
-import type { SelfTest, UnverifiedDetector } from './loaded-detector.js';
+import type { UnverifiedDetector } from './loaded-detector.js';
 import { DetectorError, type Manifest, parseManifest } from './manifest.js';
 import { assembleScorer } from './scorer.js';
-import { selfTestTolerance } from './self-test.js';
+import { type SelfTest, selfTestTolerance } from './self-test.js';
 import type { ServingShape } from './serving-model.js';
 
 /** The files of a detector. */

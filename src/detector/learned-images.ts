@@ -3,11 +3,11 @@
  * so a threshold or a figure that rests on them is too good to be true.
  */
 import { createHash } from 'node:crypto';
+import { tensorNames } from '../networks/index.js';
 import type { ConstantTensor } from '../onnx/index.js';
 import type { TensorMap } from '../weights/safetensors.js';
 
-/** Among the cloner's tensors: uint8 [files, 8], the first bytes of each file's SHA-256. */
-const tensorName = 'learned.images';
+const tensorName = tensorNames.stored.learnedImages;
 const bytesEach = 8;
 
 export class LearnedImages {

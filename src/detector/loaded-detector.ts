@@ -3,6 +3,7 @@ import type { InputShape } from '../imaging/index.js';
 import type { Tensors } from '../runtime/index.js';
 import type { LearnedImages } from './learned-images.js';
 import type { Manifest } from './manifest.js';
+import type { SelfTest } from './self-test.js';
 import type { ServingShape } from './serving-model.js';
 
 /** What scoring needs of a detector. */
@@ -39,20 +40,6 @@ export function withoutSelfTest({
   ...detector
 }: UnverifiedDetector): LoadedDetector {
   return detector;
-}
-
-/** Images, and the scores and maps they must give on any machine. */
-export interface SelfTest {
-  /** uint8 [count, size, size, 3] */
-  readonly images: Uint8Array;
-  readonly count: number;
-  readonly scores: Float32Array;
-  /** [count, L] */
-  readonly value: Float32Array;
-  /** [count, L] */
-  readonly direction: Float32Array;
-  /** [count, size, size], by the detector's own way to localize */
-  readonly maps: Float32Array;
 }
 
 /**

@@ -1,10 +1,11 @@
-/** What a detector feeds to the serving graph: folded weights, weights of the discrepancies, and what is typical of good images. */
+/** A detector's inputs to the serving graph: folded weights, weights of the discrepancies, and what good images show. */
 import type { Tiling } from '../imaging/index.js';
 import {
   type CriticalLayer,
   foldBatchNormalization,
   type Layout,
   runningStatistics,
+  tensorNames,
   trainableParameters,
 } from '../networks/index.js';
 import { compact, float32, type Tensor, type Tensors } from '../runtime/index.js';
@@ -13,12 +14,13 @@ import type { Scorer } from './loaded-detector.js';
 import { DetectorError, type Terms } from './manifest.js';
 import type { ServingShape } from './serving-model.js';
 
+const { clonerInput, inputs, ofLayer, stored } = tensorNames;
+
 /**
- * A scorer from a cloner and how it is used.
- * @param cloner its tensors; where the nearest good image counts also `neighbors.<layer>` [C, K] of each scoring layer,
- * and where positions are compared `expert.<layer>.mean` and `.deviation`, `map.mean` and `map.deviation`, and the same
- * of each layer as `map.<layer>.mean`.
- * @throws DetectorError when its tensors do not fit its layout.
+ * Makes a scorer from a cloner and its terms.
+ * @param cloner its tensors. If the nearest good image counts, they include the neighbors of each scoring layer; if
+ * positions are compared, the statistics of channels and maps ({@link stored}).
+ * @throws DetectorError if its tensors do not fit its layout.
  */
 export function assembleScorer(
   shape: ServingShape,
@@ -33,11 +35,11 @@ export function assembleScorer(
   return {
     shape,
     input: { inputSize: shape.inputSize, tiling },
-    // The bytes of the file are not kept with them.
+    // Compact, so that the bytes of the whole file are not kept with them.
     feeds: compact({
-      value_weights: vector(terms.value),
-      direction_weights: vector(terms.direction),
-      score_offset: float32([], [offset]),
+      [inputs.valueWeights]: vector(terms.value),
+      [inputs.directionWeights]: vector(terms.direction),
+      [inputs.scoreOffset]: float32([], [offset]),
       ...(terms.neighbors ? neighborFeeds(scoringLayers, terms.neighbors, cloner) : {}),
       ...(terms.map ? positionFeeds(scoringLayers, terms.map, cloner) : {}),
       ...clonerFeeds(layout, cloner),
@@ -46,7 +48,7 @@ export function assembleScorer(
   };
 }
 
-/** What good images score before it is taken off. */
+/** What typical good images would score: subtracted from every score. */
 function offsetOf({ value, direction, neighbors, typical, map }: Terms): number {
   const sum = (weights: readonly number[], discrepancies: readonly number[]): number =>
     weights.reduce((total, weight, layer) => total + weight * (discrepancies[layer] ?? 0), 0);
@@ -63,10 +65,10 @@ function neighborFeeds(
   { weights }: NonNullable<Terms['neighbors']>,
   tensors: TensorMap,
 ): Tensors {
-  const feeds: Record<string, Tensor> = { neighbor_weights: float32([weights.length], weights) };
+  const feeds: Record<string, Tensor> = { [inputs.neighborWeights]: float32([weights.length], weights) };
   for (const layer of layers) {
-    const { shape, data } = floatTensor(tensors, `neighbors.${layer}`);
-    feeds[`neighbors.${layer}`] = float32(shape, data);
+    const { shape, data } = floatTensor(tensors, ofLayer.neighbors(layer));
+    feeds[ofLayer.neighbors(layer)] = float32(shape, data);
   }
   return feeds;
 }
@@ -77,24 +79,21 @@ function positionFeeds(
   tensors: TensorMap,
 ): Tensors {
   return {
-    position_weights: float32([map.layers.length], map.layers),
-    map_weight: float32([], [map.weight]),
-    ...placeFeeds(tensors, 'map'),
+    [inputs.positionWeights]: float32([map.layers.length], map.layers),
+    [inputs.mapWeight]: float32([], [map.weight]),
+    ...placeFeeds(tensors, stored.map()),
     ...standardizationFeeds(layers, tensors),
   };
 }
 
-/**
- * The inputs `mean.<layer>` and `inverse_deviation.<layer>` of graphs that compare positions.
- * @param tensors `expert.<layer>.mean` and `expert.<layer>.deviation`.
- */
+/** Returns what standardizes the expert's channels, as inputs of graphs that compare positions. */
 export function standardizationFeeds(layers: readonly CriticalLayer[], tensors: TensorMap): Tensors {
   const feeds: Record<string, Tensor> = {};
   for (const layer of layers) {
-    const { data: mean } = floatTensor(tensors, `expert.${layer}.mean`);
-    const { data: deviation } = floatTensor(tensors, `expert.${layer}.deviation`);
-    feeds[`mean.${layer}`] = float32([mean.length], mean);
-    feeds[`inverse_deviation.${layer}`] = float32(
+    const { data: mean } = floatTensor(tensors, stored.channelMean(layer));
+    const { data: deviation } = floatTensor(tensors, stored.channelDeviation(layer));
+    feeds[ofLayer.mean(layer)] = float32([mean.length], mean);
+    feeds[ofLayer.inverseDeviation(layer)] = float32(
       [deviation.length],
       deviation.map((value) => 1 / value),
     );
@@ -102,30 +101,31 @@ export function standardizationFeeds(layers: readonly CriticalLayer[], tensors: 
   return feeds;
 }
 
-/** What good images show at each place of a map. */
+/** What good images show at each place of a map, by its stored name. */
 function placeFeeds(tensors: TensorMap, map: string): Tensors {
-  const [mean, deviation] = [floatTensor(tensors, `${map}.mean`), floatTensor(tensors, `${map}.deviation`)];
+  const mean = floatTensor(tensors, stored.placeMean(map));
+  const deviation = floatTensor(tensors, stored.placeDeviation(map));
   return {
-    map_mean: float32(mean.shape, mean.data),
-    map_deviation: float32(deviation.shape, deviation.data),
+    [inputs.mapMean]: float32(mean.shape, mean.data),
+    [inputs.mapDeviation]: float32(deviation.shape, deviation.data),
   };
 }
 
 function layerFeeds(layers: readonly CriticalLayer[], tensors: TensorMap): Scorer['layerFeeds'] {
-  const known = layers.filter((layer) => tensors.has(`map.${layer}.mean`));
+  const known = layers.filter((layer) => tensors.has(stored.placeMean(stored.map(layer))));
   return Object.fromEntries(
     known.map((layer) => {
       const only = layers.map((other) => (other === layer ? 1 : 0));
-      const weights = { position_weights: float32([layers.length], only) };
-      return [layer, compact({ ...weights, ...placeFeeds(tensors, `map.${layer}`) })];
+      const weights = { [inputs.positionWeights]: float32([layers.length], only) };
+      return [layer, compact({ ...weights, ...placeFeeds(tensors, stored.map(layer)) })];
     }),
   );
 }
 
-/** The inputs `cloner.<name>` of graphs with a cloner that no longer learns, its batch normalization folded in. */
+/** Returns the inputs of a cloner that no longer learns, its batch normalization folded in. */
 export function clonerFeeds(layout: Layout, cloner: TensorMap): Tensors {
   const folded = foldBatchNormalization(layout, cloner);
-  return Object.fromEntries(folded.map(({ name, shape, data }) => [`cloner.${name}`, float32(shape, data)]));
+  return Object.fromEntries(folded.map(({ name, shape, data }) => [clonerInput(name), float32(shape, data)]));
 }
 
 function checkCloner(layout: Layout, cloner: TensorMap): void {

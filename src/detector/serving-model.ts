@@ -11,6 +11,7 @@ import {
   criticalLayer,
   type Layout,
   loadExpert,
+  tensorNames,
 } from '../networks/index.js';
 import {
   addNeighborDiscrepancy,
@@ -23,6 +24,8 @@ import {
 import { type ConstantTensor, encodeModel, Graph, type Value } from '../onnx/index.js';
 import type { ModelRecipe } from '../runtime/index.js';
 import { addGaussianSmoothing } from './smoothing.js';
+
+const { inputs, nextOf, ofLayer, outputs } = tensorNames;
 
 /**
  * How a localization map is made: of the gradient of the score (MKD, section 3.3), or of the position-wise
@@ -60,40 +63,37 @@ export const servingModel = (spec: ServingModelSpec): ModelRecipe => ({
 });
 
 /**
- * Inputs: `image` uint8 [N, H, W, 3]; `value_weights` and `direction_weights` [L], one for each scoring
- * layer; `score_offset`, the scalar that is taken off the score; `cloner.<name>` as {@link foldedParameters} lists them.
- * Where positions are compared: `mean.<layer>` and `inverse_deviation.<layer>` [C] of each scoring layer,
- * `position_weights` [L], `map_mean` and `map_deviation` [H, W], and the scalar `map_weight`. Where the nearest good
- * image counts: `neighbors.<layer>` [C, K] and `neighbor_weights` [L].
- * Outputs: `score` [N], `value` and `direction` [N, L], with neighbors `neighbor` [N, L], with positions `peak` [N],
- * and `map` [N, H, W] where one is asked for.
+ * Builds the model. Inputs and outputs are those of {@link tensorNames}: the image, the weights of the discrepancies and
+ * of the cloner; if positions are compared, what standardizes channels and the map; if the nearest good image counts, the
+ * neighbors. Outputs: score, value and direction, then neighbor, peak and map as requested.
  *
- * SmoothGrad takes one image and works through its noisy copies in parts: further inputs are `noise`
- * [K, 3, H, W] in 0..1 units, `gradient_sum` [1, 3, H, W] of the parts before, and `copies`, the number of
- * copies in all parts; outputs are `gradient_sum.next` and `map`, which is right after the last part.
+ * SmoothGrad takes one image and processes its noisy copies in parts: further inputs are the noise, the sum of the
+ * gradients so far, and the number of copies in all parts. Its map is right after the last part.
  */
 export async function buildServingModel(spec: ServingModelSpec): Promise<Uint8Array> {
   const graph = new Graph(`serving-${spec.map}`);
   const smoothGrad = spec.map === 'smoothgrad';
   const size = [spec.inputSize, spec.inputSize] as const;
   const image = addImageInput(graph, size, smoothGrad ? 1 : 'N');
-  const seen = smoothGrad ? graph.op.Add(image, graph.input('noise', 'float32', ['K', 3, ...size])) : image;
+  const seen = smoothGrad
+    ? graph.op.Add(image, graph.input(inputs.noise, 'float32', ['K', 3, ...size]))
+    : image;
   const expert = await loadExpert(spec.expertCard);
   const { score, value, direction, neighbor, region } = addScore(graph, seen, spec, expert);
   if (!smoothGrad) {
-    graph.output(score, 'score');
-    graph.output(value, 'value');
-    graph.output(direction, 'direction');
-    if (neighbor) graph.output(neighbor, 'neighbor');
-    if (region) graph.output(region.peak, 'peak');
+    graph.output(score, outputs.score);
+    graph.output(value, outputs.value);
+    graph.output(direction, outputs.direction);
+    if (neighbor) graph.output(neighbor, outputs.neighbor);
+    if (region) graph.output(region.peak, outputs.peak);
   }
   if (spec.map === 'discrepancy') {
     if (!region) throw new RangeError('there is no discrepancy map where positions are not compared');
-    graph.output(graph.op.Reshape(region.map, [0, ...size]), 'map');
+    graph.output(graph.op.Reshape(region.map, [0, ...size]), outputs.map);
   } else if (spec.map !== 'none') {
     const rules = spec.map === 'guided' ? guidedRules : plainRules;
     const [grad] = addGradients(graph, score, [image], { rules }) as [Value];
-    graph.output(addMap(graph, smoothGrad ? addToSum(graph, grad) : grad, spec.inputSize), 'map');
+    graph.output(addMap(graph, smoothGrad ? addToSum(graph, grad) : grad, spec.inputSize), outputs.map);
   }
   return encodeModel(graph, spec.bound);
 }
@@ -119,24 +119,29 @@ function addScore(
   }));
   const weights = (name: string): Value => graph.input(name, 'float32', [layers.length]);
   const { op } = graph;
-  const objective = addObjective(graph, layers, weights('value_weights'), weights('direction_weights'));
-  const followed = op.Sub(objective.score, graph.input('score_offset', 'float32', []));
+  const objective = addObjective(
+    graph,
+    layers,
+    weights(inputs.valueWeights),
+    weights(inputs.directionWeights),
+  );
+  const followed = op.Sub(objective.score, graph.input(inputs.scoreOffset, 'float32', []));
   const neighbor = neighbors ? addNeighbors(graph, layers, scoringLayers) : undefined;
-  const weighted = neighbor && op.Mul(neighbor, weights('neighbor_weights'));
+  const weighted = neighbor && op.Mul(neighbor, weights(inputs.neighborWeights));
   const score = weighted ? op.Add(followed, op.ReduceSum(weighted, [1], { keepdims: false })) : followed;
   const terms = { ...objective, ...(neighbor ? { neighbor } : {}) };
   if (!positions) return { ...terms, score };
   const discrepancies = layers.map((layer, index) => {
     const channels = [layer.expert.shape[1] as number];
-    const name = scoringLayers[index];
+    const name = scoringLayers[index] as CriticalLayer;
     return addPositionDiscrepancy(graph, layer, {
-      mean: graph.input(`mean.${name}`, 'float32', channels),
-      inverseDeviation: graph.input(`inverse_deviation.${name}`, 'float32', channels),
+      mean: graph.input(ofLayer.mean(name), 'float32', channels),
+      inverseDeviation: graph.input(ofLayer.inverseDeviation(name), 'float32', channels),
     });
   });
-  const map = addDiscrepancyMap(graph, discrepancies, weights('position_weights'), inputSize);
+  const map = addDiscrepancyMap(graph, discrepancies, weights(inputs.positionWeights), inputSize);
   const peak = op.Squeeze(op.ReduceMax(map, [1, 2, 3]), [1, 2, 3]);
-  const share = op.Mul(peak, graph.input('map_weight', 'float32', []));
+  const share = op.Mul(peak, graph.input(inputs.mapWeight, 'float32', []));
   return { ...terms, score: op.Add(score, share), region: { map, peak } };
 }
 
@@ -148,7 +153,7 @@ function addNeighbors(
 ): Value {
   const discrepancies = layers.map(({ expert }, index) => {
     const shape = [expert.shape[1] as number, 'K'];
-    const columns = graph.input(`neighbors.${names[index]}`, 'float32', shape);
+    const columns = graph.input(ofLayer.neighbors(names[index] as CriticalLayer), 'float32', shape);
     return addNeighborDiscrepancy(graph, addSummary(graph, expert), columns);
   });
   return graph.op.Concat(discrepancies, 1);
@@ -181,7 +186,7 @@ function addDiscrepancyMap(
     })
     .reduce((total, layer) => op.Add(total, layer));
   const smoothed = addGaussianSmoothing(graph, sum, size, discrepancySmoothingShare);
-  const [mean, deviation] = ['map_mean', 'map_deviation'].map((name) =>
+  const [mean, deviation] = [inputs.mapMean, inputs.mapDeviation].map((name) =>
     graph.input(name, 'float32', [size, size]),
   ) as [Value, Value];
   return op.Relu(op.Div(op.Sub(smoothed, mean), deviation));
@@ -190,9 +195,9 @@ function addDiscrepancyMap(
 /** The mean gradient over all copies so far, [1, 3, H, W]. */
 function addToSum(graph: Graph, grad: Value): Value {
   const { op } = graph;
-  const sum = op.Add(graph.input('gradient_sum', 'float32', grad.shape), grad);
-  graph.output(sum, 'gradient_sum.next');
-  return op.Div(sum, graph.input('copies', 'float32', []));
+  const sum = op.Add(graph.input(inputs.gradientSum, 'float32', grad.shape), grad);
+  graph.output(sum, nextOf(inputs.gradientSum));
+  return op.Div(sum, graph.input(inputs.copies, 'float32', []));
 }
 
 /** |gradient| summed over the channels and smoothed: [N, 3, H, W] to [N, H, W]. */

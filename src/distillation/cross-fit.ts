@@ -1,8 +1,8 @@
 /**
- * Cross-fitting: where images are few, none is spared for the threshold. They are dealt into folds; for each fold a cloner
- * learns from all others and scores it, and the detector's own cloner then learns from every image. Scores count in
- * deviations of what each cloner learned from, which makes them comparable. What is promised of false alarms holds about
- * as with images held back, and in the worst case at twice the rate (Barber et al. 2021, theorem 4).
+ * Cross-fitting: with few images, none is held back for the threshold. Images are dealt into folds. For each fold a cloner
+ * learns from all others and scores it; then the detector's own cloner learns from every image. Scores are in deviations
+ * of what each cloner learned from, which makes them comparable. The promised false-alarm rate holds about as with images
+ * held back, and in the worst case at twice the rate (Barber et al. 2021, theorem 4).
  */
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
@@ -58,8 +58,8 @@ export function checkFolds(results: readonly FoldResult[], settings: CheckpointS
   for (const result of results) checkSettings(result.settings, settings);
 }
 
-/** What all folds found: every image's score, and the mean of what their maps stay below. */
-export function together(results: readonly FoldResult[]): GoodImages & { readonly heldBackLoss: number } {
+/** Joins what all folds found: every image's score, and the mean of what their maps stay below. */
+export function joinedFolds(results: readonly FoldResult[]): GoodImages & { readonly heldBackLoss: number } {
   const [first] = results;
   if (!first) throw new RangeError('there are no folds');
   const mean = (of: (result: FoldResult) => number): number =>

@@ -1,21 +1,26 @@
-/** From photos of good parts to a detector: one cloner, or where the threshold is cross-fitted one for each fold before. */
+/** From photos of good parts to a detector: one cloner, or with a cross-fitted threshold also one for each fold. */
 import { resolve } from 'node:path';
 import { DatasetError, trainingImages } from '../datasets/index.js';
 import { checkTarget, embeddedExpert, type Manifest } from '../detector/index.js';
 import { distinctFiles } from '../files/distinct-files.js';
 import { readExpertCard } from '../networks/index.js';
 import { Device } from '../runtime/index.js';
-import { checkFolder, checkpointFolder, hasCheckpoint, holdsWork, removeCheckpoint } from './checkpoint.js';
-import { foldFolder, readFolds, writeFolds } from './cross-fit.js';
-import { Distillation, type Part } from './distillation.js';
-import type { ImageFiles } from './finish.js';
+import { measureHeldBack, writeCalibratedDetector } from './calibrated-detector.js';
+import { checkFolder, checkpointFolder, hasCheckpoint, holdsWork } from './checkpoint.js';
+import {
+  type ClonerJob,
+  ClonerTraining,
+  type DistillationInputs,
+  type ImageFiles,
+} from './cloner-training.js';
+import { foldFolder, joinedFolds, readFolds, writeFolds } from './cross-fit.js';
 import { planFor } from './recipe.js';
 import { type DistillOptions, DistillSettingsError, settle } from './settings.js';
 
 /** Fewer images than this leave nothing to learn from and calibrate with. */
 const fewestImages = 8;
 
-/** The run was aborted; what it had done is in `checkpoint`, where it had come to that. */
+/** The run was aborted; `checkpoint` holds what it had done, if training had begun. */
 export class DistillationInterrupted extends Error {
   override readonly name = 'DistillationInterrupted';
 
@@ -44,11 +49,11 @@ export async function distill(options: DistillOptions): Promise<Manifest> {
   const device = await Device.open(options.device);
   try {
     const expert = { path: expertCard, card };
-    const plan = planFor(recipe, card);
-    const part = (settings: Part) => new Distillation(options, plan, expert, images, device, settings);
-    return options.folds === undefined
-      ? await part({ holdBack: 'share', checkpoint, resume: options.resume ?? false }).detector()
-      : await crossFitted(options.folds, checkpoint, options.resume ?? false, part);
+    const common = { options, plan: planFor(recipe, card), expert, images, device };
+    const resume = options.resume ?? false;
+    if (options.folds !== undefined) return await crossFitted(common, options.folds, checkpoint, resume);
+    const training = new ClonerTraining(common, { holdBack: 'share', checkpoint, resume });
+    return await training.run((trained) => writeCalibratedDetector(common, trained, undefined));
   } catch (error) {
     if (error !== options.signal?.reason) throw error;
     throw new DistillationInterrupted((await holdsWork(checkpoint)) ? checkpoint : undefined);
@@ -57,7 +62,7 @@ export async function distill(options: DistillOptions): Promise<Manifest> {
   }
 }
 
-/** Each picture once: one that is there twice could be learned from and held back at once. @throws DatasetError */
+/** Lists each image once: a copy could be learned from and held back at the same time. @throws DatasetError */
 async function goodImages({ dataset, normalClass }: DistillOptions): Promise<ImageFiles> {
   const files = await trainingImages(dataset, normalClass);
   const paths = (await distinctFiles(files)).map(({ path }) => path);
@@ -76,27 +81,32 @@ function checkFoldCount(folds: number | undefined, images: number): void {
   );
 }
 
-/** The cloners of the folds one after another, those of an interrupted run as they were found, then the detector's own. */
+/** Trains the cloners of the folds one after another, as far as an interrupted run has not, then the detector's own. */
 async function crossFitted(
-  folds: number,
+  common: DistillationInputs,
+  count: number,
   checkpoint: string,
   resume: boolean,
-  part: (settings: Part) => Distillation,
 ): Promise<Manifest> {
-  const done = resume ? await readFolds(checkpoint) : [];
+  const folds = resume ? await readFolds(checkpoint) : [];
   const resumes = async (folder: string): Promise<boolean> => resume && (await hasCheckpoint(folder));
-  for (let fold = done.length; fold < folds; fold++) {
+  for (let fold = folds.length; fold < count; fold++) {
     const folder = foldFolder(checkpoint, fold);
-    const settings: Part = {
-      holdBack: { fold, of: folds },
+    const job: ClonerJob = {
+      holdBack: { fold, of: count },
       checkpoint: folder,
       resume: await resumes(folder),
-      folds: done,
+      folds,
     };
-    done.push(await part(settings).measure());
-    await writeFolds(checkpoint, done);
-    await removeCheckpoint(folder);
+    await new ClonerTraining(common, job).run(async (trained) => {
+      const good = await measureHeldBack(common, trained);
+      folds.push({ good, heldBackLoss: trained.heldBackLoss as number, settings: trained.settings });
+      await writeFolds(checkpoint, folds);
+    });
   }
-  const own = { holdBack: 'none', checkpoint, resume: await resumes(checkpoint), folds: done } as const;
-  return part(own).detector();
+  const own: ClonerJob = { holdBack: 'none', checkpoint, resume: await resumes(checkpoint), folds };
+  const { heldBackLoss, ...good } = joinedFolds(folds);
+  return new ClonerTraining(common, own).run((trained) =>
+    writeCalibratedDetector(common, trained, { good, heldBackLoss, folds: count }),
+  );
 }

@@ -14,6 +14,7 @@ import {
   type Layout,
   loadExpert,
   runningStatistics,
+  tensorNames,
   trainableParameters,
 } from '../networks/index.js';
 import {
@@ -26,6 +27,8 @@ import {
 } from '../objective/index.js';
 import { encodeModel, Graph, type Value } from '../onnx/index.js';
 import type { ModelRecipe } from '../runtime/index.js';
+
+const { inputs, momentOf, nextOf, ofLayer, outputs } = tensorNames;
 
 export interface ExpertModelSpec {
   readonly expertCard: string;
@@ -90,15 +93,15 @@ export function buildTrainingModel(spec: ClonerModelSpec): Uint8Array {
   const cloner = addTrainingCloner(graph, image, spec.layout, tensors);
 
   const loss = addLoss(graph, spec, addTerms(graph, spec, cloner.pools));
-  graph.output(loss, 'loss');
+  graph.output(loss, outputs.loss);
   const grads = addGradients(graph, loss, parameters);
   const scalars = {
-    stepSize: graph.input('step_size', 'float32', []),
-    root: graph.input('root_correction', 'float32', []),
+    stepSize: graph.input(inputs.stepSize, 'float32', []),
+    root: graph.input(inputs.rootCorrection, 'float32', []),
   };
   for (const [index, parameter] of parameters.entries())
     addAdam(graph, parameter, grads[index] as Value, scalars);
-  for (const [name, next] of cloner.statistics) graph.output(next, `${name}.next`);
+  for (const [name, next] of cloner.statistics) graph.output(next, nextOf(name));
   return encodeModel(graph);
 }
 
@@ -115,8 +118,8 @@ export function buildValidationModel(spec: ClonerModelSpec): Uint8Array {
     (sum, discrepancy) => op.Add(sum, op.ReduceMean(discrepancy, [1, 2, 3], { keepdims: false })),
     objective.score,
   );
-  for (const [name, value] of Object.entries({ ...objective, loss })) {
-    if (name !== 'score') graph.output(value, name);
+  for (const [name, value] of Object.entries({ ...objective, [outputs.loss]: loss })) {
+    if (name !== outputs.score) graph.output(value, name);
   }
   return encodeModel(graph);
 }
@@ -129,21 +132,26 @@ export function buildNeighborModel({ layers, inputSize }: NeighborModelSpec): Ui
   const graph = new Graph('neighbors');
   const discrepancies = layers.map((layer) => {
     const summary = addSummary(graph, expertInput(graph, layer, inputSize));
-    graph.output(summary, `summary.${layer.name}`);
-    const neighbors = graph.input(`neighbors.${layer.name}`, 'float32', [layer.channels, 'K']);
+    graph.output(summary, ofLayer.summary(layer.name));
+    const neighbors = graph.input(ofLayer.neighbors(layer.name), 'float32', [layer.channels, 'K']);
     return addNeighborDiscrepancy(graph, summary, neighbors);
   });
-  graph.output(graph.op.Concat(discrepancies, 1), 'neighbor');
+  graph.output(graph.op.Concat(discrepancies, 1), outputs.neighbor);
   return encodeModel(graph);
 }
 
 /** What the expert shows at a layer. */
 function expertInput(graph: Graph, { name, channels, stride }: LayerSpec, inputSize: number): Value {
-  return graph.input(`expert.${name}`, 'float32', ['N', channels, inputSize / stride, inputSize / stride]);
+  return graph.input(ofLayer.expert(name), 'float32', [
+    'N',
+    channels,
+    inputSize / stride,
+    inputSize / stride,
+  ]);
 }
 
 /** The discrepancies of the layers: whole layers, and where they are compared the positions of each. */
-interface Terms {
+interface LossTerms {
   readonly objective: Objective;
   /** [N, 1, H, W] of each layer. */
   readonly positions: readonly Value[];
@@ -153,19 +161,24 @@ function addTerms(
   graph: Graph,
   { layers, inputSize, positions }: ClonerModelSpec,
   pools: ReadonlyMap<CriticalLayer, Value>,
-): Terms {
+): LossTerms {
   const activations = layers.map((layer): LayerActivations => {
     return { expert: expertInput(graph, layer, inputSize), cloner: criticalLayer(pools, layer.name) };
   });
   const weights = (name: string): Value => graph.input(name, 'float32', [layers.length]);
-  const objective = addObjective(graph, activations, weights('value_weights'), weights('direction_weights'));
+  const objective = addObjective(
+    graph,
+    activations,
+    weights(inputs.valueWeights),
+    weights(inputs.directionWeights),
+  );
   if (!positions) return { objective, positions: [] };
   return {
     objective,
     positions: layers.map(({ name, channels }, index) =>
       addPositionDiscrepancy(graph, activations[index] as LayerActivations, {
-        mean: graph.input(`mean.${name}`, 'float32', [channels]),
-        inverseDeviation: graph.input(`inverse_deviation.${name}`, 'float32', [channels]),
+        mean: graph.input(ofLayer.mean(name), 'float32', [channels]),
+        inverseDeviation: graph.input(ofLayer.inverseDeviation(name), 'float32', [channels]),
       }),
     ),
   };
@@ -178,12 +191,12 @@ const defectWeight = 0.5;
  * The loss of a batch: whole layers over its good images; positions pulled together where nothing was made, and
  * pushed apart, up to the margin, where a defect was.
  */
-function addLoss(graph: Graph, { positions: options, inputSize }: ClonerModelSpec, terms: Terms): Value {
+function addLoss(graph: Graph, { positions: options, inputSize }: ClonerModelSpec, terms: LossTerms): Value {
   const { op } = graph;
   const { score } = terms.objective;
   if (!options) return op.ReduceMean(score, [0], { keepdims: false });
   const one = graph.scalar(1);
-  const masks = graph.input('defect', 'uint8', ['N', inputSize, inputSize]);
+  const masks = graph.input(inputs.defect, 'uint8', ['N', inputSize, inputSize]);
   const defect = op.Cast(op.Unsqueeze(masks, [1]), 'float32');
   const good = op.Sub(one, op.Squeeze(op.ReduceMax(defect, [1, 2, 3]), [1, 2, 3]));
   const whole = weightedMean(graph, score, good);
@@ -217,14 +230,14 @@ function addAdam(
   scalars: { stepSize: Value; root: Value },
 ): void {
   const { op } = graph;
-  const moment = (name: string): Value =>
-    graph.input(`${parameter.name}.${name}`, 'float32', parameter.shape);
+  const moment = (name: 'm' | 'v'): Value =>
+    graph.input(momentOf(parameter.name, name), 'float32', parameter.shape);
   const decay = (old: Value, now: Value, beta: number): Value =>
     op.Add(op.Mul(old, graph.scalar(beta)), op.Mul(now, graph.scalar(1 - beta)));
   const m = decay(moment('m'), grad, adam.beta1);
   const v = decay(moment('v'), op.Mul(grad, grad), adam.beta2);
   const size = op.Add(op.Div(op.Sqrt(v), scalars.root), graph.scalar(adam.epsilon));
-  graph.output(op.Sub(parameter, op.Mul(op.Div(m, size), scalars.stepSize)), `${parameter.name}.next`);
-  graph.output(m, `${parameter.name}.m.next`);
-  graph.output(v, `${parameter.name}.v.next`);
+  graph.output(op.Sub(parameter, op.Mul(op.Div(m, size), scalars.stepSize)), nextOf(parameter.name));
+  graph.output(m, nextOf(momentOf(parameter.name, 'm')));
+  graph.output(v, nextOf(momentOf(parameter.name, 'v')));
 }

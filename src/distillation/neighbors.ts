@@ -1,10 +1,16 @@
 /** The good images that others are held against, and how far they are from each other. */
-import { asConstants } from '../detector/index.js';
-import type { LayerSpec } from '../networks/index.js';
+import { type LayerSpec, tensorNames } from '../networks/index.js';
 import type { ConstantTensor } from '../onnx/index.js';
-import { type Device, float32, float32Data, type Session, type Tensors } from '../runtime/index.js';
-import type { Curriculum } from './curriculum.js';
-import type { Lesson } from './lesson.js';
+import {
+  asConstants,
+  type Device,
+  float32,
+  float32Data,
+  type Session,
+  type Tensors,
+} from '../runtime/index.js';
+import type { Curriculum } from './images/curriculum.js';
+import type { TrainingSet } from './images/training-set.js';
 import { neighborModel } from './models.js';
 
 export interface Neighbors {
@@ -30,7 +36,7 @@ type Summaries = readonly Float32Array[];
  */
 export async function findNeighbors(
   device: Device,
-  lesson: Lesson,
+  set: TrainingSet,
   curriculum: Curriculum,
   { inputSize, layers }: { readonly inputSize: number; readonly layers: readonly LayerSpec[] },
   typical: readonly number[],
@@ -47,7 +53,7 @@ export async function findNeighbors(
       onProgress(from, total);
       const images = known.slice(from, from + batch);
       const none = layers.map(({ channels }) => new Float32Array(channels));
-      const outputs = await run(session, lesson, layers, images, [none]);
+      const outputs = await run(session, set, layers, images, [none]);
       summaries.push(...images.map((_, row) => rowOf(outputs, layers, row)));
     }
     const discrepancies = layers.map(() => new Float32Array(typical.length));
@@ -55,7 +61,10 @@ export async function findNeighbors(
       onProgress(known.length + at, total);
       const source = curriculum.fileOf(image);
       const others = summaries.filter((_, place) => sources[place] !== source);
-      const found = float32Data(await run(session, lesson, layers, [image], others), 'neighbor');
+      const found = float32Data(
+        await run(session, set, layers, [image], others),
+        tensorNames.outputs.neighbor,
+      );
       for (const [layer, list] of discrepancies.entries()) list[at] = found[layer] as number;
     }
     onProgress(total, total);
@@ -67,18 +76,18 @@ export async function findNeighbors(
 
 async function run(
   session: Session,
-  lesson: Lesson,
+  set: TrainingSet,
   layers: readonly LayerSpec[],
   images: readonly number[],
   neighbors: readonly Summaries[],
 ): Promise<Tensors> {
-  const activations = await lesson.activationsOf(images, layers);
+  const activations = await set.activationsOf(images, layers);
   return (await session.run({ ...activations, ...columns(layers, neighbors) })).outputs;
 }
 
 function rowOf(outputs: Tensors, layers: readonly LayerSpec[], row: number): Summaries {
   return layers.map(({ name, channels }) =>
-    float32Data(outputs, `summary.${name}`).slice(row * channels, (row + 1) * channels),
+    float32Data(outputs, tensorNames.ofLayer.summary(name)).slice(row * channels, (row + 1) * channels),
   );
 }
 
@@ -92,7 +101,7 @@ function columns(layers: readonly LayerSpec[], images: readonly Summaries[]): Te
           data[channel * images.length + column] = entry;
         }
       }
-      return [`neighbors.${name}`, float32([channels, images.length], data)];
+      return [tensorNames.ofLayer.neighbors(name), float32([channels, images.length], data)];
     }),
   );
 }

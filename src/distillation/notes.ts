@@ -1,6 +1,6 @@
 /** Where a detector departs from the paper's text or its authors' code, as the settings it was made with have it. */
 import { type ExpertCard, paperClonerWidth } from '../networks/index.js';
-import type { Curriculum } from './curriculum.js';
+import type { Curriculum } from './images/curriculum.js';
 import { type Plan, recipeByName } from './recipe.js';
 
 /** A note, or nothing where there is no departure. */

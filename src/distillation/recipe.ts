@@ -1,5 +1,4 @@
 /** Recipes: the settings of a distillation, by name. */
-import type { TermShares } from '../detector/index.js';
 import type { Tiling } from '../imaging/index.js';
 import {
   type CriticalLayer,
@@ -11,6 +10,7 @@ import {
   paperClonerWidth,
   vggClonerLayout,
 } from '../networks/index.js';
+import type { TermShares } from './term-scales.js';
 
 export type RecipeName = 'paper' | 'default';
 

@@ -1,6 +1,5 @@
 /** The cloner while it learns: its tensors, Adam's moments, one step at a time. */
-import { clonerFeeds } from '../detector/index.js';
-import { initialCloner, type Layout, trainableParameters } from '../networks/index.js';
+import { initialCloner, type Layout, tensorNames, trainableParameters } from '../networks/index.js';
 import type { ConstantTensor } from '../onnx/index.js';
 import type { Random } from '../random/random.js';
 import {
@@ -12,9 +11,10 @@ import {
   type Tensors,
 } from '../runtime/index.js';
 import { floatTensor, type TensorMap } from '../weights/safetensors.js';
-import type { Lesson } from './lesson.js';
-import { adam, type ClonerModelSpec, trainingModel, validationModel } from './models.js';
+import { adam, type ClonerModelSpec, trainingModel } from './models.js';
 import type { Plan } from './recipe.js';
+
+const { inputs, momentOf, nextOf, outputs: names } = tensorNames;
 
 export interface TrainingState {
   /** Steps taken so far. */
@@ -26,9 +26,9 @@ export interface TrainingState {
 export function initialState(layout: Layout, random: Random): TrainingState {
   const tensors = initialCloner(layout, random);
   for (const { name, shape } of trainableParameters(layout)) {
-    for (const moment of ['m', 'v']) {
+    for (const moment of ['m', 'v'] as const) {
       const size = shape.reduce((product, dim) => product * dim, 1);
-      tensors.set(`${name}.${moment}`, { type: 'float32', shape, data: new Float32Array(size) });
+      tensors.set(momentOf(name, moment), { type: 'float32', shape, data: new Float32Array(size) });
     }
   }
   return { step: 0, tensors };
@@ -42,9 +42,8 @@ export class Training {
     private readonly plan: Plan,
     state: TrainingState,
     private readonly trainer: Session,
-    private readonly validator: Session,
-    /** What the position-wise comparison takes of the expert's channels. */
-    private readonly standardization: Tensors,
+    /** The weights of the loss, and what standardizes the expert's channels. */
+    private readonly lossFeeds: Tensors,
   ) {
     this.#step = state.step;
     this.#tensors = new Map(
@@ -55,21 +54,15 @@ export class Training {
     );
   }
 
+  /** @param standardization of the expert's channels, if positions are compared. */
   static async open(
     device: Device,
     plan: Plan,
     state: TrainingState,
     standardization: Tensors = {},
   ): Promise<Training> {
-    const spec: ClonerModelSpec = {
-      layout: plan.layout,
-      inputSize: plan.inputSize,
-      layers: plan.trainingLayers,
-      ...(plan.positions ? { positions: plan.positions } : {}),
-    };
-    const trainer = await device.session(trainingModel(spec));
-    const validator = await device.session(validationModel(spec));
-    return new Training(plan, state, trainer, validator, standardization);
+    const trainer = await device.session(trainingModel(modelSpec(plan)));
+    return new Training(plan, state, trainer, { ...lossWeights(plan), ...standardization });
   }
 
   get step(): number {
@@ -78,45 +71,27 @@ export class Training {
 
   /**
    * One step of Adam on a batch.
-   * @param share of all steps that are done, for the schedule of the learning rate.
-   * @returns the loss before it.
+   * @param share of the steps that are done, for the schedule of the learning rate.
+   * @returns the loss before the step.
    */
   async train(batch: Tensors, share = 0): Promise<number> {
     const t = this.#step + 1;
     const learned = Object.fromEntries([...this.#tensors].filter(([name]) => !name.startsWith(averaged)));
     const { outputs } = await this.trainer.run({
       ...(this.plan.positions ? batch : withoutDefect(batch)),
-      ...this.#termWeights(),
-      ...this.standardization,
+      ...this.lossFeeds,
       ...learned,
-      step_size: float32([], [this.#learningRate(share) / (1 - adam.beta1 ** t)]),
-      root_correction: float32([], [Math.sqrt(1 - adam.beta2 ** t)]),
+      [inputs.stepSize]: float32([], [this.#learningRate(share) / (1 - adam.beta1 ** t)]),
+      [inputs.rootCorrection]: float32([], [Math.sqrt(1 - adam.beta2 ** t)]),
     });
-    const [loss] = float32Data(outputs, 'loss') as unknown as [number];
+    const [loss] = float32Data(outputs, names.loss) as unknown as [number];
     if (!Number.isFinite(loss)) throw new Error(`distillation diverged: the loss of step ${t} is ${loss}`);
-    for (const name of Object.keys(learned)) this.#tensors.set(name, outputs[`${name}.next`] as Tensor);
+    for (const name of Object.keys(learned)) this.#tensors.set(name, outputs[nextOf(name)] as Tensor);
     this.#step = t;
     return loss;
   }
 
-  /** Mean loss over images the cloner does not learn from, with the running statistics. */
-  async validate(lesson: Lesson, indices: readonly number[], batchSize: number): Promise<number> {
-    const weights = clonerFeeds(this.plan.layout, this.cloner());
-    let sum = 0;
-    for (let first = 0; first < indices.length; first += batchSize) {
-      const batch = await lesson.batch(indices.slice(first, first + batchSize));
-      const { outputs } = await this.validator.run({
-        ...withoutDefect(batch),
-        ...this.#termWeights(),
-        ...this.standardization,
-        ...weights,
-      });
-      for (const loss of float32Data(outputs, 'loss')) sum += loss;
-    }
-    return sum / indices.length;
-  }
-
-  /** Takes the cloner as it stands into the average, which is the cloner from then on. */
+  /** Adds the current cloner to the average, which is the cloner from then on. */
   average(): void {
     const before = (this.#tensors.get(averaged)?.data[0] as number | undefined) ?? 0;
     for (const [name, { dims, data }] of [...this.#tensors].filter(([name]) => isCloners(name))) {
@@ -129,7 +104,7 @@ export class Training {
     this.#tensors.set(averaged, float32([], [before + 1]));
   }
 
-  /** The cloner as it stands, without moments; the average where there is one. */
+  /** The current cloner, without moments; the average if there is one. */
   cloner(): Map<string, ConstantTensor> {
     const { tensors } = this.state();
     return new Map(
@@ -149,41 +124,40 @@ export class Training {
 
   async close(): Promise<void> {
     await this.trainer.close();
-    await this.validator.close();
   }
 
-  /** Half a cosine ends at a hundredth of where it began, so that the last steps still count. */
+  /** Half a cosine, down to a hundredth of the start, so that the last steps still count. */
   #learningRate(share: number): number {
     const { learningRate, schedule } = this.plan;
     if (schedule === 'constant') return learningRate;
     return learningRate * (0.01 + 0.99 * 0.5 * (1 + Math.cos(Math.PI * share)));
   }
-
-  #termWeights(): Tensors {
-    const { trainingLayers, lambda } = this.plan;
-    const dims = [trainingLayers.length];
-    return {
-      value_weights: float32(
-        dims,
-        trainingLayers.map(() => lambda),
-      ),
-      direction_weights: float32(
-        dims,
-        trainingLayers.map(() => 1),
-      ),
-    };
-  }
 }
 
-/** Prefix of the averages of the cloner's tensors; a tensor of this name says of how many states. */
+/** What the graphs of training and validation have in common. */
+export function modelSpec({ layout, inputSize, trainingLayers, positions }: Plan): ClonerModelSpec {
+  return { layout, inputSize, layers: trainingLayers, ...(positions ? { positions } : {}) };
+}
+
+/** How much both discrepancies of each layer count in the loss. */
+export function lossWeights({ trainingLayers, lambda }: Plan): Tensors {
+  const weights = (weight: number) =>
+    float32(
+      [trainingLayers.length],
+      trainingLayers.map(() => weight),
+    );
+  return { [inputs.valueWeights]: weights(lambda), [inputs.directionWeights]: weights(1) };
+}
+
+/** Prefix of the averages of the cloner's tensors. The tensor of this name holds the number of averaged states. */
 const averaged = 'average';
 
-/** Whether it is one of the cloner's own tensors: no moment, no average. */
+/** Whether it is one of the cloner's own tensors, not a moment or an average. */
 function isCloners(name: string): boolean {
   return !/\.[mv]$/.test(name) && !name.startsWith(averaged);
 }
 
-/** The graph takes `defect` where positions are compared in training only. */
-function withoutDefect({ defect: _, ...batch }: Tensors): Tensors {
+/** Only the training graph takes defects, and only if positions are compared. */
+export function withoutDefect({ [inputs.defect]: _, ...batch }: Tensors): Tensors {
   return batch;
 }

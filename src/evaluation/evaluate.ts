@@ -7,24 +7,23 @@ import {
   type TestSource,
   testImages,
 } from '../datasets/index.js';
-import {
-  type LocalizationMethod,
-  mapThreshold,
-  type RawScores,
-  type ScoredImage,
-  type ScoringEngine,
-  scoreImages,
-  type UnverifiedDetector,
-} from '../detector/index.js';
+import type { LocalizationMethod, UnverifiedDetector } from '../detector/index.js';
 import {
   type DetectorImage,
   decodeMask,
   decodeNamedImage,
   defaultImageLimits,
   inspectImage,
+  type LocalizationMap,
   type PictureSize,
 } from '../imaging/index.js';
-import { concatenated } from '../runtime/index.js';
+import {
+  DirectInference,
+  mapRequest,
+  rowsOf,
+  type ScoringEngine,
+  ScoringPipeline,
+} from '../scoring/index.js';
 import { judgeMap } from './pixel-figures.js';
 import { type EvaluationReport, type JudgedImage, type Measured, makeReport } from './report.js';
 
@@ -39,7 +38,7 @@ export interface EvaluateOptions {
 }
 
 /** Images decoded and scored together. */
-const batch = 8;
+const imagesAtOnce = 8;
 
 /**
  * Scores every test image. Good images count as without defect in every pixel; a defective image without a
@@ -52,35 +51,35 @@ export async function evaluate(
   source: TestSource,
   { seed = 0, resamples = 1000, method: asked, onProgress }: EvaluateOptions = {},
 ): Promise<EvaluationReport> {
-  const localization = asked ?? detector.manifest.localization;
   // Refused before anything is read.
-  mapThreshold(detector, localization);
+  const { method: localization } = mapRequest(detector, { method: asked });
   const images = await testImages(source);
   const method = images.some(({ mask }) => mask) ? localization : 'none';
-  const parts: RawScores[] = [];
+  const pipeline = new ScoringPipeline(new DirectInference(engine));
+  const rows: Parameters<typeof rowsOf>[0][number][] = [];
   const maps: JudgedImage[] = [];
   const learned: string[] = [];
   let decodeSeconds = 0;
   let inferenceSeconds = 0;
-  for (let first = 0; first < images.length; first += batch) {
-    const part = images.slice(first, first + batch);
+  for (let first = 0; first < images.length; first += imagesAtOnce) {
+    const part = images.slice(first, first + imagesAtOnce);
     const began = performance.now();
     const decoded = await Promise.all(part.map(({ path }) => decode(path, detector)));
     decodeSeconds += (performance.now() - began) / 1000;
     learned.push(...part.filter((_, index) => decoded[index]?.learned).map(({ path }) => path));
-    const { images: scored, seconds } = await scoreImages(engine, detector, decoded, method);
-    inferenceSeconds += seconds;
-    parts.push(...scored.map(scoresOf));
-    if (method !== 'none') maps.push(...(await judge(part, decoded, scored)));
-    onProgress?.(Math.min(first + batch, images.length), images.length);
+    const { images: scored, timings } = await pipeline.infer(detector, decoded, { map: method });
+    inferenceSeconds += timings.runtimeSeconds;
+    rows.push(...scored);
+    maps.push(...(await judge(part, decoded, scored)));
+    onProgress?.(Math.min(first + imagesAtOnce, images.length), images.length);
   }
   const measured: Measured = {
     images,
-    score: concatenated(parts.map(({ score }) => score)),
-    value: concatenated(parts.map(({ value }) => value)),
-    direction: concatenated(parts.map(({ direction }) => direction)),
-    neighbor: concatenated(parts.map(({ neighbor = new Float32Array() }) => neighbor)),
-    peak: concatenated(parts.map(({ peak = new Float32Array() }) => peak)),
+    score: rowsOf(rows, 'score'),
+    value: rowsOf(rows, 'value'),
+    direction: rowsOf(rows, 'direction'),
+    neighbor: rowsOf(rows, 'neighbor'),
+    peak: rowsOf(rows, 'peak'),
     maps,
     method,
     learned,
@@ -97,25 +96,10 @@ async function decode(path: string, { input, learned }: UnverifiedDetector): Pro
   return { ...(await decodeNamedImage(bytes, path, input)), learned: learned.has(bytes) };
 }
 
-/** The scores of one image. */
-function scoresOf({ outputs, index }: ScoredImage): RawScores {
-  const row = (values: Float32Array): Float32Array => {
-    const columns = values.length / outputs.score.length;
-    return values.slice(index * columns, (index + 1) * columns);
-  };
-  return {
-    score: row(outputs.score),
-    value: row(outputs.value),
-    direction: row(outputs.direction),
-    ...(outputs.neighbor ? { neighbor: row(outputs.neighbor) } : {}),
-    ...(outputs.peak ? { peak: row(outputs.peak) } : {}),
-  };
-}
-
 async function judge(
   images: readonly TestImage[],
   decoded: readonly DetectorImage[],
-  scored: readonly ScoredImage[],
+  scored: readonly { readonly map?: LocalizationMap }[],
 ): Promise<JudgedImage[]> {
   const judged: JudgedImage[] = [];
   for (const [index, { path, kind, anomalous, mask }] of images.entries()) {

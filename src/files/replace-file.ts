@@ -1,21 +1,21 @@
 /** Writing files that others read. */
-import { rename, rm, writeFile } from 'node:fs/promises';
 import { dirname } from 'node:path';
+import writeFileAtomic from 'write-file-atomic';
 
 /**
- * Writes a file in one step: whoever reads it, at any moment or after a crash, finds the old content or the new one.
+ * Writes a file in one step: a reader, at any moment or after a crash, finds the old content or the new one.
  * @param mode permissions of the file.
  */
 export async function replaceFile(path: string, content: string | Uint8Array, mode?: number): Promise<void> {
   try {
-    await writeFile(`${path}.new`, content, { mode });
-    await rename(`${path}.new`, path);
+    const data =
+      typeof content === 'string' ? content : Buffer.from(content.buffer, content.byteOffset, content.length);
+    await writeFileAtomic(path, data, mode === undefined ? {} : { mode });
   } catch (error) {
-    await rm(`${path}.new`, { force: true });
     if ((error as NodeJS.ErrnoException).code === 'ENOENT') {
       throw new Error(`${path} cannot be written: there is no folder ${dirname(path)}`);
     }
-    // Whoever is told knows of the one file only.
+    // The reader of the message knows this file, not the temporary one.
     throw Object.assign(error as Error, { path });
   }
 }

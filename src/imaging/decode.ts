@@ -1,26 +1,11 @@
 /**
- * From the bytes of an image file to the pixels a detector sees: one way for distillation and serving. Only
- * JPEG, PNG, WebP and TIFF are ever handed to a decoder, within bounds on bytes and pixels.
+ * From an image to the pixels a detector sees: one way for distillation and serving. Only JPEG, PNG, WebP and TIFF are
+ * passed to a decoder, within bounds on bytes and pixels.
  */
 import sharp, { type Sharp } from 'sharp';
 import { plainSize } from './headers.js';
 import type { PictureSize } from './map.js';
 import { type InputShape, type ScaledImage, tileGrid } from './tiles.js';
-
-// Every loader is shut, then those of the four formats are opened, from memory only.
-sharp.block({ operation: ['VipsForeignLoad'] });
-sharp.unblock({
-  operation: [
-    'VipsForeignLoadJpegBuffer',
-    'VipsForeignLoadPngBuffer',
-    'VipsForeignLoadWebpBuffer',
-    'VipsForeignLoadTiffBuffer',
-  ],
-});
-// libvips keeps what it decoded; a service that sees every image once has no use for that.
-sharp.cache(false);
-// One thread an image: several images are decoded beside each other, and inference needs the cores.
-sharp.concurrency(1);
 
 export type ImageFormat = 'jpeg' | 'png' | 'webp' | 'tiff';
 
@@ -33,15 +18,23 @@ export interface ImageLimits {
 
 /** What decoding waits for. */
 export interface Admission {
-  /** Called with the pixels that will be held at once, before anything is decoded. */
+  /** Called before anything is decoded, with the number of pixels that will be in memory. */
   readonly admit?: (pixels: number) => Promise<void>;
 }
 
 export const defaultImageLimits: ImageLimits = { maxBytes: 32 * 2 ** 20, maxPixels: 50_000_000 };
 
+/** An image as it comes: the bytes of a file, or pixels that are already decoded. */
+export type ImageInput = Uint8Array | PixelImage;
+
+export interface PixelImage extends PictureSize {
+  /** uint8 RGB [height, width, 3] */
+  readonly pixels: Uint8Array;
+}
+
 export type ImageErrorKind = 'empty' | 'unsupported' | 'damaged' | 'too-many-bytes' | 'too-many-pixels';
 
-/** The bytes are no image that can be taken; the message says what is wrong and what would be right. */
+/** The image cannot be used; the message says what is wrong and what would be right. */
 export class ImageError extends Error {
   override readonly name = 'ImageError';
 
@@ -53,44 +46,32 @@ export class ImageError extends Error {
   }
 }
 
-export interface ImageInfo {
-  readonly format: ImageFormat;
-  /** Size as seen, EXIF orientation applied, in pixels. */
-  readonly width: number;
-  readonly height: number;
-}
-
-export interface DecodedImage extends ImageInfo {
-  /** uint8 RGB, row-major. */
-  readonly pixels: Uint8Array;
-}
-
-/** An image scaled for a detector, with its tiles. */
-export type DetectorImage = ImageInfo & ScaledImage;
+/** An image scaled for a detector, with its tiles, and its size as seen: EXIF orientation applied. */
+export type DetectorImage = PictureSize & ScaledImage;
 
 /**
  * Decodes an image and scales it for a detector: to its square input, whatever the aspect ratio, or to be cut into
- * tiles. EXIF orientation applied, transparency laid on white, 16 bit, gray and CMYK brought to 8-bit sRGB.
+ * tiles. EXIF orientation is applied, transparency becomes white, and 16-bit, gray and CMYK images become 8-bit sRGB.
  * @throws ImageError
  */
 export async function decodeImage(
-  bytes: Uint8Array,
+  image: ImageInput,
   shape: InputShape,
   limits: ImageLimits & Admission = defaultImageLimits,
 ): Promise<DetectorImage> {
-  const info = await inspectImage(bytes, limits);
-  const grid = tileGrid(info, shape);
+  const { width: columns, height: rows } = await inspectImage(image, limits);
+  const grid = tileGrid({ width: columns, height: rows }, shape);
   const scaled = grid.width * grid.height;
   if (scaled > Math.max(limits.maxPixels, shape.inputSize ** 2)) {
     throw new ImageError(
       'too-many-pixels',
-      `the image has ${megapixels(scaled)} in the scale of the detector; at most ${megapixels(limits.maxPixels)} are taken`,
+      `the image has ${megapixels(scaled)} at the scale of the detector; at most ${megapixels(limits.maxPixels)} are accepted`,
     );
   }
-  await limits.admit?.(Math.max(info.width * info.height, scaled));
+  await limits.admit?.(Math.max(columns * rows, scaled));
   const { width, height } = grid;
-  const pixels = await rawPixels(open(bytes, limits).resize(width, height, { fit: 'fill', kernel: 'cubic' }));
-  return { ...info, grid, pixels };
+  const scaling = seenImage(image, limits).resize(width, height, { fit: 'fill', kernel: 'cubic' });
+  return { width: columns, height: rows, grid, pixels: await rawPixels(scaling) };
 }
 
 /** The same for a file; an error names it. @throws ImageError */
@@ -105,15 +86,6 @@ export async function decodeNamedImage(
   });
 }
 
-/** Decodes an image in its own size. @throws ImageError */
-export async function decodeFullImage(
-  bytes: Uint8Array,
-  limits: ImageLimits = defaultImageLimits,
-): Promise<DecodedImage> {
-  const info = await inspectImage(bytes, limits);
-  return { ...info, pixels: await rawPixels(open(bytes, limits)) };
-}
-
 /**
  * Decodes a mask: 255 where it is brighter than half of white, or of its brightest pixel where that is darker, as with
  * masks of 0 and 1; a byte for each pixel of a size. Nearest neighbor, so that it stays a mask.
@@ -121,7 +93,7 @@ export async function decodeFullImage(
  */
 export async function decodeMask(bytes: Uint8Array, { width, height }: PictureSize): Promise<Uint8Array> {
   await inspectImage(bytes, defaultImageLimits);
-  const gray = await open(bytes, defaultImageLimits)
+  const gray = await seenImage(bytes, defaultImageLimits)
     .resize(width, height, { fit: 'fill', kernel: 'nearest' })
     .toColourspace('b-w')
     .raw({ depth: 'uchar' })
@@ -132,31 +104,42 @@ export async function decodeMask(bytes: Uint8Array, { width, height }: PictureSi
   return values.map((value) => (value > Math.min(127, brightest / 2) ? 255 : 0));
 }
 
-/** Checks format and bounds from the header, before anything is decoded. @throws ImageError */
-export async function inspectImage(bytes: Uint8Array, limits: ImageLimits): Promise<ImageInfo> {
-  if (bytes.length === 0)
+/**
+ * Checks format and bounds of an image from its header, before anything is decoded.
+ * @returns its size as seen, EXIF orientation applied, in pixels.
+ * @throws ImageError
+ */
+export async function inspectImage(image: ImageInput, limits: ImageLimits): Promise<PictureSize> {
+  const bytes = image instanceof Uint8Array ? image : image.pixels;
+  if (bytes.length === 0) {
     throw new ImageError('empty', 'the image is empty; wanted a JPEG, PNG, WebP or TIFF file');
+  }
   if (bytes.length > limits.maxBytes) {
     throw new ImageError(
       'too-many-bytes',
-      `the image has ${bytes.length} bytes; at most ${limits.maxBytes} are taken`,
+      `the image has ${bytes.length} bytes; at most ${limits.maxBytes} are accepted`,
     );
   }
-  const format = sniff(bytes);
-  if (!format) {
-    throw new ImageError(
-      'unsupported',
-      'this is no JPEG, PNG, WebP or TIFF image, which are the formats taken',
-    );
-  }
-  const { width, height } = plainSize(bytes, format) ?? (await sizeSeen(bytes, format));
+  const { width, height } = image instanceof Uint8Array ? await fileSize(image) : image;
   if (width * height > limits.maxPixels) {
     throw new ImageError(
       'too-many-pixels',
-      `the image has ${width} x ${height} = ${megapixels(width * height)}; at most ${megapixels(limits.maxPixels)} are taken`,
+      `the image has ${width} x ${height} = ${megapixels(width * height)}; at most ${megapixels(limits.maxPixels)} are accepted`,
     );
   }
-  return { format, width, height };
+  return { width, height };
+}
+
+/** @throws ImageError if the bytes are not an image of a format we decode. */
+async function fileSize(bytes: Uint8Array): Promise<PictureSize> {
+  const format = formatOf(bytes);
+  if (!format) {
+    throw new ImageError(
+      'unsupported',
+      'this is not a JPEG, PNG, WebP or TIFF image; wanted one of these formats',
+    );
+  }
+  return plainSize(bytes, format) ?? (await sizeSeen(bytes, format));
 }
 
 /** Width and height as seen, by libvips. */
@@ -179,12 +162,16 @@ function megapixels(count: number): string {
   return `${Math.round(count / 1e5) / 10} megapixels`;
 }
 
-/** A pipeline that gives the image as a user sees it, in sRGB without transparency. */
-export function open(bytes: Uint8Array, limits: ImageLimits): Sharp {
-  return sharp(bytes, { limitInputPixels: limits.maxPixels, failOn: 'warning' })
-    .autoOrient()
-    .flatten({ background: '#ffffff' })
-    .toColourspace('srgb');
+/** Opens an image as a user sees it, in sRGB without transparency. */
+export function seenImage(image: ImageInput, { maxPixels }: ImageLimits): Sharp {
+  const opened =
+    image instanceof Uint8Array
+      ? sharp(image, { limitInputPixels: maxPixels, failOn: 'warning' })
+      : sharp(image.pixels, {
+          raw: { width: image.width, height: image.height, channels: 3 },
+          limitInputPixels: maxPixels,
+        });
+  return opened.autoOrient().flatten({ background: '#ffffff' }).toColourspace('srgb');
 }
 
 async function rawPixels(pipeline: Sharp): Promise<Uint8Array> {
@@ -206,8 +193,8 @@ function damaged(format: string, error: unknown): ImageError {
   return new ImageError('damaged', `the ${format} is damaged or incomplete: ${reason}`);
 }
 
-/** The format by its first bytes, so that a name or a content type cannot mislead. */
-function sniff(bytes: Uint8Array): ImageFormat | undefined {
+/** Returns the format from the first bytes: names and content types may be wrong. */
+function formatOf(bytes: Uint8Array): ImageFormat | undefined {
   const starts = (at: number, ...expected: number[]): boolean =>
     expected.every((byte, index) => bytes[at + index] === byte);
   if (starts(0, 0xff, 0xd8, 0xff)) return 'jpeg';

@@ -2,22 +2,22 @@
 export { drawVariation, type Variation, vary } from './augment.js';
 export { type Components, labelComponents } from './components.js';
 export {
-  type DecodedImage,
   type DetectorImage,
-  decodeFullImage,
   decodeImage,
   decodeMask,
   decodeNamedImage,
   defaultImageLimits,
   ImageError,
   type ImageErrorKind,
-  type ImageFormat,
+  type ImageInput,
   type ImageLimits,
   inspectImage,
+  type PixelImage,
 } from './decode.js';
 export { encodePng } from './encode.js';
 export type { LocalizationMap, PictureSize } from './map.js';
 export { encodeNpy } from './npy.js';
+export { applyProcessSettings } from './process-settings.js';
 export { findRegions, type Region } from './regions.js';
 export {
   renderHeatmap,
@@ -27,10 +27,12 @@ export {
 export { resizeMap } from './resize-map.js';
 export {
   cropped,
+  firstTile,
   type InputShape,
   MapStitcher,
   mapEntries,
   type ScaledImage,
+  squareImages,
   type TileGrid,
   type Tiling,
   tileBox,

@@ -3,7 +3,7 @@
  * parts reach stays dark. Colors are chosen at the map's own size and scaled up afterwards, in sharp's threads.
  */
 import sharp, { type Sharp, type SharpOptions } from 'sharp';
-import { defaultImageLimits, type ImageLimits, open } from './decode.js';
+import { defaultImageLimits, type ImageInput, type ImageLimits, seenImage } from './decode.js';
 import type { LocalizationMap, PictureSize } from './map.js';
 import { outlinedMap } from './regions.js';
 
@@ -31,7 +31,7 @@ export async function renderHeatmap(
  * anomalous region.
  */
 export async function renderOverlay(
-  image: Uint8Array,
+  image: ImageInput,
   map: LocalizationMap,
   threshold: number,
   to: PictureSize,
@@ -45,7 +45,7 @@ export async function renderOverlay(
   const layer = await upscaled(sharp(rgba, rawImage(map, 4)), to)
     .png({ compressionLevel: 1 })
     .toBuffer();
-  const base = await open(image, limits).png({ compressionLevel: 0 }).toBuffer();
+  const base = await seenImage(image, limits).png({ compressionLevel: 0 }).toBuffer();
   return sharp(base, { limitInputPixels: limits.maxPixels })
     .composite([{ input: layer }, { input: await outline(map, threshold, to) }])
     .removeAlpha()

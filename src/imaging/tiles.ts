@@ -106,6 +106,22 @@ export function tilePixels(image: ScaledImage, tile: number): Uint8Array {
   return cropped(image, tileCorner(image.grid, tile));
 }
 
+/** The first tile of an image, as an image by itself. */
+export function firstTile(image: ScaledImage): ScaledImage {
+  const { size } = image.grid;
+  return { grid: tileGrid({ width: size, height: size }, { inputSize: size }), pixels: tilePixels(image, 0) };
+}
+
+/** Images of one tile each. @param pixels uint8 RGB [n, size, size, 3] */
+export function squareImages(pixels: Uint8Array, size: number): ScaledImage[] {
+  const grid = tileGrid({ width: size, height: size }, { inputSize: size });
+  const bytes = 3 * size * size;
+  return Array.from({ length: pixels.length / bytes }, (_, index) => ({
+    grid,
+    pixels: pixels.subarray(index * bytes, (index + 1) * bytes),
+  }));
+}
+
 /**
  * Joins the maps of tiles as they come. Where tiles overlap, each one's weight falls toward its edge, so that nothing
  * shows where one ends.

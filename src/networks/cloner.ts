@@ -12,6 +12,7 @@ import {
   type Layout,
   samePads,
 } from './layout.js';
+import { clonerInput } from './tensor-names.js';
 
 /** As in PyTorch, which the paper's code uses. */
 export const batchNormalization = { epsilon: 1e-5, momentum: 0.1 } as const;
@@ -113,14 +114,14 @@ export function foldBatchNormalization(layout: Layout, cloner: TensorMap): Folde
 }
 
 /**
- * Adds a cloner for inference, batch normalization folded, its weights declared as inputs `cloner.<name>`.
+ * Adds a cloner for inference, batch normalization folded, its weights declared as inputs ({@link clonerInput}).
  * @param image float32 [N, 3, H, W], RGB in 0..1.
  */
 export function addCloner(graph: Graph, image: Value, layout: Layout): ReadonlyMap<CriticalLayer, Value> {
   const inputs = new Map(
     foldedParameters(layout).map(({ name, shape }) => [
       name,
-      graph.input(`cloner.${name}`, 'float32', shape),
+      graph.input(clonerInput(name), 'float32', shape),
     ]),
   );
   return addBlocks(graph, image, layout, (x, { name }) =>

@@ -1,5 +1,6 @@
 /** How images enter every graph: as decoded, uint8 with channels last. */
 import type { Dim, Graph, Value } from '../onnx/index.js';
+import { inputs } from './tensor-names.js';
 
 /**
  * Declares the input `image`, uint8 [N, H, W, 3] in RGB.
@@ -11,7 +12,7 @@ export function addImageInput(
   batch: Dim = 'N',
 ): Value {
   const { op } = graph;
-  const bytes = graph.input('image', 'uint8', [batch, height, width, 3]);
+  const bytes = graph.input(inputs.image, 'uint8', [batch, height, width, 3]);
   const planes = op.Cast(op.Transpose(bytes, [0, 3, 1, 2]), 'float32');
   return op.Mul(planes, graph.scalar(1 / 255));
 }

@@ -4,3 +4,4 @@ export * from './expert.js';
 export * from './expert-card.js';
 export * from './image-input.js';
 export * from './layout.js';
+export * as tensorNames from './tensor-names.js';

@@ -7,15 +7,15 @@ import { halfToFloat } from './float16.js';
 import { ForeignNode } from './foreign-node.js';
 import { foreignOperators } from './foreign-operators.js';
 import type { Graph } from './graph.js';
-import { type ConstantTensor, GraphError } from './types.js';
 import {
+  TensorProto_DataLocation as DataLocation,
+  TensorProto_DataType as DataType,
   type ModelProto,
   ModelProtoSchema,
   type NodeProto,
   type TensorProto,
-  TensorProto_DataLocation as DataLocation,
-  TensorProto_DataType as DataType,
 } from './schema/onnx_pb.js';
+import { type ConstantTensor, GraphError } from './types.js';
 import type { Value } from './value.js';
 
 /** A model as it was read, for {@link addForeignModel}. */

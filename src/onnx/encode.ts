@@ -2,15 +2,15 @@
 import { create, type MessageInitShape, toBinary } from '@bufbuild/protobuf';
 import type { Graph } from './graph.js';
 import { dataTypeNumbers, opset } from './operators/index.js';
-import { type Attribute, type ConstantTensor, GraphError } from './types.js';
 import {
-  AttributeProto_AttributeType as AttributeType,
   type AttributeProtoSchema,
+  AttributeProto_AttributeType as AttributeType,
   ModelProtoSchema,
   type NodeProtoSchema,
   type TensorProtoSchema,
   type ValueInfoProtoSchema,
 } from './schema/onnx_pb.js';
+import { type Attribute, type ConstantTensor, GraphError } from './types.js';
 import type { Node, Value } from './value.js';
 
 /** Format version that goes with opset 18. */
@@ -84,10 +84,7 @@ function withoutTrailingGaps(names: string[]): string[] {
   return names;
 }
 
-function encodeAttribute(
-  name: string,
-  attribute: Attribute,
-): MessageInitShape<typeof AttributeProtoSchema> {
+function encodeAttribute(name: string, attribute: Attribute): MessageInitShape<typeof AttributeProtoSchema> {
   switch (attribute.kind) {
     case 'int':
       return { name, type: AttributeType.INT, i: BigInt(attribute.value) };

@@ -75,7 +75,8 @@ export const foreignOperators: Readonly<Record<string, Addition>> = {
   Mul: binary('Mul'),
   Neg: unary('Neg'),
   Pad: (node) => {
-    if (node.text('mode', 'constant') !== 'constant') throw node.refusal('only constant padding is supported');
+    if (node.text('mode', 'constant') !== 'constant')
+      throw node.refusal('only constant padding is supported');
     const value = node.has(2) ? node.stored(2)[0] : node.float('value', 0);
     if (value !== 0) throw node.refusal(`pads with ${value}; wanted 0`);
     return [node.op.Pad(node.input(0), node.ints('pads') ?? node.stored(1))];

@@ -8,16 +8,20 @@ import {
   calibration,
   checkTarget,
   type GoodImages,
-  measureGoodImages,
   replaceCalibration,
-  type ScoringEngine,
   type UnverifiedDetector,
-  type Verdict,
-  verdictOf,
 } from '../detector/index.js';
 import { distinctFiles } from '../files/distinct-files.js';
 import { explain, firstOf } from '../files/explain.js';
 import { decodeNamedImage } from '../imaging/index.js';
+import {
+  DirectInference,
+  measureGoodImages,
+  type ScoringEngine,
+  ScoringPipeline,
+  type Verdict,
+  verdictOf,
+} from '../scoring/index.js';
 import { isSameDirection, isSameScore } from './same-score.js';
 import { type PastVerdict, parseVerdicts } from './verdicts.js';
 
@@ -120,7 +124,8 @@ async function fromImages(
   const images = paths.map(
     (path) => async () => decodeNamedImage(await readFile(path), path, detector.input),
   );
-  const good = await measureGoodImages(engine, detector, images, { onProgress });
+  const pipeline = new ScoringPipeline(new DirectInference(engine));
+  const good = await measureGoodImages(pipeline, detector, images, { onProgress });
   const known = paths.map((image, index) => ({ image, score: good.scores[index] as number }));
   return { good, known };
 }

@@ -1,4 +1,5 @@
-/** Writing to the folder of detectors, so that whoever reads it at any moment finds it whole. */
+/** The folder of detectors on disk. Every change leaves it whole for a reader at any moment. */
+import { randomUUID } from 'node:crypto';
 import { mkdir, readdir, rename, rm, stat } from 'node:fs/promises';
 import { basename, dirname, join, resolve } from 'node:path';
 import {
@@ -9,7 +10,7 @@ import {
   readVersions,
   versionFolders,
 } from '../detector/index.js';
-import { makeFolder } from '../files/folders.js';
+import { isFolder, makeFolder } from '../files/folders.js';
 import { replaceFile } from '../files/replace-file.js';
 
 /** Names a detector may have. */
@@ -21,13 +22,11 @@ export const detectorName = /^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$/;
  */
 export async function namesIn(root: string): Promise<string[]> {
   if (await isDetector(root)) {
-    throw new DetectorError(
-      `${root} is a detector; wanted the folder it lies in, as the folder of detectors`,
-    );
+    throw new DetectorError(`${root} is a detector; wanted the folder that contains it`);
   }
   const entries = await readdir(root, { withFileTypes: true }).catch((error: NodeJS.ErrnoException) => {
     const known: Record<string, string> = {
-      ENOENT: 'does not exist; make it, empty if you like',
+      ENOENT: 'does not exist; create it (it may be empty)',
       ENOTDIR: 'is a file; wanted a folder',
     };
     throw new DetectorError(`the folder of detectors ${root} ${known[error.code ?? ''] ?? error.message}`);
@@ -45,30 +44,64 @@ export async function writeHistory(root: string, name: string, versions: readonl
 }
 
 /**
- * Moves a version to where the others of its detector are; one that is a folder by itself becomes a folder of versions.
- * @param alone the version that the detector's folder is itself, if so.
+ * Moves a version to its place beside the others of its detector. A detector that is a folder by itself becomes a folder
+ * of versions. What is already in that place, damaged for example, is replaced.
+ * @param from the version's folder, on the same disk.
+ * @param alone the version that the detector's folder is itself, if so; `damaged` if its manifest cannot be read.
  */
-export async function addVersion(
+export async function placeVersion(
   root: string,
   name: string,
   from: string,
   version: string,
-  alone: string | undefined,
+  alone: string | 'damaged' | undefined,
 ): Promise<void> {
   const target = join(root, name);
+  if (alone === version) {
+    await swapFolder(from, target);
+    return;
+  }
   if (alone !== undefined) {
-    // Names that begin with a dot are no detectors.
+    // Names that begin with a dot are not detectors, and hidden versions are not read.
     const moving = join(root, `.${name}.moving`);
     await mkdir(moving);
-    await rename(target, join(moving, alone));
+    await rename(target, join(moving, alone === 'damaged' ? `.damaged-${randomUUID()}` : alone));
     await rename(moving, target);
   }
   await makeFolder(target);
-  await rename(from, join(target, version));
+  await swapFolder(from, join(target, version));
+}
+
+/** Puts a folder in the place of another. */
+async function swapFolder(from: string, target: string): Promise<void> {
+  if (!(await exists(target))) {
+    await rename(from, target);
+    return;
+  }
+  const old = join(dirname(target), `.${basename(target)}.swapped-${randomUUID()}`);
+  await rename(target, old);
+  await rename(from, target);
+  await rm(old, { recursive: true, force: true });
 }
 
 /**
- * Takes a version that lies beside the others of its detector, under whatever name, to its place, and makes it current.
+ * Makes a version the current one, in front of those that were current before.
+ * @param before versions that were current, the latest first.
+ */
+export async function preferVersion(
+  root: string,
+  name: string,
+  version: string,
+  before: readonly string[],
+): Promise<void> {
+  const folder = await readVersions(root, name);
+  // A detector that is a folder by itself has only one version.
+  if (!folder || folder.versions[0]?.folder === join(root, name)) return;
+  await writeHistory(root, name, [...new Set([version, ...before])]);
+}
+
+/**
+ * Moves a version that lies beside the others of its detector to its place, and makes it the current one.
  * @param folder of the detector.
  * @param from the version's folder, on the same disk.
  */
@@ -81,18 +114,30 @@ export async function adoptVersion(folder: string, from: string, version: string
   await writeHistory(root, name, [...new Set([version, ...(before?.history ?? [])])]);
 }
 
-/** Finishes what was interrupted between the two steps of {@link addVersion}, and clears what was being unpacked. */
+/** Completes a {@link placeVersion} that was interrupted, and removes what was being unpacked. */
 export async function recover(root: string): Promise<void> {
   for (const entry of await readdir(root)) {
+    const path = join(root, entry);
     const [, name] = /^\.(.+)\.moving$/.exec(entry) ?? [];
-    if (name !== undefined) {
-      const target = join(root, name);
-      if (await exists(target)) await rm(join(root, entry), { recursive: true });
-      else await rename(join(root, entry), target);
-    } else if (entry.startsWith(incomingPrefix)) {
-      await rm(join(root, entry), { recursive: true, force: true });
+    if (name !== undefined) await restore(path, join(root, name));
+    else if (entry.startsWith(incomingPrefix)) await rm(path, { recursive: true, force: true });
+    else await recoverSwap(root, entry);
+    if (await isFolder(path)) {
+      for (const inside of await readdir(path)) await recoverSwap(path, inside);
     }
   }
+}
+
+/** Completes a {@link swapFolder} that was interrupted. */
+async function recoverSwap(folder: string, entry: string): Promise<void> {
+  const [, name] = /^\.(.+)\.swapped-[0-9a-f-]+$/.exec(entry) ?? [];
+  if (name !== undefined) await restore(join(folder, entry), join(folder, name));
+}
+
+/** Moves a folder back to its place, or removes it if the place is taken. */
+async function restore(from: string, target: string): Promise<void> {
+  if (await exists(target)) await rm(from, { recursive: true, force: true });
+  else await rename(from, target);
 }
 
 const incomingPrefix = '.incoming-';

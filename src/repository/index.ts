@@ -2,13 +2,7 @@
 export { RepositoryError, type RepositoryErrorKind } from './errors.js';
 export { adoptVersion } from './folders.js';
 export type { RepositoryLog } from './loader.js';
-export {
-  DetectorRepository,
-  type DetectorStatus,
-  defaultMaxLoaded,
-  type RepositoryOptions,
-  type VersionState,
-  type VersionStatus,
-} from './repository.js';
+export { DetectorRepository, defaultMaxLoaded, type RepositoryOptions } from './repository.js';
 export { verifyUnused } from './verify-unused.js';
+export type { DetectorStatus, VersionState, VersionStatus } from './view.js';
 export { watchRepository } from './watch.js';

@@ -1,16 +1,15 @@
 /** Versions of detectors in memory, and what self-tests have found of those that were ever there. */
+import { LRUCache } from 'lru-cache';
 import {
   DetectorError,
   type LoadedDetector,
   readDetector,
-  type ScoringEngine,
   type UnverifiedDetector,
   type VersionFolder,
-  verified,
   withoutSelfTest,
 } from '../detector/index.js';
+import { type ScoringEngine, verified } from '../scoring/index.js';
 import { exists } from './folders.js';
-import { Memory } from './memory.js';
 
 export interface RepositoryLog {
   info(details: object, message: string): void;
@@ -23,7 +22,10 @@ export type Finding = { readonly passed: true } | { readonly passed: false; read
 
 export class VersionLoader {
   readonly #findings = new Map<string, Finding>();
-  readonly #memory: Memory<LoadedDetector>;
+  /** The least recently used version goes first, and is read again when it is needed. */
+  readonly #memory: LRUCache<string, LoadedDetector>;
+  /** Being read. A version takes a place in memory only once it has been read. */
+  readonly #reading = new Map<string, Promise<LoadedDetector>>();
 
   constructor(
     private readonly engine: ScoringEngine,
@@ -31,7 +33,12 @@ export class VersionLoader {
     private readonly maxLoaded: number,
     private readonly log: RepositoryLog,
   ) {
-    this.#memory = new Memory(maxLoaded);
+    this.#memory = new LRUCache({
+      max: maxLoaded,
+      dispose: (detector, _key, reason) => {
+        if (reason !== 'set') void engine.release(detector).catch(() => undefined);
+      },
+    });
   }
 
   /** Versions in memory. */
@@ -39,7 +46,7 @@ export class VersionLoader {
     return this.#memory.size;
   }
 
-  /** Whether one more has room without another leaving. */
+  /** Whether one more version has room without evicting another. */
   get hasRoom(): boolean {
     return this.size < this.maxLoaded;
   }
@@ -48,34 +55,46 @@ export class VersionLoader {
     return this.#memory.has(keyOf(name, version));
   }
 
-  /** Undefined for what was never tried here. */
+  /** Undefined for a version that was never read here. */
   finding(name: string, version: string): Finding | undefined {
     return this.#findings.get(keyOf(name, version));
   }
 
   /**
-   * From memory, or from the folder; the first time with its self-test.
-   * @throws DetectorError for what cannot be read or does not pass.
+   * Returns a version from memory, or reads it; the first time it runs its self-test.
+   * @throws DetectorError if it cannot be read or does not pass.
    */
-  load(name: string, version: VersionFolder): Promise<LoadedDetector> {
-    return this.#memory.get(keyOf(name, version.version), () => this.#read(name, version));
+  async load(name: string, version: VersionFolder): Promise<LoadedDetector> {
+    const key = keyOf(name, version.version);
+    const loaded = this.#memory.get(key);
+    if (loaded) return loaded;
+    const known = this.#reading.get(key);
+    if (known) return known;
+    const reading = this.#read(name, version);
+    this.#reading.set(key, reading);
+    try {
+      const detector = await reading;
+      // It may have been unloaded meanwhile.
+      if (this.#reading.get(key) === reading) this.#memory.set(key, detector);
+      return detector;
+    } finally {
+      if (this.#reading.get(key) === reading) this.#reading.delete(key);
+    }
   }
 
-  /** Puts a version to its self-test without keeping it in memory. @throws DetectorError for what does not pass. */
+  /** Runs the self-test of a version without keeping it in memory. @throws DetectorError if it does not pass. */
   async examine(name: string, version: VersionFolder): Promise<void> {
     await this.engine.release(await this.#read(name, version));
   }
 
-  /** Takes in what was read elsewhere, with its self-test. @throws DetectorError for what does not pass. */
+  /** Takes a version that was read elsewhere, after its self-test. @throws DetectorError if it does not pass. */
   async take(name: string, read: UnverifiedDetector): Promise<void> {
     const key = keyOf(name, read.version);
     if (this.#findings.get(key)?.passed) return;
-    const detector = await this.#verify(name, read);
-    this.#memory.forget(key);
-    await this.#memory.get(key, async () => detector);
+    this.#memory.set(key, await this.#verify(name, read));
   }
 
-  /** Reads a version in memory again where its files have changed: what is damaged serves on, but is reported. */
+  /** Reads a version in memory again after its files have changed. If they are damaged, it still serves, and is reported. */
   async check(name: string, { version, folder }: VersionFolder): Promise<void> {
     if (!this.isLoaded(name, version)) return;
     try {
@@ -83,19 +102,20 @@ export class VersionLoader {
       this.#findings.set(keyOf(name, version), { passed: true });
     } catch (error) {
       if (!(error instanceof DetectorError)) throw error;
-      // What was removed is not damaged.
+      // A version that was removed is not damaged.
       if (!(await exists(folder))) return;
-      this.#refuse(name, version, `${error.message}; it serves on from memory`);
+      this.#refuse(name, version, `${error.message}; it still serves from memory`);
     }
   }
 
-  /** Takes a version out of memory. */
+  /** Removes a version from memory. */
   unload(name: string, version: string): void {
-    const forgotten = this.#memory.forget(keyOf(name, version));
-    void forgotten?.then((detector) => this.engine.release(detector)).catch(() => undefined);
+    const key = keyOf(name, version);
+    this.#reading.delete(key);
+    this.#memory.delete(key);
   }
 
-  /** Forgets a version that is no more. */
+  /** Forgets a version that does not exist any more. */
   forget(name: string, version: string): void {
     this.unload(name, version);
     this.#findings.delete(keyOf(name, version));
@@ -105,7 +125,7 @@ export class VersionLoader {
     try {
       const read = await readDetector(folder, this.experts);
       if (read.version !== version) {
-        throw new DetectorError(`${folder} has changed: it is version ${read.version} now`);
+        throw new DetectorError(`${folder} has changed: it is now version ${read.version}`);
       }
       return this.finding(name, version)?.passed ? withoutSelfTest(read) : await this.#verify(name, read);
     } catch (error) {
@@ -115,7 +135,7 @@ export class VersionLoader {
   }
 
   async #verify(name: string, read: UnverifiedDetector): Promise<LoadedDetector> {
-    // It is put to its test with the sessions that will serve it.
+    // The self-test uses the sessions that will serve the detector.
     await this.engine.warmUp(read);
     const { detector, report } = await verified(this.engine, read).catch(async (error: unknown) => {
       await this.engine.release(read);

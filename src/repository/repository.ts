@@ -1,33 +1,29 @@
 /**
- * The detectors of a service, as they come and go while it runs. The folder is the truth; in memory are those that were
- * used last. A version serves once it has passed its self-test, and until then, or if it does not, the one before it
- * does. What is under way keeps the version it began with.
+ * The detectors of a service, as they come and go while it runs. The folder on disk is authoritative; memory holds the
+ * recently used ones. A version serves once it has passed its self-test; until then, and if it fails, the version before
+ * it serves. Requests under way keep the version they began with.
  */
 import { randomUUID } from 'node:crypto';
 import { rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Readable } from 'node:stream';
-import {
-  DetectorError,
-  type DetectorVersions,
-  type LoadedDetector,
-  readDetector,
-  readVersions,
-  type ScoringEngine,
-  type VersionFolder,
-} from '../detector/index.js';
+import { DetectorError, isDetector, type LoadedDetector, readDetector } from '../detector/index.js';
+import type { ScoringEngine } from '../scoring/index.js';
 import { unpackDetector } from './archive.js';
 import { asRefused, RepositoryError, writing } from './errors.js';
 import {
-  addVersion,
   detectorName,
   incomingFolder,
   namesIn,
+  placeVersion,
+  preferVersion,
   recover,
   signatureOf,
   writeHistory,
 } from './folders.js';
 import { type RepositoryLog, VersionLoader } from './loader.js';
+import { ServingVersions } from './serving-versions.js';
+import type { DetectorStatus, Entry } from './view.js';
 
 export interface RepositoryOptions {
   /** Folder whose subfolders are detectors. */
@@ -40,38 +36,9 @@ export interface RepositoryOptions {
 
 export const defaultMaxLoaded = 64;
 
-/** Whether a version has passed its self-test here; one that has not is put to it when it is first used. */
-export type VersionState = 'verified' | 'unverified' | 'refused';
-
-export interface VersionStatus extends VersionFolder {
-  readonly state: VersionState;
-  /** Why it is refused. */
-  readonly reason?: string;
-  readonly current: boolean;
-  readonly loaded: boolean;
-}
-
-export interface DetectorStatus {
-  readonly name: string;
-  /** Undefined where all versions are refused. */
-  readonly current: VersionFolder | undefined;
-  /** Whether requests are answered; an unloaded one waits for being loaded again. */
-  readonly available: boolean;
-  readonly versions: readonly VersionStatus[];
-  /** Why it is refused, or some of its folders are. */
-  readonly reasons: readonly string[];
-}
-
-interface Entry {
-  readonly folder: DetectorVersions;
-  /** The version that serves. */
-  readonly current: VersionFolder | undefined;
-  available: boolean;
-}
-
 export class DetectorRepository {
-  readonly #entries = new Map<string, Entry>();
   readonly #loader: VersionLoader;
+  readonly #serving: ServingVersions;
   /** Changes come one after another. */
   #changing: Promise<unknown> = Promise.resolve();
   #onRetired: (name: string) => void = () => {};
@@ -82,12 +49,13 @@ export class DetectorRepository {
     private readonly log: RepositoryLog,
   ) {
     this.#loader = new VersionLoader(engine, options.experts, options.maxLoaded ?? defaultMaxLoaded, log);
+    const onRetired = (name: string): void => this.#onRetired(name);
+    this.#serving = new ServingVersions(options.detectors, this.#loader, log, onRetired);
   }
 
   /**
-   * Reads all manifests, and verifies and warms up as many detectors as stay in memory. An empty folder waits for what
-   * comes.
-   * @throws DetectorError when the folder cannot be read, or all that it holds is refused; the signal's reason.
+   * Reads all manifests, and verifies and warms up as many detectors as stay in memory. The folder may be empty.
+   * @throws DetectorError if the folder cannot be read, or all its detectors are refused; the signal's reason.
    */
   static async open(
     engine: ScoringEngine,
@@ -96,13 +64,13 @@ export class DetectorRepository {
     signal?: AbortSignal,
   ): Promise<DetectorRepository> {
     const { detectors } = options;
-    // Nothing to put right where nothing may be written.
+    // A folder that cannot be written needs no recovery.
     await recover(detectors).catch(() => undefined);
     const names = await namesIn(detectors);
     const repository = new DetectorRepository(engine, options, log);
     for (const name of names) {
       signal?.throwIfAborted();
-      await repository.#refresh(name, repository.#loader.hasRoom);
+      await repository.#serving.refresh(name, repository.#loader.hasRoom);
     }
     if (repository.size > 0) return repository;
     const why = repository.list().map(({ name, reasons }) => `${name}: ${reasons.join(', ')}`);
@@ -113,28 +81,24 @@ export class DetectorRepository {
     return repository;
   }
 
-  /** Tells of every detector that is there no longer. */
+  /** Calls back with the name of every detector that is retired. */
   observeRetired(listener: (name: string) => void): void {
     this.#onRetired = listener;
   }
 
   /** Detectors that serve. */
   get size(): number {
-    let count = 0;
-    for (const { current } of this.#entries.values()) if (current) count++;
-    return count;
+    return this.#serving.size;
   }
 
-  /** Detectors that are refused, or some of whose folders are. */
+  /** Detectors that are refused, or have a refused version. */
   get refused(): number {
     return this.list().filter(({ reasons }) => reasons.length > 0).length;
   }
 
-  /** Detectors whose current version has not been put to its self-test yet. */
+  /** Detectors whose current version has not run its self-test yet. */
   unverified(): string[] {
-    return [...this.#entries].flatMap(([name, { current }]) =>
-      current && !this.#loader.finding(name, current.version) ? [name] : [],
-    );
+    return this.#serving.unverified();
   }
 
   /** Versions in memory. */
@@ -143,52 +107,32 @@ export class DetectorRepository {
   }
 
   list(): DetectorStatus[] {
-    return [...this.#entries.keys()].map((name) => this.status(name));
+    return this.#serving.names.map((name) => this.status(name));
   }
 
-  /** @throws RepositoryError `unknown-detector` naming those there are. */
+  /** @throws RepositoryError `unknown-detector`, listing the known ones. */
   status(name: string): DetectorStatus {
-    const { folder, current, available } = this.#entry(name);
-    const versions = folder.versions.map((version): VersionStatus => {
-      const finding = this.#loader.finding(name, version.version);
-      return {
-        ...version,
-        state: finding === undefined ? 'unverified' : finding.passed ? 'verified' : 'refused',
-        ...(finding && !finding.passed ? { reason: this.#shown(finding.reason) } : {}),
-        current: version.version === current?.version,
-        loaded: this.#loader.isLoaded(name, version.version),
-      };
-    });
-    const reasons = [
-      ...folder.faults.map((fault) => this.#shown(fault)),
-      ...versions.flatMap(({ reason }) => reason ?? []),
-    ];
-    return { name, current, available, versions, reasons };
-  }
-
-  /** A reason as clients are told it, who need not know where the folder lies. */
-  #shown(reason: string): string {
-    return reason.replaceAll(join(this.options.detectors, '/'), '');
+    return this.#serving.status(name);
   }
 
   /**
-   * A detector to score with.
+   * Returns a detector to score with.
    * @param version by default the current one.
    * @throws RepositoryError `unknown-detector`, `unknown-version`.
    */
   async acquire(name: string, version?: string): Promise<LoadedDetector> {
-    const entry = this.#entry(name);
+    const entry = this.#serving.entry(name);
     if (!entry.available) {
       throw new RepositoryError('unknown-detector', `detector '${name}' is unloaded; load it first`);
     }
     try {
-      if (version !== undefined) return await this.#loader.load(name, this.#version(entry, version));
+      if (version !== undefined) return await this.#loader.load(name, this.#serving.version(entry, version));
       if (entry.current) return await this.#loader.load(name, entry.current);
     } catch (error) {
       if (!(error instanceof DetectorError)) throw error;
-      // One that is found wanting only now gives way to the version before it, if there is one.
+      // A version that fails only now is replaced by the version before it, if there is one.
       await this.refresh(name);
-      const { current } = this.#entry(name);
+      const { current } = this.#serving.entry(name);
       if (version === undefined && current && current.version !== entry.current?.version) {
         return this.#loader.load(name, current);
       }
@@ -197,9 +141,9 @@ export class DetectorRepository {
     throw new RepositoryError('unknown-detector', `detector '${name}' was refused: ${reasons.join('; ')}`);
   }
 
-  /** Puts the current version to its self-test, if it was not yet; one that does not pass gives way to the one before. */
+  /** Runs the self-test of the current version, unless it has run. If it fails, the version before it serves. */
   async verify(name: string): Promise<void> {
-    const current = this.#entries.get(name)?.current;
+    const current = this.#serving.find(name)?.current;
     if (!current || this.#loader.finding(name, current.version)) return;
     try {
       await this.#loader.examine(name, current);
@@ -210,11 +154,12 @@ export class DetectorRepository {
   }
 
   /**
-   * Takes an uploaded version: unpacks it, puts it to its self-test, and only then lets it serve.
+   * Adds an uploaded version: unpacks it, runs its self-test, and only then lets it serve. If its files on disk were
+   * damaged, this repairs them.
    * @param archive tar, gzipped or not.
    * @param activate whether it becomes the current one.
    * @returns the version, and whether it is new here.
-   * @throws RepositoryError; what served before then still does.
+   * @throws RepositoryError; what served before still serves.
    */
   async add(
     name: string,
@@ -224,7 +169,7 @@ export class DetectorRepository {
     if (!detectorName.test(name)) {
       throw new RepositoryError(
         'refused-detector',
-        `'${name}' is no name for a detector; it has letters, digits, '.', '_' and '-', 100 at most`,
+        `'${name}' is not a name for a detector; wanted at most 100 letters, digits, '.', '_' and '-'`,
       );
     }
     const { detectors, experts } = this.options;
@@ -235,12 +180,15 @@ export class DetectorRepository {
       const { version } = read;
       return await this.#change(async () => {
         await this.#loader.take(name, read).catch((error) => asRefused(error));
-        const before = this.#entries.get(name);
+        const before = this.#serving.find(name);
         const added = !before?.folder.versions.some((known) => known.version === version);
-        if (added) await this.#place(name, incoming, version, before);
+        // A version that is there already is replaced: its files may be damaged.
+        await writing(async () =>
+          placeVersion(detectors, name, incoming, version, await this.#aloneVersion(name, before)),
+        );
         if (activate) await this.#prefer(name, version);
         else if (before?.current) await this.#prefer(name, before.current.version);
-        await this.#refresh(name, true);
+        await this.#serving.refresh(name, true);
         this.log.info({ detector: name, version, added }, 'detector uploaded');
         return { version, added };
       });
@@ -252,23 +200,23 @@ export class DetectorRepository {
   /** Makes a version the current one. @throws RepositoryError when there is no such version, or it is refused. */
   async activate(name: string, version: string): Promise<void> {
     await this.#change(async () => {
-      const entry = this.#entry(name);
-      const wanted = this.#version(entry, version);
+      const entry = this.#serving.entry(name);
+      const wanted = this.#serving.version(entry, version);
       await this.#loader.load(name, wanted).catch((error) => asRefused(error));
       await this.#prefer(name, version);
-      await this.#refresh(name, true);
+      await this.#serving.refresh(name, true);
     });
   }
 
   /**
-   * Goes back to the version that was current before; one that never was is not gone back to.
+   * Goes back to the version that was current before.
    * @returns the version that serves now.
    */
   async rollBack(name: string): Promise<string> {
     return this.#change(async () => {
-      const { folder, current } = this.#entry(name);
+      const { folder, current } = this.#serving.entry(name);
       const { history, versions } = folder;
-      // Where the current one is none of them, the first of them is the one before it.
+      // If the current one is not among them, the first of them came before it.
       const earlier = history.slice(history.indexOf(current?.version ?? '') + 1);
       const before = earlier
         .flatMap((version) => versions.find((known) => known.version === version) ?? [])
@@ -276,26 +224,26 @@ export class DetectorRepository {
       if (!before) {
         throw new RepositoryError(
           'conflict',
-          `detector '${name}' has no version to go back to: none was current before; activate one by its name`,
+          `detector '${name}' has no version to go back to: none was current before; activate one by name`,
         );
       }
       await this.#loader.load(name, before).catch((error) => asRefused(error));
       const left = earlier.slice(earlier.indexOf(before.version));
       await writing(() => writeHistory(this.options.detectors, name, left));
-      await this.#refresh(name, true);
+      await this.#serving.refresh(name, true);
       return before.version;
     });
   }
 
-  /** Removes a version, or a detector with all of them, from the folder for good. */
+  /** Deletes a version, or a detector with all its versions. */
   async retire(name: string, version?: string): Promise<void> {
     await this.#change(async () => {
-      const entry = this.#entry(name);
+      const entry = this.#serving.entry(name);
       const { detectors } = this.options;
       if (version === undefined) {
         await writing(() => rm(join(detectors, name), { recursive: true, force: true }));
       } else {
-        const { folder } = this.#version(entry, version);
+        const { folder } = this.#serving.version(entry, version);
         if (entry.current?.version === version) {
           throw new RepositoryError(
             'conflict',
@@ -307,128 +255,55 @@ export class DetectorRepository {
         const left = history.filter((other) => other !== version);
         if (left.length < history.length) await writing(() => writeHistory(detectors, name, left));
       }
-      await this.#refresh(name, true);
+      await this.#serving.refresh(name, true);
     });
   }
 
   /** Reads a detector into memory, and lets it serve again if it was unloaded. */
   async load(name: string): Promise<void> {
-    this.#entry(name).available = true;
+    this.#serving.entry(name).available = true;
     await this.acquire(name);
   }
 
-  /** Takes a detector out of memory; it does not serve until it is loaded again. */
+  /** Removes a detector from memory; it does not serve until it is loaded again. */
   unload(name: string): void {
-    const entry = this.#entry(name);
+    const entry = this.#serving.entry(name);
     entry.available = false;
     for (const { version } of entry.folder.versions) this.#loader.unload(name, version);
   }
 
-  /** Names of the detectors in the folder now, for whoever watches it. */
+  /** Names of the known detectors and of those in the folder now. */
   async namesNow(): Promise<string[]> {
-    const known = [...this.#entries.keys()];
-    return [...new Set([...known, ...(await namesIn(this.options.detectors))])];
+    return [...new Set([...this.#serving.names, ...(await namesIn(this.options.detectors))])];
   }
 
   signature(name: string): Promise<string> {
     return signatureOf(this.options.detectors, name);
   }
 
-  /** Takes over what has changed in the folder of a detector. */
+  /** Applies what has changed in the folder of a detector. */
   async refresh(name: string): Promise<void> {
     await this.#change(async () => {
-      for (const version of this.#entries.get(name)?.folder.versions ?? []) {
+      for (const version of this.#serving.find(name)?.folder.versions ?? []) {
         await this.#loader.check(name, version);
       }
-      await this.#refresh(name, true);
+      await this.#serving.refresh(name, true);
     });
   }
 
-  /** @param verify whether the current version is put to its self-test now, or when it is first used. */
-  async #refresh(name: string, verify: boolean): Promise<void> {
-    const folder = await readVersions(this.options.detectors, name);
-    const before = this.#entries.get(name);
-    if (!folder) {
-      this.#entries.delete(name);
-      if (!before) return;
-      this.#forget(name, before.folder.versions);
-      this.log.info({ detector: name }, 'detector retired');
-      this.#onRetired(name);
-      return;
-    }
-    for (const reason of folder.faults) this.log.error({ detector: name, reason }, 'detector refused');
-    const current = await this.#currentOf(folder, before?.current, verify);
-    const kept = new Set([...folder.versions, ...(current ? [current] : [])].map(({ version }) => version));
-    this.#forget(name, before?.folder.versions.filter(({ version }) => !kept.has(version)) ?? []);
-    this.#entries.set(name, { folder, current, available: before?.available ?? true });
-    if (current?.version !== before?.current?.version) {
-      this.log.info({ detector: name, version: current?.version }, 'detector serves');
-    }
-  }
-
-  /**
-   * The version to serve: the first of those that are or were current, and is sound; else the one that serves.
-   * @param verify whether it has to have passed its self-test.
-   */
-  async #currentOf(
-    { name, versions, history }: DetectorVersions,
-    served: VersionFolder | undefined,
-    verify: boolean,
-  ): Promise<VersionFolder | undefined> {
-    const wanted = [...history, ...(served ? [served.version] : [])];
-    const found = wanted.flatMap((version) => versions.find((known) => known.version === version) ?? []);
-    if (!verify) return found[0];
-    for (const version of found) {
-      const sound = await this.#loader.load(name, version).catch(() => undefined);
-      if (sound) return version;
-    }
-    // Where what came in its place is refused, a version serves on from memory.
-    return served && this.#loader.isLoaded(name, served.version) ? served : undefined;
-  }
-
-  #forget(name: string, versions: readonly VersionFolder[]): void {
-    for (const { version } of versions) this.#loader.forget(name, version);
-  }
-
-  async #place(name: string, from: string, version: string, before: Entry | undefined): Promise<void> {
-    const { detectors } = this.options;
-    const [only] = before?.folder.versions ?? [];
-    const alone = only?.folder === join(detectors, name) ? only.version : undefined;
-    await writing(() => addVersion(detectors, name, from, version, alone));
+  /** The version that the detector's folder is itself, and not one of several in it. */
+  async #aloneVersion(name: string, before: Entry | undefined): Promise<string | undefined> {
+    const folder = join(this.options.detectors, name);
+    if (!(await isDetector(folder))) return undefined;
+    return before?.folder.versions.find((version) => version.folder === folder)?.version ?? 'damaged';
   }
 
   async #prefer(name: string, version: string): Promise<void> {
-    const { detectors } = this.options;
-    const folder = await readVersions(detectors, name);
-    // A detector that is a folder by itself has nothing to choose from.
-    if (!folder || folder.versions[0]?.folder === join(detectors, name)) return;
-    const serving = this.#entries.get(name)?.current?.version;
-    // One that was there before anybody chose is what came before.
-    const earlier = this.#entries.get(name)?.folder.history ?? [];
-    const history = [version, ...(serving === undefined ? [] : [serving]), ...earlier];
-    await writing(() => writeHistory(detectors, name, [...new Set(history)]));
-  }
-
-  #entry(name: string): Entry {
-    const entry = this.#entries.get(name);
-    if (entry) return entry;
-    const names = [...this.#entries.keys()];
-    const known = names.slice(0, listedNames).map((other) => `'${other}'`);
-    const more = names.length > listedNames ? ` and ${names.length - listedNames} more` : '';
-    throw new RepositoryError(
-      'unknown-detector',
-      `there is no detector '${name}'; there are ${known.join(', ') || 'none'}${more}`,
-    );
-  }
-
-  #version({ folder }: Entry, version: string): VersionFolder {
-    const found = folder.versions.find((known) => known.version === version);
-    if (found) return found;
-    const known = folder.versions.map((other) => other.version).join(', ');
-    throw new RepositoryError(
-      'unknown-version',
-      `detector '${folder.name}' has no version '${version}'; it has ${known}`,
-    );
+    const entry = this.#serving.find(name);
+    const serving = entry?.current?.version;
+    // A version that served before anybody chose one counts as current before.
+    const before = [...(serving === undefined ? [] : [serving]), ...(entry?.folder.history ?? [])];
+    await writing(() => preferVersion(this.options.detectors, name, version, before));
   }
 
   #change<Result>(work: () => Promise<Result>): Promise<Result> {
@@ -437,6 +312,3 @@ export class DetectorRepository {
     return result;
   }
 }
-
-/** Names that a refusal lists. */
-const listedNames = 10;

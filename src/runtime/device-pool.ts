@@ -1,6 +1,6 @@
 /**
- * Several workers as one device: a session is opened on each of them, and a run goes to the one that has least to do. On
- * the CPU they share its cores; on CUDA there are as many for each graphics card.
+ * Several workers as one device: a session is opened on each of them, and a run goes to the least busy one. On the CPU
+ * they share its cores; on CUDA each graphics card has as many.
  */
 import { availableParallelism } from 'node:os';
 import type { DeviceOptions, Runner, RunResult, Session } from './device.js';
@@ -26,7 +26,7 @@ export class DevicePool implements Runner {
 
   private constructor(private readonly members: readonly [Member, ...Member[]]) {}
 
-  /** @throws RuntimeError when the provider asked for is not to be had. */
+  /** @throws RuntimeError if the provider is unavailable. */
   static async open(options: PoolOptions = {}, supervision: SupervisionOptions = {}): Promise<DevicePool> {
     const { workers = 1, cudaDevices = [0], provider = 'auto', threads = 0 } = options;
     const share = Math.max(1, Math.floor(availableParallelism() / workers));
@@ -36,7 +36,7 @@ export class DevicePool implements Runner {
         { provider: known, threads: perWorker, cudaDevice: cudaDevice ?? 0 },
         supervision,
       );
-    // The first tells what is to be had; the others take the same.
+    // The first shows which provider is available; the others use the same.
     const first = await open(cudaDevices[0], provider);
     const devices = first.provider === 'cuda' ? cudaDevices : [undefined];
     const wanted = devices.flatMap((device) => Array.from({ length: workers }, () => device)).slice(1);
@@ -51,7 +51,7 @@ export class DevicePool implements Runner {
     return new DevicePool([member(first), ...opened.map(member)]);
   }
 
-  /** Runs that go on at once. */
+  /** Runs that can be under way at once. */
   get size(): number {
     return this.members.length;
   }
@@ -64,7 +64,7 @@ export class DevicePool implements Runner {
     return this.members[0].device.note;
   }
 
-  /** Whether there is a worker that runs. */
+  /** Whether a worker is running. */
   get alive(): boolean {
     return this.members.some(({ device }) => device.alive);
   }
@@ -81,7 +81,7 @@ export class DevicePool implements Runner {
     };
   }
 
-  /** Puts another worker in the place of one of them, of each in turn. */
+  /** Replaces one worker, each in turn. */
   async replace(): Promise<void> {
     const member = this.members[this.#replacements++ % this.members.length];
     await member?.device.replace();

@@ -3,34 +3,27 @@
  * execution provider and runs them one after another.
  */
 import { Worker } from 'node:worker_threads';
+import { LRUCache } from 'lru-cache';
 import type { ModelRecipe, NumberedRequest, Reply, Request, WorkerSettings } from './messages.js';
 import type { Provider } from './onnxruntime.js';
 import { compact, type Tensors } from './tensor.js';
 
-// From 1.29 onnxruntime sends Microsoft what it runs on and what it was called with, unless this is set before it is
-// loaded; and taking the command line apart overflows the worker's stack when that is some 10,000 characters long.
-process.env.ORT_DISABLE_TELEMETRY = '1';
-
-// CUDA's libraries would multiply with the short mantissas of TF32, which moves scores by up to 1e-2: those that were
-// calibrated on the CPU, or in a batch of another size, are to stay the same. `NVIDIA_TF32_OVERRIDE=1` lets them.
-process.env.NVIDIA_TF32_OVERRIDE ??= '0';
-
-/** The provider asked for is not to be had, a graph failed, or the worker is gone. */
+/** The provider is unavailable, a graph failed, or the worker is gone. */
 export class RuntimeError extends Error {
   override readonly name: string = 'RuntimeError';
 }
 
-/** The worker has ended, or was ended: what it was asked is not answered, though nothing is wrong with it. */
+/** The worker has ended, or was ended: its requests are not answered, though nothing is wrong with them. */
 export class WorkerGoneError extends RuntimeError {
   override readonly name = 'WorkerGoneError';
 }
 
 export interface DeviceOptions {
-  /** `auto` (default) takes CUDA where it can be had, else the CPU. */
+  /** `auto` (default) uses CUDA if it is available, else the CPU. */
   readonly provider?: Provider | 'auto';
-  /** Threads for one operator on the CPU; 0 (default) takes one for each core. */
+  /** Threads for one operator on the CPU; 0 (default) uses one for each core. */
   readonly threads?: number;
-  /** Graphics card by number; default the first. */
+  /** Number of the graphics card; default the first. */
   readonly cudaDevice?: number;
 }
 
@@ -43,9 +36,9 @@ export interface RunResult {
 /** A graph ready to run. */
 export interface Session {
   /**
-   * @param constants further inputs, which stay as they are: the same object is sent to the worker once, and kept there
-   * while it is used.
-   * @throws RuntimeError when inputs do not fit the graph.
+   * @param constants further inputs that do not change: the same object is sent to the worker once, and kept there while
+   * it is used.
+   * @throws RuntimeError if inputs do not fit the graph.
    */
   run(feeds: Tensors, constants?: Tensors): Promise<RunResult>;
   /** Frees the memory the session holds. */
@@ -65,7 +58,11 @@ export interface Runner {
   readonly note: string | undefined;
   /** False while there is no worker. */
   readonly alive: boolean;
+  /** Runs that can be under way at once. */
+  readonly size: number;
   session(model: Uint8Array | ModelRecipe): Promise<Session>;
+  /** Replaces a worker by a new one, if there is somebody to do it. */
+  replace?(): Promise<void>;
   close(): Promise<void>;
 }
 
@@ -73,8 +70,12 @@ export class Device implements Runner {
   readonly #worker: Worker;
   readonly #pending = new Map<number, Pending>();
   readonly #ended: Promise<void>;
-  /** What the worker keeps, by the number it knows it by; the longest unused first. */
-  readonly #kept = new Map<Tensors, number>();
+  /** What the worker keeps, by the number it knows it by. */
+  readonly #kept = new LRUCache<Tensors, number>({
+    max: mostKept,
+    dispose: (kept) => this.#tell({ kind: 'drop', kept }),
+  });
+  readonly size = 1;
   #serial = 0;
   #gone: WorkerGoneError | undefined;
 
@@ -98,8 +99,9 @@ export class Device implements Runner {
     worker.unref();
   }
 
-  /** @throws RuntimeError when the provider asked for is not to be had. */
+  /** @throws RuntimeError if the provider is unavailable. */
   static async open(options: DeviceOptions = {}): Promise<Device> {
+    setNativeDefaults();
     const { provider = 'auto', threads = 0, cudaDevice = 0 } = options;
     const settings: WorkerSettings = { provider, threads, cudaDevice };
     const worker = new Worker(new URL('./worker.js', import.meta.url), { workerData: settings });
@@ -140,33 +142,30 @@ export class Device implements Runner {
   }
 
   /**
-   * The same without waiting for what the worker is doing. A thread that is terminated while native code runs in it
-   * takes the process with it, so it is told to end by itself.
+   * The same without waiting for the worker. Terminating a thread while native code runs in it ends the process, so the
+   * worker is told to end by itself.
    * @param why for those whose requests are rejected.
    */
   abandon(why: string): void {
+    this.#tell({ kind: 'end' });
     this.#fail(why);
-    const message: NumberedRequest = { id: 0, request: { kind: 'end' } };
-    this.#worker.postMessage(message);
     this.#worker.unref();
   }
 
-  /** Sees to it that the worker has these tensors. @returns the number it knows them by, from 1. */
+  /** Makes sure that the worker has these tensors. @returns the number it knows them by, from 1. */
   #keep(constants: Tensors): number {
     const known = this.#kept.get(constants);
-    this.#kept.delete(constants);
-    const number = known ?? ++this.#serial;
-    this.#kept.set(constants, number);
-    if (known !== undefined || this.#gone) return number;
-    const [[oldest, unused]] = this.#kept as unknown as [[Tensors, number]];
-    const full = this.#kept.size > mostKept;
-    if (full) this.#kept.delete(oldest);
-    const message: NumberedRequest = {
-      id: 0,
-      request: { kind: 'keep', kept: number, tensors: compact(constants), ...(full ? { drop: unused } : {}) },
-    };
-    this.#worker.postMessage(message);
-    return number;
+    if (known !== undefined) return known;
+    const kept = ++this.#serial;
+    this.#tell({ kind: 'keep', kept, tensors: compact(constants) });
+    this.#kept.set(constants, kept);
+    return kept;
+  }
+
+  /** Sends what is not answered. */
+  #tell(request: Request): void {
+    const message: NumberedRequest = { id: 0, request };
+    if (!this.#gone) this.#worker.postMessage(message);
   }
 
   #ask(request: Request): Promise<RunResult> {
@@ -199,5 +198,16 @@ export class Device implements Runner {
   }
 }
 
-/** Sets of constants that a worker keeps: the detectors in turn, not all there are. */
+/** Sets of constants that a worker keeps: those of the detectors in use, not of all there are. */
 const mostKept = 16;
+
+/**
+ * Environment variables that native code reads when it is loaded, so they are set for the process, before its first worker
+ * starts. Importing this file sets nothing.
+ */
+function setNativeDefaults(): void {
+  // Without it onnxruntime (from 1.29) reports to Microsoft, and its reading of a long command line overflows the stack.
+  process.env.ORT_DISABLE_TELEMETRY = '1';
+  // TF32 would move scores by up to 1e-2, and a threshold calibrated on the CPU has to hold. The user may allow it.
+  process.env.NVIDIA_TF32_OVERRIDE ??= '0';
+}

@@ -12,4 +12,13 @@ export { DevicePool, type PoolOptions } from './device-pool.js';
 export type { ModelRecipe } from './messages.js';
 export type { Provider } from './onnxruntime.js';
 export { type ReplacementCause, SupervisedDevice, type SupervisionOptions } from './supervised-device.js';
-export { compact, concatenated, float32, float32Data, type Tensor, type Tensors, uint8 } from './tensor.js';
+export {
+  asConstants,
+  compact,
+  concatenated,
+  float32,
+  float32Data,
+  type Tensor,
+  type Tensors,
+  uint8,
+} from './tensor.js';

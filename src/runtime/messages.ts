@@ -27,10 +27,12 @@ export type Request =
       /** Further inputs, by the number under which they are kept. */
       readonly kept?: number;
     }
-  /** Keeps inputs for later runs, and drops others. Nothing is answered. */
-  | { readonly kind: 'keep'; readonly kept: number; readonly tensors: Tensors; readonly drop?: number }
+  /** Keeps inputs for later runs. Not answered. */
+  | { readonly kind: 'keep'; readonly kept: number; readonly tensors: Tensors }
+  /** Drops kept inputs. Not answered. */
+  | { readonly kind: 'drop'; readonly kept: number }
   | { readonly kind: 'close'; readonly session: number }
-  /** Ends the worker after what it is doing; what waits is left undone, and nothing is answered. */
+  /** Ends the worker after its current request; what waits is dropped. Not answered. */
   | { readonly kind: 'end' };
 
 export type Reply =

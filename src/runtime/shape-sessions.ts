@@ -1,8 +1,9 @@
 /**
- * One model as several sessions on CUDA, where onnxruntime prepares every convolution anew whenever the shape of its
- * input differs from the run before: 150 to 600 ms where the run itself takes 2 to 10 (measured on an H200). So inputs of
- * one set of shapes have a session of their own, and those of the latest few sets are kept.
+ * One model as several sessions on CUDA. There onnxruntime prepares every convolution anew whenever the shape of its
+ * input differs from the run before: 150 to 600 ms, where the run itself takes 2 to 10 (measured on an H200). So each set
+ * of input shapes has a session of its own, a few of which are kept.
  */
+import { LRUCache } from 'lru-cache';
 import type { BlockingSession } from './onnxruntime.js';
 import type { Tensors } from './tensor.js';
 
@@ -10,9 +11,16 @@ import type { Tensors } from './tensor.js';
 const mostSets = 4;
 
 export class ShapeSessions implements BlockingSession {
-  /** By the shapes of what differs from run to run, the longest unused first. */
-  readonly #sessions = new Map<string, BlockingSession>();
-  /** The first, until it is known for which shapes it is. */
+  /** By the shapes of the inputs that change from run to run. */
+  readonly #sessions = new LRUCache<string, BlockingSession>({
+    max: mostSets,
+    dispose: (session, _key, reason) => {
+      if (reason === 'evict') this.#released.push(session);
+    },
+  });
+  /** Evicted, not yet released. */
+  readonly #released: BlockingSession[] = [];
+  /** The first session, until its shapes are known. */
   #unused: BlockingSession | undefined;
 
   private constructor(
@@ -22,7 +30,7 @@ export class ShapeSessions implements BlockingSession {
     this.#unused = first;
   }
 
-  /** @param create makes a session of the model; what it throws is thrown here too. */
+  /** @param create opens a session of the model; what it throws is thrown here too. */
   static async open(create: () => Promise<BlockingSession>): Promise<ShapeSessions> {
     return new ShapeSessions(create, await create());
   }
@@ -31,13 +39,8 @@ export class ShapeSessions implements BlockingSession {
     const key = JSON.stringify(Object.entries(feeds).map(([name, { dims }]) => [name, dims]));
     const session = this.#sessions.get(key) ?? this.#unused ?? (await this.create());
     this.#unused = undefined;
-    this.#sessions.delete(key);
     this.#sessions.set(key, session);
-    const [oldest] = this.#sessions;
-    if (this.#sessions.size > mostSets && oldest) {
-      this.#sessions.delete(oldest[0]);
-      await oldest[1].release();
-    }
+    for (const evicted of this.#released.splice(0)) await evicted.release();
     return session.run(feeds, constants);
   }
 

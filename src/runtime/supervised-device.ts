@@ -1,7 +1,7 @@
 /**
- * A device that outlives its worker. When the worker crashes, or does not answer for too long, another takes its place:
- * sessions are made again there, and what was under way is tried once more. Nothing is tried a third time, since what
- * ends two workers may well be the cause.
+ * A device that outlives its worker. If the worker crashes, or does not answer for too long, it is replaced: sessions are
+ * opened again on the new one, and runs that were under way are tried once more. Nothing is tried a third time, because
+ * what ends two workers may be the cause.
  */
 import {
   Device,
@@ -15,9 +15,9 @@ import type { ModelRecipe } from './messages.js';
 import type { Provider } from './onnxruntime.js';
 
 export interface SupervisionOptions {
-  /** A run that takes longer counts as hanging; default two minutes. */
+  /** A longer run counts as hanging; default two minutes. */
   readonly hangMs?: number;
-  /** Told of every worker that is replaced. */
+  /** Called when a worker is replaced. */
   readonly onReplace?: (cause: ReplacementCause) => void;
 }
 
@@ -30,6 +30,7 @@ interface Generation {
 }
 
 export class SupervisedDevice implements Runner {
+  readonly size = 1;
   #device: Device;
   #replacing: Promise<Device> | undefined;
   #closed = false;
@@ -42,7 +43,7 @@ export class SupervisedDevice implements Runner {
     this.#device = device;
   }
 
-  /** @throws RuntimeError when the provider asked for is not to be had. */
+  /** @throws RuntimeError if the provider is unavailable. */
   static async open(
     options: DeviceOptions = {},
     supervision: SupervisionOptions = {},
@@ -68,7 +69,7 @@ export class SupervisedDevice implements Runner {
       if (current?.device !== device) {
         const session = device.session(model);
         current = { device, session };
-        // One that could not be made is made anew by the next who asks.
+        // If it could not be opened, the next run tries again.
         session.catch(() => {
           if (current?.session === session) current = undefined;
         });
@@ -86,7 +87,7 @@ export class SupervisedDevice implements Runner {
     };
   }
 
-  /** Puts another worker in the place of the one there is. */
+  /** Replaces the worker. */
   async replace(): Promise<void> {
     await this.#replace(this.#device, 'asked');
   }
@@ -97,7 +98,7 @@ export class SupervisedDevice implements Runner {
     await this.#device.close();
   }
 
-  /** Does something on a worker; if the worker goes meanwhile, once more on another. */
+  /** Does something on the worker; if the worker is lost meanwhile, once more on the next one. */
   async #tried<Result>(work: (device: Device) => Promise<Result>): Promise<Result> {
     const device = await this.#living();
     try {
@@ -126,14 +127,15 @@ export class SupervisedDevice implements Runner {
     return this.#device.alive || this.#closed ? this.#device : this.#replace(this.#device, 'crash');
   }
 
-  /** @param old the worker that failed; one that was replaced already stays replaced. */
+  /** @param old the worker that failed; one that was already replaced stays replaced. */
   #replace(old: Device, cause: ReplacementCause): Promise<Device> {
     if (this.#replacing) return this.#replacing;
     if (old !== this.#device) return Promise.resolve(this.#device);
     this.supervision.onReplace?.(cause);
     const replacing = (async () => {
       old.abandon(`the inference worker was replaced (${cause})`);
-      this.#device = await Device.open(this.options);
+      // The provider that was promised at the start, or none: a CPU in the place of CUDA would go unnoticed.
+      this.#device = await Device.open({ ...this.options, provider: old.provider });
       return this.#device;
     })();
     this.#replacing = replacing;

@@ -1,4 +1,5 @@
 /** Tensors as they enter and leave a running graph. */
+import type { ConstantTensor } from '../onnx/index.js';
 
 /** A tensor in host memory: shape as sizes, elements in row-major order. */
 export type Tensor =
@@ -52,4 +53,14 @@ export function compact(feeds: Tensors): Tensors {
 function sliceOf(data: Tensors[string]['data']): Tensors[string]['data'] {
   // Buffer.prototype.slice would give another view.
   return data instanceof Uint8Array ? Uint8Array.from(data) : data.slice();
+}
+
+/** Tensors as constants of a model. */
+export function asConstants(tensors: Tensors): Record<string, ConstantTensor> {
+  return Object.fromEntries(
+    Object.entries(tensors).map(([name, { type, dims, data }]) => [
+      name,
+      { type, shape: dims, data } as ConstantTensor,
+    ]),
+  );
 }

@@ -13,7 +13,7 @@ if (!port) throw new Error('runtime/worker.js runs as a worker thread only');
 const sessions = new Map<number, BlockingSession>();
 const kept = new Map<number, Tensors>();
 
-/** CUDA where it can be had and is wanted; a session has to be made to know. */
+/** Chooses CUDA if it is wanted and available; only opening a session shows that. */
 async function chooseProvider(): Promise<{ provider: Provider; note?: string }> {
   if (settings.provider === 'cpu') return { provider: 'cpu' };
   try {
@@ -27,10 +27,10 @@ async function chooseProvider(): Promise<{ provider: Provider; note?: string }> 
     const reason = reasonOf(error);
     if (settings.provider === 'cuda') {
       throw new Error(
-        `CUDA is not to be had on graphics card ${settings.cudaDevice}: ${reason}; see CUDA in the README, or take the CPU`,
+        `CUDA is unavailable on graphics card ${settings.cudaDevice}: ${reason}; see docs/operations.md, or use --provider cpu`,
       );
     }
-    return { provider: 'cpu', note: `CUDA is not to be had, running on the CPU: ${reason}` };
+    return { provider: 'cpu', note: `CUDA is unavailable, running on the CPU: ${reason}` };
   }
 }
 
@@ -52,7 +52,10 @@ async function answer(provider: Provider, request: Request): Promise<Tensors> {
     }
     case 'keep': {
       kept.set(request.kept, request.tensors);
-      if (request.drop !== undefined) kept.delete(request.drop);
+      return {};
+    }
+    case 'drop': {
+      kept.delete(request.kept);
       return {};
     }
     case 'end':
@@ -74,12 +77,12 @@ async function build(recipe: ModelRecipe): Promise<Uint8Array> {
   return model;
 }
 
-/** The runtime's own words, which do not say what is missing, nor where a failure in CUDA begins. */
+/** Why CUDA is unavailable. onnxruntime's own messages do not say which part is missing. */
 function reasonOf(error: unknown): string {
   if (!hasCudaLibraries()) return "onnxruntime's CUDA libraries are not installed";
   const [line = ''] = messageOf(error).split('\n');
   if (line.includes('Failed to load shared library')) {
-    return "a library of CUDA or cuDNN that onnxruntime's need is not found; LD_LIBRARY_PATH has to lead to it";
+    return 'a library of CUDA or cuDNN is missing; LD_LIBRARY_PATH must include its folder';
   }
   return /CUDA failure \d+: [^;]*[^; ]/.exec(line)?.[0] ?? line;
 }

@@ -331,15 +331,15 @@ t.test('of several targets one may depend on another: each gradient is total, in
 
 t.test('a target counts with every path from it, beside and through another target', async (t) => {
   // y = sum(x h), h = x^2: dy/dh = x, dy/dx = h + x dh/dx = 3 x^2.
-  const { x, h } = await runGraph(device, { x: { dims: [3], data: [1, 2, -3] } }, (graph, inputs) => {
+  const { ofX, ofH } = await runGraph(device, { x: { dims: [3], data: [1, 2, -3] } }, (graph, inputs) => {
     const target = inputs.x as Value;
     const square = graph.op.Mul(target, target);
     const y = graph.op.ReduceSum(graph.op.Mul(target, square), [0], { keepdims: false });
-    const [ofX, ofH] = addGradients(graph, y, [target, square]);
-    return { x: ofX as Value, h: ofH as Value };
+    const [toX, toH] = addGradients(graph, y, [target, square]);
+    return { ofX: toX as Value, ofH: toH as Value };
   });
-  t.strictSame([...(x as Float32Array)], [3, 12, 27]);
-  t.strictSame([...(h as Float32Array)], [1, 2, -3]);
+  t.strictSame([...(ofX as Float32Array)], [3, 12, 27]);
+  t.strictSame([...(ofH as Float32Array)], [1, 2, -3]);
 });
 
 t.test('what leads to a target that depends on no other needs no gradient rule', async (t) => {

@@ -2,7 +2,7 @@
 import t from 'tap';
 import {
   Batcher,
-  batchSize,
+  BatchSizes,
   DroppedError,
   type LaneLimits,
   QueueFullError,
@@ -17,7 +17,7 @@ function doubling(limits: Partial<LaneLimits> = {}, workMs = 10, concurrency = 1
   const batcher = new Batcher<number, number>({
     clock,
     concurrency,
-    limits: () => ({ maxBatchSize: 4, maxQueueDelayMs: 5, maxQueueLength: 8, ...limits }),
+    limits: () => ({ sizes: BatchSizes.any(4), maxQueueDelayMs: 5, maxQueueLength: 8, ...limits }),
     onBatch: (lane, size) => batches.push(`${lane}:${size}`),
     async run(_lane, items) {
       await new Promise<void>((resolve) => clock.after(workMs, resolve));
@@ -67,7 +67,7 @@ t.test('a busy device gathers batches without any delay', async (t) => {
 
 t.test('batches have few sizes: powers of two, the rest follows', async (t) => {
   t.strictSame(
-    [1, 2, 3, 4, 5, 7, 8, 9, 40].map((waiting) => batchSize(waiting, 16)),
+    [1, 2, 3, 4, 5, 7, 8, 9, 40].map((waiting) => BatchSizes.any(16).next(waiting)),
     [1, 2, 2, 4, 4, 4, 8, 8, 16],
   );
   const { clock, batches, submit } = doubling();
@@ -88,7 +88,7 @@ t.test('a failed item fails alone', async (t) => {
 });
 
 t.test('a lane that is flooded does not hold up another one', async (t) => {
-  const { clock, batches, submit } = doubling({ maxBatchSize: 2, maxQueueDelayMs: 0 });
+  const { clock, batches, submit } = doubling({ sizes: BatchSizes.any(2), maxQueueDelayMs: 0 });
   for (let item = 0; item < 8; item++) submit(item, 'busy');
   await settled();
   submit(9, 'rare');
@@ -97,7 +97,7 @@ t.test('a lane that is flooded does not hold up another one', async (t) => {
 });
 
 t.test('a lane that keeps emptying itself does not overtake one that waits', async (t) => {
-  const { clock, batches, submit } = doubling({ maxBatchSize: 1, maxQueueDelayMs: 0 });
+  const { clock, batches, submit } = doubling({ sizes: BatchSizes.any(1), maxQueueDelayMs: 0 });
   submit(1, 'quick');
   await settled();
   submit(2, 'waits');
@@ -109,7 +109,11 @@ t.test('a lane that keeps emptying itself does not overtake one that waits', asy
 });
 
 t.test('a full lane turns items away and says when to come again', async (t) => {
-  const { clock, batcher, submit } = doubling({ maxBatchSize: 1, maxQueueLength: 3, maxQueueDelayMs: 0 });
+  const { clock, batcher, submit } = doubling({
+    sizes: BatchSizes.any(1),
+    maxQueueLength: 3,
+    maxQueueDelayMs: 0,
+  });
   submit(0);
   await clock.advance(10);
   for (const item of [1, 2, 3, 4]) submit(item);
@@ -123,7 +127,7 @@ t.test('a full lane turns items away and says when to come again', async (t) => 
 });
 
 t.test('two batches at once take half as long', async (t) => {
-  const { clock, batcher, submit } = doubling({ maxBatchSize: 1, maxQueueDelayMs: 0 }, 10, 2);
+  const { clock, batcher, submit } = doubling({ sizes: BatchSizes.any(1), maxQueueDelayMs: 0 }, 10, 2);
   submit(0);
   await clock.advance(10);
   t.equal(batcher.estimateMs(4), 20);
@@ -133,7 +137,7 @@ t.test('one slow batch does not tell the time of all', async (t) => {
   const clock = new ManualClock();
   const batcher = new Batcher<number, number>({
     clock,
-    limits: () => ({ maxBatchSize: 1, maxQueueDelayMs: 0, maxQueueLength: 8 }),
+    limits: () => ({ sizes: BatchSizes.any(1), maxQueueDelayMs: 0, maxQueueLength: 8 }),
     async run(_lane, items) {
       for (const item of items) await new Promise<void>((resolve) => clock.after(item, resolve));
       return [...items];
@@ -203,7 +207,7 @@ t.test('work that gives too few results fails its items, not the process', async
   const clock = new ManualClock();
   const batcher = new Batcher<number, number>({
     clock,
-    limits: () => ({ maxBatchSize: 2, maxQueueDelayMs: 0, maxQueueLength: 8 }),
+    limits: () => ({ sizes: BatchSizes.any(2), maxQueueDelayMs: 0, maxQueueLength: 8 }),
     run: async () => [],
   });
   await t.rejects(batcher.submit('a', 1), { message: /0 results for 1 items/ });

@@ -3,15 +3,10 @@ import { cp, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import t from 'tap';
 import { drawSample } from '../../src/datasets/index.js';
-import {
-  modelsFolder,
-  readDetector,
-  runSelfTest,
-  ScoringEngine,
-  type UnverifiedDetector,
-} from '../../src/detector/index.js';
+import { modelsFolder, readDetector, type UnverifiedDetector } from '../../src/detector/index.js';
 import { openDetector } from '../../src/index.js';
 import { Device } from '../../src/runtime/index.js';
+import { runSelfTest, ScoringEngine } from '../../src/scoring/index.js';
 import { testProvider } from '../support/provider.js';
 
 const folder = join(modelsFolder, 'sample');

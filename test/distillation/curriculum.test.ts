@@ -1,8 +1,8 @@
 /** Who is learned from, in what order; variants and made defects. */
 import t from 'tap';
 import { drawSample } from '../../src/datasets/index.js';
-import { Curriculum } from '../../src/distillation/curriculum.js';
-import { makeDefect } from '../../src/distillation/made-defects.js';
+import { Curriculum } from '../../src/distillation/images/curriculum.js';
+import { makeDefect } from '../../src/distillation/images/made-defects.js';
 import { vary } from '../../src/imaging/index.js';
 import { randomStream } from '../../src/random/random.js';
 
@@ -15,7 +15,7 @@ t.test('images held back are never learned from, and every other one is, once an
   t.equal(curriculum.heldBack.length, 6);
   t.equal(curriculum.trained.length, 34);
   t.strictSame(
-    curriculum.exercises.map(({ length }) => length),
+    curriculum.makers.map(({ length }) => length),
     [26, 20],
     'variants up to 60, and defects on a third of them',
   );

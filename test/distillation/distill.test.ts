@@ -3,11 +3,12 @@ import { copyFile, mkdir, readdir, readFile, readlink, stat, writeFile } from 'n
 import { basename, join } from 'node:path';
 import t from 'tap';
 import { trainingImages, writeSample } from '../../src/datasets/index.js';
-import { readDetector, runSelfTest, ScoringEngine } from '../../src/detector/index.js';
+import { readDetector } from '../../src/detector/index.js';
+import { RecordStore } from '../../src/distillation/images/record-store.js';
 import { DistillationInterrupted, type DistillOptions, distill } from '../../src/distillation/index.js';
-import { RecordStore } from '../../src/distillation/record-store.js';
 import { importExpert } from '../../src/experts/index.js';
 import { openDetector } from '../../src/index.js';
+import { runSelfTest, ScoringEngine } from '../../src/scoring/index.js';
 import { mobileModel } from '../support/foreign-models.js';
 import { sameBytes } from '../support/same-bytes.js';
 

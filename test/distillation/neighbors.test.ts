@@ -2,8 +2,8 @@
 import t from 'tap';
 import { trainingImages, writeSample } from '../../src/datasets/index.js';
 import { embeddedExpert } from '../../src/detector/index.js';
-import { Curriculum } from '../../src/distillation/curriculum.js';
-import { Lesson } from '../../src/distillation/lesson.js';
+import { Curriculum } from '../../src/distillation/images/curriculum.js';
+import { TrainingSet } from '../../src/distillation/images/training-set.js';
 import { findNeighbors } from '../../src/distillation/neighbors.js';
 import { layersOf, readExpertCard } from '../../src/networks/index.js';
 import { openTestDevice } from '../support/run-graph.js';
@@ -19,19 +19,19 @@ t.test('an image and its variants are no neighbors of each other', async (t) => 
   const device = await openTestDevice();
   t.teardown(() => device.close());
   const curriculum = new Curriculum(paths.length, settings, 0, 'none');
-  const lesson = await Lesson.prepare(device, {
+  const set = await TrainingSet.prepare(device, {
     paths,
-    exercises: curriculum.exercises,
+    makers: curriculum.makers,
     input: { inputSize, tiling: undefined },
     layers,
     expertCard: embeddedExpert,
     memoryBytes: 2 ** 28,
   });
-  t.teardown(() => lesson.close());
+  t.teardown(() => set.close());
 
   const progress: number[] = [];
   const spec = { inputSize, layers };
-  const found = await findNeighbors(device, lesson, curriculum, spec, curriculum.good, (done, total) =>
+  const found = await findNeighbors(device, set, curriculum, spec, curriculum.good, (done, total) =>
     progress.push(done / total),
   );
   t.ok(progress.length > 2 && progress.every((share, at) => share >= (progress[at - 1] ?? 0)));

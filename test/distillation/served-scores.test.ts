@@ -3,19 +3,14 @@ import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import t from 'tap';
 import { trainingImages, writeSample } from '../../src/datasets/index.js';
-import {
-  clonerFeeds,
-  embeddedExpert,
-  readDetector,
-  ScoringEngine,
-  standardizationFeeds,
-} from '../../src/detector/index.js';
+import { clonerFeeds, embeddedExpert, readDetector, standardizationFeeds } from '../../src/detector/index.js';
+import { TrainingSet } from '../../src/distillation/images/training-set.js';
 import { distill } from '../../src/distillation/index.js';
-import { Lesson } from '../../src/distillation/lesson.js';
 import { neighborModel, validationModel } from '../../src/distillation/models.js';
 import { planFor, recipeByName } from '../../src/distillation/recipe.js';
 import { readExpertCard } from '../../src/networks/index.js';
 import { Device, float32, float32Data } from '../../src/runtime/index.js';
+import { ScoringEngine } from '../../src/scoring/index.js';
 import { readSafetensors } from '../../src/weights/safetensors.js';
 import { testProvider } from '../support/provider.js';
 import { startService } from '../support/service.js';
@@ -52,16 +47,16 @@ t.test("the served graph sees the discrepancies of the trainer's graph", async (
   const device = await Device.open(small.device);
   t.teardown(() => device.close());
 
-  const lesson = await Lesson.prepare(device, {
+  const set = await TrainingSet.prepare(device, {
     paths: await trainingImages(dataset),
     input: { inputSize: small.inputSize, tiling: undefined },
     layers: plan.trainingLayers,
     expertCard: embeddedExpert,
     memoryBytes: 2 ** 28,
   });
-  t.teardown(() => lesson.close());
-  const indices = Array.from({ length: lesson.count }, (_, index) => index);
-  const { defect: _, ...batch } = await lesson.batch(indices);
+  t.teardown(() => set.close());
+  const indices = Array.from({ length: set.count }, (_, index) => index);
+  const { defect: _, ...batch } = await set.batch(indices);
   const layers = plan.trainingLayers.map(({ name }) => name);
   const trainer = await device.session(
     validationModel({
@@ -85,7 +80,7 @@ t.test("the served graph sees the discrepancies of the trainer's graph", async (
 
   const detector = await readDetector(out);
   const engine = ScoringEngine.on(device);
-  const images = Buffer.concat(await Promise.all(indices.map((index) => lesson.image(index))));
+  const images = Buffer.concat(await Promise.all(indices.map((index) => set.image(index))));
   const served = (await engine.run(detector, images, 'none')).outputs;
   const scored = manifest.scoringLayers.map((name) => layers.indexOf(name));
   for (const term of ['value', 'direction'] as const) {
@@ -97,7 +92,7 @@ t.test("the served graph sees the discrepancies of the trainer's graph", async (
   const scoredLayers = plan.trainingLayers.filter(({ name }) => manifest.scoringLayers.includes(name));
   const neighbors = await device.session(neighborModel({ inputSize: small.inputSize, layers: scoredLayers }));
   const distances = await neighbors.run({
-    ...(await lesson.activationsOf(indices, scoredLayers)),
+    ...(await set.activationsOf(indices, scoredLayers)),
     ...Object.fromEntries(Object.entries(detector.feeds).filter(([name]) => name.startsWith('neighbors.'))),
   });
   const found = float32Data(distances.outputs, 'neighbor');

@@ -1,19 +1,28 @@
 /** Decoding: every form of image as a user sees it, everything else refused. */
 import sharp from 'sharp';
 import t from 'tap';
+import { seenImage } from '../../src/imaging/decode.js';
 import { plainSize } from '../../src/imaging/headers.js';
 import {
-  decodeFullImage,
   decodeImage,
   decodeMask,
+  defaultImageLimits,
   type ImageError,
   type ImageErrorKind,
+  inspectImage,
 } from '../../src/imaging/index.js';
 import { picture, pictureJpeg, picturePng, pictureRaw } from '../support/images.js';
 import { sameBytes } from '../support/same-bytes.js';
 
 const solid = (color: string, width = 8, height = 4) =>
   sharp({ create: { width, height, channels: 3, background: color } });
+
+/** An image in its own size, checked and opened as detectors' images are. */
+async function decodeFullImage(bytes: Uint8Array) {
+  const size = await inspectImage(bytes, defaultImageLimits);
+  const pixels: Uint8Array = await seenImage(bytes, defaultImageLimits).raw({ depth: 'uchar' }).toBuffer();
+  return { ...size, pixels };
+}
 
 async function firstPixel(bytes: Uint8Array): Promise<number[]> {
   return [...(await decodeFullImage(bytes)).pixels.subarray(0, 3)];
@@ -32,7 +41,7 @@ t.test('the four formats decode to the same colors', async (t) => {
     ['tiff', await source.clone().tiff({ compression: 'lzw' }).toBuffer()],
   ] as const) {
     const image = await decodeFullImage(bytes);
-    t.match(image, { format, width: 8, height: 4 });
+    t.match(image, { width: 8, height: 4 }, format);
     t.ok(near([...image.pixels.subarray(0, 3)], [0xc0, 0x30, 0x20], 2), format);
   }
 });
@@ -139,4 +148,21 @@ t.test('what is no image, or too large, is refused by kind', async (t) => {
   t.equal(await refusal(jpeg, { maxBytes: 1000, maxPixels: 1e6 }), 'too-many-bytes');
   t.equal(await refusal(jpeg, { maxBytes: 1e6, maxPixels: 159_999 }), 'too-many-pixels');
   t.equal(await refusal(jpeg, { maxBytes: 1e6, maxPixels: 160_000 }), undefined);
+});
+
+t.test('pixels that are already decoded give what their PNG file gives', async (t) => {
+  const pixels = pictureRaw(90, 70);
+  const input = { inputSize: 32 };
+  const raw = await decodeImage({ pixels, width: 90, height: 70 }, input);
+  const file = await decodeImage(await picturePng(90, 70), input);
+  t.match(raw, { width: 90, height: 70 });
+  t.ok(sameBytes(raw.pixels, file.pixels));
+  await t.rejects(
+    decodeImage({ pixels, width: 90, height: 70 }, input, { maxBytes: 100, maxPixels: 1e6 }),
+    /at most 100 are accepted/,
+  );
+  await t.rejects(
+    decodeImage({ pixels, width: 90, height: 70 }, input, { maxBytes: 1e6, maxPixels: 100 }),
+    /90 x 70 = 0 megapixels/,
+  );
 });

@@ -4,16 +4,9 @@ import { join } from 'node:path';
 import sharp from 'sharp';
 import t from 'tap';
 import { drawSample } from '../../src/datasets/index.js';
-import {
-  imageScore,
-  modelsFolder,
-  readDetector,
-  runSelfTest,
-  ScoringEngine,
-  scoreImages,
-} from '../../src/detector/index.js';
-import { decodeImage } from '../../src/imaging/index.js';
+import { modelsFolder, readDetector } from '../../src/detector/index.js';
 import { type RecalibrateOptions, recalibrate } from '../../src/recalibration/index.js';
+import { DirectInference, runSelfTest, ScoringEngine, ScoringPipeline } from '../../src/scoring/index.js';
 import { testProvider } from '../support/provider.js';
 
 let engine: ScoringEngine;
@@ -54,13 +47,12 @@ t.test('new good images give a new threshold, a new version, and the verdicts th
   const old_ = old.manifest.calibration.threshold;
   t.equal(result.flips.length, result.after.scores.filter((score) => score > old_).length);
   await t.resolves(runSelfTest(engine, now), 'it scores as before');
-  const pixels = await Promise.all(
-    (await readdir(root))
-      .filter((name) => name.endsWith('.png'))
-      .map(async (name) => decodeImage(await readFile(join(root, name)), now.input)),
+  const pipeline = new ScoringPipeline(new DirectInference(engine));
+  const files = (await readdir(root)).filter((name) => name.endsWith('.png'));
+  const again = await Promise.all(
+    files.map(async (name) => pipeline.score({ detector: now, image: await readFile(join(root, name)) })),
   );
-  const again = await scoreImages(engine, now, pixels, 'none');
-  const verdicts = again.images.map(({ outputs, index }) => imageScore(now, outputs, index).verdict);
+  const verdicts = again.map(({ verdict }) => verdict);
   t.strictSame(verdicts, Array(images).fill('good'), 'without a gradient scores are rounded otherwise');
 });
 

@@ -6,13 +6,13 @@ import { setTimeout as wait } from 'node:timers/promises';
 import { gzipSync } from 'node:zlib';
 import t from 'tap';
 import { pack } from 'tar-stream';
-import { ScoringEngine } from '../../src/detector/index.js';
 import {
   DetectorRepository,
   RepositoryError,
   verifyUnused,
   watchRepository,
 } from '../../src/repository/index.js';
+import { ScoringEngine } from '../../src/scoring/index.js';
 import { copyDetector, filesOf, tarOf } from '../support/detectors.js';
 import { testProvider } from '../support/provider.js';
 
@@ -134,7 +134,7 @@ t.test('what cannot be a folder of detectors is said', async (t) => {
     return (error as Error).message;
   };
   t.match(await said('nowhere'), /nowhere does not exist/);
-  t.match(await said('one/flange'), /one\/flange is a detector; wanted the folder it lies in/);
+  t.match(await said('one/flange'), /one\/flange is a detector; wanted the folder that contains it/);
   t.match(await said('detectors'), /no detector to serve in .*flange holds no manifest.json/);
 });
 
@@ -298,7 +298,7 @@ t.test('what is put into the watched folder serves once it passes, and what goes
   t.equal(current(repository, 'gear'), other, 'leaves what serves');
 
   await appendFile(join(root, 'flange/cloner.safetensors'), 'x');
-  await until('damage behind the same manifest', () => saidOf('flange').includes('serves on from memory'));
+  await until('damage behind the same manifest', () => saidOf('flange').includes('still serves from memory'));
   t.equal((await repository.acquire('flange')).version, second);
 
   await mkdir(join(root, 'washer'));

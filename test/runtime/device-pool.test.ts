@@ -40,14 +40,14 @@ t.test('while one worker is replaced the others answer', async (t) => {
   t.strictSame(causes, ['asked', 'asked', 'asked']);
 });
 
-t.test('a provider that is not to be had is refused once, by name', async (t) => {
+t.test('a provider that is unavailable is refused once, by name', async (t) => {
   const pool = await DevicePool.open({ provider: 'auto' });
   t.teardown(() => pool.close());
   if (pool.provider === 'cuda') {
     t.equal(pool.size, 1);
     await t.rejects(DevicePool.open({ provider: 'auto', cudaDevices: [0, 63] }), {
       name: 'RuntimeError',
-      message: /not to be had on graphics card 63: CUDA failure 101: invalid device ordinal;/,
+      message: /unavailable on graphics card 63: CUDA failure 101: invalid device ordinal;/,
     });
   } else {
     const two = await DevicePool.open({ provider: 'auto', cudaDevices: [0, 1] });
@@ -55,7 +55,7 @@ t.test('a provider that is not to be had is refused once, by name', async (t) =>
     await two.close();
     await t.rejects(DevicePool.open({ provider: 'cuda', workers: 2 }), {
       name: 'RuntimeError',
-      message: /graphics card 0: (onnxruntime's CUDA libraries|a library of CUDA).*; see CUDA in the README/,
+      message: /graphics card 0: (onnxruntime's CUDA libraries|a library of CUDA).*; see docs\/operations.md/,
     });
   }
 });

@@ -1,16 +1,15 @@
 /** ONNX models as others export them: batch normalization, strides, groups, hard activations, a classifier's head. */
 import { create, type MessageInitShape, toBinary } from '@bufbuild/protobuf';
 import {
-  AttributeProto_AttributeType as AttributeType,
   type AttributeProtoSchema,
+  AttributeProto_AttributeType as AttributeType,
+  TensorProto_DataType as DataType,
   ModelProtoSchema,
   type NodeProtoSchema,
-  TensorProto_DataType as DataType,
   type TensorProtoSchema,
   type ValueInfoProtoSchema,
 } from '../../src/onnx/schema/onnx_pb.js';
 import { normal, randomStream } from '../../src/random/random.js';
-
 
 type Attributes = Readonly<Record<string, number | readonly number[] | string>>;
 

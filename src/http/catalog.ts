@@ -1,0 +1,94 @@
+/** The device of a service and the detectors it runs. */
+import type { LoadedDetector } from '../detector/index.js';
+import type { RepositoryFigures } from '../observability/index.js';
+import {
+  DetectorRepository,
+  type RepositoryLog,
+  type RepositoryOptions,
+  verifyUnused,
+  watchRepository,
+} from '../repository/index.js';
+import type { Provider, SupervisionOptions } from '../runtime/index.js';
+import { type EngineOptions, ScoringEngine } from '../scoring/index.js';
+
+export interface CatalogOptions extends RepositoryOptions {
+  readonly device: EngineOptions;
+  /** How often the folder of detectors is checked for changes; 0 is never. */
+  readonly watchEveryMs?: number;
+  /** Aborts the opening. */
+  readonly signal?: AbortSignal;
+}
+
+export const defaultWatchEveryMs = 2000;
+
+/** Enough for a line with one detector; each holds an expert. */
+export const defaultDedicatedSessions = 1;
+
+/** Images in one batch: more take longer than a client likes to wait. */
+export const defaultMaxBatchSize = 8;
+
+export class Catalog {
+  #stopVerifying = (): void => {};
+
+  private constructor(
+    readonly engine: ScoringEngine,
+    readonly repository: DetectorRepository,
+    private readonly stopWatching: () => void,
+    private readonly log: RepositoryLog,
+  ) {}
+
+  /**
+   * Opens the device, then the detectors. A detector that fails its self-test is refused by name.
+   * @throws DetectorError if there is no detector to serve; RuntimeError if the provider is unavailable.
+   */
+  static async open(
+    options: CatalogOptions,
+    log: RepositoryLog,
+    onReplace: NonNullable<SupervisionOptions['onReplace']> = () => {},
+  ): Promise<Catalog> {
+    const engine = await ScoringEngine.open(
+      { dedicatedSessions: defaultDedicatedSessions, maxBatchSize: defaultMaxBatchSize, ...options.device },
+      {
+        onReplace: (cause) => {
+          log.error({ cause }, 'inference worker replaced');
+          onReplace(cause);
+        },
+      },
+    );
+    log.info({ provider: engine.provider }, engine.note ?? `inference runs on ${engine.provider}`);
+    try {
+      const repository = await DetectorRepository.open(engine, options, log, options.signal);
+      const { watchEveryMs = defaultWatchEveryMs } = options;
+      const stop = watchEveryMs > 0 ? watchRepository(repository, watchEveryMs, log) : () => {};
+      return new Catalog(engine, repository, stop, log);
+    } catch (error) {
+      await engine.close();
+      throw error;
+    }
+  }
+
+  get provider(): Provider {
+    return this.engine.provider;
+  }
+
+  get figures(): RepositoryFigures {
+    const { size, loaded, refused } = this.repository;
+    return { size, loaded, refused, unverified: this.repository.unverified().length };
+  }
+
+  /** @throws RepositoryError if there is no such detector or version. */
+  acquire(name: string, version?: string): Promise<LoadedDetector> {
+    return this.repository.acquire(name, version);
+  }
+
+  /** Verifies the detectors that were not needed yet, while nothing is scored. */
+  verifyUnused(isIdle: () => boolean): void {
+    this.#stopVerifying = verifyUnused(this.repository, isIdle, this.log);
+  }
+
+  async close(): Promise<void> {
+    this.stopWatching();
+    this.#stopVerifying();
+    await this.engine.close();
+  }
+}

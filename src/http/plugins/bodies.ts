@@ -1,0 +1,67 @@
+/** Bodies of requests: counted as they arrive; what is left of them after the answer is discarded. */
+import { finished, Transform } from 'node:stream';
+import type { FastifyInstance, RequestPayload } from 'fastify';
+import type { Admission, ByteHold } from './limits.js';
+import { multipartMediaType } from './media-types.js';
+
+declare module 'fastify' {
+  interface FastifyRequest {
+    /** Its bytes so far. */
+    byteHold: ByteHold;
+  }
+}
+
+/** Counts what is received; a request with more bytes than there is room for is refused. */
+export function countBodies(app: FastifyInstance, admission: Admission): void {
+  app.decorateRequest('byteHold');
+  app.addHook('onRequest', async (request, { raw }) => {
+    const hold = admission.bytes();
+    request.byteHold = hold;
+    // None of Fastify's hooks runs when a client disconnects after its upload.
+    raw.once('close', () => hold.release());
+  });
+  // The parts of a multipart body are counted where they are read.
+  app.addHook('preParsing', async (request, _reply, payload) =>
+    request.headers['content-type']?.startsWith(multipartMediaType)
+      ? payload
+      : counted(payload, request.byteHold),
+  );
+}
+
+function counted(payload: RequestPayload, hold: ByteHold): RequestPayload {
+  const counter: Transform & RequestPayload = new Transform({
+    transform(chunk: Buffer, _encoding, done) {
+      try {
+        hold.add(chunk.length);
+        counter.receivedEncodedLength = (counter.receivedEncodedLength ?? 0) + chunk.length;
+        done(null, chunk);
+      } catch (error) {
+        done(error as Error);
+      }
+    },
+  });
+  // Not a pipeline: that would destroy the request with its reader, and its connection could not be used again.
+  finished(payload, (error) => error && counter.destroy(error));
+  // Its reader gets the error.
+  counter.on('error', () => {});
+  return payload.pipe(counter);
+}
+
+/** How long a client may still send after its answer. */
+const discardMs = 5000;
+
+/**
+ * Reads and discards what is left of a body when its request has been answered, as happens with most refused requests. If
+ * it were left unread, the connection would be paused: it would see neither that its client disconnects nor the next
+ * request, and the service would wait for it when it stops. If it were closed at once, the answer could be lost (RFC 9112,
+ * section 9.6).
+ */
+export function discardUnreadBodies(app: FastifyInstance): void {
+  app.addHook('onResponse', async ({ raw }) => {
+    if (raw.complete || raw.destroyed) return;
+    const late = setTimeout(() => raw.destroy(), discardMs).unref();
+    raw.once('close', () => clearTimeout(late));
+    raw.unpipe();
+    raw.resume();
+  });
+}

@@ -1,0 +1,92 @@
+/** What openapi.yaml says beyond the schemas of the routes. */
+import { readFileSync } from 'node:fs';
+import type {
+  FastifyDynamicSwaggerOptions,
+  SwaggerTransform,
+  SwaggerTransformObject,
+} from '@fastify/swagger';
+import type { FastifySchema } from 'fastify';
+import { imageMediaTypes, multipartMediaType } from './media-types.js';
+
+/** Of package.json. */
+export const packageVersion: string = (
+  JSON.parse(readFileSync(new URL('../../../../package.json', import.meta.url), 'utf8')) as {
+    version: string;
+  }
+).version;
+
+export const openApiInfo: NonNullable<FastifyDynamicSwaggerOptions['openapi']> = {
+  openapi: '3.1.0',
+  info: {
+    title: 'MKD',
+    version: packageVersion,
+    description:
+      'Anomaly scores and localization maps of images by Multiresolution Knowledge Distillation. ' +
+      'Errors are problem details (RFC 9457).',
+    license: { name: 'MIT', identifier: 'MIT' },
+  },
+  components: {
+    securitySchemes: {
+      bearer: { type: 'http', scheme: 'bearer', description: 'API key, where the service asks for one' },
+      apiKey: { type: 'apiKey', in: 'header', name: 'X-API-Key', description: 'The same in another header' },
+    },
+  },
+  security: [{}, { bearer: [] }, { apiKey: [] }],
+  tags: [
+    { name: 'scoring', description: 'Scores and maps of images' },
+    { name: 'detectors', description: 'What can be scored with' },
+    { name: 'inference protocol v2', description: 'What Triton and KServe clients speak' },
+    { name: 'operations', description: 'Health, metrics, documents' },
+  ],
+};
+
+const binary = { type: 'string', format: 'binary' } as const;
+
+const multipartBody = {
+  type: 'object',
+  properties: {
+    image: { type: 'array', items: binary, minItems: 1, description: 'One or more image files' },
+  },
+  required: ['image'],
+} as const;
+
+/** Bodies by content type: a schema where they are JSON, nothing where they are bytes. */
+export type BodiesTaken = Readonly<Record<string, object | undefined>>;
+
+declare module 'fastify' {
+  interface FastifyContextConfig {
+    /** What a body is, where the route reads it by itself. */
+    takes?: 'images' | BodiesTaken;
+    /** Whether a request without a body is right too. */
+    bodyIsOptional?: true;
+  }
+}
+
+/** The body of routes that read it by themselves: documented here, checked by what the bytes turn out to be. */
+export const withUploadBodies: SwaggerTransform<FastifySchema> = ({ schema, url, route }) => {
+  const takes = route.config?.takes;
+  if (!takes) return { schema, url };
+  // Any of them may come as bytes of no said type, which tells a reader less.
+  const named = imageMediaTypes.filter((type) => type.startsWith('image/'));
+  const images = Object.fromEntries(named.map((type) => [type, undefined]));
+  const bodies: BodiesTaken = takes === 'images' ? { [multipartMediaType]: multipartBody, ...images } : takes;
+  const content = Object.fromEntries(
+    Object.entries(bodies).map(([type, body]) => [type, { schema: body ?? binary }]),
+  );
+  return { schema: { ...schema, body: { content } }, url };
+};
+
+/** Says of bodies that may be left out that they may. @param operations their ids. */
+export function withOptionalBodies(operations: ReadonlySet<string>): SwaggerTransformObject {
+  return (document) => {
+    if (!('openapiObject' in document)) return document.swaggerObject;
+    const { openapiObject } = document;
+    for (const path of Object.values(openapiObject.paths ?? {})) {
+      for (const operation of Object.values(path ?? {}) as { operationId?: string; requestBody?: object }[]) {
+        if (!operations.has(operation.operationId ?? '') || !operation.requestBody) continue;
+        operation.requestBody = { ...operation.requestBody, required: false };
+      }
+    }
+    return openapiObject;
+  };
+}

@@ -1,0 +1,107 @@
+/** Reading the images of a request: multipart with one or more files, or one image as the body. */
+import type { MultipartFile } from '@fastify/multipart';
+import type { FastifyRequest } from 'fastify';
+import type { ImageLimits } from '../../imaging/index.js';
+import type { Upload } from '../scoring-service.js';
+import type { ByteHold } from './limits.js';
+import { multipartMediaType } from './media-types.js';
+import { ProblemError } from './problems.js';
+
+export interface UploadLimits {
+  /** Images in one request. */
+  readonly maxImages: number;
+  /** Bytes of all images of a request together. */
+  readonly maxRequestBytes: number;
+}
+
+export const defaultUploadLimits: UploadLimits = { maxImages: 32, maxRequestBytes: 128 * 2 ** 20 };
+
+/** @throws ProblemError if there is no image, or more than the limits allow. */
+export async function readUploads(
+  request: FastifyRequest,
+  limits: UploadLimits,
+  image: ImageLimits,
+): Promise<Upload[]> {
+  const uploads = request.isMultipart()
+    ? await readMultipart(request, limits, image)
+    : request.body instanceof Uint8Array && request.body.length > 0
+      ? [{ name: undefined, image: request.body }]
+      : [];
+  if (uploads.length > 0) return uploads;
+  throw new ProblemError(
+    'no-image',
+    `the request has no image; send ${multipartMediaType} with one or more files, or an image as the body`,
+  );
+}
+
+async function readMultipart(
+  request: FastifyRequest,
+  { maxImages, maxRequestBytes }: UploadLimits,
+  { maxBytes }: ImageLimits,
+): Promise<Upload[]> {
+  const uploads: Upload[] = [];
+  let total = 0;
+  const parts = request.parts({
+    limits: {
+      files: maxImages,
+      fields: maxImages,
+      parts: 2 * maxImages,
+      fileSize: maxBytes,
+      fieldSize: 10_000,
+      headerPairs: 50,
+    },
+  });
+  try {
+    for await (const part of parts) {
+      if (part.type !== 'file') continue;
+      const bytes = await fileOf(part, request.byteHold);
+      total += bytes.length;
+      if (total > maxRequestBytes) {
+        throw new ProblemError(
+          'too-many-bytes',
+          `the images have more than ${maxRequestBytes} bytes together; send them in several requests`,
+        );
+      }
+      uploads.push({ name: part.filename || undefined, image: bytes });
+    }
+  } catch (error) {
+    throw explained(error, maxImages, maxBytes);
+  }
+  return uploads;
+}
+
+async function fileOf({ file, filename }: MultipartFile, hold: ByteHold): Promise<Buffer> {
+  const chunks: Buffer[] = [];
+  for await (const chunk of file as AsyncIterable<Buffer>) {
+    hold.add(chunk.length);
+    chunks.push(chunk);
+  }
+  if (file.truncated) {
+    throw Object.assign(new Error(`${filename} is too large`), { code: 'FST_REQ_FILE_TOO_LARGE' });
+  }
+  return Buffer.concat(chunks);
+}
+
+function explained(error: unknown, maxImages: number, maxBytes: number): unknown {
+  const code: unknown = error instanceof Error ? Reflect.get(error, 'code') : undefined;
+  if (code === 'FST_REQ_FILE_TOO_LARGE') {
+    return new ProblemError(
+      'too-many-bytes',
+      `an image has more than ${maxBytes} bytes, the most that is accepted`,
+    );
+  }
+  if (code === 'FST_PARTS_LIMIT' || code === 'FST_FILES_LIMIT' || code === 'FST_FIELDS_LIMIT') {
+    return new ProblemError(
+      'too-many-parts',
+      `a request has at most ${maxImages} images; send several requests`,
+    );
+  }
+  if (error instanceof ProblemError) return error;
+  if (
+    error instanceof Error &&
+    /unexpected end|boundary|malformed|premature|multipart/i.test(error.message)
+  ) {
+    return new ProblemError('bad-request', `the multipart body is malformed: ${error.message}`);
+  }
+  return error;
+}

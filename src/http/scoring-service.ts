@@ -1,0 +1,172 @@
+/** Images of requests to results: admission before, the pipeline in between, the result store after. */
+import { randomUUID } from 'node:crypto';
+import type { LoadedDetector } from '../detector/index.js';
+import type { ImageInput } from '../imaging/index.js';
+import {
+  type Artifact,
+  artifacts,
+  type Deadline,
+  type Localization,
+  type MapRequest,
+  mapThreshold,
+  type NamedDetector,
+  type ScoredImage,
+  type ScoringPipeline,
+} from '../scoring/index.js';
+import type { Admission } from './plugins/limits.js';
+import { mapKey, type ResultStore, type StoredResult } from './result-store.js';
+import type { Result } from './v1/schemas.js';
+
+/** An image of a request. */
+export interface Upload {
+  readonly name: string | undefined;
+  readonly image: ImageInput;
+}
+
+/** What a request asks of all its images. */
+export interface ScoringRequest {
+  /** The map to compute with each score; none by default. */
+  readonly map?: MapRequest | undefined;
+  /** Computes the map of anomalous images only. */
+  readonly mapIfAnomalous?: boolean;
+  /** Instead of the detector's own. */
+  readonly threshold?: number | undefined;
+  readonly deadline: Deadline;
+  /** The HTTP request, for observers. */
+  readonly request: object;
+}
+
+/** An image that could not be scored. */
+export interface FailedUpload {
+  readonly name: string | undefined;
+  readonly error: unknown;
+}
+
+export class ScoringService {
+  constructor(
+    private readonly pipeline: ScoringPipeline,
+    private readonly admission: Admission,
+    private readonly store: ResultStore,
+  ) {}
+
+  /**
+   * Scores the images of one request. Each goes its own way, and may share a batch with those of other requests; one bad
+   * image fails alone.
+   * @returns results and failures in the order of the uploads.
+   * @throws ProblemError if there is too much work; UnknownMapError if the detector has no such map.
+   */
+  async score(
+    by: NamedDetector,
+    uploads: readonly Upload[],
+    request: ScoringRequest,
+  ): Promise<(StoredResult | FailedUpload)[]> {
+    if (request.map) mapThreshold(by.detector, request.map);
+    const release = this.admission.images(uploads.length);
+    try {
+      return await Promise.all(
+        uploads.map((upload) =>
+          this.#scoreOne(by, upload, request).catch((error: unknown) => ({ name: upload.name, error })),
+        ),
+      );
+    } finally {
+      release();
+    }
+  }
+
+  /** The picture or map of a result; the map is computed now if it was not requested before. */
+  async artifact(
+    stored: StoredResult,
+    detector: LoadedDetector,
+    artifact: Artifact,
+    map: MapRequest,
+    { deadline, request }: Pick<ScoringRequest, 'deadline' | 'request'>,
+  ): Promise<Buffer> {
+    mapThreshold(detector, map);
+    const job = { detector, name: stored.detectorName, image: stored.image, deadline, request };
+    const release = this.admission.images(1);
+    try {
+      const known = stored.maps.get(mapKey(map));
+      let localization: Localization;
+      if (known) localization = this.pipeline.localization(job, stored.size, map, known);
+      else {
+        localization = await this.pipeline.localize(job, map);
+        this.store.addMap(stored, map, localization.map);
+      }
+      return await this.pipeline.render(job, localization, artifact);
+    } finally {
+      release();
+    }
+  }
+
+  async #scoreOne(
+    { name: detectorName, detector }: NamedDetector,
+    { name, image }: Upload,
+    { map, mapIfAnomalous = false, threshold, deadline, request }: ScoringRequest,
+  ): Promise<StoredResult> {
+    const scored = await this.pipeline.score(
+      { detector, name: detectorName, image, deadline, request },
+      { map, mapIfAnomalous, threshold },
+    );
+    const { localization: method } = detector.manifest;
+    const own = map === undefined || (map.method === method && map.layer === undefined);
+    const { localization } = scored;
+    const stored: StoredResult = {
+      detectorName,
+      version: detector.version,
+      localization: method,
+      result: resultOf(scored, name, own ? undefined : map),
+      image,
+      size: scored.size,
+      maps: new Map(localization ? [[mapKey(localization.request), localization.map]] : []),
+    };
+    this.store.add(stored);
+    return stored;
+  }
+}
+
+/** @param linked the map that links lead to, unless it is the detector's own. */
+function resultOf(scored: ScoredImage, name: string | undefined, linked: MapRequest | undefined): Result {
+  const { size, localization, timings, tiles, peak } = scored;
+  const id = randomUUID();
+  return {
+    id,
+    ...(name === undefined ? {} : { name }),
+    width: size.width,
+    height: size.height,
+    score: scored.score,
+    threshold: scored.threshold,
+    pValue: scored.pValue,
+    verdict: scored.verdict,
+    layers: [...scored.layers],
+    ...(peak ? { peak } : {}),
+    ...(tiles ? { tiles } : {}),
+    timings: {
+      decodeMs: milliseconds(timings.decode),
+      queueMs: milliseconds(timings.queue),
+      inferenceMs: milliseconds(timings.inference),
+    },
+    links: linksOf(id, linked),
+    ...(localization ? { localization: localizationOf(localization) } : {}),
+  };
+}
+
+function localizationOf({ request, regions }: Localization): NonNullable<Result['localization']> {
+  const { method, layer } = request;
+  return { method, ...(layer === undefined ? {} : { layer }), regions: [...regions] };
+}
+
+/** Paths of the pictures of a result. */
+function linksOf(id: string, map: MapRequest | undefined): Result['links'] {
+  const query = new URLSearchParams();
+  // The method of a layer's map goes without saying.
+  if (map?.layer !== undefined) query.set('layer', map.layer);
+  else if (map) query.set('method', map.method);
+  const suffix = query.size > 0 ? `?${query}` : '';
+  return Object.fromEntries(
+    artifacts.map((artifact) => [artifact, `/v1/results/${id}/${artifact}${suffix}`]),
+  ) as Record<Artifact, string>;
+}
+
+function milliseconds(seconds: number): number {
+  return Math.round(seconds * 1e5) / 100;
+}

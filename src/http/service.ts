@@ -1,0 +1,141 @@
+/** What the routes of one app share: limits, results, observers, and once the detectors are there the way to score. */
+import { defaultImageLimits, type ImageLimits } from '../imaging/index.js';
+import { DriftMonitor, Metrics, Statistics } from '../observability/index.js';
+import {
+  defaultQueueLimits,
+  InferenceQueue,
+  observers,
+  type QueueLimits,
+  type ScoringObserver,
+  ScoringPipeline,
+} from '../scoring/index.js';
+import type { Catalog } from './catalog.js';
+import { Admission, type AdmissionLimits, defaultAdmissionLimits } from './plugins/limits.js';
+import { ProblemError } from './plugins/problems.js';
+import { defaultUploadLimits, type UploadLimits } from './plugins/uploads.js';
+import { ResultStore, type ResultStoreLimits } from './result-store.js';
+import { ScoringService } from './scoring-service.js';
+
+/** How long an image may take unless the client says so. */
+export const defaultTimeoutMs = 30_000;
+
+export interface ServiceOptions {
+  readonly image?: ImageLimits;
+  readonly uploads?: UploadLimits;
+  readonly results?: ResultStoreLimits;
+  /** What is accepted at once. */
+  readonly admission?: Partial<AdmissionLimits>;
+  /** How images wait for a batch. */
+  readonly queue?: Partial<QueueLimits>;
+  /** How long an image may take unless the client says so. */
+  readonly timeoutMs?: number;
+  /** Further subscribers of scoring, traces for example. */
+  readonly observers?: readonly ScoringObserver[];
+}
+
+export type ServiceStatus = 'starting' | 'ready' | 'stopping' | 'failed';
+
+/** The catalog comes later than the app: the app already answers while detectors are verified. */
+export class Service {
+  readonly metrics: Metrics;
+  readonly statistics = new Statistics();
+  readonly admission: Admission;
+  readonly store: ResultStore;
+  readonly uploads: UploadLimits;
+  readonly image: ImageLimits;
+  readonly timeoutMs: number;
+  readonly #drift = new DriftMonitor();
+  readonly #options: ServiceOptions;
+  #status: ServiceStatus = 'starting';
+  #running:
+    | { readonly catalog: Catalog; readonly queue: InferenceQueue; readonly scoring: ScoringService }
+    | undefined;
+
+  constructor(options: ServiceOptions) {
+    this.#options = options;
+    this.image = options.image ?? defaultImageLimits;
+    this.uploads = options.uploads ?? defaultUploadLimits;
+    this.timeoutMs = options.timeoutMs ?? defaultTimeoutMs;
+    this.store = new ResultStore(options.results);
+    this.admission = new Admission(
+      { ...defaultAdmissionLimits, ...options.admission },
+      (images) => this.#running?.queue.estimateSeconds(images) ?? 1,
+    );
+    this.metrics = new Metrics({
+      ready: () => this.status === 'ready',
+      provider: () => this.#running?.catalog.provider,
+      queuedImages: () => this.#running?.queue.waiting ?? 0,
+      inFlight: () => this.admission.used,
+      repository: () => this.#running?.catalog.figures ?? { size: 0, loaded: 0, refused: 0, unverified: 0 },
+      drift: () => this.#drift.measure(),
+    });
+  }
+
+  /** `ready` once it has been started, and while an inference worker is alive. */
+  get status(): ServiceStatus {
+    return this.#status === 'ready' && !this.#running?.catalog.engine.alive ? 'failed' : this.#status;
+  }
+
+  get stopping(): boolean {
+    return this.#status === 'stopping';
+  }
+
+  /** Undefined until the detectors are verified. */
+  get catalog(): Catalog | undefined {
+    return this.#running?.catalog;
+  }
+
+  /** @throws ProblemError `not-ready` until the detectors are verified. */
+  readyCatalog(): Catalog {
+    return this.#ready().catalog;
+  }
+
+  /** @throws ProblemError `not-ready` until the detectors are verified. */
+  scoring(): ScoringService {
+    return this.#ready().scoring;
+  }
+
+  /** Accepts requests from now on. */
+  start(catalog: Catalog): void {
+    const queue = new InferenceQueue(catalog.engine, { ...defaultQueueLimits, ...this.#options.queue });
+    const pipeline = new ScoringPipeline(queue, {
+      limits: this.image,
+      memory: this.admission,
+      observer: observers(this.metrics, this.statistics, this.#drift, ...(this.#options.observers ?? [])),
+    });
+    const scoring = new ScoringService(pipeline, this.admission, this.store);
+    catalog.repository.observeRetired((name) => {
+      this.statistics.forget(name);
+      this.#drift.forget(name);
+      void this.metrics.forget(name);
+    });
+    this.#running = { catalog, queue, scoring };
+    this.#status = 'ready';
+    catalog.verifyUnused(() => this.admission.idle);
+  }
+
+  /** The start has failed. */
+  fail(): void {
+    this.#status = 'failed';
+  }
+
+  /** Not ready any more; accepted requests are still answered. */
+  beginStop(): void {
+    this.#status = 'stopping';
+  }
+
+  /** Drops what waits, and closes the device. */
+  async close(): Promise<void> {
+    this.#running?.queue.close();
+    await this.#running?.catalog.close();
+  }
+
+  #ready() {
+    if (this.#running) return this.#running;
+    throw new ProblemError(
+      'not-ready',
+      'detectors are being verified; /health/ready tells when that is done',
+      1,
+    );
+  }
+}

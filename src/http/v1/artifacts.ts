@@ -1,0 +1,39 @@
+/** Sending pictures and maps of a result. */
+import type { FastifyReply } from 'fastify';
+import type { LoadedDetector } from '../../detector/index.js';
+import type { Artifact, MapRequest } from '../../scoring/index.js';
+import { deadlineOf } from '../plugins/clients.js';
+import type { StoredResult } from '../result-store.js';
+import type { Service } from '../service.js';
+
+const mediaTypes: Readonly<Record<Artifact, string>> = {
+  heatmap: 'image/png',
+  overlay: 'image/png',
+  mask: 'image/png',
+  map: 'application/x-npy',
+};
+
+export async function sendArtifact(
+  reply: FastifyReply,
+  service: Service,
+  stored: StoredResult,
+  detector: LoadedDetector,
+  artifact: Artifact,
+  map: MapRequest,
+): Promise<FastifyReply> {
+  const { request } = reply;
+  const deadline = deadlineOf(request, service.timeoutMs);
+  const body = await service.scoring().artifact(stored, detector, artifact, map, { deadline, request });
+  // A client may take its time to read it.
+  request.byteHold.add(body.length);
+  const { id, score, threshold, verdict } = stored.result;
+  return reply
+    .headers({
+      'mkd-result-id': id,
+      'mkd-score': String(score),
+      'mkd-threshold': String(threshold),
+      'mkd-verdict': verdict,
+    })
+    .type(mediaTypes[artifact])
+    .send(body);
+}

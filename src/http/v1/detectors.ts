@@ -1,0 +1,199 @@
+/** /v1/detectors: which detectors there are, and with an admin key the operations that change them. */
+import { Readable } from 'node:stream';
+import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox';
+import { Type } from 'typebox';
+import type { DetectorRepository, DetectorStatus } from '../../repository/index.js';
+import { ProblemError } from '../plugins/problems.js';
+import type { Service } from '../service.js';
+import { problemResponses } from './responses.js';
+import {
+  currentVersionSchema,
+  detectorInfoSchema,
+  detectorListSchema,
+  detectorParamsSchema,
+  uploadedSchema,
+  uploadQuerySchema,
+  versionParamsSchema,
+  versionQuerySchema,
+} from './schemas.js';
+
+/** Content types of an uploaded detector. */
+const archiveMediaTypes = ['application/x-tar', 'application/gzip'] as const;
+
+/** Returns an upload as a stream; it comes as bytes if its content type is octet-stream. */
+function archiveOf(body: unknown): Readable {
+  if (body instanceof Readable) return body;
+  if (body instanceof Uint8Array) return Readable.from([body]);
+  throw new ProblemError(
+    'bad-request',
+    `the request has no archive; send a tar archive as ${archiveMediaTypes.join(' or ')}`,
+  );
+}
+
+export const detectorRoutes: FastifyPluginAsyncTypebox<{ service: Service }> = async (app, { service }) => {
+  const repository = repositoryOf(service);
+
+  app.get(
+    '/v1/detectors',
+    {
+      schema: {
+        operationId: 'listDetectors',
+        tags: ['detectors'],
+        summary: 'All detectors, and those that were refused',
+        response: { 200: detectorListSchema, ...problemResponses },
+      },
+    },
+    async () => {
+      const all = repository().list();
+      return {
+        provider: service.readyCatalog().provider,
+        detectors: all.flatMap(summary),
+        refused: all.flatMap(({ name, reasons }) => reasons.map((reason) => ({ name, reason }))),
+      };
+    },
+  );
+
+  app.get(
+    '/v1/detectors/:detector',
+    {
+      schema: {
+        operationId: 'getDetector',
+        tags: ['detectors'],
+        summary: 'Versions of a detector, manifest and calibration of one',
+        params: detectorParamsSchema,
+        querystring: versionQuerySchema,
+        response: { 200: detectorInfoSchema, ...problemResponses },
+      },
+    },
+    async ({ params, query }) => {
+      const { provider } = service.readyCatalog();
+      const { version, manifest } = await repository().acquire(params.detector, query.version);
+      const { versions } = repository().status(params.detector);
+      return { name: params.detector, version, provider, versions: [...versions], manifest };
+    },
+  );
+
+  await app.register(adminRoutes, { service });
+};
+
+/** Operations that change detectors. */
+const adminRoutes: FastifyPluginAsyncTypebox<{ service: Service }> = async (admin, { service }) => {
+  const repository = repositoryOf(service);
+
+  // The archive is unpacked as it arrives; it need not fit into memory.
+  admin.addContentTypeParser([...archiveMediaTypes], (_request, payload, done) => done(null, payload));
+  admin.addHook('onRoute', (route) => {
+    route.config = { ...route.config, scope: 'admin' };
+  });
+
+  admin.post(
+    '/v1/detectors/:detector/versions',
+    {
+      config: {
+        takes: Object.fromEntries(
+          [...archiveMediaTypes, 'application/octet-stream'].map((type) => [type, undefined]),
+        ),
+      },
+      bodyLimit: 64 * 2 ** 20,
+      schema: {
+        operationId: 'uploadVersion',
+        tags: ['detectors'],
+        summary: 'Upload a detector, or a version of one',
+        description:
+          'A tar archive, gzipped or not, of manifest.json, cloner.safetensors and self-test.safetensors. The detector runs ' +
+          'its self-test and serves only if it passes; otherwise nothing changes. An upload of a version that is damaged on ' +
+          'disk repairs it. Needs an admin key.',
+        params: detectorParamsSchema,
+        querystring: uploadQuerySchema,
+        response: { 200: uploadedSchema, 201: uploadedSchema, ...problemResponses },
+      },
+    },
+    async ({ params, query, body }, reply) => {
+      const archive = archiveOf(body);
+      const { version, added } = await repository().add(params.detector, archive, query.activate ?? true);
+      const { versions } = repository().status(params.detector);
+      const current = versions.some((other) => other.current && other.version === version);
+      return reply.code(added ? 201 : 200).send({ detector: params.detector, version, current });
+    },
+  );
+
+  admin.post(
+    '/v1/detectors/:detector/versions/:version/activate',
+    {
+      schema: {
+        operationId: 'activateVersion',
+        tags: ['detectors'],
+        summary: 'Make a version the current one',
+        description: 'Requests under way keep the version they began with. Needs an admin key.',
+        params: versionParamsSchema,
+        response: { 200: currentVersionSchema, ...problemResponses },
+      },
+    },
+    async ({ params: { detector, version } }) => {
+      await repository().activate(detector, version);
+      return { detector, version };
+    },
+  );
+
+  admin.post(
+    '/v1/detectors/:detector/rollback',
+    {
+      schema: {
+        operationId: 'rollBack',
+        tags: ['detectors'],
+        summary: 'Go back to the version that was current before',
+        description: 'Needs an admin key.',
+        params: detectorParamsSchema,
+        response: { 200: currentVersionSchema, ...problemResponses },
+      },
+    },
+    async ({ params: { detector } }) => ({ detector, version: await repository().rollBack(detector) }),
+  );
+
+  admin.delete(
+    '/v1/detectors/:detector/versions/:version',
+    {
+      schema: {
+        operationId: 'retireVersion',
+        tags: ['detectors'],
+        summary: 'Remove a version that is not the current one',
+        description: 'Its files are deleted. Needs an admin key.',
+        params: versionParamsSchema,
+        response: { 204: Type.Null(), ...problemResponses },
+      },
+    },
+    async ({ params }, reply) => {
+      await repository().retire(params.detector, params.version);
+      return reply.code(204).send(null);
+    },
+  );
+
+  admin.delete(
+    '/v1/detectors/:detector',
+    {
+      schema: {
+        operationId: 'retireDetector',
+        tags: ['detectors'],
+        summary: 'Remove a detector with all its versions',
+        description: 'Its files are deleted. Needs an admin key.',
+        params: detectorParamsSchema,
+        response: { 204: Type.Null(), ...problemResponses },
+      },
+    },
+    async ({ params }, reply) => {
+      await repository().retire(params.detector);
+      return reply.code(204).send(null);
+    },
+  );
+};
+
+function repositoryOf(service: Service): () => DetectorRepository {
+  return () => service.readyCatalog().repository;
+}
+
+function summary({ name, current, versions, available }: DetectorStatus) {
+  if (!current) return [];
+  const { version, inputSize, threshold } = current;
+  const loaded = versions.some((other) => other.current && other.loaded);
+  return [{ name, version, inputSize, threshold, versions: versions.length, loaded, available }];
+}

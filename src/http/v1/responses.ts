@@ -1,0 +1,21 @@
+/** Responses that several routes share. */
+import { problemMediaType } from '../plugins/problems.js';
+import { problemSchema } from './schemas.js';
+
+const problem = (description: string) => ({
+  description,
+  content: { [problemMediaType]: { schema: problemSchema } },
+});
+
+/** Errors that any request may get. */
+export const problemResponses = {
+  '4xx': problem('The request is wrong; the problem says what would be right'),
+  '5xx': problem('The service failed, is not ready, or is overloaded'),
+};
+
+const binary = { type: 'string', format: 'binary' } as const;
+
+export const binaryContent = {
+  'image/png': { schema: binary },
+  'application/x-npy': { schema: binary },
+};

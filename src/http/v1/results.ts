@@ -1,0 +1,56 @@
+/** GET /v1/results/{id} and its pictures: recent results. */
+import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox';
+import { mapRequest } from '../../scoring/index.js';
+import type { Service } from '../service.js';
+import { sendArtifact } from './artifacts.js';
+import { binaryContent, problemResponses } from './responses.js';
+import {
+  artifactParamsSchema,
+  deadlineHeadersSchema,
+  resultParamsSchema,
+  resultQuerySchema,
+  storedResultSchema,
+} from './schemas.js';
+
+export const resultRoutes: FastifyPluginAsyncTypebox<{ service: Service }> = async (app, { service }) => {
+  app.get(
+    '/v1/results/:id',
+    {
+      schema: {
+        operationId: 'getResult',
+        tags: ['scoring'],
+        summary: 'A recent result',
+        params: resultParamsSchema,
+        response: { 200: storedResultSchema, ...problemResponses },
+      },
+    },
+    async (request) => {
+      const { detectorName, version, result } = service.store.get(request.params.id);
+      return { detector: detectorName, version, result };
+    },
+  );
+
+  app.get(
+    '/v1/results/:id/:artifact',
+    {
+      schema: {
+        operationId: 'getArtifact',
+        tags: ['scoring'],
+        summary: 'A picture or the map of a result, in the size of its image',
+        params: artifactParamsSchema,
+        querystring: resultQuerySchema,
+        headers: deadlineHeadersSchema,
+        response: {
+          200: { description: 'PNG, or .npy of float32', content: binaryContent },
+          ...problemResponses,
+        },
+      },
+    },
+    async (request, reply) => {
+      const stored = service.store.get(request.params.id);
+      const detector = await service.readyCatalog().acquire(stored.detectorName, stored.version);
+      const map = mapRequest(detector, request.query);
+      return sendArtifact(reply, service, stored, detector, request.params.artifact, map);
+    },
+  );
+};

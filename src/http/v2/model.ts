@@ -1,0 +1,192 @@
+/** A detector as a model of the Open Inference Protocol: its inputs and outputs, and how a request becomes scores. */
+import type { LoadedDetector } from '../../detector/index.js';
+import type { LocalizationMap } from '../../imaging/index.js';
+import { type MapRequest, mapRequest } from '../../scoring/index.js';
+import { mapKey, type StoredResult } from '../result-store.js';
+import type { Upload } from '../scoring-service.js';
+import type { InferRequest, InputTensor, OutputTensor } from './schemas.js';
+import {
+  bad,
+  bytesElements,
+  elements,
+  type OutputData,
+  uint8Elements,
+  type WireRequest,
+  writeOutput,
+} from './tensors.js';
+
+/** What `platform` says in the metadata. */
+export const platform = 'mkd_onnxruntime';
+
+interface TensorMetadata {
+  readonly name: string;
+  readonly datatype: string;
+  /** -1 where it varies. */
+  readonly shape: number[];
+}
+
+/** One input: encoded images as BYTES [n], or pixels as UINT8 [n, height, width, 3]. */
+export const modelInputs: TensorMetadata[] = [{ name: 'image', datatype: 'BYTES', shape: [-1] }];
+
+/** An output by name, from the results of all images of a request. */
+interface Output {
+  /** Whether a detector gives it; by default all do. */
+  readonly givenBy?: (detector: LoadedDetector) => boolean;
+  readonly metadata: (layers: number) => Omit<TensorMetadata, 'name'>;
+  readonly of: (results: readonly StoredResult[]) => { readonly shape: number[]; readonly data: OutputData };
+}
+
+const numbers = (pick: (stored: StoredResult) => number): Output => ({
+  metadata: () => ({ datatype: 'FP32', shape: [-1] }),
+  of: (results) => ({
+    shape: [results.length],
+    data: { datatype: 'FP32', data: Float32Array.from(results, pick) },
+  }),
+});
+
+const byLayer = (pick: (layer: StoredResult['result']['layers'][number]) => number): Output => ({
+  metadata: (layers) => ({ datatype: 'FP32', shape: [-1, layers] }),
+  of: (results) => ({
+    shape: [results.length, results[0]?.result.layers.length ?? 0],
+    data: {
+      datatype: 'FP32',
+      data: Float32Array.from(results.flatMap(({ result }) => result.layers.map(pick))),
+    },
+  }),
+});
+
+const outputs: Readonly<Record<string, Output>> = {
+  score: numbers(({ result }) => result.score),
+  threshold: numbers(({ result }) => result.threshold),
+  p_value: numbers(({ result }) => result.pValue),
+  anomalous: {
+    metadata: () => ({ datatype: 'BOOL', shape: [-1] }),
+    of: (results) => ({
+      shape: [results.length],
+      data: { datatype: 'BOOL', data: results.map(({ result }) => result.verdict === 'anomalous') },
+    }),
+  },
+  direction: byLayer(({ direction }) => direction),
+  value: byLayer(({ value }) => value),
+  neighbor: {
+    ...byLayer(({ neighbor }) => neighbor ?? Number.NaN),
+    givenBy: ({ manifest }) => manifest.terms.neighbors !== undefined,
+  },
+  result_id: {
+    metadata: () => ({ datatype: 'BYTES', shape: [-1] }),
+    of: (results) => ({
+      shape: [results.length],
+      data: { datatype: 'BYTES', data: results.map(({ result }) => result.id) },
+    }),
+  },
+  map: {
+    metadata: () => ({ datatype: 'FP32', shape: [-1, -1, -1] }),
+    of: (results) => {
+      const maps = results.map(mapOf);
+      const [{ width, height }] = maps as [LocalizationMap];
+      if (maps.some((map) => map.width !== width || map.height !== height)) {
+        throw bad('the maps of these images differ in size; send each image in a request of its own');
+      }
+      const data = new Float32Array(maps.length * width * height);
+      for (const [index, { values }] of maps.entries()) data.set(values, index * width * height);
+      return { shape: [maps.length, height, width], data: { datatype: 'FP32', data } };
+    },
+  },
+};
+
+function mapOf({ maps, localization }: StoredResult): LocalizationMap {
+  const map = maps.get(mapKey({ method: localization }));
+  if (!map) throw new Error('a map was requested and not computed');
+  return map;
+}
+
+/** The one output that costs a gradient or a larger answer: it is given only on request. */
+const onRequest = 'map';
+
+export function modelOutputs(detector: LoadedDetector): TensorMetadata[] {
+  const layers = detector.manifest.scoringLayers.length;
+  return outputsOf(detector).map(([name, { metadata }]) => ({ name, ...metadata(layers) }));
+}
+
+function outputsOf(detector: LoadedDetector): [string, Output][] {
+  return Object.entries(outputs).filter(([, { givenBy }]) => givenBy?.(detector) ?? true);
+}
+
+/** The images of a request. @throws ProblemError saying which inputs there are, or that there are too many images. */
+export function imagesOf({ message, binary }: WireRequest, maxImages: number): Upload[] {
+  const [input, other] = message.inputs;
+  if (input?.name !== 'image' || other) {
+    const names = message.inputs.map(({ name }) => `'${name}'`).join(', ');
+    throw bad(`the model has one input, 'image'; the request has ${names}`);
+  }
+  const { datatype, shape } = input;
+  if (datatype !== 'BYTES' && datatype !== 'UINT8') {
+    throw bad(
+      `the input 'image' is BYTES (encoded images) or UINT8 (pixels, [n, height, width, 3]), not ${datatype}`,
+    );
+  }
+  if (datatype === 'UINT8' && (shape.length !== 4 || shape[3] !== 3 || shape.slice(1).includes(0))) {
+    throw bad(`pixels have the shape [n, height, width, 3], not [${shape.join(', ')}]`);
+  }
+  // Before their bytes are read.
+  const count = datatype === 'UINT8' ? (shape[0] ?? 0) : elements(input);
+  if (count < 1 || count > maxImages) {
+    throw bad(`a request has 1 to ${maxImages} images, this one has ${count}`);
+  }
+  const bytes = binary.get(input.name);
+  if (datatype === 'UINT8') return pixelsOf(input, uint8Elements(input, bytes));
+  return bytesElements(input, bytes).map((image, index) => ({ name: `image ${index}`, image }));
+}
+
+function pixelsOf({ shape }: InputTensor, pixels: Uint8Array): Upload[] {
+  const [count = 0, height = 0, width = 0] = shape;
+  const size = height * width * 3;
+  return Array.from({ length: count }, (_, index) => ({
+    name: `image ${index}`,
+    // A copy, so that a kept result does not keep the whole request.
+    image: { pixels: pixels.slice(index * size, (index + 1) * size), width, height },
+  }));
+}
+
+/** Returns the names of the requested outputs, each with whether it is wanted as bytes. @throws ProblemError */
+export function wantedOutputs(
+  { message }: WireRequest,
+  detector: LoadedDetector,
+): ReadonlyMap<string, boolean> {
+  const allAsBytes = message.parameters?.binary_data_output === true;
+  const given = outputsOf(detector).map(([name]) => name);
+  const usual = given.filter((name) => name !== onRequest);
+  const asked: NonNullable<InferRequest['outputs']> = message.outputs ?? usual.map((name) => ({ name }));
+  const wanted = new Map<string, boolean>();
+  for (const { name, parameters } of asked) {
+    if (!given.includes(name)) {
+      throw bad(`there is no output '${name}'; there are ${given.join(', ')}`);
+    }
+    wanted.set(name, (parameters?.binary_data ?? allAsBytes) === true);
+  }
+  return wanted;
+}
+
+/** The map that a request needs, if any. */
+export function mapOfRequest(
+  wanted: ReadonlyMap<string, boolean>,
+  detector: LoadedDetector,
+): MapRequest | undefined {
+  return wanted.has(onRequest) ? mapRequest(detector) : undefined;
+}
+
+/** Outputs as they go over the wire. */
+export function writeOutputs(
+  results: readonly StoredResult[],
+  wanted: ReadonlyMap<string, boolean>,
+): { readonly tensors: OutputTensor[]; readonly binary: Uint8Array[] } {
+  const tensors: OutputTensor[] = [];
+  const binary: Uint8Array[] = [];
+  for (const [name, asBytes] of wanted) {
+    const { shape, data } = (outputs[name] as Output).of(results);
+    const { tensor, bytes } = writeOutput(name, shape, data, asBytes);
+    tensors.push(tensor);
+    if (bytes) binary.push(bytes);
+  }
+  return { tensors, binary };
+}

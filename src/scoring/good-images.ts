@@ -1,0 +1,127 @@
+/** Measuring good images: their scores, and how far their maps reach. Thresholds follow from it. */
+import type { GoodImages, LocalizationMethod, Scorer } from '../detector/index.js';
+import { firstTile, type ScaledImage } from '../imaging/index.js';
+import { concatenated } from '../runtime/index.js';
+import type { ScoringPipeline } from './pipeline.js';
+
+/** SmoothGrad costs as much as fifty gradients: its scale is measured on this many images. */
+const smoothGradImages = 2;
+
+/** Share of the pixels of good images that lie below the threshold of maps. */
+const quietShare = 0.998;
+
+/** Images decoded and scored together. */
+const imagesAtOnce = 8;
+
+/** Returns a decoded image. Images are decoded a few at a time, so that few are in memory. */
+export type ImageSource = () => Promise<ScaledImage>;
+
+export interface MeasureOptions {
+  readonly onProgress?: (done: number, total: number) => void;
+}
+
+/** A kind of map, by method or of one layer. */
+interface MapKind {
+  readonly name: string;
+  readonly method: Exclude<LocalizationMethod, 'smoothgrad'>;
+  readonly layer?: string;
+}
+
+/**
+ * Scores good images and measures their maps, pixel by pixel.
+ * @returns scores in the order of the images.
+ */
+export async function measureGoodImages(
+  pipeline: ScoringPipeline,
+  scorer: Scorer,
+  images: readonly ImageSource[],
+  { onProgress }: MeasureOptions = {},
+): Promise<GoodImages> {
+  const mapped = Object.keys(scorer.layerFeeds);
+  const kinds: readonly MapKind[] = [
+    { name: 'gradient', method: 'gradient' },
+    { name: 'guided', method: 'guided' },
+    ...(scorer.shape.positions ? [{ name: 'discrepancy', method: 'discrepancy' } as const] : []),
+    ...mapped.map((layer): MapKind => ({ name: layerKey(layer), method: 'discrepancy', layer })),
+  ];
+  const layers = scorer.shape.scoringLayers;
+  const scores: number[] = [];
+  const directions = Object.fromEntries(layers.map((layer) => [layer, [] as number[]]));
+  const entries = new Map(kinds.map(({ name }) => [name, [] as Float32Array[]]));
+  const few: ScaledImage[] = [];
+  onProgress?.(0, images.length);
+  for (let from = 0; from < images.length; from += imagesAtOnce) {
+    const part = await Promise.all(images.slice(from, from + imagesAtOnce).map((image) => image()));
+    few.push(...part.slice(0, smoothGradImages - few.length).map(firstTile));
+    for (const [at, { name, method, layer }] of kinds.entries()) {
+      const { images: scored } = await pipeline.infer(scorer, part, { map: method, layer });
+      for (const { outputs, index, map } of scored) {
+        if (name === 'gradient') {
+          scores.push(outputs.score[index] as number);
+          for (const [column, layer] of layers.entries()) {
+            directions[layer]?.push(outputs.direction[index * layers.length + column] as number);
+          }
+        }
+        entries.get(name)?.push(sampled(map?.values ?? new Float32Array()));
+      }
+      onProgress?.(from + Math.floor((part.length * (at + 1)) / kinds.length), images.length);
+    }
+  }
+  const threshold = (name: string): number => quantile(entries.get(name) ?? [], quietShare);
+  // Few good images may show nothing above what is typical. Less than one deviation still counts as nothing.
+  const inDeviations = (name: string): number => Math.max(1, threshold(name));
+  const gradient = threshold('gradient');
+  for (const list of Object.values(directions)) list.sort((a, b) => a - b);
+  return {
+    scores,
+    directions,
+    mapThresholds: {
+      gradient,
+      guided: threshold('guided'),
+      smoothgrad: gradient * (await smoothGradRatio(pipeline, scorer, few)),
+      ...(scorer.shape.positions ? { discrepancy: inDeviations('discrepancy') } : {}),
+    },
+    ...(mapped.length > 0
+      ? {
+          layerMapThresholds: Object.fromEntries(
+            mapped.map((layer) => [layer, inDeviations(layerKey(layer))]),
+          ),
+        }
+      : {}),
+  };
+}
+
+function layerKey(layer: string): string {
+  return `layer ${layer}`;
+}
+
+/** How much larger SmoothGrad's maps are than those of plain gradients, over a few tiles. */
+async function smoothGradRatio(
+  pipeline: ScoringPipeline,
+  scorer: Scorer,
+  tiles: readonly ScaledImage[],
+): Promise<number> {
+  const reach = async (map: LocalizationMethod): Promise<number> => {
+    const { images } = await pipeline.infer(scorer, tiles, { map });
+    return quantile(
+      [concatenated(images.map((image) => image.map?.values ?? new Float32Array()))],
+      quietShare,
+    );
+  };
+  return (await reach('smoothgrad')) / Math.max(await reach('gradient'), 1e-12);
+}
+
+/** Entries kept of a map at most: enough for a quantile. */
+const entriesOfMap = 65_536;
+
+function sampled(values: Float32Array): Float32Array {
+  const step = Math.ceil(values.length / entriesOfMap);
+  return step === 1 ? values : values.filter((_, at) => at % step === 0);
+}
+
+/** The smallest entry that `share` of all entries do not exceed. */
+function quantile(parts: readonly Float32Array[], share: number): number {
+  const all = concatenated(parts);
+  all.sort();
+  return all[Math.min(all.length - 1, Math.ceil(share * all.length) - 1)] ?? 0;
+}

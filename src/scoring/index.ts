@@ -1,0 +1,45 @@
+/** From an image to its result: the one pipeline, and what runs it. */
+export { type Deadline, endOf, noDeadline } from './deadline.js';
+export { type EngineOptions, type EngineResult, type MapKind, ScoringEngine } from './engine.js';
+export { ScoringError, type ScoringErrorKind, tooLate } from './errors.js';
+export { type ImageSource, measureGoodImages } from './good-images.js';
+export { DirectInference, type Inference } from './inference.js';
+export {
+  type Artifact,
+  artifacts,
+  Localization,
+  type MapRequest,
+  mapRequest,
+  mapThreshold,
+  methodsOf,
+  UnknownMapError,
+} from './localization.js';
+export {
+  type ImageOutcome,
+  type NamedDetector,
+  type ObservedImage,
+  observers,
+  type ScoringObserver,
+  type StageBegan,
+  type StageEnded,
+} from './observer.js';
+export {
+  type ImageJob,
+  type MemoryLimit,
+  type PipelineOptions,
+  type Reservation,
+  type ScoreOptions,
+  ScoringPipeline,
+} from './pipeline.js';
+export { defaultQueueLimits, InferenceQueue, type QueueLimits } from './queue.js';
+export { type RawScores, rowsOf } from './raw-scores.js';
+export {
+  type ImageScore,
+  type LayerScore,
+  type ScoredImage,
+  type ScoringTimings,
+  type Verdict,
+  verdictOf,
+} from './scored-image.js';
+export { makeSelfTest, runSelfTest, type SelfTestReport, verified } from './self-test.js';
+export { smoothGrad } from './smooth-grad.js';

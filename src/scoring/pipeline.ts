@@ -1,0 +1,287 @@
+/**
+ * The one way from an image to its result: decode, cut into tiles, run the graph, score, localize, draw. The library, the
+ * command line, evaluation, calibration, self-tests and HTTP all take it, and add only what is theirs. It knows no HTTP,
+ * no metrics and no store: memory, inference and observers are passed in.
+ */
+import { type LoadedDetector, layerScorer, type Scorer } from '../detector/index.js';
+import {
+  type DetectorImage,
+  decodeImage,
+  defaultImageLimits,
+  type ImageInput,
+  type ImageLimits,
+  type LocalizationMap,
+  type ScaledImage,
+  tileCount,
+  tilePixels,
+} from '../imaging/index.js';
+import { type Deadline, noDeadline } from './deadline.js';
+import type { MapKind } from './engine.js';
+import type { BatchListener, Inference, InferenceTimings } from './inference.js';
+import { type Artifact, Localization, type MapRequest, mapThreshold } from './localization.js';
+import { type ObservedImage, observers, type ScoringObserver, stopwatch } from './observer.js';
+import { imageScore, type ScoredImage } from './scored-image.js';
+import { type CollectedImage, TileCollector } from './tile-collector.js';
+
+/** Memory that images take while they are worked on, in pixels. */
+export interface MemoryLimit {
+  reserve(deadline: Deadline): Reservation;
+}
+
+/** The pixels of one image. */
+export interface Reservation {
+  /** Waits until there is room. @throws ScoringError if the result is no longer needed before that. */
+  take(pixels: number): Promise<void>;
+  /** Gives back all but so many pixels. */
+  shrink(pixels: number): void;
+  release(): void;
+}
+
+export interface PipelineOptions {
+  readonly limits?: ImageLimits;
+  /** By default memory is not limited. */
+  readonly memory?: MemoryLimit;
+  readonly observer?: ScoringObserver;
+}
+
+/** An image to be scored. */
+export interface ImageJob {
+  readonly detector: LoadedDetector;
+  /** What the detector is called here. */
+  readonly name?: string;
+  readonly image: ImageInput;
+  readonly deadline?: Deadline;
+  /** What the image is part of, for observers. */
+  readonly request?: object | undefined;
+}
+
+export interface ScoreOptions {
+  /** Instead of the detector's own. */
+  readonly threshold?: number | undefined;
+  /** The map to compute with the score; none by default. */
+  readonly map?: MapRequest | undefined;
+  /** Computes the map of anomalous images only. */
+  readonly mapIfAnomalous?: boolean;
+}
+
+/** How images are run: by whose weights, for which map. */
+export interface InferenceRequest {
+  readonly map: MapKind;
+  readonly layer?: string | undefined;
+  /** What may share a batch with them. */
+  readonly lane?: string;
+  readonly deadline?: Deadline;
+  readonly onBatch?: BatchListener;
+}
+
+const unlimited: MemoryLimit = {
+  reserve: () => ({ take: async () => {}, shrink: () => {}, release: () => {} }),
+};
+
+const noListener: BatchListener = { began: () => {}, ended: () => {} };
+
+export class ScoringPipeline {
+  readonly #limits: ImageLimits;
+  readonly #memory: MemoryLimit;
+  readonly #observer: Required<ScoringObserver>;
+
+  constructor(
+    private readonly inference: Inference,
+    { limits = defaultImageLimits, memory = unlimited, observer = {} }: PipelineOptions = {},
+  ) {
+    this.#limits = limits;
+    this.#memory = memory;
+    this.#observer = observers(observer);
+  }
+
+  /**
+   * Scores an image.
+   * @throws ImageError, ScoringError; UnknownMapError if the detector has no such map.
+   */
+  async score(job: ImageJob, options: ScoreOptions = {}): Promise<ScoredImage> {
+    const { map } = options;
+    // Refused before anything is computed.
+    if (map) mapThreshold(job.detector, map);
+    const image = observed(job, 'score');
+    const seconds = stopwatch();
+    this.#observer.began({ stage: 'image', image });
+    try {
+      const scored = await this.#decoded(job, image, (decoded, decodeSeconds) =>
+        this.#score(job, image, decoded, decodeSeconds, options),
+      );
+      this.#observer.ended({ stage: 'image', image, seconds: seconds(), outcome: { scored } });
+      return scored;
+    } catch (error) {
+      this.#observer.ended({ stage: 'image', image, seconds: seconds(), outcome: { error } });
+      throw error;
+    }
+  }
+
+  /** Computes a map of an image that need not be scored. @throws as {@link score} does. */
+  async localize(job: ImageJob, map: MapRequest): Promise<Localization> {
+    mapThreshold(job.detector, map);
+    const image = observed(job, 'map');
+    return this.#decoded(job, image, async (decoded) => {
+      const inferred = await this.#infer(job, image, decoded, map);
+      return this.localization(job, decoded, map, inferred.map as LocalizationMap);
+    });
+  }
+
+  /** What follows from a map that is there already. */
+  localization(
+    { detector, image }: ImageJob,
+    { width, height }: { readonly width: number; readonly height: number },
+    request: MapRequest,
+    map: LocalizationMap,
+  ): Localization {
+    const threshold = mapThreshold(detector, request);
+    return new Localization(request, map, threshold, { width, height }, image, this.#limits);
+  }
+
+  /** Draws a picture of a map, or writes the map itself. */
+  async render(job: ImageJob, localization: Localization, artifact: Artifact): Promise<Buffer> {
+    const image = observed(job, 'map');
+    const memory = this.#memory.reserve(job.deadline ?? noDeadline);
+    try {
+      await memory.take(localization.size.width * localization.size.height);
+      const seconds = stopwatch();
+      this.#observer.began({ stage: 'render', image, artifact });
+      const rendered = await localization.artifact(artifact);
+      this.#observer.ended({ stage: 'render', image, artifact, seconds: seconds() });
+      return rendered;
+    } finally {
+      memory.release();
+    }
+  }
+
+  /** Decodes an image and scales it for a detector. @throws ImageError */
+  decode(image: ImageInput, { input }: Pick<Scorer, 'input'>): Promise<DetectorImage> {
+    return decodeImage(image, input, this.#limits);
+  }
+
+  /**
+   * Runs images that are decoded, their tiles in common batches.
+   * @returns what each scored, and its map if one was requested.
+   */
+  async infer(
+    scorer: Scorer,
+    images: readonly ScaledImage[],
+    { map, layer, lane = '', deadline = noDeadline, onBatch = noListener }: InferenceRequest,
+  ): Promise<{ readonly images: CollectedImage[]; readonly timings: InferenceTimings }> {
+    const tiles = images.flatMap((image, index) =>
+      Array.from({ length: tileCount(image.grid) }, (_, tile) => ({ image, index, tile })),
+    );
+    const collectors = images.map(({ grid }) => new TileCollector(grid, map !== 'none'));
+    const timings = await this.inference.run(
+      {
+        scorer: layer === undefined ? scorer : layerScorer(scorer, layer),
+        map,
+        lane: `${lane}/${map}/${layer ?? ''}`,
+        tiles: tiles.length,
+        pixels: (at) => {
+          const { image, tile } = tiles[at] as (typeof tiles)[number];
+          return tilePixels(image, tile);
+        },
+        deadline,
+        onBatch,
+      },
+      (at, outputs, row) => {
+        const { index, tile } = tiles[at] as (typeof tiles)[number];
+        collectors[index]?.add(tile, outputs, row);
+      },
+    );
+    return { images: collectors.map((collector) => collector.image()), timings };
+  }
+
+  async #score(
+    job: ImageJob,
+    image: ObservedImage,
+    decoded: DetectorImage,
+    decodeSeconds: number,
+    { threshold, map, mapIfAnomalous = false }: ScoreOptions,
+  ): Promise<ScoredImage> {
+    const { width, height, grid } = decoded;
+    // The map of a single layer needs a run of its own, whose score has no meaning.
+    const together = map !== undefined && map.layer === undefined && !mapIfAnomalous;
+    const first = await this.#infer(job, image, decoded, together ? map : 'none');
+    const score = imageScore(job.detector, first, decoded, threshold);
+    const wanted = map !== undefined && (!mapIfAnomalous || score.verdict === 'anomalous');
+    const mapped = wanted && !together ? await this.#infer(job, image, decoded, map) : first;
+    return {
+      ...score,
+      size: { width, height },
+      grid,
+      ...(wanted && mapped.map ? { localization: this.localization(job, decoded, map, mapped.map) } : {}),
+      timings: {
+        decode: decodeSeconds,
+        queue: first.timings.queueSeconds,
+        inference: first.timings.runtimeSeconds,
+      },
+    };
+  }
+
+  /** Decodes an image and passes it on. Its pixels count as used until that has ended. */
+  async #decoded<Result>(
+    { detector, image: input, deadline = noDeadline }: ImageJob,
+    image: ObservedImage,
+    work: (decoded: DetectorImage, seconds: number) => Promise<Result>,
+  ): Promise<Result> {
+    const memory = this.#memory.reserve(deadline);
+    try {
+      this.#observer.began({ stage: 'decode', image });
+      const seconds = stopwatch();
+      let waited = 0;
+      const decoded = await decodeImage(input, detector.input, {
+        ...this.#limits,
+        admit: async (pixels) => {
+          const waiting = stopwatch();
+          await memory.take(pixels);
+          waited = waiting();
+        },
+      });
+      memory.shrink(decoded.grid.width * decoded.grid.height);
+      const decodeSeconds = seconds() - waited;
+      this.#observer.ended({ stage: 'decode', image, seconds: decodeSeconds });
+      return await work(decoded, decodeSeconds);
+    } finally {
+      memory.release();
+    }
+  }
+
+  async #infer(
+    { detector, name = '', deadline = noDeadline }: ImageJob,
+    image: ObservedImage,
+    decoded: DetectorImage,
+    request: MapRequest | 'none',
+  ): Promise<CollectedImage & { readonly timings: InferenceTimings }> {
+    const { method: map, layer } = request === 'none' ? { method: 'none' as const } : request;
+    const tiles = tileCount(decoded.grid);
+    const seconds = stopwatch();
+    this.#observer.began({ stage: 'inference', image, map, tiles });
+    const { images, timings } = await this.infer(detector, [decoded], {
+      map,
+      layer,
+      lane: `${name}/${detector.version}`,
+      deadline,
+      onBatch: this.#batchListener(detector, name, map),
+    });
+    this.#observer.ended({ stage: 'inference', image, map, tiles, seconds: seconds(), ...timings });
+    return { ...(images[0] as CollectedImage), timings };
+  }
+
+  #batchListener(detector: LoadedDetector, name: string, map: MapKind): BatchListener {
+    return {
+      began: (images) => this.#observer.began({ stage: 'batch', detector, name, map, images }),
+      ended: (images, seconds) =>
+        this.#observer.ended({ stage: 'batch', detector, name, map, images, seconds }),
+    };
+  }
+}
+
+function observed(
+  { detector, name = '', image, request }: ImageJob,
+  purpose: ObservedImage['purpose'],
+): ObservedImage {
+  const bytes = image instanceof Uint8Array ? image.length : image.pixels.length;
+  return { detector, name, bytes, purpose, request };
+}

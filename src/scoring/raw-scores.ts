@@ -1,0 +1,66 @@
+/** Scores as they leave the graph. */
+import { tensorNames } from '../networks/index.js';
+import { concatenated, float32Data, type Tensors } from '../runtime/index.js';
+
+const { outputs: names } = tensorNames;
+
+/** `score` and `peak` [N]; `value`, `direction` and `neighbor` [N, L]; `map` [N, H, W]. */
+export interface RawScores {
+  readonly score: Float32Array;
+  readonly value: Float32Array;
+  readonly direction: Float32Array;
+  /** If the nearest good image counts. */
+  readonly neighbor?: Float32Array;
+  /** Largest entry of the discrepancy map, if positions are compared. */
+  readonly peak?: Float32Array;
+  readonly map?: Float32Array;
+}
+
+/** Returns a graph's outputs as scores, without their map unless it is wanted. */
+export function rawScores(outputs: Tensors, withMap: boolean): RawScores {
+  return {
+    score: float32Data(outputs, names.score),
+    value: float32Data(outputs, names.value),
+    direction: float32Data(outputs, names.direction),
+    ...(outputs[names.neighbor] ? { neighbor: float32Data(outputs, names.neighbor) } : {}),
+    ...(outputs[names.peak] ? { peak: float32Data(outputs, names.peak) } : {}),
+    ...(withMap ? { map: float32Data(outputs, names.map) } : {}),
+  };
+}
+
+/** Returns the scores of the first `count` of `images` images. */
+export function firstRows(scores: RawScores, images: number, count: number): RawScores {
+  return mapEntries(scores, (entries) => entries.slice(0, (entries.length / images) * count));
+}
+
+/** Joins the scores of several batches. @throws RangeError if there are none. */
+export function joinedScores(parts: readonly RawScores[]): RawScores {
+  const [first] = parts;
+  if (!first) throw new RangeError('no images to score');
+  if (parts.length === 1) return first;
+  return mapEntries(first, (_, name) => concatenated(parts.map((part) => part[name] ?? new Float32Array())));
+}
+
+function mapEntries(
+  scores: RawScores,
+  change: (entries: Float32Array, name: keyof RawScores) => Float32Array,
+): RawScores {
+  const names = Object.keys(scores) as (keyof RawScores)[];
+  return Object.fromEntries(
+    names.map((name) => [name, change(scores[name] as Float32Array, name)]),
+  ) as unknown as RawScores;
+}
+
+/** Returns the rows of one output, each of an image of its own, one after another; empty if there is no such output. */
+export function rowsOf(
+  images: readonly { readonly outputs: RawScores; readonly index: number }[],
+  name: Exclude<keyof RawScores, 'map'>,
+): Float32Array {
+  return concatenated(
+    images.map(({ outputs, index }) => {
+      const entries = outputs[name] ?? new Float32Array();
+      const columns = entries.length / outputs.score.length;
+      return entries.subarray(index * columns, (index + 1) * columns);
+    }),
+  );
+}

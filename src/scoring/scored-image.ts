@@ -1,0 +1,114 @@
+/** What is said of an image: its score and what the score is made of. */
+import { type LoadedDetector, pValue, scoreRounding } from '../detector/index.js';
+import { type PictureSize, type TileGrid, tileBox, tileCount } from '../imaging/index.js';
+import type { Localization } from './localization.js';
+import type { RawScores } from './raw-scores.js';
+
+export type Verdict = 'good' | 'anomalous';
+
+export interface LayerScore {
+  readonly layer: string;
+  /** Value discrepancy, at least 0. */
+  readonly value: number;
+  /** Direction discrepancy, 0..2. */
+  readonly direction: number;
+  /** Discrepancy to the nearest good image, 0..1, if it counts. */
+  readonly neighbor?: number;
+  /** `texture` for the shallower half of the layers, `structure` for the deeper half. */
+  readonly meaning: 'texture' | 'structure';
+  /** What the layer adds to the score, less what good images typically show. All contributions add up to the score. */
+  readonly contribution: number;
+}
+
+export interface ImageScore {
+  readonly score: number;
+  readonly threshold: number;
+  /** The chance that a good image scores at least this high; see {@link pValue}. */
+  readonly pValue: number;
+  readonly verdict: Verdict;
+  readonly layers: readonly LayerScore[];
+  /** The discrepancy map's largest entry and what it adds to the score, if positions are compared. */
+  readonly peak?: { readonly value: number; readonly contribution: number };
+  /** If the detector cuts images into tiles: how many, and which one scored highest, in pixels of the image. */
+  readonly tiles?: { readonly count: number; readonly highest: ReturnType<typeof tileBox> };
+}
+
+/** An image that went through the pipeline. */
+export interface ScoredImage extends ImageScore {
+  /** Size of the image as seen, in pixels. */
+  readonly size: PictureSize;
+  readonly grid: TileGrid;
+  /** If a map was requested. */
+  readonly localization?: Localization;
+  readonly timings: ScoringTimings;
+}
+
+/** In seconds. */
+export interface ScoringTimings {
+  readonly decode: number;
+  /** Waiting for the device. */
+  readonly queue: number;
+  /** In the runtime. */
+  readonly inference: number;
+}
+
+/** Where an image's scores are: the row of its highest tile, in the outputs of the batch that held the tile. */
+export interface ScoreRow {
+  readonly outputs: RawScores;
+  readonly index: number;
+  /** The highest tile. */
+  readonly tile: number;
+}
+
+/**
+ * Returns the score of an image.
+ * @param threshold instead of the detector's own.
+ */
+export function imageScore(
+  detector: LoadedDetector,
+  { outputs, index, tile }: ScoreRow,
+  { grid, width, height }: PictureSize & { readonly grid: TileGrid },
+  threshold = detector.manifest.calibration.threshold,
+): ImageScore {
+  const { scoringLayers, terms, calibration } = detector.manifest;
+  const score = outputs.score[index] as number;
+  const { typical } = terms;
+  const layers = scoringLayers.map((layer, at): LayerScore => {
+    const column = index * scoringLayers.length + at;
+    const value = outputs.value[column] as number;
+    const direction = outputs.direction[column] as number;
+    const neighbor = outputs.neighbor?.[column];
+    const contribution =
+      (terms.value[at] as number) * (value - (typical.value[at] as number)) +
+      (terms.direction[at] as number) * (direction - (typical.direction[at] as number)) +
+      (terms.neighbors?.weights[at] ?? 0) * ((neighbor ?? 0) - (terms.neighbors?.typical[at] ?? 0));
+    const meaning = at < Math.floor(scoringLayers.length / 2) ? 'texture' : 'structure';
+    return {
+      layer,
+      value,
+      direction,
+      meaning,
+      contribution,
+      ...(neighbor === undefined ? {} : { neighbor }),
+    };
+  });
+  const peak = outputs.peak?.[index];
+  return {
+    score,
+    threshold,
+    pValue: pValue(calibration.scores, score - scoreRounding(terms, score)),
+    verdict: verdictOf(score, threshold),
+    layers,
+    ...(peak === undefined || !terms.map
+      ? {}
+      : { peak: { value: peak, contribution: terms.map.weight * (peak - typical.peak) } }),
+    ...(detector.input.tiling
+      ? { tiles: { count: tileCount(grid), highest: tileBox(grid, tile, { width, height }) } }
+      : {}),
+  };
+}
+
+/** `anomalous` above the threshold. */
+export function verdictOf(score: number, threshold: number): Verdict {
+  return score > threshold ? 'anomalous' : 'good';
+}

@@ -1,0 +1,135 @@
+/** Detectors that are uploaded, switched, rolled back and retired while the service runs, as an administrator does it. */
+import { readFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import t from 'tap';
+import type { RunningService } from '../../src/http/index.js';
+import { hashKey, makeKey, writeKeyFile } from '../../src/http/plugins/keys.js';
+import { copyDetector, filesOf, tarOf } from '../support/detectors.js';
+import { startService } from '../support/service.js';
+
+const keys = { admin: makeKey(), score: makeKey() };
+const image = await readFile(new URL('../../../examples/defect-1.png', import.meta.url));
+const folder = t.testdir();
+let service: RunningService;
+let first: string;
+let second: string;
+
+t.before(async () => {
+  first = await copyDetector(join(folder, 'detectors/flange'));
+  second = await copyDetector(join(folder, 'new'), 0.5);
+  await writeKeyFile(join(folder, 'keys.json'), [
+    { name: 'admin', scopes: ['admin'], sha256: hashKey(keys.admin) },
+    { name: 'line', scopes: ['score'], sha256: hashKey(keys.score) },
+  ]);
+  service = await startService({ detectors: join(folder, 'detectors'), keys: join(folder, 'keys.json') });
+});
+t.teardown(() => service.stop());
+
+interface Answer {
+  readonly status: number;
+  readonly body: {
+    readonly version: string;
+    readonly current: boolean;
+    readonly detail: string;
+    readonly versions: readonly { readonly version: string; readonly current: boolean }[];
+    readonly results: readonly { readonly threshold: number }[];
+  };
+}
+
+async function ask(method: string, path: string, body?: Uint8Array, type?: string): Promise<Answer> {
+  const response = await fetch(`${service.address}/v1/detectors${path}`, {
+    method,
+    headers: { authorization: `Bearer ${keys.admin}`, ...(type ? { 'content-type': type } : {}) },
+    ...(body ? { body: Uint8Array.from(body) } : {}),
+  });
+  const text = await response.text();
+  return { status: response.status, body: (text === '' ? {} : JSON.parse(text)) as Answer['body'] };
+}
+
+const score = (path = '/flange'): Promise<Answer> => ask('POST', `${path}/score`, image, 'image/png');
+const upload = async (query = ''): Promise<Answer> =>
+  ask(
+    'POST',
+    `/flange/versions${query}`,
+    await tarOf(await filesOf(join(folder, 'new'))),
+    'application/x-tar',
+  );
+
+t.test('only an admin key changes detectors', async (t) => {
+  for (const [method, path] of [
+    ['POST', '/flange/versions'],
+    ['POST', `/flange/versions/${first}/activate`],
+    ['POST', '/flange/rollback'],
+    ['DELETE', `/flange/versions/${first}`],
+    ['DELETE', '/flange'],
+  ] as const) {
+    const response = await fetch(`${service.address}/v1/detectors${path}`, {
+      method,
+      headers: { 'x-api-key': keys.score },
+    });
+    t.equal(response.status, 403, `${method} ${path}`);
+  }
+});
+
+t.test(
+  'a version is uploaded, serves, is rolled back and retired, and no request fails meanwhile',
+  async (t) => {
+    let going = true;
+    const versions = new Set<string>();
+    const load = Array.from({ length: 4 }, async () => {
+      for (; going; ) {
+        const { status, body } = await score();
+        if (status !== 200) t.fail(`answered ${status}: ${body.detail}`);
+        versions.add(body.version);
+      }
+    });
+    t.match(await upload(), { status: 201, body: { version: second, current: true } });
+    const before = (await ask('GET', `/flange?version=${first}`)).body;
+    t.match(before.versions, [
+      { version: second, current: true },
+      { version: first, current: false },
+    ]);
+    const [now, then] = [
+      await score(),
+      await ask('POST', `/flange/score?version=${first}`, image, 'image/png'),
+    ];
+    t.equal(now.body.version, second);
+    t.equal(then.body.version, first, 'versions side by side');
+    t.ok((now.body.results[0]?.threshold ?? 0) > (then.body.results[0]?.threshold ?? 0));
+    t.match(await upload(), { status: 200 }, 'the same again is nothing new');
+    t.match(await ask('POST', '/flange/rollback'), { status: 200, body: { version: first } });
+    t.match(await ask('DELETE', `/flange/versions/${first}`), { status: 409 }, 'not while it serves');
+    t.match(await ask('POST', `/flange/versions/${second}/activate`), { body: { version: second } });
+    t.match(await ask('DELETE', `/flange/versions/${first}`), { status: 204 });
+    t.match(await ask('POST', '/flange/rollback'), { status: 409 });
+    t.match(await ask('GET', `/flange?version=${first}`), { status: 404 });
+    going = false;
+    await Promise.all(load);
+    t.same([...versions].sort(), [first, second].sort());
+  },
+);
+
+t.test('what is no detector is refused with its reason, and the old one serves on', async (t) => {
+  const refused = await ask('POST', '/flange/versions', Buffer.alloc(2000, 'x'), 'application/x-tar');
+  t.match(refused, { status: 422, body: { detail: /no tar archive of a detector/ } });
+  t.match(await ask('POST', '/flange/versions'), { status: 400, body: { detail: /application\/x-tar/ } });
+  t.match(await ask('POST', '/flange/versions', image, 'image/png'), { status: 422 });
+  t.match(await score(), { status: 200, body: { version: second } });
+});
+
+t.test('a new detector comes by upload and goes by retiring it', async (t) => {
+  const archive = await tarOf(await filesOf(join(folder, 'new')));
+  t.match(await ask('POST', '/gear/versions', archive, 'application/x-tar'), { status: 201 });
+  t.match(await score('/gear'), { status: 200 });
+  const told = async (path: string): Promise<string> => {
+    const response = await fetch(`${service.address}${path}`, { headers: { 'x-api-key': keys.admin } });
+    return response.text();
+  };
+  t.match(await told('/metrics'), /mkd_layer_direction_discrepancy_count\{detector="gear",layer="pool5"\} 1/);
+  t.match(await told('/v2/models/stats'), /"gear"/);
+  t.match(await ask('DELETE', '/gear'), { status: 204 });
+  t.notMatch(await told('/metrics'), /"gear"/, 'an alert about it would never end');
+  t.match(await told('/metrics'), /mkd_verdicts_total\{detector="flange"/);
+  t.notMatch(await told('/v2/models/stats'), /"gear"/);
+  t.match(await score('/gear'), { status: 404, body: { detail: /no detector 'gear'; there are 'flange'/ } });
+});

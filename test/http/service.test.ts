@@ -1,0 +1,490 @@
+/** The service as a client meets it: a real server on a free port with the embedded detector. */
+import { readFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import sharp from 'sharp';
+import t from 'tap';
+import { drawSample } from '../../src/datasets/index.js';
+import { buildApp, type RunningService, serve } from '../../src/http/index.js';
+import { pictureJpeg, picturePng } from '../support/images.js';
+import { sameBytes } from '../support/same-bytes.js';
+import { startService } from '../support/service.js';
+
+const root = new URL('../../../', import.meta.url);
+let service: RunningService;
+let good: Uint8Array;
+
+t.before(async () => {
+  service = await startService();
+  const { pixels, width, height } = drawSample({ seed: 11, index: 0 });
+  good = await sharp(pixels, { raw: { width, height, channels: 3 } })
+    .png()
+    .toBuffer();
+});
+t.teardown(() => service.stop());
+
+interface Answer {
+  readonly detector: string;
+  readonly version: string;
+  readonly results: readonly {
+    readonly id: string;
+    readonly name?: string;
+    readonly score: number;
+    readonly verdict: string;
+    readonly width: number;
+    readonly layers: readonly {
+      readonly layer: string;
+      readonly meaning: string;
+      readonly contribution: number;
+    }[];
+    readonly peak: { readonly contribution: number };
+    readonly timings: object;
+    readonly links: Readonly<Record<string, string>>;
+    readonly error?: { readonly status: number; readonly detail: string };
+  }[];
+}
+
+function form(...files: readonly (readonly [string, Uint8Array])[]): FormData {
+  const data = new FormData();
+  for (const [name, bytes] of files) data.append('image', new Blob([Uint8Array.from(bytes)]), name);
+  return data;
+}
+
+const url = (path: string): string => `${service.address}${path}`;
+const post = (path: string, body: FormData): Promise<Response> => fetch(url(path), { method: 'POST', body });
+const postImage = (path: string, body: Uint8Array, type = 'image/png'): Promise<Response> =>
+  fetch(url(path), { method: 'POST', body: Uint8Array.from(body), headers: { 'content-type': type } });
+const score = '/v1/detectors/sample/score';
+const localize = '/v1/detectors/sample/localize';
+
+async function problem(response: Response): Promise<{ status: number; detail: string; type: string }> {
+  t.match(response.headers.get('content-type'), /application\/problem\+json/);
+  return (await response.json()) as { status: number; detail: string; type: string };
+}
+
+t.test(
+  'an image as the body gets a score, a verdict and what each layer and the map add to it',
+  async (t) => {
+    const response = await postImage(score, good);
+    t.equal(response.status, 200);
+    const { detector, results } = (await response.json()) as Answer;
+    t.equal(detector, 'sample');
+    t.match(results, [{ width: 256, verdict: 'good' }]);
+    const [result] = results;
+    t.strictSame(
+      result?.layers.map(({ layer }) => layer),
+      ['pool4', 'pool5'],
+    );
+    t.strictSame(
+      result?.layers.map(({ meaning }) => meaning),
+      ['texture', 'structure'],
+    );
+    const terms = [...(result?.layers ?? []), result?.peak];
+    const sum = terms.reduce((whole, term) => whole + (term?.contribution ?? Number.NaN), 0);
+    t.ok(Math.abs(sum - (result?.score ?? 0)) < 1e-3, 'the contributions make the score');
+  },
+);
+
+t.test('the examples of the package get the verdicts their names say', async (t) => {
+  for (const [name, verdict] of [
+    ['good-1.png', 'good'],
+    ['defect-1.png', 'anomalous'],
+  ] as const) {
+    const response = await postImage(score, await readFile(new URL(`examples/${name}`, root)));
+    t.match((await response.json()) as Answer, { results: [{ verdict }] }, name);
+  }
+});
+
+t.test('one bad image among several fails alone, in its place', async (t) => {
+  const response = await post(score, form(['a.png', good], ['b.png', Buffer.from('text')], ['c.png', good]));
+  t.equal(response.status, 200);
+  const { results } = (await response.json()) as Answer;
+  t.match(results, [{ name: 'a.png' }, { name: 'b.png', error: { status: 415 } }, { name: 'c.png' }]);
+  t.equal(results[0]?.score, results[2]?.score, 'the same image, the same score');
+});
+
+t.test('every picture comes in the size of the image', async (t) => {
+  const image = await picturePng(90, 70);
+  for (const as of ['heatmap', 'overlay', 'mask']) {
+    const response = await postImage(`${localize}?as=${as}`, image);
+    t.equal(response.headers.get('content-type'), 'image/png', as);
+    t.match(await sharp(Buffer.from(await response.arrayBuffer())).metadata(), { width: 90, height: 70 }, as);
+    t.ok(response.headers.get('mkd-result-id'));
+  }
+  const map = Buffer.from(await (await postImage(`${localize}?as=map`, image)).arrayBuffer());
+  t.match(map.toString('latin1', 0, 100), /'shape': \(70, 90\)/);
+  t.equal(map.length, 10 + map.readUInt16LE(8) + 70 * 90 * 4);
+});
+
+t.test('each localization method gives a map of its own, always the same', async (t) => {
+  const maps = new Set<string>();
+  for (const method of ['gradient', 'guided', 'smoothgrad', 'gradient']) {
+    const response = await postImage(`${localize}?as=map&method=${method}`, good);
+    maps.add(Buffer.from(await response.arrayBuffer()).toString('base64'));
+  }
+  t.equal(maps.size, 3);
+});
+
+t.test('a result can be fetched later, its map computed then', async (t) => {
+  const { results } = (await (await postImage(score, good)).json()) as Answer;
+  const [result] = results;
+  const stored = (await (await fetch(url(`/v1/results/${result?.id}`))).json()) as {
+    result: { score: number };
+  };
+  t.equal(stored.result.score, result?.score);
+  const later = await fetch(url(result?.links.heatmap as string));
+  const atOnce = await postImage(localize, good);
+  t.ok(sameBytes(Buffer.from(await later.arrayBuffer()), Buffer.from(await atOnce.arrayBuffer())));
+});
+
+t.test('several images have scores and links, but no single picture', async (t) => {
+  const two = () => form(['a.png', good], ['b.png', good]);
+  const refused = await post(localize, two());
+  t.equal(refused.status, 400);
+  t.match(await problem(refused), { detail: /use as=json/ });
+  const answered = await post(`${localize}?as=json`, two());
+  t.equal(((await answered.json()) as Answer).results.length, 2);
+});
+
+t.test('what is malformed gets a problem that says what would be right', async (t) => {
+  const jpeg = await pictureJpeg(600, 400);
+  const huge = await sharp({ create: { width: 16_000, height: 16_000, channels: 3, background: '#888' } })
+    .png()
+    .toBuffer();
+  const parts = form(...Array.from({ length: 1000 }, (_, i) => [`${i}.png`, Buffer.from('x')] as const));
+  const nothing = new FormData();
+  nothing.append('note', 'no image here');
+  const cases: [string, Promise<Response>, number, RegExp][] = [
+    ['an empty body', fetch(url(score), { method: 'POST' }), 400, /no image; send multipart/],
+    ['an empty image', postImage(score, new Uint8Array()), 400, /no image|empty/],
+    [
+      'the wrong type',
+      postImage(score, good, 'application/json'),
+      415,
+      /'application\/json' is not supported; send/,
+    ],
+    [
+      'a truncated JPEG',
+      postImage(score, jpeg.subarray(0, jpeg.length / 2), 'image/jpeg'),
+      422,
+      /damaged or incomplete/,
+    ],
+    [
+      'an SVG',
+      postImage(score, Buffer.from('<svg xmlns="http://www.w3.org/2000/svg"/>')),
+      415,
+      /not a JPEG, PNG, WebP or TIFF/,
+    ],
+    ['256 megapixels', postImage(score, huge), 413, /16000 x 16000 = 256 megapixels; at most 50/],
+    ['a text named .png', post(score, form(['a.png', Buffer.from('hello')])), 415, /not a JPEG, PNG/],
+    ['no image part', post(score, nothing), 400, /no image/],
+    ['1,000 parts', post(score, parts), 413, /at most 32 images/],
+    [
+      'a broken multipart body',
+      postImage(score, Buffer.from('--x\r\nrubbish'), 'multipart/form-data; boundary=x'),
+      400,
+      /multipart/,
+    ],
+    ['an unknown detector', postImage('/v1/detectors/nope/score', good), 404, /'nope'; there are 'sample'/],
+    [
+      'an unknown as',
+      postImage(`${localize}?as=poem`, good),
+      400,
+      /'as' in the query must be one of heatmap, overlay, mask, map, json, not 'poem'/,
+    ],
+    ['an unknown method', postImage(`${localize}?method=magic`, good), 400, /gradient, smoothgrad, guided/],
+    [
+      'an unknown parameter',
+      postImage(`${localize}?size=3`, good),
+      400,
+      /'size' is unknown in the query; known are as,/,
+    ],
+    ...['Infinity', '-Infinity', '1e999', 'NaN', 'low'].map(
+      (threshold): [string, Promise<Response>, number, RegExp] => [
+        `the threshold ${threshold}`,
+        postImage(`/v1/detectors/sample/score?threshold=${threshold}`, good),
+        400,
+        /'threshold' in the query must be/,
+      ],
+    ),
+    ['an unknown result', fetch(url('/v1/results/abc')), 404, /no result 'abc'/],
+    [
+      'another method',
+      fetch(url('/v1/detectors/sample/score')),
+      405,
+      /does not support GET; it supports POST/,
+    ],
+    ['an unknown route', fetch(url('/v3/nothing')), 404, /docs lists/],
+    ['a path that cannot be read', fetch(url('/v1/detectors/%ff')), 400, /%ff/],
+    [
+      'a compressed body',
+      fetch(url(score), {
+        method: 'POST',
+        body: Uint8Array.from(good),
+        headers: { 'content-type': 'image/png', 'content-encoding': 'gzip' },
+      }),
+      415,
+      /content encoding 'gzip' is not supported/,
+    ],
+  ];
+  for (const [what, request, status, detail] of cases) {
+    const response = await request;
+    t.equal(response.status, status, what);
+    const body = await problem(response);
+    t.equal(body.status, status);
+    t.match(body.detail, detail, what);
+  }
+});
+
+t.test('a request brings its own threshold; the score and its p-value stay', async (t) => {
+  interface Judged {
+    results: [{ score: number; threshold: number; pValue: number; verdict: string }];
+  }
+  const ask = async (query: string): Promise<Judged['results'][0]> =>
+    ((await (await postImage(`${score}${query}`, good)).json()) as Judged).results[0];
+  const own = await ask('');
+  t.equal(own.verdict, 'good');
+  t.ok(own.pValue > 0 && own.pValue <= 1);
+  const strict = await ask(`?threshold=${own.score - 1}`);
+  t.equal(strict.verdict, 'anomalous');
+  t.equal(strict.threshold, own.score - 1);
+  t.equal(strict.score, own.score);
+  t.equal(strict.pValue, own.pValue);
+  const refused = await problem(await postImage(`${score}?threshold=low`, good));
+  t.equal(refused.status, 400);
+  t.match(refused.detail, /threshold/);
+});
+
+t.test('regions come with a map, and links keep the method that was asked for', async (t) => {
+  const defect = await readFile(new URL('examples/defect-2.png', root));
+  const response = await postImage(`${localize}?as=json&method=guided`, defect);
+  const { results } = (await response.json()) as {
+    results: [
+      { links: Record<string, string>; localization: { method: string; regions: { peak: number }[] } },
+    ];
+  };
+  const [{ links, localization }] = results;
+  t.equal(localization.method, 'guided');
+  t.ok(localization.regions.length > 0);
+  t.ok(localization.regions.every(({ peak }) => peak >= 1));
+  t.match(links.heatmap, /\/heatmap\?method=guided$/);
+  t.equal((await fetch(url(links.heatmap ?? ''))).status, 200);
+});
+
+t.test('each scoring layer has a map of its own, on request', async (t) => {
+  const defect = await readFile(new URL('examples/defect-2.png', root));
+  const picture = async (query: string): Promise<Buffer> => {
+    const response = await postImage(`${localize}?as=map${query}`, defect);
+    t.equal(response.status, 200);
+    return Buffer.from(await response.arrayBuffer());
+  };
+  const maps = [await picture(''), await picture('&layer=pool4'), await picture('&layer=pool5')];
+  t.notOk(maps[0]?.equals(maps[1] as Buffer));
+  t.notOk(maps[1]?.equals(maps[2] as Buffer));
+  const { results } = (await (await postImage(score, defect)).json()) as Answer;
+  const later = await fetch(url(`/v1/results/${results[0]?.id}/map?layer=pool4`));
+  t.ok(Buffer.from(await later.arrayBuffer()).equals(maps[1] as Buffer), 'also of what was only scored');
+  const unknown = await problem(await postImage(`${localize}?layer=pool9`, defect));
+  t.match(unknown.detail, /no map of the layer 'pool9'.*pool4, pool5/);
+  const json = (await (await postImage(`${localize}?as=json&layer=pool4`, defect)).json()) as {
+    results: [
+      { links: { map: string }; localization: { method: string; layer: string; regions: unknown[] } },
+    ];
+  };
+  const [{ links, localization }] = json.results;
+  t.match(localization, { method: 'discrepancy', layer: 'pool4' });
+  t.ok(localization.regions.length > 0, 'regions of the layer, as in the library');
+  t.match(links.map, /\/map\?layer=pool4$/);
+  const linked = Buffer.from(await (await fetch(url(links.map))).arrayBuffer());
+  t.ok(linked.equals(maps[1] as Buffer));
+});
+
+t.test('the documentation opens in a browser that came over plain HTTP', async (t) => {
+  const response = await fetch(url('/'));
+  t.equal(response.status, 200);
+  t.match(response.url, /\/docs/);
+  t.notMatch(response.headers.get('content-security-policy') ?? '', /upgrade-insecure/);
+  t.match(response.headers.get('content-security-policy'), /default-src 'self'/);
+});
+
+t.test('requests that come together share batches, and each gets its own score', async (t) => {
+  const defect = await readFile(new URL('examples/defect-2.png', root));
+  const alone = await Promise.all(
+    [good, defect].map(
+      async (image) => ((await (await postImage(score, image)).json()) as Answer).results[0]?.score,
+    ),
+  );
+  const before = await batches();
+  const images = Array.from({ length: 24 }, (_, index) => (index % 2 === 0 ? good : defect));
+  const scores = await Promise.all(
+    images.map(async (image) => ((await (await postImage(score, image)).json()) as Answer).results[0]?.score),
+  );
+  const largest = Math.max(...(alone as number[]));
+  for (const [index, own] of scores.entries()) {
+    const expected = alone[index % 2] as number;
+    // As in the self-test: a good image scores near 0, where a relative difference would say nothing.
+    t.ok(Math.abs((own as number) - expected) < 1e-4 * largest, `image ${index}: ${own}`);
+  }
+  const after = await batches();
+  t.equal(after.images - before.images, 24);
+  t.ok(after.count - before.count <= 12, `${after.count - before.count} batches`);
+});
+
+t.test('maps come with the score when asked for: of anomalous images, or of all', async (t) => {
+  const defect = await readFile(new URL('examples/defect-2.png', root));
+  const localized = async (image: Uint8Array, map: string) => {
+    const { results } = (await (await postImage(`${score}?map=${map}`, image)).json()) as {
+      results: [{ localization?: { regions: unknown[] } }];
+    };
+    return results[0].localization !== undefined;
+  };
+  t.equal(await localized(good, 'never'), false);
+  t.equal(await localized(good, 'anomalous'), false);
+  t.equal(await localized(defect, 'anomalous'), true);
+  t.equal(await localized(good, 'always'), true);
+});
+
+t.test(
+  'what its client no longer waits for is dropped and answered 504 with when to come again',
+  async (t) => {
+    // Enough work in the way that a millisecond is over before the image's turn comes.
+    const work = Array.from({ length: 12 }, () => postImage(`${localize}?as=json`, good));
+    const response = await fetch(url(score), {
+      method: 'POST',
+      body: Uint8Array.from(good),
+      headers: { 'content-type': 'image/png', 'mkd-timeout-ms': '1' },
+    });
+    t.ok(Number(response.headers.get('retry-after')) >= 1);
+    const { status, detail } = await problem(response);
+    t.equal(status, 504);
+    t.match(detail, /within 1 ms/);
+    for (const answer of await Promise.all(work)) t.equal(answer.status, 200);
+    const began = performance.now();
+    const slow = await fetch(url(`${localize}?method=smoothgrad`), {
+      method: 'POST',
+      body: Uint8Array.from(good),
+      headers: { 'content-type': 'image/png', 'mkd-timeout-ms': '800' },
+    });
+    t.match(await problem(slow), { status: 504, detail: /within 800 ms/ }, 'also while it is worked on');
+    t.ok(performance.now() - began < 5000, 'instead of the time all its copies take');
+    const wrong = await fetch(url(score), {
+      method: 'POST',
+      body: Uint8Array.from(good),
+      headers: { 'content-type': 'image/png', 'mkd-timeout-ms': 'soon' },
+    });
+    t.match(await problem(wrong), { status: 400, detail: /mkd-timeout-ms/ });
+  },
+);
+
+t.test('more than can wait is turned away with a time to come again', async (t) => {
+  const small = await startService({ device: { maxBatchSize: 1 }, app: { queue: { maxQueueLength: 2 } } });
+  t.teardown(() => small.stop());
+  const answers = await Promise.all(
+    Array.from({ length: 12 }, () =>
+      fetch(`${small.address}${score}`, {
+        method: 'POST',
+        body: Uint8Array.from(good),
+        headers: { 'content-type': 'image/png' },
+      }),
+    ),
+  );
+  const refused = answers.filter(({ status }) => status === 503);
+  t.ok(refused.length > 0 && refused.length < 12, `${refused.length} refused`);
+  t.ok(answers.every(({ status }) => status === 200 || status === 503));
+  for (const answer of refused) t.ok(Number(answer.headers.get('retry-after')) >= 1);
+});
+
+/** How many batches there were, of how many images. */
+async function batches(): Promise<{ count: number; images: number }> {
+  const text = await (await fetch(url('/metrics'))).text();
+  const read = (name: string): number =>
+    Number(new RegExp(`^mkd_batch_images_${name} (.+)$`, 'm').exec(text)?.[1]);
+  return { count: read('count'), images: read('sum') };
+}
+
+t.test('every metric that the alert rules and the dashboard ask for is there', async (t) => {
+  const text = await (await fetch(url('/metrics'))).text();
+  const known = new Set([...text.matchAll(/^# TYPE (\S+)/gm)].map(([, name]) => name));
+  for (const file of ['docker/alerts.yml', 'docker/grafana/dashboards/mkd.json']) {
+    const asked = new Set((await readFile(new URL(file, root), 'utf8')).match(/\bmkd_[a-z_]+/g));
+    t.ok(asked.size > 3, `${file} asks for ${asked.size} metrics`);
+    for (const name of asked) t.ok(known.has(name.replace(/_(bucket|sum|count)$/, '')), `${file}: ${name}`);
+  }
+  t.match(text, /route="\/v1\/detectors\/:detector\/score"/, 'as the rules spell it');
+});
+
+t.test('detectors are listed with provider, calibration and manifest', async (t) => {
+  const list = (await (await fetch(url('/v1/detectors'))).json()) as object;
+  t.match(list, { provider: 'cpu', detectors: [{ name: 'sample' }], refused: [] });
+  const info = (await (await fetch(url('/v1/detectors/sample'))).json()) as {
+    manifest: { calibration: { scores: number[]; threshold: number } };
+  };
+  t.equal(info.manifest.calibration.threshold, Math.max(...info.manifest.calibration.scores));
+});
+
+t.test('health, metrics and documents', async (t) => {
+  t.match(await (await fetch(url('/health/live'))).json(), { status: 'live' });
+  t.match(await (await fetch(url('/health/ready'))).json(), { status: 'ready', provider: 'cpu' });
+  const metrics = await (await fetch(url('/metrics'))).text();
+  for (const name of [
+    'mkd_requests_total{route="/v1/detectors/:detector/score",method="POST",status="200"}',
+    'mkd_decode_seconds_count',
+    'mkd_queue_seconds_count',
+    'mkd_inference_seconds_count',
+    'mkd_render_seconds_count',
+    'mkd_verdicts_total{detector="sample",verdict="good"}',
+    'mkd_errors_total{kind="damaged-image"}',
+    'mkd_images_in_flight 0',
+    'mkd_provider_info{provider="cpu"} 1',
+  ]) {
+    t.ok(metrics.includes(name), name);
+  }
+  t.match(await (await fetch(url('/docs/'))).text(), /swagger-ui/);
+});
+
+t.test('openapi.yaml in the repository is what the schemas say', async (t) => {
+  const served = await (await fetch(url('/openapi.yaml'))).text();
+  t.equal(served, await readFile(new URL('openapi.yaml', root), 'utf8'), 'npm run openapi writes it anew');
+});
+
+t.test('the event loop never waits for inference', async (t) => {
+  const busy = Promise.all(Array.from({ length: 6 }, () => post(localize, form(['a.png', good]))));
+  let slowest = 0;
+  for (let probe = 0; probe < 10; probe++) {
+    const began = performance.now();
+    await (await fetch(url('/health/live'))).arrayBuffer();
+    slowest = Math.max(slowest, performance.now() - began);
+  }
+  await busy;
+  // Half of what one inference takes here would already betray a blocked loop; CI machines get some slack.
+  t.ok(slowest < 200, `slowest answer ${slowest.toFixed(1)} ms`);
+});
+
+t.test('until detectors are verified the service is live, not ready, and says so', async (t) => {
+  const app = await buildApp();
+  t.equal((await app.inject('/health/live')).statusCode, 200);
+  t.equal((await app.inject('/health/ready')).statusCode, 503);
+  const answer = await app.inject({
+    method: 'POST',
+    url: score,
+    payload: Buffer.from('x'),
+    headers: { 'content-type': 'image/png' },
+  });
+  t.equal(answer.statusCode, 503);
+  t.equal(answer.headers['retry-after'], '1');
+  await app.close();
+});
+
+t.test('a folder without a sound detector stops the start, and says why', async (t) => {
+  const options = { experts: [], device: { provider: 'cpu' }, host: '127.0.0.1', port: 0 } as const;
+  const broken = t.testdir({ bad: { 'manifest.json': '{"schema": "mkd.detector/9"}' } });
+  await t.rejects(serve({ ...options, detectors: broken }), { message: /schema 'mkd.detector\/9'/ });
+  await t.rejects(serve({ ...options, detectors: join(broken, 'nowhere') }), { message: /does not exist/ });
+});
+
+t.test('a service of an empty folder is ready for the first upload', async (t) => {
+  const options = { experts: [], device: { provider: 'cpu' }, host: '127.0.0.1', port: 0 } as const;
+  const service = await serve({ ...options, detectors: t.testdir(), app: { logger: false } });
+  t.match(await service.app.inject('/health/ready'), { statusCode: 200 });
+  t.match((await service.app.inject('/v1/detectors')).json(), { detectors: [], refused: [] });
+  await service.stop();
+});
