@@ -18,7 +18,7 @@ import { countBodies, discardUnreadBodies } from './plugins/bodies.js';
 import { watchClients } from './plugins/clients.js';
 import type { KeyRing } from './plugins/keys.js';
 import { imageMediaTypes } from './plugins/media-types.js';
-import { openApiInfo, packageVersion, withOptionalBodies, withUploadBodies } from './plugins/openapi.js';
+import { completed, openApiInfo, packageVersion, withUploadBodies } from './plugins/openapi.js';
 import { ProblemError, problemMediaType, reportProblem } from './plugins/problems.js';
 import { addTracing } from './plugins/tracing.js';
 import { Service, type ServiceOptions } from './service.js';
@@ -110,7 +110,7 @@ export async function buildApp(options: AppOptions = {}): Promise<App> {
   await app.register(swagger, {
     openapi: openApiInfo,
     transform: withUploadBodies,
-    transformObject: withOptionalBodies(optionalBodies),
+    transformObject: completed(optionalBodies),
   });
   await app.register(swaggerUi, {
     routePrefix: '/docs',

@@ -4,7 +4,7 @@ import type { LocalizationMethod } from '../detector/index.js';
 import type { ImageInput, LocalizationMap, PictureSize } from '../imaging/index.js';
 import type { MapRequest } from '../scoring/index.js';
 import { ProblemError } from './plugins/problems.js';
-import type { Result } from './v1/schemas.js';
+import type { Result } from './v1/schemas/index.js';
 
 export interface StoredResult {
   readonly detectorName: string;

@@ -15,7 +15,7 @@ import {
 } from '../scoring/index.js';
 import type { Admission } from './plugins/limits.js';
 import { mapKey, type ResultStore, type StoredResult } from './result-store.js';
-import type { Result } from './v1/schemas.js';
+import type { Result } from './v1/schemas/index.js';
 
 /** An image of a request. */
 export interface Upload {

@@ -1,5 +1,6 @@
 /** What openapi.yaml says beyond the schemas of the routes. */
 import { readFileSync } from 'node:fs';
+import { isDeepStrictEqual } from 'node:util';
 import type {
   FastifyDynamicSwaggerOptions,
   SwaggerTransform,
@@ -43,6 +44,7 @@ export const openApiInfo: NonNullable<FastifyDynamicSwaggerOptions['openapi']> =
 const binary = { type: 'string', format: 'binary' } as const;
 
 const multipartBody = {
+  title: 'Images',
   type: 'object',
   properties: {
     image: { type: 'array', items: binary, minItems: 1, description: 'One or more image files' },
@@ -76,17 +78,38 @@ export const withUploadBodies: SwaggerTransform<FastifySchema> = ({ schema, url,
   return { schema: { ...schema, body: { content } }, url };
 };
 
-/** Says of bodies that may be left out that they may. @param operations their ids. */
-export function withOptionalBodies(operations: ReadonlySet<string>): SwaggerTransformObject {
+/**
+ * Completes the document: bodies that may be left out are not required, and every schema with a title becomes a component
+ * of that name, so that generated clients have names for it.
+ * @param optionalBodies ids of the operations whose body may be left out.
+ */
+export function completed(optionalBodies: ReadonlySet<string>): SwaggerTransformObject {
   return (document) => {
     if (!('openapiObject' in document)) return document.swaggerObject;
     const { openapiObject } = document;
     for (const path of Object.values(openapiObject.paths ?? {})) {
       for (const operation of Object.values(path ?? {}) as { operationId?: string; requestBody?: object }[]) {
-        if (!operations.has(operation.operationId ?? '') || !operation.requestBody) continue;
+        if (!optionalBodies.has(operation.operationId ?? '') || !operation.requestBody) continue;
         operation.requestBody = { ...operation.requestBody, required: false };
       }
     }
-    return openapiObject;
+    const schemas: Record<string, object> = {};
+    const paths = named(openapiObject.paths, schemas) as typeof openapiObject.paths;
+    return { ...openapiObject, paths, components: { ...openapiObject.components, schemas } } as object;
   };
+}
+
+/** Replaces schemas that have a title by references to components. @throws Error if two with one title differ. */
+function named(value: unknown, schemas: Record<string, object>): unknown {
+  if (Array.isArray(value)) return value.map((entry) => named(entry, schemas));
+  if (typeof value !== 'object' || value === null) return value;
+  const { title, ...rest } = Object.fromEntries(
+    Object.entries(value).map(([key, entry]) => [key, named(entry, schemas)]),
+  );
+  if (typeof title !== 'string') return title === undefined ? rest : { title, ...rest };
+  const schema = { title, ...rest };
+  schemas[title] ??= schema;
+  if (!isDeepStrictEqual(schemas[title], schema))
+    throw new Error(`two schemas with the title ${title} differ`);
+  return { $ref: `#/components/schemas/${title}` };
 }

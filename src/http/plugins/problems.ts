@@ -6,7 +6,7 @@ import type { Metrics } from '../../observability/index.js';
 import { RepositoryError } from '../../repository/index.js';
 import { RuntimeError } from '../../runtime/index.js';
 import { ScoringError, type ScoringErrorKind, UnknownMapError } from '../../scoring/index.js';
-import type { Problem } from '../v1/schemas.js';
+import type { Problem } from '../v1/schemas/index.js';
 import { imageMediaTypes, multipartMediaType } from './media-types.js';
 
 const table = {

@@ -15,7 +15,7 @@ import {
   uploadQuerySchema,
   versionParamsSchema,
   versionQuerySchema,
-} from './schemas.js';
+} from './schemas/index.js';
 
 /** Content types of an uploaded detector. */
 const archiveMediaTypes = ['application/x-tar', 'application/gzip'] as const;

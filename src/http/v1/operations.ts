@@ -2,7 +2,7 @@
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox';
 import { Type } from 'typebox';
 import type { Service } from '../service.js';
-import { liveSchema, readySchema } from './schemas.js';
+import { liveSchema, readySchema } from './schemas/index.js';
 
 /** Probes come every few seconds: successes are not logged. */
 const quiet = { logLevel: 'warn' } as const;

@@ -1,6 +1,6 @@
 /** Responses that several routes share. */
 import { problemMediaType } from '../plugins/problems.js';
-import { problemSchema } from './schemas.js';
+import { problemSchema } from './schemas/index.js';
 
 const problem = (description: string) => ({
   description,

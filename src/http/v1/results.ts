@@ -10,7 +10,7 @@ import {
   resultParamsSchema,
   resultQuerySchema,
   storedResultSchema,
-} from './schemas.js';
+} from './schemas/index.js';
 
 export const resultRoutes: FastifyPluginAsyncTypebox<{ service: Service }> = async (app, { service }) => {
   app.get(

@@ -16,7 +16,7 @@ import {
   type ScoreAnswer,
   scoreAnswerSchema,
   scoreQuerySchema,
-} from './schemas.js';
+} from './schemas/index.js';
 
 export const scoreRoutes: FastifyPluginAsyncTypebox<{ service: Service }> = async (app, { service }) => {
   app.addHook('onRequest', async () => service.admission.refuseIfFull());

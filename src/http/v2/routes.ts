@@ -10,7 +10,7 @@ import type { DetectorStatus } from '../../repository/index.js';
 import { deadlineOf } from '../plugins/clients.js';
 import { packageVersion } from '../plugins/openapi.js';
 import type { Service } from '../service.js';
-import { deadlineHeadersSchema } from '../v1/schemas.js';
+import { deadlineHeadersSchema } from '../v1/schemas/index.js';
 import { infer, lengthHeaderName } from './infer.js';
 import { modelInputs, modelOutputs, platform } from './model.js';
 import {

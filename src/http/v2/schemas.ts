@@ -3,97 +3,142 @@ import { type Static, Type } from 'typebox';
 
 const parameters = Type.Optional(Type.Record(Type.String(), Type.Unknown()));
 
-const inputTensor = Type.Object({
-  name: Type.String(),
-  shape: Type.Array(Type.Integer({ minimum: 0 })),
-  datatype: Type.String(),
-  parameters,
-  data: Type.Optional(Type.Array(Type.Unknown(), { description: 'Flat or nested; BYTES are base64' })),
-});
+const inputTensor = Type.Object(
+  {
+    name: Type.String(),
+    shape: Type.Array(Type.Integer({ minimum: 0 })),
+    datatype: Type.String(),
+    parameters,
+    data: Type.Optional(Type.Array(Type.Unknown(), { description: 'Flat or nested; BYTES are base64' })),
+  },
+  { title: 'InputTensor' },
+);
 export type InputTensor = Static<typeof inputTensor>;
 
-export const inferRequestSchema = Type.Object({
-  id: Type.Optional(Type.String()),
-  parameters,
-  inputs: Type.Array(inputTensor, { minItems: 1 }),
-  outputs: Type.Optional(Type.Array(Type.Object({ name: Type.String(), parameters }))),
-});
+export const inferRequestSchema = Type.Object(
+  {
+    id: Type.Optional(Type.String()),
+    parameters,
+    inputs: Type.Array(inputTensor, { minItems: 1 }),
+    outputs: Type.Optional(
+      Type.Array(Type.Object({ name: Type.String(), parameters }, { title: 'RequestedOutput' })),
+    ),
+  },
+  { title: 'InferRequest' },
+);
 export type InferRequest = Static<typeof inferRequestSchema>;
 
-const outputTensor = Type.Object({
-  name: Type.String(),
-  shape: Type.Array(Type.Integer()),
-  datatype: Type.String(),
-  parameters: Type.Optional(Type.Object({ binary_data_size: Type.Integer() })),
-  data: Type.Optional(Type.Array(Type.Union([Type.Number(), Type.Boolean(), Type.String()]))),
-});
+const outputTensor = Type.Object(
+  {
+    name: Type.String(),
+    shape: Type.Array(Type.Integer()),
+    datatype: Type.String(),
+    parameters: Type.Optional(
+      Type.Object({ binary_data_size: Type.Integer() }, { title: 'OutputParameters' }),
+    ),
+    data: Type.Optional(Type.Array(Type.Union([Type.Number(), Type.Boolean(), Type.String()]))),
+  },
+  { title: 'OutputTensor' },
+);
 export type OutputTensor = Static<typeof outputTensor>;
 
-export const inferResponseSchema = Type.Object({
-  id: Type.Optional(Type.String()),
-  model_name: Type.String(),
-  model_version: Type.String(),
-  outputs: Type.Array(outputTensor),
-});
+export const inferResponseSchema = Type.Object(
+  {
+    id: Type.Optional(Type.String()),
+    model_name: Type.String(),
+    model_version: Type.String(),
+    outputs: Type.Array(outputTensor),
+  },
+  { title: 'InferResponse' },
+);
 export type InferResponse = Static<typeof inferResponseSchema>;
 
-const tensorMetadata = Type.Object({
-  name: Type.String(),
-  datatype: Type.String(),
-  shape: Type.Array(Type.Integer()),
-});
+const tensorMetadata = Type.Object(
+  {
+    name: Type.String(),
+    datatype: Type.String(),
+    shape: Type.Array(Type.Integer()),
+  },
+  { title: 'TensorMetadata' },
+);
 
-export const serverMetadataSchema = Type.Object({
-  name: Type.String(),
-  version: Type.String(),
-  extensions: Type.Array(Type.String()),
-});
-
-export const modelMetadataSchema = Type.Object({
-  name: Type.String(),
-  versions: Type.Array(Type.String()),
-  platform: Type.String(),
-  inputs: Type.Array(tensorMetadata),
-  outputs: Type.Array(tensorMetadata),
-});
-
-export const errorSchema = Type.Object({ error: Type.String() });
-
-const duration = Type.Object({ count: Type.Integer(), ns: Type.Integer() });
-
-export const statisticsSchema = Type.Object({
-  model_stats: Type.Array(
-    Type.Object({
-      name: Type.String(),
-      version: Type.String(),
-      last_inference: Type.Integer({ description: 'Milliseconds since 1970; 0 before the first' }),
-      inference_count: Type.Integer({ description: 'Images' }),
-      execution_count: Type.Integer({ description: 'Batches' }),
-      inference_stats: Type.Object({
-        success: duration,
-        fail: duration,
-        queue: duration,
-        compute_input: duration,
-        compute_infer: duration,
-        compute_output: duration,
-      }),
-      batch_stats: Type.Array(Type.Object({ batch_size: Type.Integer(), compute_infer: duration })),
-    }),
-  ),
-});
-
-/** Clients may say how to load a model; there is nothing to choose here. */
-export const loadRequestSchema = Type.Object({ parameters });
-
-export const indexRequestSchema = Type.Object({
-  ready: Type.Optional(Type.Boolean({ description: 'Only those that are ready' })),
-});
-
-export const repositoryIndexSchema = Type.Array(
-  Type.Object({
+export const serverMetadataSchema = Type.Object(
+  {
     name: Type.String(),
     version: Type.String(),
-    state: Type.String({ description: 'READY or UNAVAILABLE' }),
-    reason: Type.String(),
-  }),
+    extensions: Type.Array(Type.String()),
+  },
+  { title: 'ServerMetadata' },
+);
+
+export const modelMetadataSchema = Type.Object(
+  {
+    name: Type.String(),
+    versions: Type.Array(Type.String()),
+    platform: Type.String(),
+    inputs: Type.Array(tensorMetadata),
+    outputs: Type.Array(tensorMetadata),
+  },
+  { title: 'ModelMetadata' },
+);
+
+export const errorSchema = Type.Object({ error: Type.String() }, { title: 'InferenceError' });
+
+const duration = Type.Object({ count: Type.Integer(), ns: Type.Integer() }, { title: 'Duration' });
+
+export const statisticsSchema = Type.Object(
+  {
+    model_stats: Type.Array(
+      Type.Object(
+        {
+          name: Type.String(),
+          version: Type.String(),
+          last_inference: Type.Integer({ description: 'Milliseconds since 1970; 0 before the first' }),
+          inference_count: Type.Integer({ description: 'Images' }),
+          execution_count: Type.Integer({ description: 'Batches' }),
+          inference_stats: Type.Object(
+            {
+              success: duration,
+              fail: duration,
+              queue: duration,
+              compute_input: duration,
+              compute_infer: duration,
+              compute_output: duration,
+            },
+            { title: 'InferenceStatistics' },
+          ),
+          batch_stats: Type.Array(
+            Type.Object(
+              { batch_size: Type.Integer(), compute_infer: duration },
+              { title: 'BatchStatistics' },
+            ),
+          ),
+        },
+        { title: 'ModelStatistics' },
+      ),
+    ),
+  },
+  { title: 'ModelStatisticsList' },
+);
+
+/** Clients may say how to load a model; there is nothing to choose here. */
+export const loadRequestSchema = Type.Object({ parameters }, { title: 'LoadRequest' });
+
+export const indexRequestSchema = Type.Object(
+  {
+    ready: Type.Optional(Type.Boolean({ description: 'Only those that are ready' })),
+  },
+  { title: 'IndexRequest' },
+);
+
+export const repositoryIndexSchema = Type.Array(
+  Type.Object(
+    {
+      name: Type.String(),
+      version: Type.String(),
+      state: Type.String({ description: 'READY or UNAVAILABLE' }),
+      reason: Type.String(),
+    },
+    { title: 'RepositoryEntry' },
+  ),
 );

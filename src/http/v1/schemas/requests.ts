@@ -1,0 +1,98 @@
+/** Schemas of queries, paths and headers. */
+import { Type } from 'typebox';
+import { localizationMethodSchema } from './results.js';
+import { oneOf } from './words.js';
+
+const mapLayer = Type.Optional(
+  Type.String({
+    minLength: 1,
+    maxLength: 200,
+    description: 'The discrepancy map of this scoring layer alone',
+  }),
+);
+
+const threshold = Type.Optional(
+  Type.Number({ minimum: -1e9, maximum: 1e9, description: "Instead of the detector's own threshold" }),
+);
+
+const version = Type.String({
+  minLength: 1,
+  maxLength: 100,
+  description: 'Version of the detector, which the list of its versions shows',
+});
+const otherVersion = Type.Optional(
+  Type.String({ ...version, description: 'Instead of the current version' }),
+);
+
+export const scoreQuerySchema = Type.Object(
+  {
+    threshold,
+    version: otherVersion,
+    map: Type.Optional(
+      oneOf(['never', 'anomalous', 'always'], {
+        default: 'never',
+        description: 'Of which images the map is computed at once; of the others when it is fetched',
+      }),
+    ),
+  },
+  { additionalProperties: false },
+);
+
+/** Headers of routes that score. */
+export const deadlineHeadersSchema = Type.Object({
+  'mkd-timeout-ms': Type.Optional(
+    Type.Integer({
+      minimum: 1,
+      maximum: 600_000,
+      description:
+        'How long the client waits: an image that has not started by then is dropped and answered 504',
+    }),
+  ),
+});
+
+export const localizeQuerySchema = Type.Object(
+  {
+    as: Type.Optional(
+      oneOf(['heatmap', 'overlay', 'mask', 'map', 'json'], {
+        default: 'heatmap',
+        description: 'heatmap, overlay and mask are PNG, map is float32 .npy; all in the size of the image',
+      }),
+    ),
+    method: Type.Optional(localizationMethodSchema),
+    layer: mapLayer,
+    threshold,
+    version: otherVersion,
+  },
+  { additionalProperties: false },
+);
+
+export const resultQuerySchema = Type.Object(
+  { method: Type.Optional(localizationMethodSchema), layer: mapLayer },
+  { additionalProperties: false },
+);
+
+export const detectorParamsSchema = Type.Object({ detector: Type.String({ minLength: 1, maxLength: 200 }) });
+export const resultParamsSchema = Type.Object({ id: Type.String({ minLength: 1, maxLength: 100 }) });
+export const artifactParamsSchema = Type.Object({
+  id: Type.String({ minLength: 1, maxLength: 100 }),
+  artifact: oneOf(['heatmap', 'overlay', 'mask', 'map']),
+});
+
+export const versionQuerySchema = Type.Object({ version: otherVersion }, { additionalProperties: false });
+
+export const uploadQuerySchema = Type.Object(
+  {
+    activate: Type.Optional(
+      Type.Boolean({
+        default: true,
+        description: 'Whether the version becomes the current one; the first of a detector does in any case',
+      }),
+    ),
+  },
+  { additionalProperties: false },
+);
+
+export const versionParamsSchema = Type.Object({
+  detector: Type.String({ minLength: 1, maxLength: 200 }),
+  version,
+});

@@ -1,0 +1,149 @@
+/** Schemas of answers with results. */
+import { type Static, Type } from 'typebox';
+import { localizationMethods } from '../../../detector/index.js';
+import { oneOf, problemSchema } from './words.js';
+
+const layerScore = Type.Object(
+  {
+    layer: Type.String({ description: 'Critical layer' }),
+    value: Type.Number({ description: 'Value discrepancy, at least 0' }),
+    direction: Type.Number({ description: 'Direction discrepancy, 0 to 2' }),
+    neighbor: Type.Optional(
+      Type.Number({ description: 'Discrepancy to the nearest good image, 0 to 1, where it counts' }),
+    ),
+    meaning: oneOf(['texture', 'structure'], {
+      description: 'What the layer sees: texture at the shallower half, structure at the deeper one',
+    }),
+    contribution: Type.Number({
+      description: 'What it adds to the score, less what is typical; all contributions add up to the score',
+    }),
+  },
+  { title: 'Layer' },
+);
+
+const timings = Type.Object(
+  {
+    decodeMs: Type.Number(),
+    queueMs: Type.Number({ description: 'Waiting for the device' }),
+    inferenceMs: Type.Number({
+      description: 'Of the batch the image was in; where it was cut, what its tiles took together',
+    }),
+  },
+  { title: 'Timings', description: 'Milliseconds' },
+);
+
+export const localizationMethodSchema = oneOf(localizationMethods, {
+  description:
+    "Localization method; the detector's own by default. smoothgrad takes fifty gradients: seconds an image on a CPU",
+});
+
+const point = Type.Array(Type.Number(), { minItems: 2, maxItems: 2 });
+
+const box = Type.Object(
+  { x: Type.Number(), y: Type.Number(), width: Type.Number(), height: Type.Number() },
+  { title: 'Box' },
+);
+
+const region = Type.Object(
+  {
+    area: Type.Number({ description: 'Square pixels' }),
+    peak: Type.Number({ description: 'Largest value of the map inside, in multiples of its threshold' }),
+    mean: Type.Number({ description: 'Mean value of the map inside, in multiples of its threshold' }),
+    box,
+    polygons: Type.Array(Type.Array(Type.Array(point)), {
+      description: "Outlines as GeoJSON's MultiPolygon coordinates: outer ring, then holes; [x, y]",
+    }),
+  },
+  { title: 'Region' },
+);
+
+const links = Type.Object(
+  {
+    heatmap: Type.String(),
+    overlay: Type.String(),
+    mask: Type.String(),
+    map: Type.String(),
+  },
+  { title: 'Links' },
+);
+
+const imageName = Type.Optional(Type.String({ description: 'File name, where the request gave one' }));
+
+export const resultSchema = Type.Object(
+  {
+    id: Type.String({ description: 'For GET /v1/results/{id}' }),
+    name: imageName,
+    width: Type.Integer({ description: 'Of the image as seen, pixels' }),
+    height: Type.Integer(),
+    score: Type.Number({
+      description:
+        'Anomaly score. By the default recipe in deviations of good images, where 0 is typical; by the paper recipe a sum of discrepancies',
+    }),
+    threshold: Type.Number({ description: "The request's, or the detector's own" }),
+    pValue: Type.Number({
+      description: 'Chance that a good image scores at least this high: conformal, 1 / (n + 1) to 1',
+    }),
+    verdict: oneOf(['good', 'anomalous'], { description: 'anomalous above the threshold' }),
+    layers: Type.Array(layerScore),
+    peak: Type.Optional(
+      Type.Object(
+        {
+          value: Type.Number({ description: 'Largest entry of the discrepancy map, at least 0' }),
+          contribution: Type.Number({ description: 'What it adds to the score' }),
+        },
+        { title: 'Peak', description: 'If positions are compared' },
+      ),
+    ),
+    tiles: Type.Optional(
+      Type.Object(
+        {
+          count: Type.Integer({ description: 'Tiles the image was cut into' }),
+          highest: box,
+        },
+        {
+          title: 'Tiles',
+          description: 'If images are cut into tiles; the image scores what its highest tile scores',
+        },
+      ),
+    ),
+    localization: Type.Optional(
+      Type.Object(
+        {
+          method: localizationMethodSchema,
+          layer: Type.Optional(Type.String({ description: 'If the map is that of one layer' })),
+          regions: Type.Array(region, {
+            description: 'Where the map reaches its threshold, highest peak first, in pixels of the image',
+          }),
+        },
+        { title: 'Localization', description: 'If a map was requested' },
+      ),
+    ),
+    timings,
+    links,
+  },
+  { title: 'Result' },
+);
+export type Result = Static<typeof resultSchema>;
+
+const failedImage = Type.Object({ name: imageName, error: problemSchema }, { title: 'FailedImage' });
+
+export const scoreAnswerSchema = Type.Object(
+  {
+    detector: Type.String(),
+    version: Type.String({ description: 'Changes whenever the detector does' }),
+    results: Type.Array(Type.Union([resultSchema, failedImage]), {
+      description: 'In the order of the images; one that could not be scored holds an error',
+    }),
+  },
+  { title: 'ScoreAnswer' },
+);
+export type ScoreAnswer = Static<typeof scoreAnswerSchema>;
+
+export const storedResultSchema = Type.Object(
+  {
+    detector: Type.String(),
+    version: Type.String(),
+    result: resultSchema,
+  },
+  { title: 'StoredResult' },
+);
