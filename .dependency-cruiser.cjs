@@ -23,7 +23,14 @@ const upward = floors.flatMap((floor, index) =>
     comment: 'A folder knows only the floors below its own.',
     severity: 'error',
     from: { path: inSrc([name]) },
-    to: { path: inSrc(floors.slice(index).flat().filter((other) => other !== name)) },
+    to: {
+      path: inSrc(
+        floors
+          .slice(index)
+          .flat()
+          .filter((other) => other !== name),
+      ),
+    },
   })),
 );
 

@@ -1,7 +1,7 @@
-# MKD as a container. Default target: CUDA 12 with cuDNN 9. `--target cpu` makes the small one.
+# MKD as a container. Default target: CUDA 12 with cuDNN 9. `--target cpu` builds the smaller CPU image.
 ARG NODE_VERSION=24
 
-# --- the compiled service, its dependencies without those of development
+# --- the compiled service and its production dependencies
 FROM node:${NODE_VERSION}-bookworm-slim AS build
 WORKDIR /app
 COPY package.json package-lock.json .npmrc tsconfig.json ./
@@ -22,7 +22,7 @@ COPY --from=build /app/node_modules ./node_modules
 COPY --from=build /app/dist/src ./dist/src
 COPY package.json ./
 COPY models ./models
-# Two pools of memory for all threads: with one for each, what large buffers leave behind adds up.
+# Two malloc arenas for all threads: with one per thread, memory of freed large buffers accumulates.
 ENV NODE_ENV=production PORT=8080 MALLOC_ARENA_MAX=2
 USER node
 EXPOSE 8080
@@ -31,7 +31,7 @@ HEALTHCHECK --interval=10s --timeout=3s --start-period=60s \
 ENTRYPOINT ["node", "dist/src/cli/main.js"]
 CMD ["serve"]
 
-# --- CUDA runtime with cuDNN; Node comes from the official image
+# --- CUDA runtime with cuDNN; Node is copied from the official image
 FROM nvidia/cuda:12.6.3-cudnn-runtime-ubuntu24.04 AS cuda
 COPY --from=build /usr/local/bin/node /usr/local/bin/node
 WORKDIR /app
@@ -39,7 +39,7 @@ COPY --from=build-cuda /app/node_modules ./node_modules
 COPY --from=build /app/dist/src ./dist/src
 COPY package.json ./
 COPY models ./models
-# Two pools of memory for all threads: with one for each, what large buffers leave behind adds up.
+# Two malloc arenas for all threads: with one per thread, memory of freed large buffers accumulates.
 ENV NODE_ENV=production PORT=8080 MALLOC_ARENA_MAX=2
 RUN useradd --system --create-home --shell /usr/sbin/nologin mkd
 USER mkd

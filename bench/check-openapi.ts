@@ -1,7 +1,7 @@
 /**
- * `npm run check:openapi`: whether others can work with openapi.yaml. It is linted (redocly), clients are made of it
- * (openapi-typescript, openapi-python-client), and what they make calls a running service. The tools are installed into
- * bench/.peers, once; Python 3 is needed.
+ * `npm run check:openapi`: checks that openapi.yaml works with common tools. Lints it (redocly), generates clients
+ * (openapi-typescript, openapi-python-client), and calls a running service with them. Installs the tools into
+ * bench/.peers, once; needs Python 3.
  */
 import { spawnSync } from 'node:child_process';
 import { existsSync } from 'node:fs';
@@ -26,7 +26,7 @@ const packages = {
 function run(command: string, args: readonly string[], cwd = root): void {
   const { status, error } = spawnSync(command, args, { cwd, stdio: 'inherit' });
   if (error) throw error;
-  if (status !== 0) throw new Error(`${command} ${args.join(' ')} ended with ${status}`);
+  if (status !== 0) throw new Error(`${command} ${args.join(' ')} exited with ${status}`);
 }
 
 await mkdir(tools, { recursive: true });
@@ -40,7 +40,16 @@ run(tool('redocly'), ['lint', document, '--config', join(root, 'bench/clients/re
 
 run(tool('openapi-typescript'), [document, '--output', join(tools, 'schema.d.ts')]);
 await copyFile(join(root, 'bench/clients/openapi.ts.txt'), join(tools, 'client.ts'));
-const options = ['--strict', '--module', 'nodenext', '--target', 'es2022', '--types', 'node', '--skipLibCheck'];
+const options = [
+  '--strict',
+  '--module',
+  'nodenext',
+  '--target',
+  'es2022',
+  '--types',
+  'node',
+  '--skipLibCheck',
+];
 run(tool('tsc'), [...options, 'client.ts'], tools);
 
 const python = peerPython('openapi-requirements.txt');
@@ -48,7 +57,16 @@ const client = join(tools, 'python');
 await rm(client, { recursive: true, force: true });
 const config = join(root, 'bench/clients/openapi-python-client.yaml');
 const generator = join(dirname(python), 'openapi-python-client');
-run(generator, ['generate', '--path', document, '--output-path', client, '--config', config, '--fail-on-warning']);
+run(generator, [
+  'generate',
+  '--path',
+  document,
+  '--output-path',
+  client,
+  '--config',
+  config,
+  '--fail-on-warning',
+]);
 
 const service = await startService(port);
 try {
@@ -58,4 +76,4 @@ try {
 } finally {
   await service.stop();
 }
-console.log('openapi.yaml is linted, and both clients got their scores');
+console.log('openapi.yaml passes the linter, and both generated clients get scores');

@@ -1,7 +1,8 @@
 /**
- * `npm run compare -- CHECKOUT`: whether this checkout answers as another one does, both built, on one machine: every JSON
- * field, score, map, region and picture of /v1 and /v2, for 200 images of different formats and sizes, with the embedded
- * detector, one of the paper's recipe and one that cuts images into tiles. Numbers must be equal to the last bit.
+ * `npm run compare -- CHECKOUT`: checks that this checkout gives the same responses as another one, both built: every
+ * JSON field, score, map, region and picture of /v1 and /v2, for 200 images of different formats and sizes, with the
+ * embedded detector, one of the paper's recipe and one that cuts images into tiles. Numbers must be equal to the last
+ * bit.
  */
 import { execFile } from 'node:child_process';
 import { cp, mkdtemp, rm } from 'node:fs/promises';
@@ -15,13 +16,13 @@ import { type Answer, Client, multipart, startServiceOf } from './service.js';
 
 const images = 200;
 const [, , other] = process.argv;
-if (other === undefined) throw new Error('name the other checkout: npm run compare -- ../before');
+if (other === undefined) throw new Error('the other checkout is missing; run npm run compare -- ../before');
 
 const run = promisify(execFile);
 const folder = await mkdtemp(join(tmpdir(), 'mkd-compare-'));
 const detectors = join(folder, 'detectors');
 const mkd = (...call: string[]) => run(join(resolve(other), 'dist/src/cli/main.js'), call);
-console.log('distills a detector of the paper recipe, and one with tiles');
+console.log('distilling a detector with the paper recipe, and one with tiles');
 await mkd('sample', join(folder, 'data'), '--train', '24', '--good', '1', '--defective', '1');
 await cp(join(resolve(other), 'models', 'sample'), join(detectors, 'sample'), { recursive: true });
 const quick = ['--size', '64', '--epochs', '3', '--batch', '8', '--augment-to', '0'];
@@ -36,7 +37,7 @@ await mkd(
   ...quick,
 );
 
-/** What a picture can come as; the part, and its number. */
+/** Encoders of pictures. */
 const formats: readonly ((part: Sharp, index: number) => Sharp)[] = [
   (part) => part.png(),
   (part) => part.jpeg({ quality: 100, chromaSubsampling: '4:4:4' }),
@@ -69,7 +70,7 @@ async function pictureOf(index: number): Promise<Buffer> {
   return format(part, index).toBuffer();
 }
 
-/** Requests about one image, by what they are called. */
+/** Returns the requests for one image, by name. */
 async function requestsFor(
   index: number,
   picture: Buffer,
@@ -137,7 +138,7 @@ async function pixelsRequest(name: string, picture: Buffer): Promise<(client: Cl
     });
 }
 
-/** What an answer says, without what differs from run to run: ids and times. */
+/** Returns the content of a response, without ids and times, which differ between runs. */
 function contentOf({ status, headers, body }: Answer): unknown {
   const kept = ['content-type', 'mkd-score', 'mkd-threshold', 'mkd-verdict'].map((name) => headers[name]);
   const type = String(headers['content-type']);
@@ -188,7 +189,7 @@ await rm(folder, { recursive: true });
 for (const [what, count] of counts) console.log(`${String(count).padStart(4)} x ${what}`);
 console.log(
   differences.length === 0
-    ? 'all answers are the same'
-    : `${differences.length} answers differ: ${differences.slice(0, 20).join('; ')}`,
+    ? 'all responses are the same'
+    : `${differences.length} responses differ: ${differences.slice(0, 20).join('; ')}`,
 );
 process.exitCode = differences.length === 0 ? 0 : 1;

@@ -1,7 +1,7 @@
 /**
- * `npm run parity -- DATASET`: the first steps of `mkd distill --recipe paper` beside PyTorch, from the same
- * initial weights over the same batches. Ends with 1 when a loss differs by more than 1e-3 relative. `--provider cuda`
- * takes our steps on a graphics card; PyTorch's stay on the CPU.
+ * `npm run parity -- DATASET`: compares the first steps of `mkd distill --recipe paper` with PyTorch, from the same
+ * initial weights with the same batches. Exits with 1 if a loss differs by more than 1e-3 relative. `--provider cuda`
+ * runs our steps on a GPU; PyTorch's stay on the CPU.
  */
 import { spawnSync } from 'node:child_process';
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
@@ -22,7 +22,7 @@ import { positionals, provider } from './provider.js';
 const steps = 20;
 const seed = 0;
 const [dataset] = positionals;
-if (!dataset) throw new Error('name a data set: npm run parity -- DATASET');
+if (!dataset) throw new Error('the data set is missing; run npm run parity -- DATASET');
 
 const recipe = planFor(recipeByName('paper'), await readExpertCard(embeddedExpert));
 const paths = await trainingImages(dataset);

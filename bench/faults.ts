@@ -1,8 +1,8 @@
 /**
- * `npm run faults`: a minute of load while everything goes wrong at once: an inference worker is replaced every five
- * seconds, the detector is switched between two versions every second, clients go away in the middle of an upload or send
- * a byte a second, and readiness is watched. Then a service of its own is told to stop under load. Ends with 1 when an
- * accepted request is lost, an answer is wrong, or readiness says what is not so.
+ * `npm run faults`: a minute of load with several faults at once: an inference worker is replaced every five seconds,
+ * the detector is switched between two versions every second, clients disconnect during an upload or send one byte per
+ * second, and readiness is checked. Then another service is stopped under load. Exits with 1 if an accepted request is
+ * lost, a response is wrong, or readiness is wrong.
  */
 import { mkdtemp, readFile, rm } from 'node:fs/promises';
 import { connect } from 'node:net';
@@ -24,7 +24,7 @@ const image = await readFile(join(root, 'examples/defect-2.png'));
 const png = { 'content-type': 'image/png' };
 const path = '/v1/detectors/part/score';
 
-async function minuteOfFaults(): Promise<boolean> {
+async function runFaults(): Promise<boolean> {
   const key = makeKey();
   const authorized = { ...png, authorization: `Bearer ${key}` };
   await writeKeyFile(join(folder, 'keys.json'), [
@@ -58,7 +58,7 @@ async function minuteOfFaults(): Promise<boolean> {
     switchesRefused: 0,
     abandoned: 0,
     slow: 0,
-    readyWhileGone: 0,
+    readyWithoutWorker: 0,
   };
   const served = new Set<string>();
   const until = performance.now() + 1000 * seconds;
@@ -83,7 +83,7 @@ async function minuteOfFaults(): Promise<boolean> {
       const engine = service.app.service.catalog?.engine;
       const replaced = engine?.replaceWorker();
       const { status } = await client.send('GET', '/health/ready');
-      if (engine && !engine.alive && status === 200) tally.readyWhileGone++;
+      if (engine && !engine.alive && status === 200) tally.readyWithoutWorker++;
       await replaced;
       tally.replaced++;
     }
@@ -97,8 +97,8 @@ async function minuteOfFaults(): Promise<boolean> {
       else tally.switchesRefused++;
     }
   };
-  /** Begins an upload; goes away in the middle of it, or goes on a byte a second. */
-  const misbehave = async (slowly: boolean): Promise<void> => {
+  /** Starts an upload, then disconnects in the middle, or continues with one byte per second. */
+  const abusiveClient = async (slowly: boolean): Promise<void> => {
     while (going()) {
       const socket = connect(port, '127.0.0.1');
       socket.on('error', () => {});
@@ -120,16 +120,18 @@ async function minuteOfFaults(): Promise<boolean> {
     ...Array.from({ length: connections }, load),
     replaceWorkers(),
     switchVersions(),
-    misbehave(false),
-    ...Array.from({ length: 10 }, () => misbehave(true)),
+    abusiveClient(false),
+    ...Array.from({ length: 10 }, () => abusiveClient(true)),
   ]);
   client.close();
   await service.stop();
   console.log({ seconds, ...tally, versionsServed: served.size });
-  return tally.wrong + tally.lost + tally.readyWhileGone + tally.switchesRefused === 0 && served.size === 2;
+  return (
+    tally.wrong + tally.lost + tally.readyWithoutWorker + tally.switchesRefused === 0 && served.size === 2
+  );
 }
 
-/** SIGTERM under load: what was accepted is answered, what comes later is turned away, the process ends with 0. */
+/** SIGTERM under load: accepted requests are answered, later ones are refused, the process exits with 0. */
 async function stopUnderLoad(): Promise<boolean> {
   const port = 18_088;
   const service = await startService(port, '--detectors', join(folder, 'detectors'));
@@ -160,7 +162,7 @@ async function stopUnderLoad(): Promise<boolean> {
 }
 
 try {
-  const faults = await minuteOfFaults();
+  const faults = await runFaults();
   const stopped = await stopUnderLoad();
   process.exitCode = faults && stopped ? 0 : 1;
 } finally {

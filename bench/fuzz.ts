@@ -1,7 +1,7 @@
 /**
- * `npm run fuzz`: schemathesis with all its checks against openapi.yaml of a running service, first as anybody, then with
- * an admin key on a copy of the detectors, which it may upload to, switch and delete. One check is left out
- * where a body is an image, an archive or a tensor, see clients/schemathesis.toml.
+ * `npm run fuzz`: schemathesis with all its checks against openapi.yaml of a running service, first without a key, then
+ * with an admin key on a copy of the detectors, where it may upload, activate and delete. One check is disabled
+ * if a body is an image, an archive or a tensor, see clients/schemathesis.toml.
  */
 import { spawnSync } from 'node:child_process';
 import { cp, mkdtemp, rm } from 'node:fs/promises';
@@ -29,11 +29,11 @@ async function fuzz(name: string, flags: readonly string[], more: readonly strin
   // SmoothGrad takes seconds.
   const options = ['--max-examples', examples, '--seed', seed, '--request-timeout', '60', ...more];
   const { status } = spawnSync(schemathesis, ['--config-file', config, 'run', url, ...options], {
-    // It keeps what it found beside where it runs.
+    // It writes its findings into the working directory.
     cwd: folder,
     stdio: ['ignore', 'inherit', 'inherit'],
   });
-  // Time enough for it to give up on bodies that never came to their end.
+  // Time for the service to drop bodies that were never completed.
   await wait(6000);
   const sockets = (await service.sockets()) - socketsBefore;
   const code = await service.stop();
@@ -54,7 +54,7 @@ try {
     [
       '-H',
       `Authorization: Bearer ${key}`,
-      // Without a detector there would be nothing left to try.
+      // Without a detector, nothing is left to test.
       ...['retireDetector', 'v2Repositoryunload'].flatMap((operation) => [
         '--exclude-operation-id',
         operation,

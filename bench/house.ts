@@ -1,7 +1,7 @@
 /**
- * `npm run house`: whether the code is still easy to live in. No folder of src above 12 % of its lines, no file above 300
- * lines without a reason in its head ("Longer than 300 lines: ..."), and the drawing of the floors in docs/architecture.md as
- * the imports have it. `-- --write` draws it anew. Rules of imports themselves are checked by `npm run lint`.
+ * `npm run house`: checks the structure of the code. No folder of src has more than 12 % of its lines, no file has more
+ * than 300 lines without a reason at its top ("Longer than 300 lines: ..."), and the diagram of the floors in
+ * docs/architecture.md matches the imports. `-- --write` updates the diagram. `npm run lint` checks the import rules.
  */
 import { execFile } from 'node:child_process';
 import { readdir, readFile, writeFile } from 'node:fs/promises';
@@ -10,10 +10,10 @@ import { dirname, join, relative } from 'node:path';
 import { promisify } from 'node:util';
 import { root } from './peer.js';
 
-const mostOfAFolder = 0.12;
+const maxFolderShare = 0.12;
 const mostLines = 300;
 const reason = /Longer than 300 lines: /;
-/** Made by a generator, read by nobody. */
+/** Generated code. */
 const generated = 'src/onnx/schema';
 const page = join(root, 'docs/architecture.md');
 const [begin, end] = ['<!-- floors: npm run house -- --write -->', '<!-- /floors -->'];
@@ -38,16 +38,19 @@ async function checkSizes(): Promise<void> {
     total += lines;
     byFolder.set(dirname(name), (byFolder.get(dirname(name)) ?? 0) + lines);
     const head = text.slice(0, 2000);
-    if (lines > mostLines && !reason.test(head)) faults.push(`${name} has ${lines} lines, at most ${mostLines}`);
+    if (lines > mostLines && !reason.test(head))
+      faults.push(`${name} has ${lines} lines; the maximum is ${mostLines}`);
   }
   const folders = [...byFolder].sort(([, a], [, b]) => b - a);
   console.log(`${total} lines; the largest folders:`);
   for (const [folder, lines] of folders.slice(0, 8)) {
-    console.log(`  ${folder.padEnd(28)} ${String(lines).padStart(5)}  ${((100 * lines) / total).toFixed(1)} %`);
+    console.log(
+      `  ${folder.padEnd(28)} ${String(lines).padStart(5)}  ${((100 * lines) / total).toFixed(1)} %`,
+    );
   }
   for (const [folder, lines] of folders) {
-    if (lines <= mostOfAFolder * total) continue;
-    faults.push(`${folder} has ${((100 * lines) / total).toFixed(1)} % of all lines, at most 12 %`);
+    if (lines <= maxFolderShare * total) continue;
+    faults.push(`${folder} has ${((100 * lines) / total).toFixed(1)} % of all lines; the maximum is 12 %`);
   }
 }
 
@@ -61,27 +64,30 @@ async function checkDrawing(write: boolean): Promise<void> {
   }
   const drawn = `${before}${begin}\n\n${await drawing()}\n\n${end}${after}`;
   if (write) await writeFile(page, drawn);
-  else if (drawn !== text) faults.push('the drawing in docs/architecture.md is old; npm run house -- --write');
+  else if (drawn !== text)
+    faults.push('the diagram in docs/architecture.md is out of date; run npm run house -- --write');
 }
 
-/** Floors as Mermaid, with an arrow for every import that no other path of arrows implies. */
+/** Draws the floors in Mermaid, with an arrow for every import that no path of other arrows implies. */
 async function drawing(): Promise<string> {
   const config: unknown = createRequire(import.meta.url)(join(root, '.dependency-cruiser.cjs'));
   const floors = (config as { floors: string[][] }).floors;
-  const knows = await imports();
+  const importsOf = await imports();
   const implied = (from: string, to: string): boolean =>
-    [...(knows.get(from) ?? [])].some((other) => other !== to && reaches(knows, other, to));
-  const arrows = [...knows].flatMap(([from, all]) =>
+    [...(importsOf.get(from) ?? [])].some((other) => other !== to && reaches(importsOf, other, to));
+  const arrows = [...importsOf].flatMap(([from, all]) =>
     [...all].filter((to) => !implied(from, to)).map((to) => `  ${idOf(from)} --> ${idOf(to)}`),
   );
   const boxes = [...floors].reverse().map((floor, index) => {
     const names = floor.map((name) => `    ${idOf(name)}["${name}"]`);
-    return [`  subgraph floor${floors.length - index} [" "]`, '    direction LR', ...names, '  end'].join('\n');
+    return [`  subgraph floor${floors.length - index} [" "]`, '    direction LR', ...names, '  end'].join(
+      '\n',
+    );
   });
   return ['```mermaid', 'flowchart TB', ...boxes, ...arrows.sort(), '```'].join('\n');
 }
 
-/** Which folders of src each folder imports. */
+/** Returns which folders of src each folder imports. */
 async function imports(): Promise<Map<string, Set<string>>> {
   const cruiser = join(root, 'node_modules/.bin/depcruise');
   const { stdout } = await promisify(execFile)(

@@ -1,6 +1,6 @@
 /**
- * `npm run load`: 1,000 requests over 16 connections, good and malformed ones mixed, against a service of its
- * own. Every one has to be answered as it should, /health/live within 50 ms all the while, memory back after.
+ * `npm run load`: 1,000 requests over 16 connections, valid and malformed ones mixed. Every response must have the
+ * expected status, and /health/live must respond within 50 ms throughout. Prints the memory before and after.
  */
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
@@ -16,7 +16,7 @@ const port = 18_080;
 
 const service = await startService(port);
 const client = new Client(port, connections);
-// Probes have connections of their own, as a probe would.
+// Probes use their own connection.
 const probe = new Client(port, 1);
 
 const good = await readFile(join(root, 'examples/good-1.png'));
@@ -27,7 +27,7 @@ const huge = await sharp({ create: { width: 16_000, height: 16_000, channels: 3,
   .toBuffer();
 const score = '/v1/detectors/sample/score';
 const localize = '/v1/detectors/sample/localize';
-/** What is sent, how often it comes up, and the status it has to get. */
+/** What is sent, its weight, and the expected status. */
 const mix: readonly [string, number, () => Promise<number>, number][] = [
   ['good image', 6, () => status('POST', score, good), 200],
   ['defective image', 3, () => status('POST', score, defect), 200],
@@ -43,7 +43,7 @@ const mix: readonly [string, number, () => Promise<number>, number][] = [
 ];
 const deck = mix.flatMap((entry) => Array.from({ length: entry[1] }, () => entry));
 
-// A first round of each, alone and together, so that memory is compared between two warm states.
+// Warm up with each, alone and together, so that both memory readings are of a warm service.
 for (let round = 0; round < 3; round++) for (const [, , send] of mix) await send();
 for (let round = 0; round < 4; round++)
   await Promise.all(deck.slice(0, connections).map(([, , send]) => send()));
@@ -68,8 +68,8 @@ await Promise.all(
       const got = await send().catch((error: Error) => error.message);
       if (got !== expected)
         wrong.set(
-          `${name}: ${got}, wanted ${expected}`,
-          (wrong.get(`${name}: ${got}, wanted ${expected}`) ?? 0) + 1,
+          `${name}: ${got}, expected ${expected}`,
+          (wrong.get(`${name}: ${got}, expected ${expected}`) ?? 0) + 1,
         );
     }
   }),
@@ -81,13 +81,13 @@ await wait(3000);
 const after = await service.residentBytes();
 
 console.log(
-  `${requests} requests over ${connections} connections in ${seconds.toFixed(1)} s (${(requests / seconds).toFixed(0)} a second)`,
+  `${requests} requests over ${connections} connections in ${seconds.toFixed(1)} s (${(requests / seconds).toFixed(0)} per second)`,
 );
 console.log(
-  `answered as they should be: ${requests - [...wrong.values()].reduce((sum, count) => sum + count, 0)}`,
+  `with the expected status: ${requests - [...wrong.values()].reduce((sum, count) => sum + count, 0)}`,
 );
 for (const [what, count] of wrong) console.log(`  ${count} x ${what}`);
-console.log(`slowest /health/live: ${slowestLive.toFixed(1)} ms (wanted at most ${liveWithinMs})`);
+console.log(`slowest /health/live: ${slowestLive.toFixed(1)} ms (limit ${liveWithinMs})`);
 console.log(`resident memory: ${megabytes(before)} before, ${megabytes(after)} after`);
 client.close();
 probe.close();

@@ -1,14 +1,14 @@
 /**
- * `npm run many`: a thousand detectors in one service, requests spread over all of them. What does each add to the resident
- * memory, and how much longer does the first answer of a detector take than its second? With 64 in memory, as it is unless
- * told otherwise, where the others are read when they are asked for; and with all of them in memory. It is asked once all
- * have passed their self-tests, which are begun when the service is ready.
+ * `npm run many`: a thousand detectors in one service, with requests spread over all of them. Measures how much
+ * resident memory each adds, and how much longer the first response of a detector takes than the second: with 64 in
+ * memory, the default, where the others are read on use, and with all in memory. Measures after all have passed their
+ * self-tests, which start when the service is ready.
  */
 import { link, mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as wait } from 'node:timers/promises';
-import { filesOf, raisedManifest } from '../test/support/detectors.js';
+import { filesOf, manifestWithThreshold } from '../test/support/detectors.js';
 import { root } from './peer.js';
 import { Client, quantile, startService } from './service.js';
 
@@ -17,7 +17,7 @@ const port = 18_084;
 const folder = await mkdtemp(join(tmpdir(), 'mkd-many-'));
 const image = await readFile(join(root, 'examples/good-1.png'));
 
-/** Detectors that differ in their threshold; cloner and self-test are one file for all, to spare the disk. */
+/** Creates detectors that differ in their threshold; cloner and self-test are hard links, to save disk space. */
 async function makeDetectors(into: string, many: number): Promise<void> {
   const { 'manifest.json': _, ...files } = await filesOf();
   await mkdir(into, { recursive: true });
@@ -26,20 +26,20 @@ async function makeDetectors(into: string, many: number): Promise<void> {
     const target = join(into, `detector-${index}`);
     await mkdir(target);
     for (const name of Object.keys(files)) await link(join(into, name), join(target, name));
-    await writeFile(join(target, 'manifest.json'), await raisedManifest(index / 1e6));
+    await writeFile(join(target, 'manifest.json'), await manifestWithThreshold(index / 1e6));
   }
 }
 
-/** Milliseconds of an answer. */
+/** Scores an image. @returns the response time in milliseconds. */
 async function ask(client: Client, index: number): Promise<number> {
   const began = performance.now();
   const path = `/v1/detectors/detector-${index}/score`;
   const { status, body } = await client.send('POST', path, image, { 'content-type': 'image/png' });
-  if (status !== 200) throw new Error(`detector-${index} answered ${status}: ${body.toString()}`);
+  if (status !== 200) throw new Error(`detector-${index} responded with ${status}: ${body.toString()}`);
   return performance.now() - began;
 }
 
-/** Detectors that have not been put to their self-test yet. */
+/** Returns the number of detectors that have not run their self-test yet. */
 async function unverified(client: Client): Promise<number> {
   const { body } = await client.send('GET', '/metrics');
   return Number(/^mkd_detectors_unverified (\d+)/m.exec(body.toString())?.[1]);
@@ -66,7 +66,7 @@ async function measure(detectors: string, many: number, maxLoaded: number): Prom
     while ((await unverified(client)) > 0) await wait(200);
     const verifiedSeconds = seconds();
     const [first, second]: [number[], number[]] = [[], []];
-    // Not in the order in which they were loaded.
+    // In another order than they were loaded.
     for (let step = 0; step < many; step++) first.push(await ask(client, (step * 389) % many));
     for (let step = 0; step < many; step++) second.push(await ask(client, (step * 389) % many));
     return { readySeconds, verifiedSeconds, after: await service.residentBytes(), first, second };
@@ -78,7 +78,7 @@ async function measure(detectors: string, many: number, maxLoaded: number): Prom
 
 const mib = (bytes: number): string => `${(bytes / 2 ** 20).toFixed(0)} MiB`;
 
-/** Prints what many detectors take. @returns whether it is as little as wanted. */
+/** Prints the costs of many detectors. @returns whether they are within the limits. */
 function report(
   what: string,
   { readySeconds, verifiedSeconds, after, first, second }: Measured,
@@ -88,9 +88,9 @@ function report(
   const late = first.map((time, index) => time - (second[index] as number));
   const ms = (times: number[], share: number): string => quantile(times, share).toFixed(0);
   console.log(
-    `${what}: ready in ${readySeconds.toFixed(1)} s, all verified in ${verifiedSeconds.toFixed(1)} s, resident ${mib(after)}, ${each.toFixed(2)} MiB each (wanted at most 2); ` +
-      `answers, median and 99 %: first ${ms(first, 0.5)} and ${ms(first, 0.99)} ms, second ${ms(second, 0.5)} and ` +
-      `${ms(second, 0.99)} ms, first less second ${ms(late, 0.5)} and ${ms(late, 0.99)} ms (wanted at most 100)`,
+    `${what}: ready in ${readySeconds.toFixed(1)} s, all verified in ${verifiedSeconds.toFixed(1)} s, resident ${mib(after)}, ${each.toFixed(2)} MiB each (limit 2); ` +
+      `response times, median and 99 %: first ${ms(first, 0.5)} and ${ms(first, 0.99)} ms, second ${ms(second, 0.5)} and ` +
+      `${ms(second, 0.99)} ms, first minus second ${ms(late, 0.5)} and ${ms(late, 0.99)} ms (limit 100)`,
   );
   return each <= 2 && quantile(late, 0.99) <= 100;
 }

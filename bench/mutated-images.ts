@@ -1,7 +1,7 @@
 /**
- * `npm run mutate`: 20,000 damaged images, drawn from a seed: bytes flipped, cut out, doubled, overwritten, ends cut off, of
- * JPEG, PNG, WebP and TIFF. The service has to answer each with a score or with what is wrong, never with a failure of
- * its own, and its memory has to come back.
+ * `npm run mutate`: 20,000 damaged JPEG, PNG, WebP and TIFF images, generated from a seed: bits flipped, bytes removed,
+ * duplicated or overwritten, ends truncated. The service must respond with a score or a client error, never with a 5xx,
+ * and must release its memory.
  */
 import { setTimeout as wait } from 'node:timers/promises';
 import sharp from 'sharp';
@@ -29,7 +29,7 @@ const originals: readonly Buffer[] = await Promise.all([
   source.clone().tiff({ compression: 'jpeg' }).toBuffer(),
 ]);
 
-/** One to eight changes, half of them near the beginning, where headers are. */
+/** Applies one to eight changes, half of them near the start, where headers are. */
 function mutated(): Buffer {
   let bytes = Buffer.from(originals[below(originals.length)] as Buffer);
   for (let changes = 1 + below(8); changes > 0 && bytes.length > 0; changes--) {
@@ -58,7 +58,7 @@ const send = async (): Promise<void> => {
   statuses.set(status, (statuses.get(status) ?? 0) + 1);
   if (typeof status === 'string' || status >= 500) failures.push(`${status} ${String(answer)}`);
 };
-// What was scored is kept, a thousand results at most: memory is compared between two states with all of them.
+// Up to a thousand results are kept: fill the store first, so that both memory readings include it.
 await rateOf(defaultResultStoreLimits.maxResults, 16, async () => {
   const body = originals[below(originals.length)] as Buffer;
   await client.send('POST', '/v1/detectors/sample/score', body, {
@@ -74,7 +74,7 @@ const after = await service.residentBytes();
 const { status: live } = await client.send('GET', '/health/ready');
 client.close();
 const code = await service.stop();
-console.log(`${count} damaged images at ${rate.toFixed(0)} a second, seed ${seed}`);
+console.log(`${count} damaged images at ${rate.toFixed(0)} per second, seed ${seed}`);
 for (const [status, times] of [...statuses].sort()) console.log(`  ${status}: ${times}`);
 for (const failure of failures.slice(0, 5)) console.log(`  ${failure}`);
 console.log(

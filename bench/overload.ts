@@ -1,7 +1,7 @@
 /**
- * `npm run overload`: twice what the service can do, for two minutes, as it comes from many cameras: requests are sent at
- * their time whether others are answered or not. Every one has to be answered; those that are accepted no later than
- * twice what 99 % of them take at 80 % load, and the time of a full queue; memory has to stay where it is.
+ * `npm run overload`: twice the capacity of the service for two minutes, as from many cameras: requests are sent on
+ * schedule, without waiting for responses. Every request must get a response; accepted ones within twice the 99 %
+ * quantile at 80 % load plus the time of a full queue; memory must not grow.
  */
 import { readFile } from 'node:fs/promises';
 import { availableParallelism } from 'node:os';
@@ -16,19 +16,19 @@ const port = 18_083;
 const path = '/v1/detectors/sample/score';
 const headers = { 'content-type': 'image/png' };
 const image = await readFile(join(root, 'examples/defect-1.png'));
-// One worker a core, as for throughput: a worker of several threads waits for each of them, and one is always disturbed.
+// One worker per core, as for throughput: a worker with several threads waits for the slowest.
 const service = await startService(port, '--workers', String(availableParallelism()));
 const client = new Client(port, 512);
 
 interface Tally {
-  /** Milliseconds of those that were accepted. */
+  /** Response times of accepted requests, in milliseconds. */
   readonly accepted: number[];
-  /** How often each other status came; 0 is no answer. */
+  /** Count of every other status; 0 is no response. */
   readonly refused: Map<number, number>;
   readonly withoutRetryAfter: number;
 }
 
-/** Sends at a rate, whether answers come or not. */
+/** Sends requests at a fixed rate, without waiting for responses. */
 async function openLoop(perSecond: number, forSeconds: number): Promise<Tally> {
   const accepted: number[] = [];
   const refused = new Map<number, number>();
@@ -56,17 +56,17 @@ async function openLoop(perSecond: number, forSeconds: number): Promise<Tally> {
 const closed = async (count: number): Promise<number> =>
   rateOf(count, 16, async () => {
     const { status } = await client.send('POST', path, image, headers);
-    if (status !== 200) throw new Error(`the service answered ${status}`);
+    if (status !== 200) throw new Error(`the service responded with ${status}`);
   });
 await closed(100);
 const capacity = await closed(400);
-console.log(`capacity ${capacity.toFixed(1)} images a second`);
+console.log(`capacity ${capacity.toFixed(1)} images per second`);
 
 const calm = await openLoop(0.8 * capacity, 20);
 const calmLate = quantile(calm.accepted, 0.99);
 console.log(`80 % load: 99 % within ${calmLate.toFixed(0)} ms, refused ${JSON.stringify([...calm.refused])}`);
 
-// A first burst, so that memory is compared between two states under overload.
+// A first burst, so that both memory readings are taken under overload.
 await openLoop(2 * capacity, 10);
 const before = await service.residentBytes();
 const busy = await openLoop(2 * capacity, seconds);
@@ -77,11 +77,11 @@ const bound = 2 * calmLate + queueMs;
 const others = [...busy.refused].filter(([status]) => status !== 503);
 const megabytes = (bytes: number): string => `${(bytes / 2 ** 20).toFixed(0)} MiB`;
 console.log(
-  `200 % load for ${seconds} s: ${busy.accepted.length} accepted (${(busy.accepted.length / seconds).toFixed(1)} a second), ` +
-    `503 for ${busy.refused.get(503) ?? 0}, ${busy.withoutRetryAfter} of them without Retry-After, anything else ${JSON.stringify(others)}`,
+  `200 % load for ${seconds} s: ${busy.accepted.length} accepted (${(busy.accepted.length / seconds).toFixed(1)} per second), ` +
+    `503 for ${busy.refused.get(503) ?? 0}, ${busy.withoutRetryAfter} of them without Retry-After, other statuses ${JSON.stringify(others)}`,
 );
 console.log(
-  `accepted: 99 % within ${late.toFixed(0)} ms (wanted at most ${bound.toFixed(0)}: twice ${calmLate.toFixed(0)} and a full queue of ${queueMs.toFixed(0)})`,
+  `accepted: 99 % within ${late.toFixed(0)} ms (limit ${bound.toFixed(0)}: twice ${calmLate.toFixed(0)} plus a full queue of ${queueMs.toFixed(0)})`,
 );
 console.log(`resident memory ${megabytes(before)} before, ${megabytes(after)} after`);
 client.close();

@@ -1,4 +1,4 @@
-/** Peers in Python: their virtual environments, made once in bench/.peers, and a child process to talk to. */
+/** Python peers: virtual environments, created once in bench/.peers, and a child process that answers requests. */
 import { spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
 import { existsSync } from 'node:fs';
@@ -9,17 +9,15 @@ import { fileURLToPath } from 'node:url';
 export const root = fileURLToPath(new URL('../../', import.meta.url));
 
 /**
- * The interpreter with what a file of bench/peers names, in an environment of its own; `MKD_PEER_PYTHON` brings
- * another.
+ * Returns a Python interpreter with the requirements of a file in bench/peers, in its own virtual environment.
+ * `MKD_PEER_PYTHON` overrides it.
  */
 export function peerPython(requirements = 'requirements.txt'): string {
   if (process.env.MKD_PEER_PYTHON) return process.env.MKD_PEER_PYTHON;
   const environment = join(root, 'bench', '.peers', basename(requirements, '.txt'));
   const python = join(environment, 'bin', 'python');
   if (!existsSync(python)) {
-    console.log(
-      `Installing what bench/peers/${requirements} names into bench/.peers, once; this takes minutes.`,
-    );
+    console.log(`Installing bench/peers/${requirements} into bench/.peers, once; this takes minutes.`);
     const run = (command: string, ...args: string[]): void => {
       const { status } = spawnSync(command, args, { stdio: 'inherit' });
       if (status !== 0) throw new Error(`${command} ${args.join(' ')} failed`);
@@ -35,7 +33,7 @@ export interface Peer {
   close(): Promise<void>;
 }
 
-/** Starts a script of bench/peers that answers one JSON line with another. */
+/** Starts a script of bench/peers that answers each JSON line with another. */
 export async function startPeer(script: string, args: readonly string[]): Promise<Peer> {
   const child = spawn(peerPython(), [join(root, 'bench', 'peers', script), ...args], {
     stdio: ['pipe', 'pipe', 'inherit'],

@@ -1,4 +1,4 @@
-/** Where to measure: the CPU, or what `-- --provider cuda` names. */
+/** The device to measure on: the CPU, or CUDA with `-- --provider cuda`. */
 import { parseArgs } from 'node:util';
 import type { Provider } from '../src/runtime/index.js';
 
@@ -7,7 +7,7 @@ const { values, positionals } = parseArgs({
   allowPositionals: true,
 });
 const { provider: wanted } = values;
-if (wanted !== 'cpu' && wanted !== 'cuda') throw new Error(`there is no provider '${wanted}': cpu or cuda`);
+if (wanted !== 'cpu' && wanted !== 'cuda') throw new Error(`--provider ${wanted}: must be cpu or cuda`);
 
 export const provider: Provider = wanted;
 /** `positionals`: all other arguments. */

@@ -1,12 +1,12 @@
 /**
- * `npm run reloads`: a detector is uploaded, scored with and retired 200 times. Each upload is read, verified and warmed up
- * anew; resident memory has to stay where it was after the first twenty.
+ * `npm run reloads`: uploads a detector, scores with it and retires it, 200 times. Each upload is read, verified and
+ * warmed up; resident memory must not grow after the first twenty.
  */
 import { mkdtemp, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { hashKey, makeKey, writeKeyFile } from '../src/http/index.js';
-import { copyDetector, filesOf, raisedManifest, tarOf } from '../test/support/detectors.js';
+import { copyDetector, filesOf, manifestWithThreshold, tarOf } from '../test/support/detectors.js';
 import { root } from './peer.js';
 import { Client, startService } from './service.js';
 
@@ -16,9 +16,9 @@ const port = 18_089;
 const folder = await mkdtemp(join(tmpdir(), 'mkd-reloads-'));
 const image = await readFile(join(root, 'examples/good-1.png'));
 
-/** An archive of the embedded detector with another threshold, and so of another version. */
+/** Returns an archive of the embedded detector with another threshold, and therefore another version. */
 async function archiveOf(number: number): Promise<Buffer> {
-  return tarOf({ ...(await filesOf()), 'manifest.json': await raisedManifest(number / 1e4) });
+  return tarOf({ ...(await filesOf()), 'manifest.json': await manifestWithThreshold(number / 1e4) });
 }
 
 try {

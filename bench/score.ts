@@ -1,7 +1,7 @@
 /**
- * `npm run bench`: the paper's score, and the score with its gradient, beside PyTorch eager doing the same with the same
- * weights on the same number of threads; `-- --provider cuda` compares them on a graphics card. Both take turns, so that
- * a machine that changes speed changes it for both.
+ * `npm run bench`: the paper's score, and the score with its gradient, compared with PyTorch eager with the same
+ * weights and the same number of threads; `-- --provider cuda` compares them on a GPU. Both take turns, so that changes
+ * in the speed of the machine affect both.
  */
 import { readFile } from 'node:fs/promises';
 import { availableParallelism } from 'node:os';
@@ -52,7 +52,7 @@ const peer = await startPeer('pytorch_score.py', [
 
 await checkSameScores();
 console.log(
-  `${inputSize} x ${inputSize}, ${provider === 'cpu' ? `${threads} threads` : 'CUDA'}, medians of ${rounds} turns of ${runs} runs, ms an image`,
+  `${inputSize} x ${inputSize}, ${provider === 'cpu' ? `${threads} threads` : 'CUDA'}, medians of ${rounds} turns of ${runs} runs, ms per image`,
 );
 for (const op of ['score', 'gradient'] as const) {
   for (const batch of provider === 'cpu' ? [1, 8] : [1, 8, 16]) await compare(op, batch);
@@ -60,7 +60,7 @@ for (const op of ['score', 'gradient'] as const) {
 await peer.close();
 await engine.close();
 
-/** Timing two things that compute different numbers would say nothing. */
+/** Checks that both compute the same scores, as otherwise the times are not comparable. */
 async function checkSameScores(): Promise<void> {
   const { images, count } = detector.selfTest;
   const { score: scores } = (await engine.run(scorer, images, 'none')).outputs;
@@ -78,8 +78,8 @@ async function checkSameScores(): Promise<void> {
 }
 
 /**
- * One turn is a pause, in which the other's threads fall asleep, one run to warm the caches the other has
- * emptied, and the runs that count.
+ * Measures both in turns. A turn is a pause in which the other's threads go to sleep, one run to warm the caches, and
+ * the measured runs.
  */
 async function compare(op: 'score' | 'gradient', batch: number): Promise<void> {
   const images = Uint8Array.from({ length: batch * inputSize * inputSize * 3 }, (_, at) => (at * 7919) % 256);

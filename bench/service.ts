@@ -1,4 +1,4 @@
-/** A service of its own for a measurement, and a client that keeps its connections. */
+/** Starts a service for a measurement; a client with persistent connections. */
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { readdir, readFile, readlink } from 'node:fs/promises';
@@ -14,7 +14,7 @@ export interface Answer {
   readonly body: Buffer;
 }
 
-/** Requests over connections that stay open. */
+/** An HTTP client with persistent connections. */
 export class Client {
   readonly #agent: Agent;
 
@@ -46,7 +46,7 @@ export class Client {
     });
   }
 
-  /** Waits until a path is answered 200. */
+  /** Waits until a path returns 200. */
   async until(path: string): Promise<void> {
     for (;;) {
       const { status } = await this.send('GET', path).catch(() => ({ status: 0 }));
@@ -62,27 +62,27 @@ export class Client {
 
 export interface Service {
   readonly process: ChildProcess;
-  /** Bytes of memory that it has resident now. */
+  /** Returns the resident memory in bytes. */
   residentBytes(): Promise<number>;
-  /** Sockets that it has open: of clients, and some of its own. */
+  /** Returns the number of open sockets, of clients and its own. */
   sockets(): Promise<number>;
-  /** Ends it by SIGTERM. @returns its exit code. */
+  /** Ends it with SIGTERM. @returns its exit code. */
   stop(): Promise<number | null>;
 }
 
-/** Starts `mkd serve` as users do, in a process of its own, and waits until it is ready. */
+/** Starts `mkd serve` as users do, in its own process, and waits until it is ready. */
 export function startService(port: number, ...flags: readonly string[]): Promise<Service> {
   return startServiceOf(root, port, ...flags);
 }
 
-/** The same with the code of another checkout, which is built. */
+/** Starts `mkd serve` of another checkout, which must be built. */
 export async function startServiceOf(
   checkout: string,
   port: number,
   ...flags: readonly string[]
 ): Promise<Service> {
   const main = join(checkout, 'dist/src/cli/main.js');
-  // Not a setting of the service, which would refuse it.
+  // The service refuses unknown MKD_ variables.
   const { MKD_PEER_PYTHON: _, ...environment } = process.env;
   const child = spawn(main, ['serve', '--port', String(port), '--host', '127.0.0.1', ...flags], {
     stdio: ['ignore', 'pipe', 'inherit'],
@@ -117,7 +117,7 @@ export async function startServiceOf(
   };
 }
 
-/** A body of multipart/form-data with one file, and its content type. */
+/** Returns a multipart/form-data body with one file, and its content type. */
 export function multipart(field: string, file: Uint8Array): { body: Buffer; headers: OutgoingHttpHeaders } {
   const boundary = 'mkd-bench-7d1f3c';
   const head = `--${boundary}\r\ncontent-disposition: form-data; name="${field}"; filename="a.jpg"\r\ncontent-type: image/jpeg\r\n\r\n`;
@@ -127,7 +127,7 @@ export function multipart(field: string, file: Uint8Array): { body: Buffer; head
   };
 }
 
-/** Runs `work` on several connections at once until `count` times. @returns times a second. */
+/** Runs `work` `count` times over several connections. @returns runs per second. */
 export async function rateOf(count: number, connections: number, work: () => Promise<void>): Promise<number> {
   let begun = 0;
   const began = performance.now();
@@ -139,7 +139,7 @@ export async function rateOf(count: number, connections: number, work: () => Pro
   return (1000 * count) / (performance.now() - began);
 }
 
-/** The value that this share of the values does not exceed. */
+/** Returns the value that this share of the values does not exceed. */
 export function quantile(values: readonly number[], share: number): number {
   const ascending = [...values].sort((a, b) => a - b);
   return ascending[Math.min(ascending.length - 1, Math.floor(share * ascending.length))] ?? Number.NaN;

@@ -1,7 +1,8 @@
 /**
- * `npm run serving`: images a second from JPEG bytes to scores, beside LitServe and BentoML that serve our exported graph
- * with Python's onnxruntime, one client for all three on the same machine, in turns while the other two are stopped; at
- * 32 x 32, where decoding and serving decide, and at 128 x 128, where arithmetic does. Both peers batch as we do.
+ * `npm run serving`: images per second from JPEG bytes to scores, compared with LitServe and BentoML, which serve our
+ * exported graph with Python's onnxruntime. One client for all three on the same machine; they take turns while the
+ * other two are suspended. At 32 x 32, decoding and serving dominate; at 128 x 128, inference. All three use the same
+ * batches.
  */
 import { type ChildProcess, spawn, spawnSync } from 'node:child_process';
 import { cp, mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
@@ -17,8 +18,8 @@ import { Client, median, multipart, rateOf, startService } from './service.js';
 
 const rounds = 5;
 /**
- * At each size what saturates all three: images that may share a batch, connections, images in a turn. Two workers hold two
- * full batches, and as many images wait to follow them.
+ * Settings that saturate all three at each size: maximum batch, connections, images per turn. Two workers hold two full
+ * batches, and two more are queued.
  */
 const settings = [
   { size: 32, batch: 16, connections: 64, images: 1536 },
@@ -47,7 +48,7 @@ async function compare({ size, batch, connections, images }: (typeof settings)[n
     18_090,
     '--detectors',
     detectors,
-    // One worker a core: for throughput, no operator waits for its other half.
+    // One worker per core: for throughput, operators should not wait for other threads.
     '--workers',
     String(availableParallelism()),
     '--max-batch-size',
@@ -87,7 +88,7 @@ async function compare({ size, batch, connections, images }: (typeof settings)[n
       ready: '/health',
       path: '/predict',
       field: 'request',
-      // A negative number is a process and all it has begun.
+      // A negative id is a process group.
       process: -Number(litserve.pid),
     },
     {
@@ -116,11 +117,11 @@ async function compare({ size, batch, connections, images }: (typeof settings)[n
         if (status !== 200) throw new Error(`${name} answered ${status}: ${answer.toString()}`);
       });
     };
-    /** A turn while the others are stopped: nobody asks them, but LitServe takes a seventh of a core all the same. */
+    /** Measures a turn while the others are suspended: LitServe uses a seventh of a core even when idle. */
     const alone = async (server: (typeof servers)[number]): Promise<number> => {
       const others = servers.filter((other) => other !== server);
       for (const other of others) process.kill(other.process, 'SIGSTOP');
-      // Connections of an earlier turn have timed out, where the server was stopped meanwhile.
+      // Connections of earlier turns may have timed out while the server was suspended.
       const client = new Client(server.port, connections);
       try {
         await turn(client, server, images / 8);
@@ -130,14 +131,16 @@ async function compare({ size, batch, connections, images }: (typeof settings)[n
         for (const other of others) process.kill(other.process, 'SIGCONT');
       }
     };
-    // A whole turn, so that none of them is measured while its code is still being compiled.
+    // A whole warm-up turn, so that no code is compiled during the measurement.
     for (const server of servers) await alone(server);
     const rates = new Map(servers.map(({ name }) => [name, [] as number[]]));
     for (let round = 0; round < rounds; round++) {
       for (const server of servers) rates.get(server.name)?.push(await alone(server));
     }
     const mkd = rates.get('mkd') ?? [];
-    console.log(`${size} x ${size}, images a second, medians of ${rounds} turns, ${connections} connections`);
+    console.log(
+      `${size} x ${size}, images per second, medians of ${rounds} turns, ${connections} connections`,
+    );
     for (const [name, list] of rates) {
       const ratios = mkd.map((rate, round) => rate / (list[round] as number));
       const beside =
@@ -151,7 +154,7 @@ async function compare({ size, batch, connections, images }: (typeof settings)[n
   }
 }
 
-/** The embedded detector, or one distilled for another size. */
+/** Copies the embedded detector, or distills one for another size. */
 async function detectorOf(size: number, out: string): Promise<void> {
   await mkdir(dirname(out), { recursive: true });
   if (size === 128) {
@@ -171,7 +174,7 @@ async function detectorOf(size: number, out: string): Promise<void> {
   }
 }
 
-/** The graph as ONNX, with what makes it this detector beside it. */
+/** Writes the graph as ONNX, and the feeds that make it this detector. */
 async function exportGraph(detectorFolder: string, out: string): Promise<void> {
   const { shape, feeds } = await readDetector(detectorFolder);
   const model = await buildServingModel({ ...shape, map: shape.positions ? 'discrepancy' : 'none' });
@@ -191,7 +194,7 @@ async function exportGraph(detectorFolder: string, out: string): Promise<void> {
   await writeFile(join(out, 'shape.json'), JSON.stringify({ inputSize: shape.inputSize }));
 }
 
-/** Ends a server with the processes it has begun. */
+/** Ends a server and its child processes. */
 async function ended({ pid, exitCode }: ChildProcess): Promise<void> {
   if (pid === undefined || exitCode !== null) return;
   for (const signal of ['SIGTERM', 'SIGKILL'] as const) {

@@ -1,7 +1,7 @@
 /**
- * `npm run soak`: half an hour of mixed load: scores, maps, large images, what is refused.
- * Resident memory is read every ten seconds; after a third of the time its slope has to be nothing, by a regression
- * whose interval (95 %, blocks of two minutes drawn again) holds 0, or less than 1 MiB a minute.
+ * `npm run soak`: half an hour of mixed load: scores, maps, large images, refused requests. Resident memory is read
+ * every ten seconds. After a third of the time, the 95 % interval of its slope (linear regression, bootstrap over
+ * blocks of two minutes) must contain 0 or stay below 1 MiB per minute.
  */
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
@@ -15,7 +15,7 @@ import { Client, multipart, quantile, startService } from './service.js';
 const minutes = Number(process.argv[2] ?? 30);
 const port = 18_086;
 const everyMs = 10_000;
-const tellEvery = 12;
+const reportEvery = 12;
 const images = await Promise.all(
   ['good-1.png', 'defect-1.png', 'defect-2.png'].map((name) => readFile(join(root, 'examples', name))),
 );
@@ -27,7 +27,7 @@ const png = { 'content-type': 'image/png' };
 const random = randomStream(0, 'soak');
 const anyImage = (): Buffer => images[Math.floor(random() * images.length)] as Buffer;
 const form = multipart('image', large);
-/** What is asked, how often it comes up, and the status it has to get. */
+/** What is sent, its weight, and the expected status. */
 const mix: readonly (readonly [weight: number, status: number, () => Promise<{ status: number }>])[] = [
   [10, 200, () => client.send('POST', score, anyImage(), png)],
   [3, 200, () => client.send('POST', `${score}?map=anomalous`, anyImage(), png)],
@@ -54,7 +54,7 @@ const clients = Array.from({ length: 6 }, async () => {
     const { status } = await ask();
     answered++;
     if (status !== expected) {
-      const what = `${status}, wanted ${expected}`;
+      const what = `${status}, expected ${expected}`;
       wrong.set(what, (wrong.get(what) ?? 0) + 1);
     }
   }
@@ -66,8 +66,8 @@ while (performance.now() < until) {
   const minute = (performance.now() - began) / 60_000;
   const mib = (await service.residentBytes()) / 2 ** 20;
   samples.push({ minute, mib });
-  if (samples.length % tellEvery === 0) {
-    console.log(`minute ${minute.toFixed(0)}: ${answered} answers, ${mib.toFixed(0)} MiB`);
+  if (samples.length % reportEvery === 0) {
+    console.log(`minute ${minute.toFixed(0)}: ${answered} responses, ${mib.toFixed(0)} MiB`);
   }
 }
 await Promise.all(clients);
@@ -75,14 +75,14 @@ client.close();
 const code = await service.stop();
 
 const settled = samples.filter(({ minute }) => minute > minutes / 3);
-const slopes = Array.from({ length: 1000 }, () => slopeOf(drawnAgain(settled)));
+const slopes = Array.from({ length: 1000 }, () => slopeOf(bootstrapSample(settled)));
 const [low, high] = [quantile(slopes, 0.025), quantile(slopes, 0.975)];
 console.log(
-  `${minutes} minutes, ${answered} answers, wrong: ${JSON.stringify([...wrong])}, exit code ${code}`,
+  `${minutes} minutes, ${answered} responses, wrong: ${JSON.stringify([...wrong])}, exit code ${code}`,
 );
 console.log(
   `resident memory ${settled[0]?.mib.toFixed(0)} MiB after a third, ${settled.at(-1)?.mib.toFixed(0)} MiB at the end; ` +
-    `slope ${slopeOf(settled).toFixed(2)} MiB a minute (${low.toFixed(2)} to ${high.toFixed(2)})`,
+    `slope ${slopeOf(settled).toFixed(2)} MiB per minute (${low.toFixed(2)} to ${high.toFixed(2)})`,
 );
 process.exitCode = wrong.size === 0 && code === 0 && (low <= 0 || high < 1) ? 0 : 1;
 
@@ -96,8 +96,8 @@ function slopeOf(points: readonly Sample[]): number {
   return covariance / mean((point) => (point.minute - minute) ** 2);
 }
 
-/** Blocks of neighbors, since memory now says much of memory ten seconds later. */
-function drawnAgain(points: readonly Sample[]): Sample[] {
+/** Draws a bootstrap sample in blocks, because consecutive memory readings are correlated. */
+function bootstrapSample(points: readonly Sample[]): Sample[] {
   const block = Math.min(12, Math.ceil(points.length / 4));
   const drawn: Sample[] = [];
   while (drawn.length < points.length) {

@@ -1,7 +1,7 @@
 /**
- * `npm run throughput`: images a second end to end, from JPEG bytes over HTTP with the client on the same
- * machine, beside what the same graph gives in process at its best batch size. Both take turns. `-- --provider cuda`
- * measures on a graphics card.
+ * `npm run throughput`: images per second end to end, from JPEG bytes over HTTP with the client on the same machine,
+ * compared with the same graph in process at its best batch size. Both take turns. `-- --provider cuda`
+ * measures on a GPU.
  */
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
@@ -14,7 +14,7 @@ import { provider } from './provider.js';
 import { Client, median, rateOf, startService } from './service.js';
 
 const rounds = 5;
-/** In a turn, and at once: a graphics card needs more to be busy. */
+/** Images per turn, and connections: a GPU needs more. */
 const [images, connections] = provider === 'cuda' ? [1024, 64] : [96, 16];
 const batches = [1, 2, 4, 8, 16];
 const port = 18_081;
@@ -25,7 +25,7 @@ const jpeg = await sharp(await readFile(join(root, 'examples/good-1.png')))
 const detector = await readDetector(join(modelsFolder, 'sample'));
 const { inputSize } = detector.shape;
 const { pixels } = await decodeImage(jpeg, detector.input);
-// With a session of its own, as the service gives it.
+// With a dedicated session, as in the service.
 const engine = await ScoringEngine.open({ provider, dedicatedSessions: 1 });
 const service = await startService(port, '--provider', provider);
 const client = new Client(port, connections);
@@ -38,13 +38,13 @@ for (let round = 0; round < rounds; round++) {
 }
 const ratios = pairs.map(({ inProcess, overHttp }) => overHttp / inProcess);
 console.log(
-  `${inputSize} x ${inputSize}, score only, images a second, medians of ${rounds} turns of ${images} images`,
+  `${inputSize} x ${inputSize}, score only, images per second, medians of ${rounds} turns of ${images} images`,
 );
 console.log(`in process, batch ${best}:  ${median(pairs.map(({ inProcess }) => inProcess)).toFixed(1)}`);
 console.log(
   `over HTTP, ${connections} connections: ${median(pairs.map(({ overHttp }) => overHttp)).toFixed(1)}`,
 );
-console.log(`over HTTP, one after another: ${median(await alone()).toFixed(1)} ms an image`);
+console.log(`over HTTP, one after another: ${median(await alone()).toFixed(1)} ms per image`);
 console.log(`ratio ${median(ratios).toFixed(2)} (${ratios.map((ratio) => ratio.toFixed(2)).join(' ')})`);
 client.close();
 await engine.close();
@@ -59,7 +59,7 @@ async function bestBatch(): Promise<number> {
   return [...rates].sort(([, a], [, b]) => b - a)[0]?.[0] ?? 1;
 }
 
-/** Images a second of the graph alone: pixels in, scores out. */
+/** Returns images per second of the graph alone: pixels in, scores out. */
 async function inProcess(batch: number, count = images): Promise<number> {
   const together = Buffer.concat(Array.from({ length: batch }, () => pixels));
   const began = performance.now();
@@ -67,12 +67,12 @@ async function inProcess(batch: number, count = images): Promise<number> {
   return (1000 * Math.ceil(count / batch) * batch) / (performance.now() - began);
 }
 
-/** Images a second with every connection always busy. */
+/** Returns images per second with all connections busy. */
 async function endToEnd(): Promise<number> {
   return rateOf(images, connections, score);
 }
 
-/** Milliseconds of each of some requests, sent one after another. */
+/** Returns the response times of 50 sequential requests, in milliseconds. */
 async function alone(): Promise<number[]> {
   const times: number[] = [];
   while (times.length < 50) {
@@ -86,5 +86,5 @@ async function alone(): Promise<number[]> {
 async function score(): Promise<void> {
   const headers = { 'content-type': 'image/jpeg' };
   const { status } = await client.send('POST', '/v1/detectors/sample/score', jpeg, headers);
-  if (status !== 200) throw new Error(`the service answered ${status}`);
+  if (status !== 200) throw new Error(`the service responded with ${status}`);
 }

@@ -1,4 +1,4 @@
-/** The library's way to a detector: open it, score and localize images, close it. */
+/** The detector of the library: open it, score and localize images, close it. */
 import {
   findDetector,
   type LocalizationMethod,
@@ -28,11 +28,11 @@ export interface OpenOptions extends DeviceOptions {
 export interface Localization extends ImageScore {
   /** Of the whole image, at the detector's resolution. */
   readonly map: LocalizationMap;
-  /** What reaches the detector's map threshold, highest peak first. */
+  /** Regions that reach the detector's map threshold, highest peak first. */
   readonly regions: readonly Region[];
   /** PNG, on the detector's own scale: good parts stay dark. */
   heatmap(): Promise<Buffer>;
-  /** PNG of the image under the heatmap. */
+  /** PNG of the image with the heatmap on top. */
   overlay(): Promise<Buffer>;
   /** PNG, 255 where the map reaches the detector's map threshold. */
   mask(): Promise<Buffer>;
@@ -52,12 +52,12 @@ export interface LocalizeOptions extends ScoreOptions {
   readonly layer?: string;
 }
 
-/** A detector ready to score. Inference runs in a thread of its own. */
+/** A detector ready to score. Inference runs in its own thread. */
 export interface Detector {
   readonly manifest: Manifest;
   readonly version: string;
   readonly provider: Provider;
-  /** Whether the cloner has learned from a file of these bytes. If so, it scores lower than a new image would. */
+  /** Returns whether the cloner was trained on this file. If so, its score is lower than that of a new image. */
   hasLearned(image: Uint8Array): boolean;
   /** @param image bytes of a JPEG, PNG, WebP or TIFF file, or pixels that are already decoded. @throws ImageError */
   score(image: ImageInput, options?: ScoreOptions): Promise<ImageScore>;
@@ -69,7 +69,7 @@ export interface Detector {
 /**
  * Opens a detector and runs its self-test.
  * @param nameOrPath folder of a detector, or the name of an embedded one (`sample`).
- * @throws DetectorError if it is not a detector, or scores differently; RuntimeError if the provider is unavailable.
+ * @throws DetectorError if it is not a detector, or its self-test fails; RuntimeError if the provider is unavailable.
  */
 export async function openDetector(nameOrPath: string, options: OpenOptions = {}): Promise<Detector> {
   const detector = await readDetector(await findDetector(nameOrPath), options.expertFolders);
@@ -127,6 +127,6 @@ function checkImage(image: unknown): void {
   if (image instanceof Uint8Array) return;
   if (typeof image === 'object' && image !== null && 'pixels' in image) return;
   throw new TypeError(
-    `an image is the bytes of its file (a Uint8Array or Buffer), or { pixels, width, height }; not a ${typeof image}`,
+    `an image must be the bytes of its file (a Uint8Array or Buffer), or { pixels, width, height }, not a ${typeof image}`,
   );
 }

@@ -1,4 +1,4 @@
-"""Calls a service with the client that openapi-python-client made of its openapi.yaml.
+"""Calls a service with the client that openapi-python-client generated from its openapi.yaml.
 
 python openapi.py URL IMAGE
 """

@@ -1,9 +1,9 @@
-"""Speaks to a running service with NVIDIA's client for the Open Inference Protocol V2, which others wrote.
+"""Tests a running service with NVIDIA's client for the Open Inference Protocol V2.
 
     pip install "tritonclient[http]"
     python bench/clients/triton.py localhost:8080 sample examples [admin key]
 
-Every call of the client that the protocol has is made, its answer checked against /v1. Ends with 1 when one is wrong.
+Makes every call that the protocol has and checks the responses against /v1. Exits with 1 if one is wrong.
 """
 
 import json
@@ -20,7 +20,7 @@ key = sys.argv[4] if len(sys.argv) > 4 else None
 
 
 def headers() -> dict:
-    """New ones for each call: the client adds to those it is given."""
+    """Returns new headers for each call: the client adds to the dict."""
     return {"authorization": f"Bearer {key}"} if key else {}
 
 
@@ -68,7 +68,7 @@ check("server is ready", client.is_server_ready(headers=headers()))
 server = client.get_server_metadata(headers=headers())
 check(f"server metadata {server}", server["name"] == "mkd" and "binary_tensor_data" in server["extensions"])
 check("model is ready", client.is_model_ready(detector, headers=headers()))
-check("a model that is not there is not ready", not client.is_model_ready("nothing", headers=headers()))
+check("an unknown model is not ready", not client.is_model_ready("nothing", headers=headers()))
 metadata = client.get_model_metadata(detector, headers=headers())
 check(f"model metadata {metadata['inputs']}", metadata["name"] == detector)
 version = metadata["versions"][0]
@@ -79,7 +79,7 @@ expected = [v1_score(image) for image in images]
 scores = np.array([result["score"] for result in expected], dtype=np.float32)
 
 answer = client.infer(detector, [bytes_input(True)], request_id="seven", headers=headers())
-check("id comes back", answer.get_response()["id"] == "seven")
+check("the response has the request id", answer.get_response()["id"] == "seven")
 check("binary in, binary out: scores as in /v1", np.allclose(answer.as_numpy("score"), scores, rtol=1e-3, atol=1e-3))
 verdicts = [result["verdict"] == "anomalous" for result in expected]
 check("verdicts", answer.as_numpy("anomalous").tolist() == verdicts)
@@ -87,7 +87,7 @@ check("result ids", all(len(id) == 36 for id in answer.as_numpy("result_id")))
 
 outputs = [triton.InferRequestedOutput("score", binary_data=False), triton.InferRequestedOutput("map", binary_data=True)]
 answer = client.infer(detector, [bytes_input(True)], outputs=outputs, model_version=version, headers=headers())
-check("JSON and binary outputs in one answer", np.allclose(answer.as_numpy("score"), scores, rtol=1e-3, atol=1e-3))
+check("JSON and binary outputs in one response", np.allclose(answer.as_numpy("score"), scores, rtol=1e-3, atol=1e-3))
 maps = answer.as_numpy("map")
 check(f"maps {maps.shape}", maps.ndim == 3 and len(maps) == len(images) and bool((maps >= 0).all()))
 
@@ -109,10 +109,10 @@ check(f"statistics {statistics['inference_count']}", statistics["inference_count
 
 broken = triton.InferInput("image", [1], "BYTES")
 broken.set_data_from_numpy(np.array([b"no image"], dtype=object))
-refused("what is no image", lambda: client.infer(detector, [broken], headers=headers()), "image")
-refused("a model that is not there", lambda: client.infer("nothing", [bytes_input(True)], headers=headers()), "nothing")
+refused("bytes that are not an image", lambda: client.infer(detector, [broken], headers=headers()), "image")
+refused("an unknown model", lambda: client.infer("nothing", [bytes_input(True)], headers=headers()), "nothing")
 wrong = [triton.InferRequestedOutput("logits")]
-refused("an output that is not there", lambda: client.infer(detector, [bytes_input(True)], outputs=wrong, headers=headers()), "logits")
+refused("an unknown output", lambda: client.infer(detector, [bytes_input(True)], outputs=wrong, headers=headers()), "logits")
 
 if key:
     client.unload_model(detector, headers=headers())

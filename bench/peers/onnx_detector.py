@@ -1,4 +1,4 @@
-"""Our exported graph in Python's onnxruntime, for the peers that serve it: weights as constants, decoding by Pillow."""
+"""Our exported graph in Python's onnxruntime, for the peers that serve it: constant weights, decoding with Pillow."""
 
 import io
 import json
@@ -12,7 +12,7 @@ from PIL import Image
 
 
 class Detector:
-    """@param folder with model.onnx, and the inputs that make it a detector as feeds.json and feeds.bin."""
+    """@param folder with model.onnx and the feeds of the detector, feeds.json and feeds.bin."""
 
     def __init__(self, folder: str) -> None:
         model = onnx.load(str(Path(folder) / "model.onnx"))
@@ -29,7 +29,7 @@ class Detector:
         self.session = ort.InferenceSession(model.SerializeToString(), providers=["CPUExecutionProvider"])
 
     def decode(self, image: bytes) -> np.ndarray:
-        """uint8 [size, size, 3]"""
+        """Returns uint8 [size, size, 3]."""
         opened = Image.open(io.BytesIO(image)).convert("RGB")
         return np.asarray(opened.resize((self.size, self.size), Image.Resampling.BICUBIC))
 

@@ -4,7 +4,7 @@
 
 TRACE_DIR holds initial.safetensors (the cloner before the first step), images.safetensors ("images", uint8
 [N, H, W, 3]) and trace.json ({"lambda", "trainingLayers", "learningRate", "batches": lists of image indices,
-"losses": one per batch}). Exits with 1 when the largest relative difference exceeds --tolerance.
+"losses": one per batch}). Exits with 1 if the largest relative difference exceeds --tolerance.
 """
 
 import argparse
@@ -28,7 +28,7 @@ def main():
     parser.add_argument("--expert-card", required=True)
     parser.add_argument("--tolerance", type=float, default=1e-3)
     parser.add_argument("--threads", type=int, default=2)
-    parser.add_argument("--float64", action="store_true", help="tells rounding from mistakes")
+    parser.add_argument("--float64", action="store_true", help="separates rounding from errors")
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
     dtype = torch.float64 if options.float64 else torch.float32
@@ -63,7 +63,7 @@ def main():
 
 @torch.no_grad()
 def features(expert, image01, layers):
-    """The expert's activations at `layers` for every image, computed once."""
+    """Returns the expert's activations at `layers` for every image, computed once."""
     parts = [ref.expert_pools(expert, part) for part in image01.split(EXPERT_BATCH)]
     return {layer: torch.cat([part[layer] for part in parts]) for layer in layers}
 

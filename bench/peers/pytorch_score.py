@@ -2,13 +2,13 @@
 
     python bench/peers/pytorch_score.py --expert E.safetensors --expert-card E.json --cloner C.safetensors
 
-Eager float32 on the CPU, or with --device cuda on a graphics card, with the results brought to the CPU. One JSON
-object a line; prints {"ready": true, "torch": ...} once loaded, then answers on stdout what it reads on stdin,
-until that ends:
+Eager float32 on the CPU, or with --device cuda on a GPU, with the results copied to the CPU. One JSON object per
+line: prints {"ready": true, "torch": ...} once loaded, then reads requests from stdin and answers on stdout until
+stdin ends:
   {"op": "score", "batch": N, "repeats": R} -> {"ms": [...]}: wall milliseconds of each repeat, the first cold
   {"op": "gradient", ...} -> the same for score and localization map, |d score / d image| summed over channels
   {"op": "values", "batch": N, "image": base64 of uint8 [N, size, size, 3]} -> {"scores": [...]}
-A request that fails is answered by {"error": ...}.
+A failed request is answered with {"error": ...}.
 """
 
 import argparse
@@ -71,7 +71,7 @@ def main():
     for line in sys.stdin:
         try:
             say(answer(json.loads(line)))
-        except Exception as error:  # the child outlives a bad request
+        except Exception as error:  # a bad request must not end the child
             say({"error": f"{type(error).__name__}: {error}"})
 
 

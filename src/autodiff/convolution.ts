@@ -1,7 +1,7 @@
 /**
  * Gradients of convolution. The gradient of the image is a convolution of the gradient with the kernel flipped and its
  * first two axes swapped (stride 1), or a ConvTranspose. The gradient of the kernel is one matrix product for each kernel
- * position, over the image shifted by that position: on the CPU that is two to three times as fast as one convolution
+ * position, over the image shifted by that position. On the CPU this is two to three times as fast as one convolution
  * over transposed tensors.
  */
 import { type ConvAttributes, GraphError, type Node, type Value } from '../onnx/index.js';
@@ -56,7 +56,7 @@ function imageGrad({ op, grad, input }: RuleContext, geometry: Geometry): Value 
 function kernelGrad({ op, node, grad, input }: RuleContext, geometry: Geometry): Value {
   const { strides, pads, dilations, group, kernel } = geometry;
   if (group !== 1) {
-    throw new GraphError(`Conv node ${node.name}: no kernel gradient for ${group} groups`);
+    throw new GraphError(`Conv node ${node.name}: no kernel gradient for ${group} groups; only for 1`);
   }
   const [top, left, bottom, right] = pads;
   const padded = pads.some((pad) => pad > 0)
@@ -84,7 +84,8 @@ function kernelGrad({ op, node, grad, input }: RuleContext, geometry: Geometry):
 function geometryOf(node: Node): Geometry {
   const ints = (name: string): readonly number[] => {
     const attribute = node.attributes[name];
-    if (attribute?.kind !== 'ints') throw new GraphError(`Conv node ${node.name}: no attribute ${name}`);
+    if (attribute?.kind !== 'ints')
+      throw new GraphError(`Conv node ${node.name}: attribute ${name} is missing`);
     return attribute.value;
   };
   const group = node.attributes.group?.kind === 'int' ? node.attributes.group.value : 1;

@@ -21,10 +21,10 @@ export const elementwiseRules: GradientRules = {
     return [scaled, needs(1) ? op.Neg(op.Mul(scaled, output(0))) : undefined];
   },
 
-  /** y = max(a, b). At a tie each input takes half, as in PyTorch. */
+  /** y = max(a, b). At a tie each input gets half, as in PyTorch. */
   Max: (context) => gradientOfLarger(context, context.input(0), context.input(1)),
 
-  /** y = min(a, b). At a tie each input takes half, as in PyTorch. */
+  /** y = min(a, b). At a tie each input gets half, as in PyTorch. */
   Min: (context) => gradientOfLarger(context, context.input(1), context.input(0)),
 
   /** y = -x */
@@ -57,7 +57,8 @@ export const elementwiseRules: GradientRules = {
   /** y = alpha x + beta, clipped to 0..1: dy/dx = alpha between the bounds, 0 at them, as in PyTorch */
   HardSigmoid: ({ graph, op, node, grad, output }) => {
     const { alpha } = node.attributes;
-    if (alpha?.kind !== 'float') throw new GraphError(`HardSigmoid node ${node.name}: no attribute alpha`);
+    if (alpha?.kind !== 'float')
+      throw new GraphError(`HardSigmoid node ${node.name}: attribute alpha is missing`);
     const y = output(0);
     // y (1 - y) is above 0 only between the bounds.
     const inside = op.Sign(op.Mul(y, op.Sub(graph.scalar(1), y)));
@@ -85,7 +86,7 @@ export const guidedRelu: GradientRule = (context) => [
   context.op.Mul(context.op.Relu(context.grad), oneAboveZero(context)),
 ];
 
-/** (sign(larger - smaller) + 1) / 2 is the share of the first input: 1 where it was taken, one half at a tie. */
+/** (sign(larger - smaller) + 1) / 2 is the share of the first input: 1 where it was chosen, one half at a tie. */
 function gradientOfLarger(
   { graph, op, grad, needs }: RuleContext,
   larger: Value,

@@ -1,13 +1,13 @@
 /**
- * Reverse-mode differentiation of an ONNX graph. The gradient becomes part of the same graph, in standard
- * operators only, so whatever runs the model runs its gradient.
+ * Reverse-mode differentiation of an ONNX graph. The gradient is added to the same graph and uses standard operators
+ * only, so any runtime that runs the model also runs its gradient.
  */
 import { describe, type Graph, GraphError, type Node, sameShape, type Value } from '../onnx/index.js';
 import type { Registry, RuleContext } from './rule.js';
 import { plainRules } from './rules.js';
 
 export interface GradientOptions {
-  /** The rules to follow; by default those of plain differentiation. */
+  /** The gradient rules; by default those of plain differentiation. */
   readonly rules?: Registry;
 }
 
@@ -35,7 +35,7 @@ export function addGradients(
     const output = node.outputs[0];
     const grad = output && grads.get(output);
     if (!grad || !output || !varying.has(output)) continue;
-    // What leads to a target that depends on no other needs no rule.
+    // A node without varying inputs lies upstream of all targets and needs no rule.
     if (!node.inputs.some((input) => input && varying.has(input))) continue;
     const inputGrads = differentiate(graph, node, grad, varying, rules);
     for (const [index, input] of node.inputs.entries()) {
@@ -55,7 +55,7 @@ export function addGradients(
 
 const floats: ReadonlySet<string> = new Set(['float32', 'float16']);
 
-/** All values that change when one of `sources` changes a little, the sources included. */
+/** Returns all values that change when one of `sources` changes a little, including the sources. */
 function valuesThatVaryWith(graph: Graph, sources: readonly Value[], rules: Registry): Set<Value> {
   const varying = new Set<Value>(sources);
   for (const node of graph.nodes) {
@@ -77,7 +77,8 @@ function differentiate(
   const where = `${node.operator} node ${node.name}`;
   if (!answer) throw new GraphError(`${where}: operator ${node.operator} has no gradient rule`);
   if (answer.kind === 'no gradient') return [];
-  if (answer.kind === 'refused') throw new GraphError(`${where} must not be differentiated: ${answer.why}`);
+  if (answer.kind === 'refused')
+    throw new GraphError(`${where} must not be differentiated: ${answer.reason}`);
   const context: RuleContext = {
     graph,
     op: graph.op,

@@ -4,8 +4,8 @@ import type { GradientRules, RuleContext } from './rule.js';
 
 export const poolingRules: GradientRules = {
   /**
-   * y = largest value of each window. The gradient goes to the position of the maximum, at a tie to the first one, as in
-   * PyTorch. Where windows overlap the gradients add up.
+   * y = largest value of each window. The gradient goes to the position of the maximum; at a tie to the first one, as
+   * in PyTorch. Gradients of overlapping windows add up.
    */
   MaxPool: (context) => {
     const window = tilingWindow(context.node);
@@ -13,7 +13,7 @@ export const poolingRules: GradientRules = {
   },
 };
 
-/** The general way: the gradient is written to the positions that the pooling reports. */
+/** General case: scatters the gradient to the positions of the maxima. */
 function scatteredGrad({ graph, op, node, grad, input }: RuleContext): Value {
   const flatInput = op.Reshape(input(0), [-1]);
   const zeros = op.ExpandLike(graph.scalar(0), flatInput);
@@ -23,8 +23,8 @@ function scatteredGrad({ graph, op, node, grad, input }: RuleContext): Value {
 }
 
 /**
- * If the windows tile the image: a mask over the repeated gradient. On the CPU this takes half the time of scattering,
- * and a pooling without indices takes a tenth of the time of one with indices. With one channel for each image,
+ * Faster case, for windows that tile the image: masks the repeated gradient. On the CPU this takes half the time of
+ * scattering, and a pooling without indices a tenth of the time of one with indices. With one channel for each image,
  * onnxruntime does not convert every step to its blocked layout and back.
  */
 function maskedGrad({ graph, op, grad, input, output }: RuleContext, window: Window): Value {
@@ -40,7 +40,7 @@ function maskedGrad({ graph, op, grad, input, output }: RuleContext, window: Win
 
 type Window = readonly [number, number];
 
-/** The window of a pooling whose windows cover its input exactly once; undefined for any other. */
+/** Returns the window size if the windows cover the input exactly once, else undefined. */
 function tilingWindow({ inputs, attributes }: Node): Window | undefined {
   const { kernel_shape, strides, pads } = attributes;
   if (kernel_shape?.kind !== 'ints' || strides?.kind !== 'ints' || pads?.kind !== 'ints') return undefined;
@@ -50,7 +50,7 @@ function tilingWindow({ inputs, attributes }: Node): Window | undefined {
   return covered && strides.value.join() === kernel_shape.value.join() ? [rows, columns] : undefined;
 }
 
-/** [1, 1, H, W]: every window counts down to 1 in reading order. */
+/** Returns [1, 1, H, W]: in every window, ranks in reading order down to 1. */
 function windowRanks(
   graph: RuleContext['graph'],
   [height, width]: readonly [number, number],
@@ -63,7 +63,7 @@ function windowRanks(
   return graph.constant({ type: 'float32', shape: [1, 1, height, width], data });
 }
 
-/** Height and width of [N, C, H, W]. */
+/** Returns height and width of [N, C, H, W]. */
 function imageSize({ shape }: Value): readonly [number, number] {
   return shape.slice(2) as [number, number];
 }

@@ -6,7 +6,7 @@ export const reductionRules: GradientRules = {
   /** y = sum of x */
   ReduceSum: (context) => [context.op.ExpandLike(withReducedAxes(context), context.input(0))],
 
-  /** y = mean of x: each of n entries takes 1 / n */
+  /** y = mean of x: each of n entries gets 1 / n */
   ReduceMean: (context) => {
     const share = context.op.Mul(withReducedAxes(context), oneNth(context));
     return [context.op.ExpandLike(share, context.input(0))];
@@ -18,7 +18,7 @@ export const reductionRules: GradientRules = {
     return [op.Mul(input(0), op.Mul(withReducedAxes(context), graph.scalar(2)))];
   },
 
-  /** y = largest entry of x. Entries that are equally large share the gradient, as in PyTorch's amax. */
+  /** y = largest entry of x. Equal maxima share the gradient, as in PyTorch's amax. */
   ReduceMax: (context) => {
     const { op, node, grad, input, output } = context;
     const largest = op.Equal(input(0), withReducedAxes(context, output(0)));
@@ -28,13 +28,13 @@ export const reductionRules: GradientRules = {
   },
 };
 
-/** A value in the shape of a reduction's output (by default its gradient), with the reduced axes put back as 1. */
+/** Restores the reduced axes with size 1. `value` has the shape of the reduction's output; default its gradient. */
 function withReducedAxes({ op, node, grad, input }: RuleContext, value: Value = grad): Value {
   if (node.attributes.keepdims?.kind !== 'int' || node.attributes.keepdims.value === 1) return value;
   return op.Unsqueeze(value, constantInts(input(1), node));
 }
 
-/** 1 / n as a scalar. It is computed when the graph runs if the mean is taken over the batch, whose size varies. */
+/** Returns 1 / n as a scalar. If the mean includes the batch axis, n is known only when the graph runs. */
 function oneNth({ graph, op, input, output }: RuleContext): Value {
   const count = divide(input(0).shape, output(0).shape);
   if (typeof count === 'number') return graph.scalar(1 / count);

@@ -17,8 +17,8 @@ export interface RuleContext {
 }
 
 /**
- * Returns the gradient for each input of a node, from the gradient of its first output; undefined where it is not
- * needed. A gradient may keep the broadcast shape of the output: the walk sums it down to the input's shape.
+ * Returns the gradient of each input of a node, from the gradient of its first output; undefined if it is not needed.
+ * A gradient may have the broadcast shape of the output: addGradients sums it to the input's shape.
  */
 export type GradientRule = (context: RuleContext) => readonly (Value | undefined)[];
 
@@ -26,17 +26,17 @@ export type GradientRule = (context: RuleContext) => readonly (Value | undefined
 export type GradientRules = Readonly<Record<string, GradientRule>>;
 
 /**
- * The answers for an operator: a rule; `no gradient` if the output does not change when the input changes a little; or a
- * reason to refuse, where silence would give a wrong gradient.
+ * How an operator is differentiated: by a rule; not at all (`no gradient`) if small changes of the input do not change
+ * the output; or refused with a reason, if ignoring it would give a wrong gradient.
  */
-export type Answer =
+export type Differentiation =
   | { readonly kind: 'rule'; readonly rule: GradientRule }
   | { readonly kind: 'no gradient' }
-  | { readonly kind: 'refused'; readonly why: string };
+  | { readonly kind: 'refused'; readonly reason: string };
 
-export type Registry = ReadonlyMap<string, Answer>;
+export type Registry = ReadonlyMap<string, Differentiation>;
 
-/** Returns an int64 vector that is part of the model, as numbers. @throws GraphError if the graph computes it. */
+/** Returns a constant int64 vector as numbers. @throws GraphError if it is not a constant. */
 export function constantInts(value: Value, user: Node): number[] {
   if (value.constant?.type !== 'int64') {
     throw new GraphError(`${user.operator} node ${user.name}: ${describe(value)} must be a constant`);

@@ -1,10 +1,10 @@
-/** Every operator's answer to the question for its gradient, from the tables of the families. */
+/** How each operator is differentiated, collected from the operator families. */
 import { convolutionRules } from './convolution.js';
 import { elementwiseRules, guidedRelu } from './elementwise.js';
 import { poolingRules } from './pooling.js';
 import { productRules } from './products.js';
 import { reductionRules } from './reductions.js';
-import type { Answer, GradientRules, Registry } from './rule.js';
+import type { Differentiation, GradientRules, Registry } from './rule.js';
 import { shapeRules } from './shapes.js';
 
 const families: readonly GradientRules[] = [
@@ -16,7 +16,7 @@ const families: readonly GradientRules[] = [
   productRules,
 ];
 
-/** Operators whose output does not change when their input changes a little. */
+/** Operators whose output does not change with small changes of the input. */
 const withoutGradient: readonly string[] = ['Equal', 'Greater', 'Shape', 'Sign', 'Size'];
 
 const gradientsOnly = 'it appears only in gradients, and second derivatives are not supported';
@@ -26,17 +26,23 @@ const refused: Readonly<Record<string, string>> = {
   ScatterElements: gradientsOnly,
 };
 
-/** The answers of plain differentiation. */
-export const plainRules: Registry = new Map<string, Answer>([
+/** The rules of plain differentiation. */
+export const plainRules: Registry = new Map<string, Differentiation>([
   ...families.flatMap((family) =>
-    Object.entries(family).map(([operator, rule]): [string, Answer] => [operator, { kind: 'rule', rule }]),
+    Object.entries(family).map(([operator, rule]): [string, Differentiation] => [
+      operator,
+      { kind: 'rule', rule },
+    ]),
   ),
-  ...withoutGradient.map((operator): [string, Answer] => [operator, { kind: 'no gradient' }]),
-  ...Object.entries(refused).map(([operator, why]): [string, Answer] => [operator, { kind: 'refused', why }]),
+  ...withoutGradient.map((operator): [string, Differentiation] => [operator, { kind: 'no gradient' }]),
+  ...Object.entries(refused).map(([operator, reason]): [string, Differentiation] => [
+    operator,
+    { kind: 'refused', reason },
+  ]),
 ]);
 
 /** The same, with guided back-propagation through every Relu. */
-export const guidedRules: Registry = new Map<string, Answer>([
+export const guidedRules: Registry = new Map<string, Differentiation>([
   ...plainRules,
   ['Relu', { kind: 'rule', rule: guidedRelu }],
 ]);

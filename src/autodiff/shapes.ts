@@ -10,10 +10,10 @@ export const shapeRules: GradientRules = {
   Squeeze: reshape,
   Unsqueeze: reshape,
 
-  /** y = x broadcast. The walk sums the gradient back to the shape of x. */
+  /** y = x broadcast. addGradients sums the gradient to the shape of x. */
   Expand: ({ grad }) => [grad],
 
-  /** y = x with its axes in another order; the gradient takes the inverse order */
+  /** y = x with its axes in another order; the gradient uses the inverse order */
   Transpose: ({ op, node, grad }) => {
     const perm = node.attributes.perm;
     const order = perm?.kind === 'ints' ? perm.value : [];
@@ -21,7 +21,7 @@ export const shapeRules: GradientRules = {
     return [op.Transpose(grad, inverse)];
   },
 
-  /** y = parts one after another; each part takes its stretch of the gradient */
+  /** y = concatenated parts; each part gets its slice of the gradient */
   Concat: ({ op, node, grad, input, needs }) => {
     const axis = node.attributes.axis?.kind === 'int' ? node.attributes.axis.value : 0;
     let start = 0;
@@ -45,7 +45,9 @@ export const shapeRules: GradientRules = {
     const pads = new Array<number>(2 * rank).fill(0);
     for (const [index, axis] of axes.entries()) {
       if (steps[index] !== 1) {
-        throw new GraphError(`Slice node ${node.name}: no gradient for step ${steps[index]}; wanted step 1`);
+        throw new GraphError(
+          `Slice node ${node.name}: no gradient for step ${steps[index]}; only for step 1`,
+        );
       }
       const at = axis < 0 ? axis + rank : axis;
       const size = x.shape[at] as Dim as number;

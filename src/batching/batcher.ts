@@ -1,29 +1,27 @@
 /**
- * Dynamic batching. Requests arrive one by one; a device is cheapest when it works on several at once. The batcher keeps
- * waiting items in lanes, one for each kind of work that may share a batch. Whenever the device is free it starts the next
- * batch: of all lanes whose batch is full, or whose oldest item has waited long enough, it takes the least recently
- * served one. A busy device needs no delay to fill batches, because items gather while it works; the delay matters only
- * when the device is idle.
- *
- * The batcher does not know what it batches, and reads time from a clock that is passed in.
+ * Dynamic batching. Requests arrive one by one, but a device is most efficient with several at once. The batcher keeps
+ * waiting items in lanes, one for each kind of work that may share a batch. Whenever the device is free it starts the
+ * next batch: of all lanes whose batch is full, or whose oldest item has waited long enough, it chooses the least
+ * recently served one. A busy device needs no delay to fill batches, because items collect while it works. The delay
+ * matters only when the device is idle.
  */
 import type { BatchSizes } from './batch-sizes.js';
 import type { Clock } from './clock.js';
 
 export interface LaneLimits {
-  /** How many items make a batch. */
+  /** Batch sizes. */
   readonly sizes: BatchSizes;
   /** How long an item may wait for others while the device is idle. */
   readonly maxQueueDelayMs: number;
-  /** Items that may wait in the lane; more are refused. */
+  /** Maximum number of items waiting in the lane; more are rejected. */
   readonly maxQueueLength: number;
 }
 
 export interface BatcherOptions<Item, Result> {
   readonly limits: (lane: string) => LaneLimits;
-  /** Works on a batch of one lane. @returns a result for each item, in order. */
+  /** Processes a batch of one lane. @returns a result for each item, in order. */
   readonly run: (lane: string, items: readonly Item[]) => Promise<readonly Result[]>;
-  /** Batches at once; default 1. */
+  /** Maximum number of batches running at once; default 1. */
   readonly concurrency?: number;
   readonly clock: Clock;
   /** Called when a batch starts, with its lane, its size, and how many items still wait in the lane. */
@@ -31,15 +29,15 @@ export interface BatcherOptions<Item, Result> {
 }
 
 export interface SubmitOptions {
-  /** Drops the item, if it still waits, when its client disconnects. */
+  /** Drops the item if its client disconnects while it waits. */
   readonly signal?: AbortSignal | undefined;
-  /** Time of the clock after which the result is not needed: the item is dropped, if it still waits. */
+  /** Clock time after which a waiting item is dropped. */
   readonly deadlineMs?: number | undefined;
 }
 
 export interface Batched<Result> {
   readonly result: Result;
-  /** Time between being submitted and its batch's start. */
+  /** Time from submission to the start of the batch, in milliseconds. */
   readonly queueMs: number;
 }
 
@@ -52,16 +50,16 @@ export class QueueFullError extends Error {
     /** When there will be room, estimated from the recent rate. */
     readonly retryAfterMs: number,
   ) {
-    super(`${waiting} items wait already`);
+    super(`the queue is full: ${waiting} items are waiting`);
   }
 }
 
-/** The item was dropped before it was done: its client disconnected, or its deadline passed. */
+/** The item was dropped while it waited: its client disconnected, its deadline passed, or the batcher closed. */
 export class DroppedError extends Error {
   override readonly name = 'DroppedError';
 
-  constructor(readonly why: 'aborted' | 'deadline' | 'closed') {
-    super(`dropped: ${why}`);
+  constructor(readonly reason: 'aborted' | 'deadline' | 'closed') {
+    super(`dropped: ${reason}`);
   }
 }
 
@@ -79,7 +77,7 @@ interface Lane<Item, Result> {
   readonly name: string;
   readonly limits: LaneLimits;
   queue: Waiting<Item, Result>[];
-  servedAt: number;
+  lastServed: number;
 }
 
 export class Batcher<Item, Result> {
@@ -96,7 +94,7 @@ export class Batcher<Item, Result> {
     this.#options = options;
   }
 
-  /** Items that wait in all lanes. */
+  /** Number of waiting items in all lanes. */
   get waiting(): number {
     let count = 0;
     for (const { queue } of this.#lanes.values()) count += queue.length;
@@ -112,8 +110,8 @@ export class Batcher<Item, Result> {
   }
 
   /**
-   * Puts an item into a lane. Items of a lane are processed in the order in which they arrived.
-   * @throws QueueFullError, DroppedError, or what the work on this item threw.
+   * Adds an item to a lane. Items of a lane are processed in the order of arrival.
+   * @throws QueueFullError, DroppedError, or the error of processing this item.
    */
   submit(laneName: string, item: Item, { signal, deadlineMs }: SubmitOptions = {}): Promise<Batched<Result>> {
     return new Promise((resolve, reject) => {
@@ -137,7 +135,7 @@ export class Batcher<Item, Result> {
     });
   }
 
-  /** Accepts nothing more and drops what waits; running batches are finished. */
+  /** Accepts no more items and drops waiting ones; running batches are finished. */
   close(): void {
     this.#closed = true;
     this.#cancelTimer?.();
@@ -149,14 +147,14 @@ export class Batcher<Item, Result> {
   #lane(name: string): Lane<Item, Result> {
     const known = this.#lanes.get(name);
     if (known) return known;
-    // Before the lane that was served last, after all that already wait.
-    const servedAt = this.#served - 0.5;
-    const lane = { name, limits: this.#options.limits(name), queue: [], servedAt };
+    // A new lane is served before the lane that was served last, and after all lanes that already wait.
+    const lastServed = this.#served - 0.5;
+    const lane = { name, limits: this.#options.limits(name), queue: [], lastServed };
     this.#lanes.set(name, lane);
     return lane;
   }
 
-  #drop(lane: Lane<Item, Result>, waiting: Waiting<Item, Result>, why: DroppedError['why']): void {
+  #drop(lane: Lane<Item, Result>, waiting: Waiting<Item, Result>, why: DroppedError['reason']): void {
     if (!lane.queue.includes(waiting)) return;
     lane.queue = lane.queue.filter((other) => other !== waiting);
     this.#forgetIfIdle(lane);
@@ -174,7 +172,7 @@ export class Batcher<Item, Result> {
       const now = clock.now();
       const lanes = [...this.#lanes.values()].filter(({ queue }) => queue.length > 0);
       const due = lanes.filter((lane) => dueAt(lane) <= now);
-      const [next] = due.sort((a, b) => a.servedAt - b.servedAt);
+      const [next] = due.sort((a, b) => a.lastServed - b.lastServed);
       if (!next) break;
       void this.#start(next);
     }
@@ -204,22 +202,22 @@ export class Batcher<Item, Result> {
 
   async #start(lane: Lane<Item, Result>): Promise<void> {
     const { clock, onBatch } = this.#options;
-    const size = lane.limits.sizes.next(lane.queue.length);
+    const size = lane.limits.sizes.nextBatch(lane.queue.length);
     const batch = lane.queue.slice(0, size);
     lane.queue = lane.queue.slice(size);
-    lane.servedAt = ++this.#served;
+    lane.lastServed = ++this.#served;
     this.#running++;
     const began = clock.now();
     for (const { forget } of batch) forget();
     onBatch?.(lane.name, size, lane.queue.length);
     await this.#work(lane.name, batch, began);
-    this.#learnRate((clock.now() - began) / size);
+    this.#recordRate((clock.now() - began) / size);
     this.#running--;
     this.#forgetIfIdle(lane);
     this.#serve();
   }
 
-  /** If a batch fails, its items are tried alone, so that one bad item does not fail the others. */
+  /** If a batch fails, retries its items one by one, so that one bad item does not fail the others. */
   async #work(lane: string, batch: readonly Waiting<Item, Result>[], began: number): Promise<void> {
     try {
       const results = await this.#options.run(
@@ -239,26 +237,26 @@ export class Batcher<Item, Result> {
     }
   }
 
-  /** An idle lane is removed: there may be thousands in a day. */
+  /** Removes an idle lane, because there may be thousands in a day. */
   #forgetIfIdle(lane: Lane<Item, Result>): void {
     if (lane.queue.length > 0) return;
     // A new lane of this name may exist by the time the last batch of the old one ends.
     if (this.#lanes.get(lane.name) === lane) this.#lanes.delete(lane.name);
   }
 
-  /** The median is used, because a batch that waited for other work on the device says little about the next. */
-  #learnRate(itemMs: number): void {
+  /** Records the time per item. The estimate uses the median, because other work may delay single batches. */
+  #recordRate(itemMs: number): void {
     this.#itemMs = [...this.#itemMs, itemMs].slice(-rateBatches);
   }
 }
 
-/** Batches from which the rate is estimated. */
+/** Number of recent batches used to estimate the rate. */
 const rateBatches = 15;
 
-/** When a lane's next batch may start: at once if it is full, or if an item's deadline does not allow the delay. */
+/** Returns when a lane's next batch may start: at once if it is full or an item's deadline does not allow the delay. */
 function dueAt<Item, Result>({ queue, limits }: Lane<Item, Result>): number {
   const [oldest] = queue;
-  const patientUntil = (oldest?.since ?? 0) + limits.maxQueueDelayMs;
-  const inHurry = queue.some(({ deadlineMs }) => deadlineMs <= patientUntil);
-  return inHurry || queue.length >= limits.sizes.most ? Number.NEGATIVE_INFINITY : patientUntil;
+  const delayEnds = (oldest?.since ?? 0) + limits.maxQueueDelayMs;
+  const deadlineFirst = queue.some(({ deadlineMs }) => deadlineMs <= delayEnds);
+  return deadlineFirst || queue.length >= limits.sizes.maxBatch ? Number.NEGATIVE_INFINITY : delayEnds;
 }

@@ -1,8 +1,8 @@
-/** Time as the batcher sees it; tests bring a clock of their own. */
+/** The batcher's time source; tests use their own. */
 export interface Clock {
-  /** Milliseconds since some moment. */
+  /** Returns milliseconds since an arbitrary start. */
   now(): number;
-  /** Calls back once after a while. @returns what cancels it. */
+  /** Calls back once after a delay. @returns a function that cancels it. */
   after(ms: number, callback: () => void): () => void;
 }
 

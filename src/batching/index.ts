@@ -1,4 +1,4 @@
-/** Gathering single items into batches. */
+/** Dynamic batching. */
 export { BatchSizes } from './batch-sizes.js';
 export {
   type Batched,

@@ -2,18 +2,19 @@ import { join } from 'node:path';
 import { Command } from 'commander';
 import { findDetector, hasVersions, readDetector } from '../detector/index.js';
 import { type CalibrationSource, type Recalibration, recalibrate } from '../recalibration/index.js';
-import { adoptVersion } from '../repository/index.js';
+import { addAsCurrent } from '../repository/index.js';
 import { runSelfTest, ScoringEngine } from '../scoring/index.js';
 import {
+  calibrationWarning,
   deviceOptions,
   falseAlarmRateOption,
   goodImages,
   percent,
   type RuntimeFlags,
   UsageError,
-  weakPromise,
   withRuntimeOptions,
 } from './options.js';
+import type { Output } from './output.js';
 import { startProgress } from './progress.js';
 
 interface Flags extends RuntimeFlags {
@@ -25,12 +26,12 @@ interface Flags extends RuntimeFlags {
 }
 
 /** `mkd calibrate` */
-export function calibrateCommand(): Command {
+export function calibrateCommand(output: Output): Command {
   return withRuntimeOptions(new Command('calibrate'))
-    .description('Set the threshold anew from good images, or from verdicts that a person has labeled.')
+    .description('Recalibrate the threshold with good images, or with verdicts labeled by a person.')
     .argument(
       '<detector>',
-      'folder of a detector, which is changed; or of its versions, to which one is added; with --out also an embedded one',
+      'folder of a detector, which is changed, or of its versions, to which one is added; with --out also an embedded detector',
     )
     .argument('[dataset]', 'folder of new good images, or an MVTec tree (train/good is used)')
     .option(
@@ -38,26 +39,26 @@ export function calibrateCommand(): Command {
       'instead of images: lines of mkd score --json with a label, good or anomalous',
     )
     .addOption(falseAlarmRateOption())
-    .option('--add', 'keep the scores it was calibrated with beside the new ones')
-    .option('--out <detector>', 'write a new detector and leave this one as it is')
+    .option('--add', 'add the new scores to the existing ones instead of replacing them')
+    .option('--out <detector>', 'write a new detector and leave this one unchanged')
     .option('--json', 'print one JSON object')
     .action(async (folder: string, dataset: string | undefined, flags: Flags) => {
       const source = sourceOf(dataset, flags.verdicts);
       const found = await findDetector(folder);
-      // One of several versions stays as it is: the new one lies beside it, and becomes the current one.
-      const beside =
+      // In a folder of versions, the calibrated detector becomes a new version and the current one.
+      const newVersionFolder =
         flags.out === undefined && (await hasVersions(folder))
           ? join(folder, `.calibrated-${process.pid}`)
           : undefined;
-      const out = flags.out ?? beside;
+      const out = flags.out ?? newVersionFolder;
       if (found !== folder && out === undefined) {
         throw new UsageError(
-          `${folder} stands for ${found}, which stays as it is; name a new detector with --out`,
+          `${folder} is an embedded detector (${found}) and cannot be changed; pass --out to write a new one`,
         );
       }
       const detector = await readDetector(found, flags.experts);
       const engine = await ScoringEngine.open(deviceOptions(flags));
-      const progress = startProgress();
+      const progress = startProgress(output);
       try {
         await runSelfTest(engine, detector);
         const result = await recalibrate(engine, detector, {
@@ -68,12 +69,12 @@ export function calibrateCommand(): Command {
           out,
           onProgress: (done, total) => progress.update('Calibrate', done, total),
         });
-        if (beside !== undefined) await adoptVersion(folder, beside, result.version);
+        if (newVersionFolder !== undefined) await addAsCurrent(folder, newVersionFolder, result.version);
         progress.stop();
-        warnOfDoubtful(result, 'goodImages' in source);
-        const weak = weakPromise(result.after, flags.falseAlarmRate);
-        if (weak) process.stderr.write(`mkd: ${weak}\n`);
-        process.stdout.write(
+        warnIfMostlyAnomalous(output, result, 'goodImages' in source);
+        const weak = calibrationWarning(result.after, flags.falseAlarmRate);
+        if (weak) output.stderr.write(`mkd: ${weak}\n`);
+        output.stdout.write(
           flags.json ? `${JSON.stringify(result)}\n` : describe(flags.out ?? folder, result),
         );
       } finally {
@@ -83,29 +84,29 @@ export function calibrateCommand(): Command {
     });
 }
 
-/** Good images of which most were anomalous are good only if something has changed. */
-function warnOfDoubtful({ flips, verdicts }: Recalibration, unlabeled: boolean): void {
+/** Warns if most of the images were anomalous before: then they may not be good. */
+function warnIfMostlyAnomalous(output: Output, { flips, verdicts }: Recalibration, unlabeled: boolean): void {
   const were = flips.filter(({ before }) => before === 'anomalous').length;
   if (!unlabeled || were <= verdicts / 2) return;
-  process.stderr.write(
-    `mkd: ${were} of these ${verdicts} images were anomalous until now; unless light or part have changed, they may not be good\n`,
+  output.stderr.write(
+    `mkd: ${were} of these ${verdicts} images were anomalous before; unless the lighting or the part has changed, they may not be good\n`,
   );
 }
 
 function sourceOf(dataset: string | undefined, verdicts: string | undefined): CalibrationSource {
   if (dataset !== undefined && verdicts === undefined) return { goodImages: dataset };
   if (verdicts !== undefined && dataset === undefined) return { verdicts };
-  throw new UsageError('name either a folder of good images or --verdicts');
+  throw new UsageError('pass either a folder of good images or --verdicts');
 }
 
 function describe(folder: string, { before, after, version, verdicts, flips }: Recalibration): string {
   const lines = flips.map(
     ({ image, score, before: was, after: is, label }) =>
-      `  ${image}: ${score.toPrecision(6)}, was ${was}, is ${is}${label ? ` (labeled ${label})` : ''}`,
+      `  ${image}: ${score.toPrecision(6)}, was ${was}, now ${is}${label ? ` (labeled ${label})` : ''}`,
   );
   return [
     `${folder}: version ${version}, threshold ${before.threshold.toPrecision(6)} -> ${after.threshold.toPrecision(6)}, ` +
-      `false alarms at most ${percent(after.falseAlarmRate)} by ${goodImages(after.scores.length)}`,
+      `false alarms at most ${percent(after.falseAlarmRate)} with ${goodImages(after.scores.length)}`,
     `${flips.length} of ${verdicts} verdicts flip`,
     ...lines,
     '',

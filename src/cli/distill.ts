@@ -9,15 +9,16 @@ import {
   recipeNames,
 } from '../distillation/index.js';
 import {
+  calibrationWarning,
   type DeviceFlags,
   deviceOptions,
   falseAlarmRateOption,
   number,
   percent,
-  weakPromise,
   wholeNumber,
   withDeviceOptions,
 } from './options.js';
+import type { Output } from './output.js';
 import { startProgress } from './progress.js';
 
 interface Flags extends DeviceFlags {
@@ -40,9 +41,9 @@ interface Flags extends DeviceFlags {
 }
 
 /** `mkd distill` */
-export function distillCommand(): Command {
+export function distillCommand(output: Output): Command {
   return withDeviceOptions(new Command('distill'))
-    .description('Distill a detector from photos of good parts. Ctrl-C leaves a checkpoint for --resume.')
+    .description('Distill a detector from photos of good parts. Ctrl-C saves a checkpoint for --resume.')
     .argument('<dataset>', 'MVTec tree (train/good is used) or a folder of good images')
     .requiredOption('--out <detector>', 'folder of the detector to write')
     .addOption(
@@ -51,35 +52,35 @@ export function distillCommand(): Command {
     .option('--size <pixels>', "side of the detector's input, a multiple of 32", inputSize)
     .option(
       '--tile-scale <share>',
-      'cut images into tiles instead of scaling each to one square: 1 at their own size, 0.5 at half of it; at most 4',
+      'cut images into tiles instead of resizing each to one square; 1 keeps their size, 0.5 halves it; at most 4',
       tileScale,
     )
-    .option('--epochs <n>', 'times through all images', wholeNumber(1))
-    .option('--batch <n>', 'images in a step', wholeNumber(2))
+    .option('--epochs <n>', 'passes over all images', wholeNumber(1))
+    .option('--batch <n>', 'images per step', wholeNumber(2))
     .option(
       '--augment-to <n>',
-      'make variants of the images until there are so many to learn from; 0 makes none',
+      'add augmented copies until there are n training images; 0 adds none',
       wholeNumber(0),
     )
-    .option('--average', 'average the weights of epochs in the last half, as the paper does')
+    .option('--average', 'average the weights over the last half of the epochs, as the paper does')
     .option(
       '--lambda <weight>',
-      "weight of the value discrepancy; the authors' code has 0.5 for MVTec AD, and 0.01 for other data",
+      "weight of the value discrepancy; the authors' code uses 0.5 for MVTec AD, 0.01 for other data",
       number(),
     )
     .option(
       '--folds <n>',
-      'calibrate with every image, by n more cloners that each leave out a part; takes n + 1 times as long',
+      'calibrate with every image, using n more cloners that each leave out one fold; takes n + 1 times as long',
       wholeNumber(2),
     )
-    .option('--seed <n>', 'determines everything random', wholeNumber(0), 0)
+    .option('--seed <n>', 'random seed', wholeNumber(0), 0)
     .option('--resume', 'continue where an interrupted run stopped')
-    .option('--normal-class <name>', 'the class in <dataset>/train that is good, instead of good')
+    .option('--normal-class <name>', 'class in <dataset>/train with the good images, instead of good')
     .addOption(falseAlarmRateOption())
     .option('--expert <card>', 'card (.json) of an imported expert')
     .option(
       '--memory <MiB>',
-      "memory for the expert's activations; beyond it they go to disk",
+      "memory for the expert's activations; the rest goes to disk",
       wholeNumber(1),
       2048,
     )
@@ -89,11 +90,11 @@ export function distillCommand(): Command {
       process.once('SIGINT', onInterrupt);
       process.once('SIGTERM', onInterrupt);
       if (await isDetector(flags.out)) {
-        process.stderr.write(
-          `mkd: ${flags.out} is a detector already; it is replaced when the new one is done\n`,
+        output.stderr.write(
+          `mkd: ${flags.out} is already a detector; it is replaced when the new one is complete\n`,
         );
       }
-      const progress = startProgress();
+      const progress = startProgress(output);
       try {
         const manifest = await distill({
           dataset,
@@ -123,15 +124,15 @@ export function distillCommand(): Command {
         });
         progress.stop();
         const { distillation, calibration, data } = manifest;
-        process.stdout.write(
+        output.stdout.write(
           `${flags.out}: distilled from ${data.images} images (${copiesOf(data)}${heldBackOf(data)}), trained for ${distillation.seconds} s, ` +
-            `loss ${distillation.loss.toFixed(4)}, held back ${distillation.heldBackLoss.toFixed(4)}, ` +
+            `loss ${distillation.loss.toFixed(4)}, held-back loss ${distillation.heldBackLoss.toFixed(4)}, ` +
             `threshold ${calibration.threshold.toPrecision(4)} ` +
-            `(false alarms at most ${percent(calibration.falseAlarmRate)}${data.folds === undefined ? '' : ', in the worst case of folds twice that'})\n`,
+            `(false alarms at most ${percent(calibration.falseAlarmRate)}${data.folds === undefined ? '' : ', at worst twice that with folds'})\n`,
         );
-        const folds = data.folds === undefined ? ', and --folds calibrates with all' : '';
-        const weak = weakPromise(calibration, flags.falseAlarmRate, folds);
-        if (weak) process.stderr.write(`mkd: ${weak}\n`);
+        const folds = data.folds === undefined ? '; --folds calibrates with all images' : '';
+        const weak = calibrationWarning(calibration, flags.falseAlarmRate, folds);
+        if (weak) output.stderr.write(`mkd: ${weak}\n`);
       } finally {
         progress.stop();
         process.off('SIGINT', onInterrupt);
@@ -153,7 +154,7 @@ function labelOf({ phase, fold }: DistillProgress, folds: number | undefined): s
 }
 
 function copiesOf({ copies }: Manifest['data']): string {
-  return copies === undefined ? '' : `${copies} more ${copies === 1 ? 'is a copy' : 'are copies'}; `;
+  return copies === undefined ? '' : `${copies} ${copies === 1 ? 'duplicate' : 'duplicates'} skipped; `;
 }
 
 function heldBackOf({ heldBack, folds }: Manifest['data']): string {
@@ -162,18 +163,18 @@ function heldBackOf({ heldBack, folds }: Manifest['data']): string {
 
 function noteOf({ epoch, loss, heldBackLoss }: DistillProgress): string {
   if (loss === undefined) return '';
-  const held = heldBackLoss === undefined ? '' : `, held back ${heldBackLoss.toFixed(4)}`;
+  const held = heldBackLoss === undefined ? '' : `, held-back loss ${heldBackLoss.toFixed(4)}`;
   return `epoch ${epoch}, loss ${loss.toFixed(4)}${held}`;
 }
 
 function tileScale(text: string): number {
   const scale = number()(text);
   if (isTileScale(scale)) return scale;
-  throw new InvalidArgumentError('wanted a number above 0 and at most 4.');
+  throw new InvalidArgumentError('Must be a number above 0 and at most 4.');
 }
 
 function inputSize(text: string): number {
   const size = Number(text);
   if (/^\d+$/.test(text) && isInputSize(size)) return size;
-  throw new InvalidArgumentError('wanted a multiple of 32 from 32 to 1024.');
+  throw new InvalidArgumentError('Must be a multiple of 32 from 32 to 1024.');
 }

@@ -9,7 +9,7 @@ import {
   readDetector,
 } from '../detector/index.js';
 import { type EvaluationReport, evaluate } from '../evaluation/index.js';
-import { firstOf } from '../files/explain.js';
+import { firstNames } from '../files/explain.js';
 import { runSelfTest, ScoringEngine } from '../scoring/index.js';
 import {
   detectorArgument,
@@ -19,6 +19,7 @@ import {
   wholeNumber,
   withRuntimeOptions,
 } from './options.js';
+import type { Output } from './output.js';
 import { startProgress } from './progress.js';
 
 interface Flags extends RuntimeFlags {
@@ -32,29 +33,29 @@ interface Flags extends RuntimeFlags {
 }
 
 /** `mkd evaluate` */
-export function evaluateCommand(): Command {
+export function evaluateCommand(output: Output): Command {
   return withRuntimeOptions(new Command('evaluate'))
-    .description('Measure a detector on images whose verdict is known.')
+    .description('Evaluate a detector on labeled images.')
     .addArgument(detectorArgument())
     .argument('[dataset]', 'MVTec tree: test/good, test/<defect>, ground_truth/<defect>')
-    .option('--normal-class <name>', 'the class in <dataset>/test that is good, instead of good')
+    .option('--normal-class <name>', 'class in <dataset>/test with the good images, instead of good')
     .option('--normal <dir>', 'instead of a data set: folder of good images')
-    .option('--abnormal <dir...>', 'folders of defective images; each one is a kind')
+    .option('--abnormal <dir...>', 'folders of defective images, one per kind')
     .option('--masks <dir>', 'folder of masks, <kind>/<stem>_mask.png or <stem>.png')
     .addOption(
-      new Option('--method <name>', "where maps come from, instead of the detector's own way").choices(
+      new Option('--method <name>', "localization method, instead of the detector's own").choices(
         localizationMethods,
       ),
     )
-    .option('--seed <n>', 'determines the bootstrap intervals', wholeNumber(0), 0)
-    .option('--json <file>', 'write the figures there too')
+    .option('--seed <n>', 'random seed of the bootstrap intervals', wholeNumber(0), 0)
+    .option('--json <file>', 'also write the figures to this file')
     .action(async (folder: string, dataset: string | undefined, flags: Flags) => {
       const source = sourceOf(dataset, flags);
-      // A file that cannot be written is no news for after the evaluation.
+      // Fail before the evaluation, not after it.
       if (flags.json !== undefined) await checkWritable(flags.json);
       const detector = await readDetector(await findDetector(folder), flags.experts);
       const engine = await ScoringEngine.open(deviceOptions(flags));
-      const progress = startProgress();
+      const progress = startProgress(output);
       try {
         await runSelfTest(engine, detector);
         const report = await evaluate(engine, detector, source, {
@@ -63,8 +64,8 @@ export function evaluateCommand(): Command {
           onProgress: (done, total) => progress.update('Evaluate ', done, total),
         });
         progress.stop();
-        for (const note of notesOn(report)) process.stderr.write(`mkd: ${note}\n`);
-        process.stdout.write(describe(report));
+        for (const note of warningsOf(report)) output.stderr.write(`mkd: ${note}\n`);
+        output.stdout.write(describe(report));
         if (flags.json) await writeFile(flags.json, `${JSON.stringify(report, null, 2)}\n`);
       } finally {
         progress.stop();
@@ -73,7 +74,7 @@ export function evaluateCommand(): Command {
     });
 }
 
-/** What is there already stays. @throws Error where it would lie in no folder. */
+/** Keeps an existing file. @throws Error if the folder of a new one does not exist. */
 async function checkWritable(path: string): Promise<void> {
   const there = await stat(path).catch(() => undefined);
   const file = await open(path, 'a').catch((error: NodeJS.ErrnoException) => {
@@ -84,40 +85,40 @@ async function checkWritable(path: string): Promise<void> {
   if (there === undefined) await rm(path);
 }
 
-/** What a reader of the figures has to know. */
-function notesOn({ images: { learned, withoutMask, unmarked }, pixelAuroc }: EvaluationReport): string[] {
+/** Returns warnings about the figures. */
+function warningsOf({ images: { learned, withoutMask, unmarked }, pixelAuroc }: EvaluationReport): string[] {
   const notes: string[] = [];
   if (learned.length > 0) {
     notes.push(
-      `the detector has learned from ${learned.length} of these images; the figures are better than they would be on new ones: ${firstOf(learned)}`,
+      `the detector was trained on ${learned.length} of these images; the figures would be worse on new ones: ${firstNames(learned)}`,
     );
   }
   if (withoutMask.length > 0 && pixelAuroc !== null) {
     notes.push(
-      `${withoutMask.length} of the defective images have no mask and are not in the pixel figures: ${firstOf(withoutMask)}`,
+      `${withoutMask.length} of the defective images have no mask and are not in the pixel figures: ${firstNames(withoutMask)}`,
     );
   }
   if (unmarked.length > 0) {
     notes.push(
-      `${unmarked.length} of the masks of defective images mark no pixel (white where defective); all of theirs count as good ones: ${firstOf(unmarked)}`,
+      `${unmarked.length} of the masks of defective images mark no pixel (white is defective); all their pixels count as good: ${firstNames(unmarked)}`,
     );
   }
   return notes;
 }
 
-/** @throws UsageError unless either a data set or folders are named. */
+/** @throws UsageError unless either a data set or folders are given. */
 function sourceOf(dataset: string | undefined, flags: Flags): TestSource {
   const { normal, abnormal, masks, normalClass } = flags;
   if (dataset !== undefined) {
     if (normal ?? abnormal ?? masks) {
-      throw new UsageError('name either a data set, or --normal and --abnormal folders, not both');
+      throw new UsageError('pass either a data set, or --normal and --abnormal folders, not both');
     }
     return { root: dataset, ...(normalClass === undefined ? {} : { normal: normalClass }) };
   }
   if (normal === undefined || abnormal === undefined) {
-    throw new UsageError('name a data set, or --normal and --abnormal folders');
+    throw new UsageError('pass a data set, or --normal and --abnormal folders');
   }
-  if (normalClass !== undefined) throw new UsageError('--normal-class goes with a data set');
+  if (normalClass !== undefined) throw new UsageError('--normal-class needs a data set');
   return { normal, abnormal, ...(masks === undefined ? {} : { masks }) };
 }
 
@@ -137,7 +138,7 @@ function describe(report: EvaluationReport): string {
     ['good images above the threshold', share(report.falseAlarmRate)],
     ['defective images above the threshold', share(report.detectionRate)],
     [
-      'time an image',
+      'time per image',
       `decode ${timings.decodeMs.toFixed(1)} ms, inference ${timings.inferenceMs.toFixed(1)} ms`,
     ],
   ];
@@ -152,11 +153,11 @@ function describe(report: EvaluationReport): string {
     ]),
   ];
   const terms = [
-    ['term', 'image AUROC by itself', 'of the score without it'],
+    ['term', 'image AUROC alone', 'of the score without it'],
     ...report.terms.map(({ layer, term, imageAuroc, imageAurocWithout, counts }) => [
       `${layer} ${term}`,
       share(imageAuroc),
-      counts ? share(imageAurocWithout) : 'not part of it',
+      counts ? share(imageAurocWithout) : 'not in the score',
     ]),
   ];
   return [rows, kinds, terms].map(aligned).join('\n');
@@ -169,7 +170,7 @@ function share(value: number | null, interval?: readonly [number, number] | null
   return `${value.toFixed(4)}${range}`;
 }
 
-/** Columns as wide as their widest cell. */
+/** Pads every column to its widest cell. */
 function aligned(rows: readonly (readonly string[])[]): string {
   const widths = (rows[0] ?? []).map((_, column) => Math.max(...rows.map((row) => row[column]?.length ?? 0)));
   return rows

@@ -10,6 +10,7 @@ import {
   writeKeyFile,
 } from '../http/index.js';
 import { UsageError, wholeNumber } from './options.js';
+import type { Output } from './output.js';
 
 interface AddFlags {
   readonly scope: Scope[];
@@ -18,32 +19,32 @@ interface AddFlags {
 }
 
 /** `mkd keys` */
-export function keysCommand(): Command {
+export function keysCommand(output: Output): Command {
   return new Command('keys')
     .description(
-      'API keys for mkd serve --keys. A running service follows the file; keys are kept as hashes.',
+      'Manage API keys for mkd serve --keys. A running service reloads the file; only hashes are stored.',
     )
-    .addCommand(addCommand())
+    .addCommand(addCommand(output))
     .addCommand(removeCommand())
-    .addCommand(listCommand());
+    .addCommand(listCommand(output));
 }
 
-function addCommand(): Command {
+function addCommand(output: Output): Command {
   return new Command('add')
-    .description('Make a key. It is printed once and kept nowhere.')
-    .argument('<file>', 'file of keys; made if it is not there')
-    .argument('<name>', 'whose key it is: letters, digits, dot, dash, underscore')
-    .addOption(new Option('--scope <scope...>', 'what it may do').choices(scopes).default(['score']))
-    .option('--rate <n>', 'requests in a minute, at most', wholeNumber(1))
-    .option('--replace', 'take back the key of that name, and make one with these scopes and rate instead')
+    .description('Create a key. It is printed once and not stored.')
+    .argument('<file>', 'key file; created if it does not exist')
+    .argument('<name>', 'name of the key: letters, digits, dot, dash, underscore')
+    .addOption(new Option('--scope <scope...>', 'what the key allows').choices(scopes).default(['score']))
+    .option('--rate <n>', 'maximum requests per minute', wholeNumber(1))
+    .option('--replace', 'revoke the key of that name and create one with these scopes and rate')
     .action(async (file: string, name: string, { scope, rate, replace }: AddFlags) => {
       if (!/^[A-Za-z0-9._-]{1,64}$/.test(name)) {
-        throw new UsageError(`name '${name}': wanted up to 64 letters, digits, dots, dashes and underscores`);
+        throw new UsageError(`name '${name}': must be 1 to 64 letters, digits, dots, dashes and underscores`);
       }
-      const known = await keysIn(file);
+      const known = await readKeysIfPresent(file);
       const others = known.filter((other) => other.name !== name);
       if (others.length < known.length && !replace) {
-        throw new UsageError(`${name} has a key already; --replace takes it back and makes another`);
+        throw new UsageError(`${name} already has a key; --replace revokes it and creates another`);
       }
       const key = makeKey();
       const entry: ApiKey = {
@@ -53,20 +54,20 @@ function addCommand(): Command {
         ...(rate === undefined ? {} : { ratePerMinute: rate }),
       };
       await writeKeyFile(file, [...others, entry]);
-      process.stdout.write(`${key}\n`);
+      output.stdout.write(`${key}\n`);
     });
 }
 
 function removeCommand(): Command {
   return new Command('remove')
-    .description('Take a key back.')
-    .argument('<file>', 'file of keys')
-    .argument('<name>', 'whose key')
+    .description('Revoke a key.')
+    .argument('<file>', 'key file')
+    .argument('<name>', 'name of the key')
     .action(async (file: string, name: string) => {
       const keys = await readKeyFile(file);
       if (!keys.some((key) => key.name === name)) {
         throw new UsageError(
-          `there is no key of ${name}; there are ${keys.map((key) => key.name).join(', ') || 'none'}`,
+          `there is no key named ${name}; available: ${keys.map((key) => key.name).join(', ') || 'none'}`,
         );
       }
       await writeKeyFile(
@@ -76,19 +77,19 @@ function removeCommand(): Command {
     });
 }
 
-function listCommand(): Command {
+function listCommand(output: Output): Command {
   return new Command('list')
-    .description('Names, scopes and rates; no keys, since only their hashes are kept.')
-    .argument('<file>', 'file of keys')
+    .description('List names, scopes and rates. The keys themselves are not stored.')
+    .argument('<file>', 'key file')
     .action(async (file: string) => {
       for (const { name, scopes: may, ratePerMinute } of await readKeyFile(file)) {
-        const rate = ratePerMinute === undefined ? 'no limit' : `${ratePerMinute} requests a minute`;
-        process.stdout.write(`${name}  ${may.join(', ')}  ${rate}\n`);
+        const rate = ratePerMinute === undefined ? 'no limit' : `${ratePerMinute} requests per minute`;
+        output.stdout.write(`${name}  ${may.join(', ')}  ${rate}\n`);
       }
     });
 }
 
-/** No file is as good as an empty one. */
-async function keysIn(file: string): Promise<ApiKey[]> {
+/** Returns no keys if there is no file yet. */
+async function readKeysIfPresent(file: string): Promise<ApiKey[]> {
   return (await stat(file).catch(() => undefined)) ? readKeyFile(file) : [];
 }

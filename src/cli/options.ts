@@ -1,10 +1,10 @@
-/** What several commands take. */
+/** Options that several commands share. */
 import { delimiter } from 'node:path';
 import { Argument, type Command, InvalidArgumentError, Option } from 'commander';
-import { type Calibration, imagesNeeded, usualFalseAlarmRate } from '../detector/index.js';
+import { type Calibration, defaultFalseAlarmRate, imagesNeeded } from '../detector/index.js';
 import type { DeviceOptions } from '../runtime/index.js';
 
-/** The call was wrong in a way the parser cannot see. */
+/** Wrong arguments that the parser cannot detect. */
 export class UsageError extends Error {
   override readonly name = 'UsageError';
 }
@@ -20,17 +20,17 @@ export interface RuntimeFlags extends DeviceFlags {
   readonly experts: string[];
 }
 
-/** Adds what {@link DeviceFlags} holds to a command. */
+/** Adds the options of {@link DeviceFlags} to a command. */
 export function withDeviceOptions(command: Command): Command {
   return command
     .addOption(
-      new Option('--provider <name>', 'where to run: CUDA where it can be had, or only there')
+      new Option('--provider <name>', 'device for inference; auto uses CUDA if it is available')
         .choices(['auto', 'cpu', 'cuda'])
         .default('auto')
         .env('MKD_PROVIDER'),
     )
     .addOption(
-      new Option('--threads <n>', 'threads for inference on the CPU; 0 takes one for each core')
+      new Option('--threads <n>', 'threads for inference on the CPU; 0 uses one per core')
         .argParser(wholeNumber(0))
         .default(0)
         .env('MKD_THREADS'),
@@ -39,15 +39,15 @@ export function withDeviceOptions(command: Command): Command {
 
 const noFolders: string[] = [];
 
-/** Adds what {@link RuntimeFlags} holds to a command. */
+/** Adds the options of {@link RuntimeFlags} to a command. */
 export function withRuntimeOptions(command: Command): Command {
   return withDeviceOptions(
     command.addOption(
       new Option(
         '--experts <dir>',
-        `folder with imported experts; give it again for more, or with ${delimiter} between them`,
+        `folder with imported experts; repeat it for more, or separate them with ${delimiter}`,
       )
-        .argParser(texts(noFolders, delimiter))
+        .argParser(stringList(noFolders, delimiter))
         .default(noFolders)
         .env('MKD_EXPERTS'),
     ),
@@ -61,40 +61,39 @@ export function deviceOptions({ provider, threads }: DeviceFlags): DeviceOptions
 export const detectorArgument = (): Argument =>
   new Argument(
     '<detector>',
-    'folder of a detector, or of its versions, or the name of an embedded one (sample)',
+    'folder of a detector or of its versions, or the name of an embedded detector (sample)',
   );
 
 export const falseAlarmRateOption = (): Option =>
   new Option(
     '--false-alarm-rate <share>',
-    'share of new good images that may be called anomalous; by default 0.05, or the least the images support',
+    'share of new good images that may be called anomalous; default 0.05, or the lowest the images support',
   ).argParser(number(0, 1));
 
 /**
- * What to say where the images are too few for the usual false-alarm rate, and no other was asked for.
- * @param more a way to have more of them.
+ * Returns a warning if there are too few images for the default false-alarm rate and no other rate was requested.
+ * @param more how to get more images.
  */
-export function weakPromise(
+export function calibrationWarning(
   { falseAlarmRate, scores }: Pick<Calibration, 'falseAlarmRate' | 'scores'>,
   asked: number | undefined,
   more = '',
 ): string | undefined {
-  if (asked !== undefined || falseAlarmRate <= usualFalseAlarmRate) return undefined;
-  const usual = `${imagesNeeded(usualFalseAlarmRate)} would promise ${percent(usualFalseAlarmRate)}`;
-  return `${goodImages(scores.length)} to calibrate with promise ${percent(falseAlarmRate)} of false alarms at best; ${usual}${more}`;
+  if (asked !== undefined || falseAlarmRate <= defaultFalseAlarmRate) return undefined;
+  const usual = `${imagesNeeded(defaultFalseAlarmRate)} would guarantee ${percent(defaultFalseAlarmRate)}`;
+  return `calibration with ${goodImages(scores.length)} guarantees a false-alarm rate of ${percent(falseAlarmRate)} at best; ${usual}${more}`;
 }
 
-/** So many good images, in words. */
 export function goodImages(count: number): string {
   return `${count} good ${count === 1 ? 'image' : 'images'}`;
 }
 
-/** A share as it is shown. */
+/** Formats a share, 0 to 1, as a percentage. */
 export function percent(share: number): string {
   return `${Number((100 * share).toPrecision(3))} %`;
 }
 
-/** Parses a number, or one between two others, both left out. */
+/** Parses a number, optionally between two exclusive bounds. */
 export function number(
   above = Number.NEGATIVE_INFINITY,
   below = Number.POSITIVE_INFINITY,
@@ -103,23 +102,23 @@ export function number(
     const value = text.trim() === '' ? Number.NaN : Number(text);
     if (value > above && value < below) return value;
     const bound = Number.isFinite(below) ? ` between ${above} and ${below}` : '';
-    throw new InvalidArgumentError(`wanted a number${bound}.`);
+    throw new InvalidArgumentError(`Must be a number${bound}.`);
   };
 }
 
-/** Parses a whole number of at least `least`. */
+/** Parses a whole number from `least` to `most`. */
 export function wholeNumber(least: number, most = Number.MAX_SAFE_INTEGER): (text: string) => number {
   return (text) => {
     const number = Number(text);
     if (/^\d+$/.test(text) && number >= least && number <= most) return number;
     const bound = most === Number.MAX_SAFE_INTEGER ? `${least} or more` : `${least} to ${most}`;
-    throw new InvalidArgumentError(`wanted a whole number, ${bound}.`);
+    throw new InvalidArgumentError(`Must be a whole number, ${bound}.`);
   };
 }
 
 /**
- * Parses whole numbers, given one by one or with commas between them.
- * @param initial the default, which commander hands in first.
+ * Parses whole numbers from repeated options or comma-separated lists.
+ * @param initial the default, which commander passes in the first call.
  */
 export function wholeNumbers(
   least: number,
@@ -131,10 +130,10 @@ export function wholeNumbers(
 }
 
 /**
- * Parses texts, given one by one or with something between them.
- * @param initial the default, which commander hands in first.
+ * Parses strings from repeated options or separated lists.
+ * @param initial the default, which commander passes in the first call.
  */
-export function texts(
+export function stringList(
   initial: readonly string[],
   between: string | RegExp,
 ): (text: string, before: readonly string[]) => string[] {
@@ -144,8 +143,8 @@ export function texts(
   ];
 }
 
-/** Takes a URL of http or https. */
+/** Parses an http or https URL. */
 export function httpUrl(text: string): string {
   if (URL.canParse(text) && /^https?:$/.test(new URL(text).protocol)) return text;
-  throw new InvalidArgumentError('wanted a URL, http:// or https://.');
+  throw new InvalidArgumentError('Must be a URL, http:// or https://.');
 }

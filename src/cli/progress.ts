@@ -1,22 +1,23 @@
-/** Progress on stderr: a bar on a terminal, a line now and then elsewhere. */
+/** Progress on stderr: a bar on a terminal, otherwise a line every few seconds. */
 import cliProgress, { SingleBar } from 'cli-progress';
+import type { Output } from './output.js';
 
-/** What is shown beside the bar. */
-interface Beside {
+/** Shown next to the bar. */
+interface ProgressDetails {
   /** What is counted; default `images`. */
   readonly unit?: string;
   readonly note?: string;
 }
 
 export interface Progress {
-  update(label: string, done: number, total: number, beside?: Beside): void;
+  update(label: string, done: number, total: number, beside?: ProgressDetails): void;
   stop(): void;
 }
 
-/** Seconds between two lines where there is no terminal. */
+/** Seconds between two lines without a terminal. */
 const linesEverySeconds = 10;
 
-export function startProgress(): Progress {
+export function startProgress({ stderr }: Output): Progress {
   let label: string | undefined;
   let bar: SingleBar | undefined;
   return {
@@ -26,12 +27,12 @@ export function startProgress(): Progress {
         label = next;
         bar = new SingleBar({
           format: '{label} {bar} {value}/{total} {unit} | {eta_formatted} left | {note}',
-          stream: process.stderr,
+          stream: stderr,
           hideCursor: true,
           etaBuffer: 50,
-          noTTYOutput: !process.stderr.isTTY,
+          noTTYOutput: !stderr.isTTY,
           notTTYSchedule: linesEverySeconds * 1000,
-          // Before the first is done, the time that is left is no number.
+          // Before the first update, the remaining time is not a number.
           formatTime: (seconds, options, multiple) =>
             Number.isFinite(seconds) ? cliProgress.Format.TimeFormat(seconds, options, multiple) : '?',
         });

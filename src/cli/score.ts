@@ -2,7 +2,7 @@ import { readFile, writeFile } from 'node:fs/promises';
 import { dirname, join, parse, relative, resolve } from 'node:path';
 import { Command } from 'commander';
 import { DatasetError, foldersIn, imagesIn } from '../datasets/index.js';
-import { explain, firstOf } from '../files/explain.js';
+import { describeError, firstNames } from '../files/explain.js';
 import { isFolder, makeFolder } from '../files/folders.js';
 import { type Detector, type Localization, openDetector } from '../library.js';
 import {
@@ -13,6 +13,7 @@ import {
   UsageError,
   withRuntimeOptions,
 } from './options.js';
+import { type Output, ReportedFailure } from './output.js';
 
 interface Flags extends RuntimeFlags {
   readonly json?: true;
@@ -22,22 +23,22 @@ interface Flags extends RuntimeFlags {
 }
 
 /** `mkd score` */
-export function scoreCommand(): Command {
+export function scoreCommand(output: Output): Command {
   return withRuntimeOptions(new Command('score'))
-    .description('Score images; one that cannot be read is reported and the others go on.')
+    .description('Score images. An unreadable image is reported and the others are still scored.')
     .addArgument(detectorArgument())
     .argument('<image...>', 'JPEG, PNG, WebP or TIFF files, or folders of them')
-    .option('--json', 'one JSON object a line')
-    .option('--regions', 'with --json: area, box and outline of each anomalous region too')
+    .option('--json', 'print one JSON object per line')
+    .option('--regions', 'with --json: also area, box and outline of each anomalous region')
     .option(
       '--heatmaps <dir>',
-      'write each localization map there: a.png for a.jpg; with folder or extension too where two would be the same',
+      'write heatmaps to this folder: a.png for a.jpg; with folder or extension too if names are not unique',
     )
-    .option('--threshold <score>', "above it an image is anomalous, instead of the detector's own", number())
+    .option('--threshold <score>', "an image is anomalous above it, instead of the detector's own", number())
     .action(async (nameOrPath: string, images: string[], flags: Flags) => {
-      if (flags.regions && !flags.json) throw new UsageError('--regions goes with --json');
-      const files = heatmapPaths([...new Set(await filesOf(images))]);
-      if (flags.heatmaps !== undefined) refuseOverwriting(files, flags.heatmaps);
+      if (flags.regions && !flags.json) throw new UsageError('--regions needs --json');
+      const files = heatmapPaths([...new Set(await listImages(images))]);
+      if (flags.heatmaps !== undefined) checkNoOverwrite(files, flags.heatmaps);
       const detector = await openDetector(nameOrPath, {
         ...deviceOptions(flags),
         expertFolders: flags.experts,
@@ -45,24 +46,24 @@ export function scoreCommand(): Command {
       let failed = 0;
       try {
         for (const [path, heatmap] of files) {
-          // With no reader left, and no heatmaps to write, the rest need not be computed.
-          if (process.stdout.errored && flags.heatmaps === undefined) break;
+          // Nobody reads the output and there are no heatmaps to write: stop here.
+          if (output.stdout.errored && flags.heatmaps === undefined) break;
           try {
-            process.stdout.write(`${await scoreFile(detector, path, heatmap, flags)}\n`);
+            output.stdout.write(`${await scoreFile(detector, path, heatmap, flags)}\n`);
           } catch (error) {
             failed++;
-            const why = explain(error);
-            process.stderr.write(`mkd: ${why.startsWith(path) ? '' : `${path}: `}${why}\n`);
+            const why = describeError(error);
+            output.stderr.write(`mkd: ${why.startsWith(path) ? '' : `${path}: `}${why}\n`);
           }
         }
       } finally {
         await detector.close();
       }
-      if (failed > 0) process.exitCode = 1;
+      if (failed > 0) throw new ReportedFailure(`${failed} images failed`);
     });
 }
 
-/** Scores a file and writes its heatmap, if wanted. @returns the line to print. */
+/** Scores a file and writes its heatmap if requested. @returns the line to print. */
 async function scoreFile(detector: Detector, path: string, heatmap: string, flags: Flags): Promise<string> {
   const bytes = await readFile(path);
   const options = { threshold: flags.threshold };
@@ -92,35 +93,35 @@ async function scoreFile(detector: Detector, path: string, heatmap: string, flag
   });
 }
 
-/** @throws UsageError where a heatmap would take the place of an image. */
-function refuseOverwriting(files: ReadonlyMap<string, string>, folder: string): void {
+/** @throws UsageError if a heatmap would overwrite an image. */
+function checkNoOverwrite(files: ReadonlyMap<string, string>, folder: string): void {
   const images = new Set([...files.keys()].map((path) => resolve(path)));
   for (const heatmap of files.values()) {
     const target = join(folder, heatmap);
     if (images.has(resolve(target))) {
-      throw new UsageError(`a heatmap would overwrite the image ${target}; name another folder`);
+      throw new UsageError(`a heatmap would overwrite the image ${target}; choose another folder`);
     }
   }
 }
 
-/** The files, and those of folders. */
-async function filesOf(paths: readonly string[]): Promise<string[]> {
+/** Returns the files, and the images of the folders. */
+async function listImages(paths: readonly string[]): Promise<string[]> {
   const lists = await Promise.all(
     paths.map(async (path) => {
       if (!(await isFolder(path))) return [path];
       const images = await imagesIn(path);
       if (images.length > 0) return images;
       const folders = await foldersIn(path);
-      const hint = folders.length > 0 ? `, but folders: ${firstOf(folders)}` : '';
-      throw new DatasetError(`${path} has no images; wanted JPEG, PNG, WebP or TIFF files${hint}`);
+      const hint = folders.length > 0 ? `; it has folders: ${firstNames(folders)}` : '';
+      throw new DatasetError(`${path} has no images (JPEG, PNG, WebP or TIFF)${hint}`);
     }),
   );
   return lists.flat();
 }
 
 /**
- * Every file with the path of its heatmap: its stem; where two stems are the same, all of them below the folders that
- * not all files have in common, and with the extension if they still are.
+ * Returns the path of the heatmap of every file: its stem. If two stems are equal, all paths are relative to the common
+ * parent folder; if two are still equal, they keep the extension.
  */
 function heatmapPaths(files: readonly string[]): Map<string, string> {
   const stems = files.map((file) => parse(file).name);

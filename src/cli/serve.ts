@@ -3,7 +3,9 @@ import { Command, Option } from 'commander';
 import { isFolder } from '../files/folders.js';
 import { type RunningService, serve } from '../http/index.js';
 import { deviceOptions, UsageError, withRuntimeOptions } from './options.js';
-import { effectiveConfig, type ServeConfig, withSettings } from './serve-config.js';
+import type { Output } from './output.js';
+import { effectiveConfig, withSettings } from './serve-config.js';
+import type { ServeConfig } from './serve-settings.js';
 
 interface Flags {
   readonly config?: string;
@@ -11,115 +13,132 @@ interface Flags {
 }
 
 /** `mkd serve` */
-export function serveCommand(): Command {
+export function serveCommand(output: Output): Command {
   return withSettings(withRuntimeOptions(new Command('serve')))
     .description(
-      'Serve detectors over HTTP. SIGTERM or Ctrl-C answers what was accepted, then ends; a second one ends at once.',
+      'Serve detectors over HTTP. SIGTERM or Ctrl-C answers accepted requests, then exits; a second one exits at once.',
     )
     .addOption(
-      new Option('--config <file>', 'JSON file of these settings, named maxBatchSize and so on').env(
+      new Option('--config <file>', 'JSON file with these settings, named maxBatchSize and so on').env(
         'MKD_CONFIG',
       ),
     )
-    .option('--print-config', 'print the settings that follow from file, variables and flags, and end')
+    .option('--print-config', 'print the settings from file, variables and flags, and exit')
     .action(async ({ config, printConfig }: Flags, command: Command) => {
       const flags = await effectiveConfig(command, config);
       if (printConfig) {
-        process.stdout.write(`${JSON.stringify(flags, null, 2)}\n`);
+        output.stdout.write(`${JSON.stringify(flags, null, 2)}\n`);
         return;
       }
       for (const folder of flags.experts) {
-        if (!(await isFolder(folder))) throw new Error(`${folder}, for experts, is no folder`);
+        if (!(await isFolder(folder))) throw new Error(`experts: ${folder} is not a folder`);
       }
       const signals = stopSignals();
-      const starting = new AbortController();
-      const first = signals.next();
-      void first.then(() => starting.abort());
-      const service = await serve({
-        signal: starting.signal,
-        detectors: flags.detectors,
-        experts: flags.experts,
-        device: {
-          ...deviceOptions(flags),
-          workers: flags.workers,
-          cudaDevices: flags.cudaDevices,
-          dedicatedSessions: flags.dedicatedSessions,
-          maxBatchSize: flags.maxBatchSize,
-        },
-        maxLoaded: flags.maxLoaded,
-        watchEveryMs: flags.watchEveryMs,
-        keys: flags.keys,
-        tls: tlsFiles(flags),
-        operationsPort: flags.operationsPort,
-        host: flags.host,
-        port: flags.port,
-        stopDelayMs: flags.stopDelayMs,
-        drainMs: flags.drainMs,
-        app: {
-          logger: { level: flags.logLevel },
-          queue: {
-            maxQueueDelayMs: flags.maxQueueDelayMs,
-            maxQueueLength: flags.maxQueueLength,
-          },
-          admission: {
-            maxImagesInFlight: flags.maxImagesInFlight,
-            maxBytesInFlight: flags.maxBytesInFlight,
-            maxPixelsInFlight: flags.maxPixelsInFlight,
-          },
-          timeoutMs: flags.timeoutMs,
-          corsOrigins: flags.corsOrigins,
-          traces: flags.traces,
-        },
-      }).catch((error: unknown) => {
-        // Nothing was accepted yet.
-        if (!starting.signal.aborted) throw error;
-      });
-      if (!service) return;
-      service.app.log.info({ signal: await first }, 'stopping');
-      const ended = await Promise.race([
-        service.stop().then(() => 'drained' as const),
-        wait(flags.drainMs, 'late' as const, { ref: false }),
-        signals.next().then(() => 'again' as const),
-      ]);
-      if (ended === 'drained') {
-        service.app.log.info('stopped');
-        return;
+      try {
+        await serveUntilStopped(flags, signals);
+      } finally {
+        signals.close();
       }
-      service.app.log.warn({ ended }, 'ends with requests unanswered');
-      endAtOnce(service);
     });
 }
 
-/** Leaving in good order would wait for what the runtime is at, and aborts where it does not. */
-function endAtOnce({ app }: RunningService): void {
+async function serveUntilStopped(flags: ServeConfig, signals: StopSignals): Promise<void> {
+  const starting = new AbortController();
+  const first = signals.next();
+  void first.then(() => starting.abort());
+  const service = await serve({
+    signal: starting.signal,
+    detectors: flags.detectors,
+    experts: flags.experts,
+    device: {
+      ...deviceOptions(flags),
+      workers: flags.workers,
+      cudaDevices: flags.cudaDevices,
+      dedicatedSessions: flags.dedicatedSessions,
+      maxBatchSize: flags.maxBatchSize,
+    },
+    maxLoaded: flags.maxLoaded,
+    watchEveryMs: flags.watchEveryMs,
+    keys: flags.keys,
+    tls: tlsFiles(flags),
+    operationsPort: flags.operationsPort,
+    host: flags.host,
+    port: flags.port,
+    stopDelayMs: flags.stopDelayMs,
+    drainMs: flags.drainMs,
+    app: {
+      logger: { level: flags.logLevel },
+      queue: {
+        maxQueueDelayMs: flags.maxQueueDelayMs,
+        maxQueueLength: flags.maxQueueLength,
+      },
+      admission: {
+        maxImagesInFlight: flags.maxImagesInFlight,
+        maxBytesInFlight: flags.maxBytesInFlight,
+        maxPixelsInFlight: flags.maxPixelsInFlight,
+      },
+      timeoutMs: flags.timeoutMs,
+      corsOrigins: flags.corsOrigins,
+      traces: flags.traces,
+    },
+  }).catch((error: unknown) => {
+    // Stopped during the start, when no request was accepted yet: not an error.
+    if (!starting.signal.aborted) throw error;
+  });
+  if (!service) return;
+  service.app.log.info({ signal: await first }, 'stopping');
+  const ended = await Promise.race([
+    service.stop().then(() => 'drained' as const),
+    wait(flags.drainMs, 'late' as const, { ref: false }),
+    signals.next().then(() => 'again' as const),
+  ]);
+  if (ended === 'drained') {
+    service.app.log.info('stopped');
+    return;
+  }
+  service.app.log.warn({ ended }, 'exiting with unanswered requests');
+  exitNow(service);
+}
+
+/** A normal exit during inference would wait for it, or abort. */
+function exitNow({ app }: RunningService): void {
   if (app.service.admission.idle) process.exit(1);
   process.kill(process.pid, 'SIGKILL');
 }
 
-/** @throws UsageError when one is given without the other. */
+/** @throws UsageError if one is given without the other. */
 function tlsFiles({ tlsCert, tlsKey }: ServeConfig): { cert: string; key: string } | undefined {
   if (tlsCert !== undefined && tlsKey !== undefined) return { cert: tlsCert, key: tlsKey };
   if (tlsCert === undefined && tlsKey === undefined) return undefined;
   throw new UsageError('HTTPS needs both a certificate and its key: --tls-cert and --tls-key');
 }
 
-/** Signals to stop, in the order in which they come. */
-function stopSignals(): { next(): Promise<NodeJS.Signals> } {
-  const came: NodeJS.Signals[] = [];
+interface StopSignals {
+  next(): Promise<NodeJS.Signals>;
+  /** Stops listening: the next signal ends the process. */
+  close(): void;
+}
+
+/** Returns the stop signals in the order of their arrival. */
+function stopSignals(): StopSignals {
+  const received: NodeJS.Signals[] = [];
   let waiting: ((signal: NodeJS.Signals) => void) | undefined;
-  for (const signal of ['SIGTERM', 'SIGINT'] as const) {
-    process.on(signal, () => {
-      if (waiting) waiting(signal);
-      else came.push(signal);
-      waiting = undefined;
-    });
-  }
+  const listener = (signal: NodeJS.Signals): void => {
+    if (waiting) waiting(signal);
+    else received.push(signal);
+    waiting = undefined;
+  };
+  const signals = ['SIGTERM', 'SIGINT'] as const;
+  for (const signal of signals) process.on(signal, listener);
   return {
     next: () =>
       new Promise((resolve) => {
-        const signal = came.shift();
+        const signal = received.shift();
         if (signal) resolve(signal);
         else waiting = resolve;
       }),
+    close: () => {
+      for (const signal of signals) process.off(signal, listener);
+    },
   };
 }

@@ -1,10 +1,10 @@
-/** Data sets on disk: the tree of MVTec AD, or a plain folder of good images. */
+/** Data sets on disk: an MVTec AD tree, or plain folders of images. */
 import { readdir, stat } from 'node:fs/promises';
 import { basename, extname, join, parse, resolve } from 'node:path';
-import { firstOf } from '../files/explain.js';
+import { firstNames } from '../files/explain.js';
 import { isFolder } from '../files/folders.js';
 
-/** The folder holds no data set that can be used; the message says what would be one. */
+/** The folder is not a usable data set; the message says what would be one. */
 export class DatasetError extends Error {
   override readonly name = 'DatasetError';
 }
@@ -15,19 +15,19 @@ export interface TestImage {
   /** `good`, or the kind of defect: the name of its folder. */
   readonly kind: string;
   readonly anomalous: boolean;
-  /** Path of its mask, white where defective; undefined where there is none. */
+  /** Path of its mask, white where defective; undefined if there is none. */
   readonly mask: string | undefined;
 }
 
 const imageExtensions: ReadonlySet<string> = new Set(['.jpg', '.jpeg', '.png', '.webp', '.tif', '.tiff']);
 
-/** Name of the folder of good images, unless told otherwise. */
+/** Default name of the folder of good images. */
 const goodFolder = 'good';
 
 /**
- * Paths of the good images to distill from, sorted: `train/<normal>` of a tree, or the images of a folder.
- * @param normal the class that is good, in a data set with a folder for each class.
- * @throws DatasetError when there are none.
+ * Returns the sorted paths of the good training images: `train/<normal>` of a tree, or the images of a folder.
+ * @param normal the good class, in a data set with a folder for each class.
+ * @throws DatasetError if there are none.
  */
 export async function trainingImages(root: string, normal = goodFolder): Promise<string[]> {
   await checkFolder(root);
@@ -35,39 +35,38 @@ export async function trainingImages(root: string, normal = goodFolder): Promise
   const inTree = await isFolder(good);
   if (!inTree && normal !== goodFolder) {
     const classes = await foldersIn(join(root, 'train'));
-    throw new DatasetError(`there is no folder ${good}${hintAt(classes)}`);
+    throw new DatasetError(`there is no folder ${good}${foundHint(classes)}`);
   }
   const folder = inTree ? good : root;
   const images = await imagesIn(folder);
   if (images.length > 0) return images;
   const classes = await foldersIn(join(root, 'train'));
-  const hint =
-    classes.length > 0 ? `, or of the folders of train one as the normal class${hintAt(classes)}` : '';
+  const hint = classes.length > 0 ? `, or a folder of train as the normal class${foundHint(classes)}` : '';
   throw new DatasetError(
     `${folder} holds no images; wanted JPEG, PNG, WebP or TIFF files there or in ${good}${hint}`,
   );
 }
 
-/** Where test images lie. */
+/** Location of test images. */
 export type TestSource =
   | {
       /** A tree: `test/<normal>/*`, `test/<kind>/*`, masks `ground_truth/<kind>/<stem>_mask.png`. */
       readonly root: string;
-      /** The class that is good; default `good`. */
+      /** The good class; default `good`. */
       readonly normal?: string;
     }
   | {
       /** Folder of good images. */
       readonly normal: string;
-      /** Folders of defective images; each one's name is its kind. */
+      /** Folders of defective images; the folder name is the kind of defect. */
       readonly abnormal: readonly string[];
       /** Folder of masks: `<kind>/<stem>_mask.png`, `<kind>/<stem>.png`, or either without the kind. */
       readonly masks?: string;
     };
 
 /**
- * The images of a test split, good ones first, then by kind and name.
- * @throws DatasetError when good or defective images are missing.
+ * Returns the images of a test split, good ones first, then by kind and name.
+ * @throws DatasetError if good or defective images are missing.
  */
 export async function testImages(source: TestSource): Promise<TestImage[]> {
   const images = 'root' in source ? await imagesOfTree(source) : await imagesOfFolders(source);
@@ -90,7 +89,7 @@ async function imagesOfTree({
   if (!classes.includes(normal)) {
     throw new DatasetError(
       `there is no folder ${join(test, normal)}; wanted an MVTec tree with test/good and test/<defect>, ` +
-        `or the name of the good class, or folders of normal and abnormal images${hintAt(classes)}`,
+        `or the name of the good class, or folders of normal and abnormal images${foundHint(classes)}`,
     );
   }
   const images = await goodImages(join(test, normal));
@@ -106,52 +105,54 @@ async function imagesOfFolders(source: Exclude<TestSource, { root: string }>): P
   }
   const images = await goodImages(source.normal);
   const kinds = source.abnormal.map((folder) => basename(resolve(folder)));
-  const twice = kinds.find((kind, index) => kinds.indexOf(kind) !== index);
-  if (twice !== undefined) {
-    throw new DatasetError(`two folders of defective images are called ${twice}; each is a kind of its own`);
+  const duplicate = kinds.find((kind, index) => kinds.indexOf(kind) !== index);
+  if (duplicate !== undefined) {
+    throw new DatasetError(
+      `two folders of defective images are named ${duplicate}; rename one, since the name is the kind`,
+    );
   }
   for (const [index, folder] of source.abnormal.entries()) {
     images.push(...(await defectiveImages(folder, kinds[index] as string, source.masks)));
   }
-  refuseShared(images);
+  checkSharedMasks(images);
   const [example] = images.filter(({ anomalous }) => anomalous);
   if (source.masks && example && !images.some(({ mask }) => mask)) {
     const { name } = parse(example.path);
     throw new DatasetError(
-      `${source.masks} holds no mask of any image; wanted for ${example.path} ` +
+      `${source.masks} holds no mask of any image; for ${example.path} wanted ` +
         `${join(example.kind, `${name}_mask.png`)}, or ${name}_mask.png, or either without _mask`,
     );
   }
   return images;
 }
 
-/** @throws DatasetError */
+/** @throws DatasetError if the folder does not exist. */
 async function checkFolder(path: string): Promise<void> {
   if (await isFolder(path)) return;
   const there = await stat(path).catch(() => undefined);
   throw new DatasetError(there ? `${path} is a file; wanted a folder` : `${path} does not exist`);
 }
 
-/** Names of the folders in a folder, sorted; none where there is no such folder. */
+/** Returns the sorted names of the folders in a folder; none if it does not exist. */
 export async function foldersIn(folder: string): Promise<string[]> {
   const names = await readdir(folder).catch(() => []);
   const found = await Promise.all(names.map((name) => isFolder(join(folder, name))));
   return names.filter((_, index) => found[index]).sort();
 }
 
-function hintAt(names: readonly string[]): string {
-  return names.length > 0 ? `; there are ${firstOf(names)}` : '';
+function foundHint(names: readonly string[]): string {
+  return names.length > 0 ? `; found ${firstNames(names)}` : '';
 }
 
-/** @throws DatasetError where a mask would count for two images. */
-function refuseShared(images: readonly TestImage[]): void {
+/** @throws DatasetError if two images have the same mask. */
+function checkSharedMasks(images: readonly TestImage[]): void {
   const owners = new Map<string, string>();
   for (const { path, mask } of images) {
     if (mask === undefined) continue;
     const other = owners.get(mask);
     if (other !== undefined) {
       throw new DatasetError(
-        `${mask} could be the mask of ${other} and of ${path}; put masks into folders by kind`,
+        `${mask} matches both ${other} and ${path}; put the masks into a folder for each kind`,
       );
     }
     owners.set(mask, path);
@@ -181,12 +182,12 @@ async function maskOf(path: string, kind: string, masks: string | undefined): Pr
   return undefined;
 }
 
-/** What a test source is called in messages and reports. */
+/** Returns the name of a test source for messages and reports. */
 export function describeSource(source: TestSource): string {
   return 'root' in source ? source.root : [source.normal, ...source.abnormal].join(', ');
 }
 
-/** Paths of the images in a folder, sorted; other files are passed over. */
+/** Returns the sorted paths of the images in a folder; other files are ignored. */
 export async function imagesIn(folder: string): Promise<string[]> {
   const entries = await readdir(folder, { withFileTypes: true });
   return entries

@@ -1,4 +1,4 @@
-/** Data sets: on disk, and the procedural sample product. */
+/** Data sets on disk, and the procedural sample product. */
 export {
   DatasetError,
   describeSource,

@@ -1,11 +1,11 @@
 /**
- * A procedural inspection data set: a turned steel flange, lying on a grey table under three lamps.
+ * A procedural inspection data set: a turned steel flange on a gray table under three lamps.
  *
- * Good images differ a little in place, rotation, scale, lighting, machining marks and sensor noise. Defective
- * ones have one plain flaw besides. The pixels are drawn here; no picture is read.
+ * Good images vary slightly in position, rotation, scale, lighting, machining marks and sensor noise. Defective ones
+ * also have one clear flaw. All pixels are computed; no picture is read.
  *
- * Lengths are in "part units" unless said otherwise: the flange's outer radius is 1, its centre is (0, 0),
- * u points right and v points down in the part's own frame, and angles are in radians.
+ * Unless stated otherwise, lengths are in "part units": the flange's outer radius is 1, its center is (0, 0), u points
+ * right and v points down in the part's own frame. Angles are in radians.
  */
 
 import { addSensorNoise, renderPart } from './sample/camera.js';
@@ -21,18 +21,18 @@ export type SampleDefect = 'scratch' | 'dent' | 'stain' | 'crack' | 'misdrill';
  * Every kind of flaw, in a fixed order.
  *
  * - `scratch`: one or two long, narrow, bright and dark lines across the turning marks (small).
- * - `dent`: a smooth hollow, seen only by its shading (medium).
- * - `stain`: a wide discoloured film of oil, rust or heat tint (large).
+ * - `dent`: a smooth hollow, visible only by its shading (medium).
+ * - `stain`: a wide discolored film of oil, rust or heat tint (large).
  * - `crack`: a jagged dark line, forked, that starts at a hole, at the rim or at the bore (small, irregular).
- * - `misdrill`: a bolt hole that is absent, off its place, or too small (structural).
+ * - `misdrill`: a bolt hole that is missing, displaced, or too small (structural).
  */
 export const sampleDefects: readonly SampleDefect[] = ['scratch', 'dent', 'stain', 'crack', 'misdrill'];
 
 /** One drawn image with its ground truth. */
 export interface SampleImage {
-  /** Pixels across. */
+  /** In pixels. */
   width: number;
-  /** Pixels down. */
+  /** In pixels. */
   height: number;
   /** RGB, row-major, 3 bytes a pixel: `width * height * 3` values in 0..255. */
   pixels: Uint8Array;
@@ -42,20 +42,20 @@ export interface SampleImage {
 
 /** What to draw. Equal options give equal bytes. */
 export interface SampleOptions {
-  /** Names the data set; finite. */
+  /** Selects the data set; finite. */
   seed: number;
-  /** The image's place in the data set; finite. */
+  /** Index of the image in the data set; finite. */
   index: number;
-  /** The flaw to draw; a good part without it. */
+  /** The flaw to draw; undefined for a good part. */
   defect?: SampleDefect;
-  /** Pixels across and down: an integer from 32 to 4096, 256 unless told. */
+  /** Width and height in pixels: an integer from 32 to 4096; default 256. */
   size?: number;
 }
 
-/** The least share of the image that a flaw should cover. */
+/** Minimum share of the image that a flaw should cover. */
 const ENOUGH_SHARE = 0.0062;
 
-/** What makes each kind of flaw, at random, for a part. */
+/** Create a random flaw of each kind for a part. */
 const flawMakers: Record<SampleDefect, (part: Part, random: Random) => Flaw> = {
   scratch: makeScratch,
   dent: makeDent,
@@ -68,8 +68,8 @@ const flawMakers: Record<SampleDefect, (part: Part, random: Random) => Flaw> = {
  * Draws one image of the flange.
  *
  * @param options what to draw; see `SampleOptions`
- * @returns the image and its mask; the mask is all 0 for a good part and never so for a defective one
- * @throws RangeError when `size` is not an integer from 32 to 4096, or `defect` is unknown
+ * @returns the image and its mask; the mask is all 0 only for a good part
+ * @throws RangeError if `size` is not an integer from 32 to 4096, or `defect` is unknown
  */
 export function drawSample(options: SampleOptions): SampleImage {
   const { seed, index, defect, size = 256 } = options;
@@ -92,7 +92,7 @@ function checkOptions(size: number, defect: SampleDefect | undefined): void {
   }
 }
 
-/** Draws a flaw over a good part's canvas and returns its mask; tries again when hardly any of it shows. */
+/** Draws a flaw over a good part's canvas and returns its mask; tries again if too little of it is visible. */
 function drawFlaw(
   canvas: Float32Array,
   part: Part,
@@ -107,7 +107,7 @@ function drawFlaw(
     best = !best || drawing.area > best.area ? drawing : best;
   }
   if (!best || best.area === 0) {
-    throw new Error(`no visible ${defect} could be drawn`);
+    throw new Error(`could not draw a visible ${defect}; use a larger size`);
   }
   canvas.set(best.canvas);
   return best.mask;

@@ -1,4 +1,4 @@
-/** The procedural sample product as an MVTec tree on disk. */
+/** Writes the procedural sample product as an MVTec tree. */
 import { readdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { makeFolder } from '../files/folders.js';
@@ -8,19 +8,20 @@ import { drawSample, type SampleDefect, sampleDefects } from './sample-product.j
 
 export interface SampleOptions {
   readonly seed: number;
-  /** Good images to distill from; default 120. */
+  /** Number of good training images; default 120. */
   readonly train?: number;
-  /** Good images to test with; default 40. */
+  /** Number of good test images; default 40. */
   readonly good?: number;
-  /** Defective images of each kind; default 12. */
+  /** Number of defective test images of each kind; default 12. */
   readonly defective?: number;
-  /** Called after each image, with images written and images in all. */
+  /** Called after each image, with the numbers of written and of all images. */
   readonly onProgress?: (done: number, total: number) => void;
 }
 
 /**
  * Writes `train/good`, `test/good`, `test/<defect>` and `ground_truth/<defect>` below `root`.
- * @throws DatasetError when there is something already, with which the parts would mix.
+ * @returns the number of images.
+ * @throws DatasetError if the folder is not empty, to keep data sets from mixing.
  */
 export async function writeSample(root: string, options: SampleOptions): Promise<number> {
   const { seed, train = 120, good = 40, defective = 12, onProgress } = options;
@@ -50,7 +51,7 @@ export async function writeSample(root: string, options: SampleOptions): Promise
       onProgress?.(++done, total);
     }
   };
-  // Every image has an index of its own, so that no part appears twice.
+  // Every image has its own index, so that no part appears twice.
   await write('train', 'good', train, 0);
   await write('test', 'good', good, train);
   for (const [index, kind] of sampleDefects.entries()) {
@@ -61,5 +62,5 @@ export async function writeSample(root: string, options: SampleOptions): Promise
 
 async function checkEmpty(root: string): Promise<void> {
   const entries = await readdir(root).catch(() => []);
-  if (entries.length > 0) throw new DatasetError(`${root} is not empty; name a new folder`);
+  if (entries.length > 0) throw new DatasetError(`${root} is not empty; choose a new folder`);
 }

@@ -1,18 +1,18 @@
-/** What a detector knows about good images it was not trained on: thresholds of scores and maps. */
+/** Thresholds of scores and maps, from good images that the detector was not trained on. */
 import { conformalThreshold, supportedRate } from './conformal.js';
 import type { Manifest, Terms } from './manifest.js';
 import { scoreRounding } from './rounding.js';
 
 export type Calibration = Manifest['calibration'];
 
-/** What good images give: their scores and discrepancies, and what all but 0.2 % of the pixels of their maps stay below. */
+/** Measured on good images: scores, discrepancies, and the values that 99.8 % of their map pixels stay below. */
 export type GoodImages = Pick<Calibration, 'scores' | 'directions' | 'mapThresholds' | 'layerMapThresholds'>;
 
 /**
- * Returns the calibration that follows from good images. The image whose score sets the threshold stays good however its
- * score is rounded.
+ * Returns the calibration for good images. The threshold includes the rounding error of scores, so that the image that
+ * sets it is always good.
  * @param terms of the detector.
- * @throws CalibrationError if the images are too few for the rate.
+ * @throws CalibrationError if there are too few images for the rate.
  */
 export function calibration(
   { scores, ...maps }: GoodImages,

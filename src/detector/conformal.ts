@@ -1,46 +1,46 @@
 /**
- * Thresholds and p-values from the scores of good images alone (split conformal prediction: Vovk, Gammerman and
- * Shafer 2005, chapter 2). What is promised holds for any distribution and any number of images, as long as the
- * images held back and the images to come are exchangeable: the same parts under the same light.
+ * Thresholds and p-values from the scores of good images only (split conformal prediction: Vovk, Gammerman and
+ * Shafer 2005, chapter 2). The false-alarm rate holds for any distribution and any number of images, as long as the
+ * images held back and new images are exchangeable: the same parts under the same light.
  */
 
-/** The false-alarm rate aimed at unless another is asked for. */
-export const usualFalseAlarmRate = 0.05;
+/** Default false-alarm rate. */
+export const defaultFalseAlarmRate = 0.05;
 
-/** The good images cannot support the rate asked for; the message says how many could. */
+/** The detector cannot be calibrated with these images or verdicts; the message says why. */
 export class CalibrationError extends Error {
   override readonly name = 'CalibrationError';
 }
 
-/** How many scores of good images a false-alarm rate takes: the smallest n with 1 / (n + 1) at most the rate. */
+/** Returns how many good images a false-alarm rate needs: the smallest n with 1 / (n + 1) at most the rate. */
 export function imagesNeeded(falseAlarmRate: number): number {
   return Math.ceil(1 / falseAlarmRate - roundingSlack) - 1;
 }
 
 /**
- * The rate that `count` scores can promise: the one asked for, else the usual one, or the smallest there is
- * where the scores are too few for it.
- * @throws CalibrationError when the rate asked for is no rate, or cannot be promised.
+ * Returns the rate that `count` scores support: the requested one, or the default one, or the lowest possible one if
+ * there are too few scores for the default.
+ * @throws CalibrationError if the requested rate is invalid or needs more scores.
  */
-export function supportedRate(count: number, asked?: number): number {
-  if (count === 0) throw new CalibrationError('there is no good image to calibrate with');
-  if (asked === undefined) return Math.max(usualFalseAlarmRate, 1 / (count + 1));
-  if (!(asked > 0 && asked < 1)) {
-    throw new CalibrationError(`false-alarm rate ${asked}: wanted a number between 0 and 1, such as 0.05`);
+export function supportedRate(count: number, requested?: number): number {
+  if (count === 0) throw new CalibrationError('there are no good images to calibrate with; add some');
+  if (requested === undefined) return Math.max(defaultFalseAlarmRate, 1 / (count + 1));
+  if (!(requested > 0 && requested < 1)) {
+    throw new CalibrationError(`false-alarm rate ${requested}: must be between 0 and 1, for example 0.05`);
   }
-  const needed = imagesNeeded(asked);
-  if (count >= needed) return asked;
+  const needed = imagesNeeded(requested);
+  if (count >= needed) return requested;
   throw new CalibrationError(
-    `a false-alarm rate of ${asked} needs at least ${needed} good images that were not trained on, ` +
-      `there are ${count}; add images, or ask for ${Math.ceil(1000 / (count + 1)) / 1000} or more`,
+    `a false-alarm rate of ${requested} needs at least ${needed} good images that were not used for training; ` +
+      `there are ${count}; add images, or set a rate of at least ${Math.ceil(1000 / (count + 1)) / 1000}`,
   );
 }
 
 /**
- * The threshold that a new good image exceeds with a chance of at most `falseAlarmRate`: the score of rank
- * (n + 1)(1 - rate), rounded up.
- * @param scores of good images that were not trained on.
- * @throws CalibrationError when they are too few for the rate.
+ * Returns the threshold that a new good image exceeds with a probability of at most `falseAlarmRate`: the score of
+ * rank (n + 1)(1 - rate), rounded up.
+ * @param scores of good images that were not used for training.
+ * @throws CalibrationError if there are too few for the rate.
  */
 export function conformalThreshold(scores: readonly number[], falseAlarmRate: number): number {
   supportedRate(scores.length, falseAlarmRate);
@@ -50,8 +50,8 @@ export function conformalThreshold(scores: readonly number[], falseAlarmRate: nu
 }
 
 /**
- * The chance that a good image scores at least this high, in 1 / (n + 1)..1: small where an image is unlike the
- * good ones. Over all good images it is at most r with a chance of at most r.
+ * Returns the probability that a good image scores at least this high, in 1 / (n + 1)..1. Over all good images, the
+ * p-value is at most r with a probability of at most r.
  */
 export function pValue(scores: readonly number[], score: number): number {
   return (1 + scores.filter((good) => good >= score).length) / (scores.length + 1);

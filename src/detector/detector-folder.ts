@@ -1,11 +1,11 @@
 /**
- * A detector as a folder, the whole truth of it: `manifest.json`, `cloner.safetensors` and
- * `self-test.safetensors`. Reading checks schema and hashes; writing replaces the folder as a whole.
+ * A detector on disk: a folder with `manifest.json`, `cloner.safetensors` and `self-test.safetensors`. Reading checks
+ * schema and hashes; writing replaces the whole folder.
  */
 import { createHash } from 'node:crypto';
 import { copyFile, mkdtemp, readFile, rename, rm, rmdir, stat, writeFile } from 'node:fs/promises';
 import { dirname, join, resolve } from 'node:path';
-import { firstOf } from '../files/explain.js';
+import { firstNames } from '../files/explain.js';
 import { makeFolder } from '../files/folders.js';
 import { replaceFile } from '../files/replace-file.js';
 import {
@@ -33,7 +33,7 @@ export const detectorFiles: readonly string[] = [
 
 /**
  * Reads a detector.
- * @param expertFolders where to look for its expert, besides the folder of models that ships with the package.
+ * @param expertFolders folders to search for its expert, after the models that ship with the package.
  * @throws DetectorError naming the file and what is wrong with it.
  */
 export async function readDetector(
@@ -62,8 +62,8 @@ export async function readDetector(
 }
 
 /**
- * What a detector says of itself, and the version that follows from it.
- * @throws DetectorError when there is no manifest or it does not follow the schema.
+ * Reads a detector's manifest and computes its version.
+ * @throws DetectorError if there is no manifest or it does not match the schema.
  */
 export async function readManifest(
   folder: string,
@@ -73,30 +73,30 @@ export async function readManifest(
     if (!(await stat(folder).catch(() => undefined))) {
       const embedded = (await detectorsIn(modelsFolder)).join(', ');
       throw new DetectorError(
-        `there is no detector '${folder}': neither a folder, nor one that is embedded (${embedded})`,
+        `there is no detector '${folder}': it is neither a folder nor an embedded detector (${embedded})`,
       );
     }
     const inside = (await detectorsIn(folder)).map((name) => join(folder, name));
-    const hint = inside.length > 0 ? `; but ${firstOf(inside)}` : '';
-    throw new DetectorError(`${folder} is no detector: there is no readable manifest.json${hint}`);
+    const hint = inside.length > 0 ? `; use ${firstNames(inside)}` : '';
+    throw new DetectorError(`${folder} is not a detector: it has no readable manifest.json${hint}`);
   });
   const manifest = parseManifest(text, path);
   return { manifest, version: versionOf(manifest) };
 }
 
-/** A manifest without what only the written files can tell. */
+/** A manifest without the entries that are set when the files are written. */
 export type ManifestDraft = Omit<Manifest, 'schema' | 'created' | 'cloner' | 'selfTest'> & {
   readonly cloner: Pick<Manifest['cloner'], 'layout'>;
 };
 
-/** What a new detector is written from. */
+/** The contents of a new detector. */
 export interface DetectorParts {
   readonly manifest: ManifestDraft;
   readonly cloner: TensorMap;
   readonly selfTest: SelfTest;
 }
 
-/** Writes a detector. A detector that is there already is replaced once the new one is whole. */
+/** Writes a detector. An existing detector is replaced once the new one is complete. */
 export async function writeDetector(folder: string, parts: DetectorParts): Promise<Manifest> {
   const cloner = writeSafetensors(parts.cloner);
   const selfTest = writeSafetensors(selfTestTensors(parts.selfTest));
@@ -119,7 +119,7 @@ export async function writeDetector(folder: string, parts: DetectorParts): Promi
   return manifest;
 }
 
-/** Puts a folder in the place of another once it is whole; where it cannot be written nothing is left of it. */
+/** Replaces a folder once the new one is complete. If writing fails, the new one is removed. */
 async function replaceFolder(folder: string, write: (fresh: string) => Promise<void>): Promise<void> {
   const target = resolve(folder);
   const fresh = `${target}.new`;
@@ -140,8 +140,9 @@ function manifestText(manifest: Manifest): string {
 }
 
 /**
- * Writes a detector again with another calibration, as a version of today; cloner and self-test stay as they are.
- * @param out another folder for it; by default the detector itself is changed, in one step.
+ * Writes a detector with a new calibration, as a new version. Cloner and self-test do not change.
+ * @param out folder of the result; by default the detector itself is changed, atomically.
+ * @returns the new version.
  */
 export async function replaceCalibration(
   folder: string,
@@ -165,7 +166,7 @@ export async function replaceCalibration(
   return versionOf(manifest);
 }
 
-/** @throws DetectorError when a new detector may not, or cannot, be written there. */
+/** Checks that a new detector can be written there. @throws DetectorError if not. */
 export async function checkTarget(folder: string): Promise<void> {
   await checkWritable(folder);
   if (!(await stat(folder).catch(() => undefined))) return;
@@ -173,26 +174,28 @@ export async function checkTarget(folder: string): Promise<void> {
   const inside = await detectorsIn(folder);
   throw new DetectorError(
     inside.length > 0
-      ? `${folder} holds ${inside.join(', ')}; name a new folder inside of it, or elsewhere`
-      : `${folder} exists and is no detector; name a new folder, or a detector to replace`,
+      ? `${folder} contains ${inside.join(', ')}; choose a new folder, inside it or elsewhere`
+      : `${folder} exists and is not a detector; choose a new folder, or a detector to replace`,
   );
 }
 
-/** Whether the folder that is there already, of those above, takes another. Making the others is for later. */
+/** Checks that a folder can be created in the nearest existing parent. Missing folders are created later. */
 async function checkWritable(folder: string): Promise<void> {
   let above = dirname(resolve(folder));
   for (; !(await stat(above).catch(() => undefined)); above = dirname(above));
   try {
     await rmdir(await mkdtemp(join(above, '.mkd-')));
   } catch {
-    throw new DetectorError(`${folder} cannot be written: ${above} is no folder that takes new ones`);
+    throw new DetectorError(
+      `${folder} cannot be written: no folder can be created in ${above}; choose another folder`,
+    );
   }
 }
 
 function versionOf({ cloner, calibration, terms, scoringLayers, tiling }: Manifest): string {
   const { earlierVersions: _, ...current } = calibration;
-  const essence = JSON.stringify([cloner.sha256, current, terms, scoringLayers, tiling]);
-  return hashOf(Buffer.from(essence)).slice(0, 12);
+  const versionInput = JSON.stringify([cloner.sha256, current, terms, scoringLayers, tiling]);
+  return hashOf(Buffer.from(versionInput)).slice(0, 12);
 }
 
 function hashOf(bytes: Uint8Array): string {
@@ -207,7 +210,7 @@ async function readVerified(folder: string, entry: { file: string; sha256: strin
   const actual = hashOf(bytes);
   if (actual !== entry.sha256) {
     throw new DetectorError(
-      `${path} is not the file of the manifest: SHA-256 ${actual}, wanted ${entry.sha256}`,
+      `${path} does not match the manifest: its SHA-256 is ${actual}, expected ${entry.sha256}; restore the file`,
     );
   }
   try {
@@ -234,12 +237,12 @@ function parseSelfTest(tensors: TensorMap, { inputSize, scoringLayers }: Manifes
   const images = tensors.get('images');
   const count = images?.shape[0] ?? 0;
   if (images?.type !== 'uint8' || count === 0 || images.data.length !== count * inputSize * inputSize * 3) {
-    throw new DetectorError(`the self-test holds no images of ${inputSize} x ${inputSize}`);
+    throw new DetectorError(`the self-test has no images of ${inputSize} x ${inputSize} pixels`);
   }
   const floats = (name: string, length: number): Float32Array => {
     const { data } = floatTensor(tensors, name);
     if (data.length === length) return data;
-    throw new DetectorError(`the self-test's ${name} has ${data.length} entries; wanted ${length}`);
+    throw new DetectorError(`the self-test's ${name} has ${data.length} entries; expected ${length}`);
   };
   return {
     images: images.data,

@@ -1,4 +1,4 @@
-/** Finding the expert a detector was distilled from, by fingerprint. */
+/** Finds the expert a detector was distilled from, by fingerprint. */
 import { readdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -11,19 +11,19 @@ export const modelsFolder = fileURLToPath(new URL('../../../models', import.meta
 /** The card of the expert that ships with the package. */
 export const embeddedExpert = join(modelsFolder, 'vgg16-imagenet.json');
 
-/** Path of the card whose fingerprint it is. @throws DetectorError when it is in none of the folders. */
+/** Returns the path of an expert's card. @throws DetectorError if no folder has a card with its fingerprint. */
 export async function findExpert(wanted: Manifest['expert'], folders: readonly string[]): Promise<string> {
   const searched = [modelsFolder, ...folders];
   for (const folder of searched) {
     const names = await readdir(folder).catch(() => []);
     for (const name of names.filter((file) => file.endsWith('.json'))) {
-      // Other JSON files, a detector's manifest for one, are no cards.
+      // Other JSON files, such as a detector's manifest, are not cards.
       const card = await readExpertCard(join(folder, name)).catch(() => undefined);
       if (card && fingerprintOf(card) === wanted.fingerprint) return join(folder, name);
     }
   }
   throw new DetectorError(
-    `its expert '${wanted.name}' (${wanted.fingerprint.slice(0, 12)}) is not in ${searched.join(', ')}; ` +
-      'import it with `mkd expert import` and name its folder with --experts',
+    `the detector's expert '${wanted.name}' (${wanted.fingerprint.slice(0, 12)}) is not in ${searched.join(', ')}; ` +
+      'import it with `mkd expert import` and pass its folder with --experts',
   );
 }

@@ -3,10 +3,10 @@ export { type Calibration, calibration, type GoodImages } from './calibration.js
 export {
   CalibrationError,
   conformalThreshold,
+  defaultFalseAlarmRate,
   imagesNeeded,
   pValue,
   supportedRate,
-  usualFalseAlarmRate,
 } from './conformal.js';
 export {
   checkTarget,

@@ -1,19 +1,19 @@
 /**
- * The image files a cloner has learned from, known again by their contents. It follows them more closely than any others,
- * so a threshold or a figure that rests on them is too good to be true.
+ * The image files a cloner was trained on, identified by a hash of their contents. The cloner follows them more closely
+ * than other images, so thresholds and figures measured on them are too good.
  */
 import { createHash } from 'node:crypto';
 import { tensorNames } from '../networks/index.js';
 import type { ConstantTensor } from '../onnx/index.js';
 import type { TensorMap } from '../weights/safetensors.js';
 
-const tensorName = tensorNames.stored.learnedImages;
+const tensorName = tensorNames.storedNames.learnedImages;
 const bytesEach = 8;
 
 export class LearnedImages {
   private constructor(private readonly fingerprints: ReadonlySet<string>) {}
 
-  /** None, where the tensors do not say. */
+  /** Reads the hashes from a cloner's tensors; without them the set is empty. */
   static among(tensors: TensorMap): LearnedImages {
     const data = Buffer.from((tensors.get(tensorName)?.data as Uint8Array | undefined) ?? []);
     const count = data.length / bytesEach;
@@ -26,12 +26,12 @@ export class LearnedImages {
     );
   }
 
-  /** Whether the cloner has learned from a file of these contents. */
+  /** Returns whether the cloner was trained on a file with these contents. */
   has(file: Uint8Array): boolean {
     return this.hasSha256(createHash('sha256').update(file).digest());
   }
 
-  /** The same by the SHA-256 of the contents. */
+  /** Returns the same by SHA-256 of the contents. */
   hasSha256(sha256: Buffer): boolean {
     return this.fingerprints.has(sha256.toString('hex', 0, bytesEach));
   }

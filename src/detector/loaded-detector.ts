@@ -6,34 +6,34 @@ import type { Manifest } from './manifest.js';
 import type { SelfTest } from './self-test.js';
 import type { ServingShape } from './serving-model.js';
 
-/** What scoring needs of a detector. */
+/** The part of a detector that scoring needs. */
 export interface Scorer {
   readonly shape: ServingShape;
   /** How images are scaled and cut for it. */
   readonly input: InputShape;
   /** Its inputs to the serving graph: folded weights and the weights of the discrepancies. */
   readonly feeds: Tensors;
-  /** What stands in their place for a map that differs. */
+  /** Replace some of the feeds, for another map. */
   readonly overrides?: Tensors;
-  /** Where positions are compared: the inputs that differ for the discrepancy map of one scoring layer alone. */
+  /** If positions are compared: the inputs that differ for the discrepancy map of a single scoring layer. */
   readonly layerFeeds: Readonly<Record<string, Tensors>>;
 }
 
-/** A detector in memory, ready to be scored with. */
+/** A detector in memory, ready for scoring. */
 export interface LoadedDetector extends Scorer {
   readonly manifest: Manifest;
   /** Twelve hexadecimal digits that change whenever the detector does. */
   readonly version: string;
 }
 
-/** A detector as it was read, with what verifies and measures it. Only the rest need stay in memory. */
+/** A detector as it was read, with data that is needed only to verify, evaluate or calibrate it. */
 export interface UnverifiedDetector extends LoadedDetector {
   readonly selfTest: SelfTest;
-  /** What it must not be measured or calibrated with. */
+  /** Images it must not be evaluated or calibrated with. */
   readonly learned: LearnedImages;
 }
 
-/** What of a detector stays in memory once it is verified. */
+/** Returns the part of a detector that stays in memory after verification. */
 export function withoutSelfTest({
   selfTest: _,
   learned: __,
@@ -43,14 +43,14 @@ export function withoutSelfTest({
 }
 
 /**
- * A scorer for the discrepancy map of one scoring layer; what it scores has no meaning.
- * @throws RangeError when the layer is not scored by position.
+ * Returns a scorer for the discrepancy map of one scoring layer; its scores are meaningless.
+ * @throws RangeError if the layer has no discrepancy map.
  */
 export function layerScorer(scorer: Scorer, layer: string): Scorer {
   const feeds = scorer.layerFeeds[layer];
   if (!feeds) {
     const known = Object.keys(scorer.layerFeeds).join(', ') || 'none';
-    throw new RangeError(`this detector has no map of the layer '${layer}'; there are ${known}`);
+    throw new RangeError(`this detector has no map of layer '${layer}'; available: ${known}`);
   }
   return { ...scorer, overrides: feeds };
 }

@@ -1,8 +1,8 @@
-/** The manifest of a detector: its schema, its type, and what is said when a file does not follow it. */
+/** The manifest of a detector: its schema, its type, and parsing. */
 import { type Static, Type } from 'typebox';
 import { Value } from 'typebox/value';
 
-/** The folder is no detector that can be used; the message says what is wrong. */
+/** The detector cannot be used; the message says what is wrong. */
 export class DetectorError extends Error {
   override readonly name = 'DetectorError';
 }
@@ -10,7 +10,7 @@ export class DetectorError extends Error {
 const sha256 = Type.String({ pattern: '^[0-9a-f]{64}$' });
 const layer = Type.String({
   minLength: 1,
-  description: 'Critical layer: pool1 to pool5, or of an imported expert',
+  description: 'Critical layer: pool1 to pool5, or a layer of an imported expert',
 });
 const count = Type.Integer({ minimum: 0 });
 
@@ -18,35 +18,38 @@ const tolerances = Type.Object({ score: Type.Number(), map: Type.Number() }, { t
 
 const byLayer = (description: string) => Type.Array(Type.Number(), { description });
 
-/** What the score is made of: weight times discrepancy less typical discrepancy, summed over the terms. */
+/** The score is the sum over these terms of weight times (discrepancy minus typical discrepancy). */
 const termsSchema = Type.Object(
   {
     value: byLayer('Weight of the value discrepancy of each scoring layer'),
     direction: byLayer('Weight of the direction discrepancy of each scoring layer'),
     typical: Type.Object(
       {
-        value: byLayer('Value discrepancies'),
-        direction: byLayer('Direction discrepancies'),
-        peak: Type.Number({ description: 'Of the discrepancy map' }),
+        value: byLayer('Value discrepancy of each scoring layer'),
+        direction: byLayer('Direction discrepancy of each scoring layer'),
+        peak: Type.Number({ description: 'Peak of the discrepancy map' }),
       },
-      { title: 'TypicalDiscrepancies', description: 'What good images show' },
+      { title: 'TypicalDiscrepancies', description: 'Typical discrepancies of good images' },
     ),
     neighbors: Type.Optional(
       Type.Object(
         {
           weights: byLayer('Weight of the neighbor discrepancy of each scoring layer'),
-          typical: byLayer('What good images show'),
+          typical: byLayer('Typical neighbor discrepancies of good images'),
         },
-        { title: 'NeighborTerms', description: 'If the nearest good image counts too' },
+        {
+          title: 'NeighborTerms',
+          description: 'Present if the distance to the nearest good image is part of the score',
+        },
       ),
     ),
     map: Type.Optional(
       Type.Object(
         {
-          weight: Type.Number({ description: "Of the map's largest entry in the score" }),
+          weight: Type.Number({ description: "Weight of the map's largest entry in the score" }),
           layers: byLayer("Weight of each layer's position-wise discrepancy in the map"),
         },
-        { title: 'MapTerms', description: 'If positions are compared too' },
+        { title: 'MapTerms', description: 'Present if positions are compared' },
       ),
     ),
   },
@@ -58,13 +61,13 @@ export type Terms = Static<typeof termsSchema>;
 export const manifestSchema = Type.Object(
   {
     schema: Type.Literal('mkd.detector/2'),
-    created: Type.String({ description: 'When it was distilled, or calibrated anew, ISO 8601' }),
+    created: Type.String({ description: 'Time of distillation or of the last calibration, ISO 8601' }),
     expert: Type.Object(
       {
         name: Type.String(),
         fingerprint: Type.String({
           pattern: '^[0-9a-f]{64}$',
-          description: 'Of weights, input convention and rescaling',
+          description: 'Hash of weights, input convention and rescaling',
         }),
       },
       { title: 'ExpertReference' },
@@ -80,7 +83,7 @@ export const manifestSchema = Type.Object(
                 minItems: 1,
                 description: 'Output channels of each convolution',
               }),
-              pool: Type.Boolean({ description: 'Whether a 2 x 2 max pooling closes the block' }),
+              pool: Type.Boolean({ description: 'Whether the block ends with 2 x 2 max pooling' }),
               layer: Type.Optional(layer),
               signed: Type.Optional(
                 Type.Boolean({ description: 'Whether the layer is compared before its ReLU' }),
@@ -100,20 +103,20 @@ export const manifestSchema = Type.Object(
           scale: Type.Number({
             exclusiveMinimum: 0,
             maximum: 4,
-            description: 'Pixels of the scaled image for a pixel of the original',
+            description: 'Pixels of the scaled image per pixel of the original',
           }),
-          overlap: Type.Integer({ minimum: 0, description: 'Pixels that neighboring tiles share at least' }),
+          overlap: Type.Integer({ minimum: 0, description: 'Minimum overlap of neighboring tiles, pixels' }),
         },
         {
           title: 'Tiling',
-          description: 'Images are cut into tiles; without it each is scaled to one square',
+          description: 'Present if images are cut into tiles; otherwise each is scaled to one square',
         },
       ),
     ),
     trainingLayers: Type.Array(layer, { minItems: 1 }),
     scoringLayers: Type.Array(layer, { minItems: 1 }),
     lambda: Type.Number({
-      description: 'Weight of the value discrepancy beside the direction discrepancy in distillation',
+      description: 'Weight of the value discrepancy relative to the direction discrepancy in distillation',
     }),
     terms: termsSchema,
     localization: Type.Union([
@@ -125,15 +128,15 @@ export const manifestSchema = Type.Object(
     recipe: Type.Object(
       {
         name: Type.String(),
-        notes: Type.Array(Type.String(), { description: 'Where it departs from the paper or its code' }),
+        notes: Type.Array(Type.String(), { description: 'Differences from the paper or its code' }),
         epochs: count,
         batch: count,
         learningRate: Type.Number(),
         average: Type.Boolean({
-          description: 'Whether weights of epochs in the last half are averaged',
+          description: 'Whether weights are averaged over the last half of the epochs',
         }),
         augmentTo: Type.Integer({
-          description: 'Variants were made until there were so many images to learn from',
+          description: 'Minimum number of training images, reached with augmented copies',
         }),
         seed: Type.Integer(),
       },
@@ -141,20 +144,20 @@ export const manifestSchema = Type.Object(
     ),
     data: Type.Object(
       {
-        images: Type.Integer({ minimum: 1, description: 'Good images in all, each counted once' }),
+        images: Type.Integer({ minimum: 1, description: 'Number of good images, without duplicates' }),
         copies: Type.Optional(
-          Type.Integer({ minimum: 1, description: 'Further files with the contents of one of them' }),
+          Type.Integer({ minimum: 1, description: 'Number of duplicate files, which are not used' }),
         ),
         heldBack: Type.Integer({
           minimum: 1,
-          description: 'Of those, not trained on; with folds, not by the cloner that scored them',
+          description: 'Images not used for training; with folds, not by the cloner that scored them',
         }),
         folds: Type.Optional(
           Type.Integer({
             minimum: 2,
             description:
-              'Cloners that scored the images the others learned from; in the worst case the false-alarm rate is twice the one ' +
-              'stated (Barber et al. 2021, CV+)',
+              'Number of folds, each scored by a cloner that was trained on the others; in the worst case the false-alarm rate is ' +
+              'twice the stated one (Barber et al. 2021, CV+)',
           }),
         ),
         fingerprint: Type.String({ description: 'SHA-256 over the SHA-256 of each image' }),
@@ -174,12 +177,12 @@ export const manifestSchema = Type.Object(
       {
         scores: Type.Array(Type.Number(), {
           minItems: 1,
-          description: 'Scores of good images that were not trained on, ascending',
+          description: 'Scores of good images that were not used for training, ascending',
         }),
-        threshold: Type.Number({ description: 'A score above it is anomalous' }),
+        threshold: Type.Number({ description: 'Scores above it are anomalous' }),
         falseAlarmRate: Type.Number({
           description:
-            'A new good image lies above the threshold with at most this chance (conformal prediction)',
+            'Largest probability that a new good image scores above the threshold (conformal prediction)',
         }),
         mapThresholds: Type.Object(
           {
@@ -190,21 +193,21 @@ export const manifestSchema = Type.Object(
           },
           {
             title: 'MapThresholds',
-            description: 'What all but 0.2 % of the pixels of good images stay below, by localization method',
+            description: 'Value that 99.8 % of the pixels of good images stay below, by localization method',
           },
         ),
         layerMapThresholds: Type.Optional(
           Type.Record(Type.String(), Type.Number(), {
-            description: "The same of each scoring layer's own discrepancy map",
+            description: "The same for each scoring layer's own discrepancy map",
           }),
         ),
         directions: Type.Record(Type.String(), Type.Array(Type.Number(), { minItems: 1 }), {
           description:
-            'Direction discrepancies of the same images by scoring layer, ascending: what drift is measured against',
+            'Direction discrepancies of the same images by scoring layer, ascending; the reference for drift',
         }),
         earlierVersions: Type.Optional(
           Type.Array(Type.String(), {
-            description: 'Versions with other calibrations: their scores mean the same',
+            description: 'Versions with earlier calibrations; their scores are comparable',
           }),
         ),
       },
@@ -218,7 +221,7 @@ export const manifestSchema = Type.Object(
           { cpu: tolerances, cuda: tolerances },
           {
             title: 'Tolerances',
-            description: 'Largest relative difference of a score, and of a map entry to the largest',
+            description: 'Allowed difference of scores and of map entries, relative to the largest one',
           },
         ),
       },
@@ -230,24 +233,24 @@ export const manifestSchema = Type.Object(
 
 export type Manifest = Static<typeof manifestSchema>;
 
-/** @throws DetectorError naming the entry that is wrong. */
+/** Parses a manifest. @throws DetectorError naming the invalid entry. */
 export function parseManifest(text: string, path: string): Manifest {
   let value: unknown;
   try {
     value = JSON.parse(text);
   } catch (error) {
-    throw new DetectorError(`${path} is no JSON: ${(error as Error).message}`);
+    throw new DetectorError(`${path} is not JSON: ${(error as Error).message}`);
   }
   const schema: unknown =
     typeof value === 'object' && value !== null ? Reflect.get(value, 'schema') : undefined;
   if (schema !== 'mkd.detector/2') {
     throw new DetectorError(
-      `${path} has schema '${String(schema)}'; this version reads 'mkd.detector/2': distill it again`,
+      `${path} has schema '${String(schema)}'; this version reads only 'mkd.detector/2'; distill the detector again`,
     );
   }
   if (Value.Check(manifestSchema, value)) return value;
   const [first] = Value.Errors(manifestSchema, value);
   throw new DetectorError(
-    `${path}: ${first?.instancePath || 'the manifest'} ${first?.message ?? 'is wrong'}`,
+    `${path}: ${first?.instancePath || 'the manifest'} ${first?.message ?? 'is invalid'}`,
   );
 }

@@ -1,16 +1,16 @@
 /**
- * How much the score of one image differs from run to run: the order in which products are added up depends on threads,
- * on the device, and on whether a gradient is asked for too.
+ * How much the score of one image varies from run to run: the order of floating-point sums depends on threads, on the
+ * device, and on whether a gradient is computed too.
  */
 import type { Terms } from './manifest.js';
 
-/** Discrepancies are differences from 1 in float32, uncertain by some units in its last place. */
+/** Discrepancies are 1 minus a float32 number: their error is a few units in the last place of 1. */
 const ofDiscrepancy = 4 * 2 ** -23;
 
-/** The rest is uncertain by a share of it. */
+/** Relative error of the rest of the score. */
 const share = 1e-5;
 
-/** By how much less than this one the score of the same image may come out another time, or more. */
+/** Returns the largest expected difference between this score and another score of the same image. */
 export function scoreRounding({ direction, neighbors }: Terms, score: number): number {
   const weights = [...direction, ...(neighbors?.weights ?? [])];
   return ofDiscrepancy * weights.reduce((sum, weight) => sum + weight, 0) + share * Math.abs(score);

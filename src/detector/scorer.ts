@@ -1,4 +1,4 @@
-/** A detector's inputs to the serving graph: folded weights, weights of the discrepancies, and what good images show. */
+/** A detector's inputs to the serving graph: folded weights, discrepancy weights, statistics of good images. */
 import type { Tiling } from '../imaging/index.js';
 import {
   type CriticalLayer,
@@ -14,10 +14,10 @@ import type { Scorer } from './loaded-detector.js';
 import { DetectorError, type Terms } from './manifest.js';
 import type { ServingShape } from './serving-model.js';
 
-const { clonerInput, inputs, ofLayer, stored } = tensorNames;
+const { clonerInput, inputs, layerNames, storedNames } = tensorNames;
 
 /**
- * Makes a scorer from a cloner and its terms.
+ * Builds a scorer from a cloner and its terms.
  * @param cloner its tensors. If the nearest good image counts, they include the neighbors of each scoring layer; if
  * positions are compared, the statistics of channels and maps ({@link stored}).
  * @throws DetectorError if its tensors do not fit its layout.
@@ -35,7 +35,7 @@ export function assembleScorer(
   return {
     shape,
     input: { inputSize: shape.inputSize, tiling },
-    // Compact, so that the bytes of the whole file are not kept with them.
+    // Compact copies, so that the bytes of the whole file can be freed.
     feeds: compact({
       [inputs.valueWeights]: vector(terms.value),
       [inputs.directionWeights]: vector(terms.direction),
@@ -48,7 +48,7 @@ export function assembleScorer(
   };
 }
 
-/** What typical good images would score: subtracted from every score. */
+/** Returns the score of a typical good image, which is subtracted from every score. */
 function offsetOf({ value, direction, neighbors, typical, map }: Terms): number {
   const sum = (weights: readonly number[], discrepancies: readonly number[]): number =>
     weights.reduce((total, weight, layer) => total + weight * (discrepancies[layer] ?? 0), 0);
@@ -67,8 +67,8 @@ function neighborFeeds(
 ): Tensors {
   const feeds: Record<string, Tensor> = { [inputs.neighborWeights]: float32([weights.length], weights) };
   for (const layer of layers) {
-    const { shape, data } = floatTensor(tensors, ofLayer.neighbors(layer));
-    feeds[ofLayer.neighbors(layer)] = float32(shape, data);
+    const { shape, data } = floatTensor(tensors, layerNames.neighbors(layer));
+    feeds[layerNames.neighbors(layer)] = float32(shape, data);
   }
   return feeds;
 }
@@ -81,19 +81,19 @@ function positionFeeds(
   return {
     [inputs.positionWeights]: float32([map.layers.length], map.layers),
     [inputs.mapWeight]: float32([], [map.weight]),
-    ...placeFeeds(tensors, stored.map()),
+    ...placeFeeds(tensors, storedNames.map()),
     ...standardizationFeeds(layers, tensors),
   };
 }
 
-/** Returns what standardizes the expert's channels, as inputs of graphs that compare positions. */
+/** Returns the inputs that standardize the expert's channels, for graphs that compare positions. */
 export function standardizationFeeds(layers: readonly CriticalLayer[], tensors: TensorMap): Tensors {
   const feeds: Record<string, Tensor> = {};
   for (const layer of layers) {
-    const { data: mean } = floatTensor(tensors, stored.channelMean(layer));
-    const { data: deviation } = floatTensor(tensors, stored.channelDeviation(layer));
-    feeds[ofLayer.mean(layer)] = float32([mean.length], mean);
-    feeds[ofLayer.inverseDeviation(layer)] = float32(
+    const { data: mean } = floatTensor(tensors, storedNames.channelMean(layer));
+    const { data: deviation } = floatTensor(tensors, storedNames.channelDeviation(layer));
+    feeds[layerNames.mean(layer)] = float32([mean.length], mean);
+    feeds[layerNames.inverseDeviation(layer)] = float32(
       [deviation.length],
       deviation.map((value) => 1 / value),
     );
@@ -101,10 +101,10 @@ export function standardizationFeeds(layers: readonly CriticalLayer[], tensors: 
   return feeds;
 }
 
-/** What good images show at each place of a map, by its stored name. */
+/** Returns mean and deviation of good images at each place of a map. @param map its stored name. */
 function placeFeeds(tensors: TensorMap, map: string): Tensors {
-  const mean = floatTensor(tensors, stored.placeMean(map));
-  const deviation = floatTensor(tensors, stored.placeDeviation(map));
+  const mean = floatTensor(tensors, storedNames.placeMean(map));
+  const deviation = floatTensor(tensors, storedNames.placeDeviation(map));
   return {
     [inputs.mapMean]: float32(mean.shape, mean.data),
     [inputs.mapDeviation]: float32(deviation.shape, deviation.data),
@@ -112,17 +112,17 @@ function placeFeeds(tensors: TensorMap, map: string): Tensors {
 }
 
 function layerFeeds(layers: readonly CriticalLayer[], tensors: TensorMap): Scorer['layerFeeds'] {
-  const known = layers.filter((layer) => tensors.has(stored.placeMean(stored.map(layer))));
+  const known = layers.filter((layer) => tensors.has(storedNames.placeMean(storedNames.map(layer))));
   return Object.fromEntries(
     known.map((layer) => {
       const only = layers.map((other) => (other === layer ? 1 : 0));
       const weights = { [inputs.positionWeights]: float32([layers.length], only) };
-      return [layer, compact({ ...weights, ...placeFeeds(tensors, stored.map(layer)) })];
+      return [layer, compact({ ...weights, ...placeFeeds(tensors, storedNames.map(layer)) })];
     }),
   );
 }
 
-/** Returns the inputs of a cloner that no longer learns, its batch normalization folded in. */
+/** Returns the inputs of a trained cloner, with batch normalization folded in. */
 export function clonerFeeds(layout: Layout, cloner: TensorMap): Tensors {
   const folded = foldBatchNormalization(layout, cloner);
   return Object.fromEntries(folded.map(({ name, shape, data }) => [clonerInput(name), float32(shape, data)]));
@@ -133,6 +133,6 @@ function checkCloner(layout: Layout, cloner: TensorMap): void {
     const tensor = cloner.get(name);
     if (tensor?.shape.join() === shape.join()) continue;
     const found = tensor ? `[${tensor.shape.join(', ')}]` : 'missing';
-    throw new DetectorError(`the cloner's ${name} is ${found}; its layout says [${shape.join(', ')}]`);
+    throw new DetectorError(`the cloner's ${name} is ${found}; its layout requires [${shape.join(', ')}]`);
   }
 }

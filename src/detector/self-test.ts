@@ -1,4 +1,4 @@
-/** The self-test of a detector as data: images, and the scores and maps they must give on any machine. */
+/** The self-test of a detector as data: images, and the scores and maps expected on any machine. */
 import type { Manifest } from './manifest.js';
 
 export interface SelfTest {
@@ -14,7 +14,7 @@ export interface SelfTest {
   readonly maps: Float32Array;
 }
 
-/** Largest differences that other processors cause, and the shorter mantissa of CUDA convolutions. */
+/** Tolerances for other processors, and for the shorter mantissa of CUDA convolutions. */
 export const selfTestTolerance: Manifest['selfTest']['tolerance'] = {
   cpu: { score: 1e-4, map: 1e-2 },
   cuda: { score: 1e-2, map: 1e-1 },

@@ -1,6 +1,6 @@
 /**
- * The graphs that serve detectors: expert and cloner fused, the cloner's weights as inputs, so that one
- * session serves every detector of the same shape. Built in the worker that runs them.
+ * The graphs that serve detectors: expert and cloner in one graph. The cloner's weights are inputs, so that one session
+ * serves all detectors of the same shape. Graphs are built in the worker that runs them.
  */
 import { addGradients, guidedRules, plainRules } from '../autodiff/index.js';
 import {
@@ -25,11 +25,11 @@ import { type ConstantTensor, encodeModel, Graph, type Value } from '../onnx/ind
 import type { ModelRecipe } from '../runtime/index.js';
 import { addGaussianSmoothing } from './smoothing.js';
 
-const { inputs, nextOf, ofLayer, outputs } = tensorNames;
+const { inputs, nextStateName, layerNames, outputs } = tensorNames;
 
 /**
- * How a localization map is made: of the gradient of the score (MKD, section 3.3), or of the position-wise
- * discrepancies that are part of the score already.
+ * How a localization map is computed: from the gradient of the score (MKD, section 3.3), or from the position-wise
+ * discrepancies, which are part of the score.
  */
 export const localizationMethods = ['discrepancy', 'gradient', 'smoothgrad', 'guided'] as const;
 
@@ -43,16 +43,16 @@ export interface ServingShape {
   /** Side of the square input, pixels. */
   readonly inputSize: number;
   readonly scoringLayers: readonly CriticalLayer[];
-  /** Whether positions are compared too, and the map's peak is part of the score. */
+  /** Whether positions are compared and the map's peak is part of the score. */
   readonly positions: boolean;
-  /** Whether the nearest good image counts too. */
+  /** Whether the distance to the nearest good image is part of the score. */
   readonly neighbors: boolean;
 }
 
 export interface ServingModelSpec extends ServingShape {
-  /** `none` gives scores only and skips the gradient. */
+  /** `none` computes scores only, without the gradient. */
   readonly map: LocalizationMethod | 'none';
-  /** Inputs that become part of the model, which serves one detector only then. */
+  /** Inputs that become constants of the model, which then serves one detector only. */
   readonly bound?: Readonly<Record<string, ConstantTensor>>;
 }
 
@@ -63,9 +63,9 @@ export const servingModel = (spec: ServingModelSpec): ModelRecipe => ({
 });
 
 /**
- * Builds the model. Inputs and outputs are those of {@link tensorNames}: the image, the weights of the discrepancies and
- * of the cloner; if positions are compared, what standardizes channels and the map; if the nearest good image counts, the
- * neighbors. Outputs: score, value and direction, then neighbor, peak and map as requested.
+ * Builds the model. Inputs and outputs are those of {@link tensorNames}: the image, the weights of discrepancies and
+ * cloner; statistics of channels and map if positions are compared; neighbors if the nearest good image counts.
+ * Outputs: score, value and direction, then neighbor, peak and map as requested.
  *
  * SmoothGrad takes one image and processes its noisy copies in parts: further inputs are the noise, the sum of the
  * gradients so far, and the number of copies in all parts. Its map is right after the last part.
@@ -75,11 +75,11 @@ export async function buildServingModel(spec: ServingModelSpec): Promise<Uint8Ar
   const smoothGrad = spec.map === 'smoothgrad';
   const size = [spec.inputSize, spec.inputSize] as const;
   const image = addImageInput(graph, size, smoothGrad ? 1 : 'N');
-  const seen = smoothGrad
+  const graphInput = smoothGrad
     ? graph.op.Add(image, graph.input(inputs.noise, 'float32', ['K', 3, ...size]))
     : image;
   const expert = await loadExpert(spec.expertCard);
-  const { score, value, direction, neighbor, region } = addScore(graph, seen, spec, expert);
+  const { score, value, direction, neighbor, region } = addScore(graph, graphInput, spec, expert);
   if (!smoothGrad) {
     graph.output(score, outputs.score);
     graph.output(value, outputs.value);
@@ -88,7 +88,7 @@ export async function buildServingModel(spec: ServingModelSpec): Promise<Uint8Ar
     if (region) graph.output(region.peak, outputs.peak);
   }
   if (spec.map === 'discrepancy') {
-    if (!region) throw new RangeError('there is no discrepancy map where positions are not compared');
+    if (!region) throw new RangeError('there is no discrepancy map if positions are not compared');
     graph.output(graph.op.Reshape(region.map, [0, ...size]), outputs.map);
   } else if (spec.map !== 'none') {
     const rules = spec.map === 'guided' ? guidedRules : plainRules;
@@ -102,7 +102,7 @@ export async function buildServingModel(spec: ServingModelSpec): Promise<Uint8Ar
 interface ScoreTerms extends Objective {
   /** Neighbor discrepancy of each layer, [N, L]. */
   readonly neighbor?: Value;
-  readonly region?: Region;
+  readonly region?: DiscrepancyMap;
 }
 
 function addScore(
@@ -125,18 +125,20 @@ function addScore(
     weights(inputs.valueWeights),
     weights(inputs.directionWeights),
   );
-  const followed = op.Sub(objective.score, graph.input(inputs.scoreOffset, 'float32', []));
+  const centeredScore = op.Sub(objective.score, graph.input(inputs.scoreOffset, 'float32', []));
   const neighbor = neighbors ? addNeighbors(graph, layers, scoringLayers) : undefined;
   const weighted = neighbor && op.Mul(neighbor, weights(inputs.neighborWeights));
-  const score = weighted ? op.Add(followed, op.ReduceSum(weighted, [1], { keepdims: false })) : followed;
+  const score = weighted
+    ? op.Add(centeredScore, op.ReduceSum(weighted, [1], { keepdims: false }))
+    : centeredScore;
   const terms = { ...objective, ...(neighbor ? { neighbor } : {}) };
   if (!positions) return { ...terms, score };
   const discrepancies = layers.map((layer, index) => {
     const channels = [layer.expert.shape[1] as number];
     const name = scoringLayers[index] as CriticalLayer;
     return addPositionDiscrepancy(graph, layer, {
-      mean: graph.input(ofLayer.mean(name), 'float32', channels),
-      inverseDeviation: graph.input(ofLayer.inverseDeviation(name), 'float32', channels),
+      mean: graph.input(layerNames.mean(name), 'float32', channels),
+      inverseDeviation: graph.input(layerNames.inverseDeviation(name), 'float32', channels),
     });
   });
   const map = addDiscrepancyMap(graph, discrepancies, weights(inputs.positionWeights), inputSize);
@@ -145,7 +147,7 @@ function addScore(
   return { ...terms, score: op.Add(score, share), region: { map, peak } };
 }
 
-/** How far the nearest good image is, at each layer: [N, L]. */
+/** Adds the discrepancy to the nearest good image at each layer, [N, L]. */
 function addNeighbors(
   graph: Graph,
   layers: readonly LayerActivations[],
@@ -153,24 +155,24 @@ function addNeighbors(
 ): Value {
   const discrepancies = layers.map(({ expert }, index) => {
     const shape = [expert.shape[1] as number, 'K'];
-    const columns = graph.input(ofLayer.neighbors(names[index] as CriticalLayer), 'float32', shape);
+    const columns = graph.input(layerNames.neighbors(names[index] as CriticalLayer), 'float32', shape);
     return addNeighborDiscrepancy(graph, addSummary(graph, expert), columns);
   });
   return graph.op.Concat(discrepancies, 1);
 }
 
 /** The discrepancy map [N, 1, H, W] and its largest entry [N]. */
-interface Region {
+interface DiscrepancyMap {
   readonly map: Value;
   readonly peak: Value;
 }
 
-/** Positions of deep layers are 16 and 32 pixels wide at any input size: a wide Gaussian joins them. */
+/** Positions of deep layers are 16 and 32 pixels wide at any input size; a wide Gaussian blends them. */
 const discrepancySmoothingShare = 8 / 128;
 
 /**
- * Weighted position-wise discrepancies of all layers at the size of the input, smoothed; then by how many deviations
- * they lie above what good images show at the same place.
+ * Adds the discrepancy map: weighted position-wise discrepancies of all layers, resized to the input and smoothed, in
+ * standard deviations above the mean of good images at the same place.
  */
 function addDiscrepancyMap(
   graph: Graph,
@@ -192,15 +194,15 @@ function addDiscrepancyMap(
   return op.Relu(op.Div(op.Sub(smoothed, mean), deviation));
 }
 
-/** The mean gradient over all copies so far, [1, 3, H, W]. */
+/** Adds a gradient to the sum so far. Returns the sum divided by the number of copies, [1, 3, H, W]. */
 function addToSum(graph: Graph, grad: Value): Value {
   const { op } = graph;
   const sum = op.Add(graph.input(inputs.gradientSum, 'float32', grad.shape), grad);
-  graph.output(sum, nextOf(inputs.gradientSum));
+  graph.output(sum, nextStateName(inputs.gradientSum));
   return op.Div(sum, graph.input(inputs.copies, 'float32', []));
 }
 
-/** |gradient| summed over the channels and smoothed: [N, 3, H, W] to [N, H, W]. */
+/** Adds |gradient|, summed over the channels and smoothed: [N, 3, H, W] to [N, H, W]. */
 function addMap(graph: Graph, grad: Value, size: number): Value {
   const { op } = graph;
   const magnitude = op.ReduceSum(op.Abs(grad), [1]);

@@ -4,11 +4,11 @@ import type { Graph, Value } from '../onnx/index.js';
 /** Standard deviation as a share of the side: 4 pixels at 128 (MKD, section 4.3). */
 export const smoothingShare = 4 / 128;
 
-/** Deviations after which the kernel is cut off, as in SciPy. */
+/** Standard deviations after which the kernel is cut off, as in SciPy. */
 const reach = 4;
 
 /**
- * Adds a separable Gaussian. What lies outside the image has no weight, so borders do not darken.
+ * Adds a separable Gaussian. Pixels outside the image have no weight, so borders do not darken.
  * @param maps float32 [N, 1, size, size]
  * @param share standard deviation as a share of the side.
  */
@@ -39,7 +39,7 @@ export function addGaussianSmoothing(
   return op.Mul(smoothed, graph.constant({ type: 'float32', shape: [1, 1, size, size], data: correction }));
 }
 
-/** Odd number of weights that sum to 1. */
+/** Returns an odd number of weights that sum to 1. */
 function gaussianKernel(sigma: number): number[] {
   const radius = Math.max(1, Math.round(reach * sigma));
   const weights = Array.from({ length: 2 * radius + 1 }, (_, i) =>
@@ -49,7 +49,7 @@ function gaussianKernel(sigma: number): number[] {
   return weights.map((weight) => weight / sum);
 }
 
-/** For each position along one axis, the part of the kernel that lies inside. */
+/** Returns the sum of the kernel weights inside the image, for each position along one axis. */
 function insideWeights(kernel: readonly number[], size: number): number[] {
   const radius = (kernel.length - 1) / 2;
   return Array.from({ length: size }, (_, at) =>

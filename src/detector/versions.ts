@@ -1,7 +1,7 @@
 /**
- * Detectors on disk. A detector is a folder with a manifest, and has one version then; or a folder of such folders, one
- * for each version. Which version is the current one follows from the folder alone: the first that the file `current`
- * names, a version a line, those that were current before it next; without that file the version made last.
+ * Detectors on disk. A detector is a folder with a manifest and has one version, or it is a folder with such a folder
+ * for each version. The file `current` in that folder lists one version per line: the current one first, then those
+ * that were current before. Without this file, the newest version is current.
  */
 import { readdir, readFile } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
@@ -10,7 +10,7 @@ import { detectorsIn, isDetector } from './detectors-in.js';
 import { modelsFolder } from './find-expert.js';
 import { DetectorError, type Manifest } from './manifest.js';
 
-/** A version as its manifest shows it. */
+/** A version as described by its manifest. */
 export interface VersionFolder {
   readonly version: string;
   readonly folder: string;
@@ -22,25 +22,25 @@ export interface VersionFolder {
 
 export interface DetectorVersions {
   readonly name: string;
-  /** The current one first, then those that were current before it, then the others, made last first. */
+  /** The current one first, then those that were current before it, then the others, newest first. */
   readonly versions: readonly VersionFolder[];
-  /** Versions that are or were current, the latest first; all of them where nobody has chosen yet. */
+  /** Versions that are or were current, latest first; all versions if none was chosen yet. */
   readonly history: readonly string[];
-  /** What in the folder cannot be used, and why. */
-  readonly faults: readonly string[];
+  /** Parts of the folder that cannot be used, and why. */
+  readonly problems: readonly string[];
 }
 
-/** Beside the versions of a detector: which one is current, and which were before. */
+/** File next to the versions of a detector that lists the current one and those before it. */
 export const historyFile = 'current';
 
-/** What the folder of a detector holds; undefined where there is nothing. */
+/** Returns the versions in the folder of a detector; undefined if it is empty or missing. */
 export async function readVersions(root: string, name: string): Promise<DetectorVersions | undefined> {
   const folders = await versionFolders(join(root, name));
-  const faults: string[] = [];
+  const problems: string[] = [];
   if (folders.length === 0) {
     const entries = await readdir(join(root, name)).catch(() => []);
     if (entries.length === 0) return undefined;
-    faults.push(`${join(root, name)} holds no manifest.json, nor a folder with one`);
+    problems.push(`${join(root, name)} has no manifest.json and no folder with one`);
   }
   const versions = new Map<string, VersionFolder>();
   for (const folder of folders) {
@@ -49,7 +49,7 @@ export async function readVersions(root: string, name: string): Promise<Detector
       if (!versions.has(version)) versions.set(version, summary(manifest, version, folder));
     } catch (error) {
       if (!(error instanceof DetectorError)) throw error;
-      faults.push(error.message);
+      problems.push(error.message);
     }
   }
   const found = [...versions.values()].sort(
@@ -59,24 +59,24 @@ export async function readVersions(root: string, name: string): Promise<Detector
   const [wanted] = chosen;
   if (wanted !== undefined && !versions.has(wanted)) {
     const known = found.map(({ version }) => version).join(', ');
-    faults.push(
-      `${join(root, name, historyFile)} names '${wanted}', which is no version here; there are ${known || 'none'}`,
+    problems.push(
+      `${join(root, name, historyFile)} names '${wanted}', which is not a version here; available: ${known || 'none'}`,
     );
   }
   const history = chosen.length > 0 ? chosen : found.map(({ version }) => version);
   const rank = ({ version }: VersionFolder): number =>
     history.includes(version) ? history.indexOf(version) : history.length;
-  return { name, versions: found.sort((a, b) => rank(a) - rank(b)), history, faults };
+  return { name, versions: found.sort((a, b) => rank(a) - rank(b)), history, problems };
 }
 
 /**
- * The folder of a detector's current version, from the path of either, or from the name of an embedded detector; the path
- * itself where there is none.
+ * Returns the folder of a detector's current version.
+ * @param nameOrPath a detector's folder, a version's folder or an embedded detector's name; returned if it is none.
  */
 export async function findDetector(nameOrPath: string): Promise<string> {
   for (const candidate of [nameOrPath, join(modelsFolder, nameOrPath)]) {
     if (await isDetector(candidate)) return candidate;
-    // A folder of detectors looks like one of versions; but only versions have one that was chosen.
+    // A folder of detectors looks like a folder of versions, but has no chosen version.
     if (await hasVersions(candidate)) {
       const [current] = (await readVersions(dirname(candidate), basename(candidate)))?.versions ?? [];
       if (current) return current.folder;
@@ -85,19 +85,19 @@ export async function findDetector(nameOrPath: string): Promise<string> {
   return nameOrPath;
 }
 
-/** Whether a folder is one of versions, of which one was chosen. */
+/** Returns whether a folder holds versions, one of which was chosen as current. */
 export async function hasVersions(folder: string): Promise<boolean> {
   return (await readHistory(folder, [])).length > 0;
 }
 
-/** Folders of what may be versions. */
+/** Returns the folders that may be versions. */
 export async function versionFolders(folder: string): Promise<string[]> {
   if (await isDetector(folder)) return [folder];
   const names = await detectorsIn(folder);
   return names.filter((name) => !name.startsWith('.')).map((name) => join(folder, name));
 }
 
-/** @param versions which may be named by their folders too. */
+/** @param versions that the file may name by version or by folder. */
 async function readHistory(folder: string, versions: readonly VersionFolder[]): Promise<string[]> {
   const text = await readFile(join(folder, historyFile), 'utf8').catch(() => '');
   const lines = text.split(/\s+/).filter((line) => line !== '');

@@ -25,24 +25,24 @@ import { notesOf } from './notes.js';
 import type { DistillProgress } from './settings.js';
 import { type ScaledTerms, scaledTerms } from './term-scales.js';
 
-/** Images learned from that tell how far the terms of the score spread. */
+/** Number of training images that the spread of the score's terms is measured on. */
 const scaleImages = 128;
 
-/** What the cloners of the folds found, each on the images it has not learned from. */
+/** Results of the folds' cloners, each on the images it was not trained on. */
 export interface CrossFitted {
   readonly good: GoodImages;
   readonly heldBackLoss: number;
   readonly folds: number;
 }
 
-/** The detector to be, without its threshold. */
+/** The new detector, without its threshold. */
 interface ScaledScorer {
   readonly scorer: Scorer;
   readonly terms: ScaledTerms['terms'];
   readonly tensors: Map<string, ConstantTensor>;
 }
 
-/** Measures the images that a cloner has not learned from. */
+/** Measures the images that a cloner was not trained on. */
 export async function measureHeldBack(
   common: DistillationInputs,
   trained: TrainedCloner,
@@ -57,7 +57,7 @@ export async function measureHeldBack(
 
 /**
  * Calibrates a detector and writes its folder.
- * @param crossFitted takes the place of images held back.
+ * @param crossFitted used instead of images held back.
  */
 export async function writeCalibratedDetector(
   common: DistillationInputs,
@@ -95,7 +95,7 @@ export async function writeCalibratedDetector(
         batch: plan.batch,
         learningRate: plan.learningRate,
         average: plan.average,
-        augmentTo: plan.made?.leastImages ?? 0,
+        augmentTo: plan.augmentation?.minImages ?? 0,
         seed: options.seed ?? 0,
       },
       data: {
@@ -179,7 +179,7 @@ function progressOf(
   };
 }
 
-/** The paper's score: directions, and values times lambda. */
+/** Returns the paper's terms: directions, and values times lambda. */
 function paperTerms(layers: readonly CriticalLayer[], lambda: number): ScaledTerms['terms'] {
   const zeros = layers.map(() => 0);
   const typical = { value: zeros, direction: zeros, peak: 0 };

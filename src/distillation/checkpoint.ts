@@ -1,13 +1,13 @@
-/** An unfinished distillation on disk: a folder beside the detector to be, replaced as a whole. */
+/** An unfinished distillation on disk: a folder next to the new detector, replaced as a whole. */
 import { readdir, readFile, rm } from 'node:fs/promises';
 import { join } from 'node:path';
-import { explain } from '../files/explain.js';
+import { describeError } from '../files/explain.js';
 import { makeFolder } from '../files/folders.js';
 import { replaceFile } from '../files/replace-file.js';
 import { readSafetensors, readSafetensorsMetadata, writeSafetensors } from '../weights/safetensors.js';
 import type { TrainingState } from './training.js';
 
-/** Everything the result depends on; a run resumes only where all of it is equal. */
+/** All settings that the result depends on; a run resumes only if all of them are equal. */
 export type CheckpointSettings = Readonly<Record<string, string | number>>;
 
 const stateFile = 'state.safetensors';
@@ -17,7 +17,7 @@ export class CheckpointError extends Error {
   override readonly name = 'CheckpointError';
 }
 
-/** Where the checkpoint of a detector is kept until it is finished. @param detector an absolute path. */
+/** Returns the folder of a detector's checkpoint. @param detector an absolute path. */
 export function checkpointFolder(detector: string): string {
   return `${detector}.checkpoint`;
 }
@@ -38,12 +38,12 @@ interface CheckpointFile {
 
 export interface Checkpoint {
   readonly state: TrainingState;
-  /** Time spent so far. */
+  /** Training time so far. */
   readonly seconds: number;
   readonly epochSum: EpochSum;
 }
 
-/** Writes a checkpoint; one that is there already is replaced only once the new one is whole. */
+/** Writes a checkpoint. An existing one is replaced only once the new one is complete. */
 export async function writeCheckpoint(
   folder: string,
   settings: CheckpointSettings,
@@ -67,31 +67,31 @@ export async function hasCheckpoint(folder: string): Promise<boolean> {
 }
 
 /**
- * Whether a run may begin, or go on, beside what another has left in the folder.
+ * Checks that a run can start, or resume, with what is in its checkpoint folder.
  * @param folds whether the run is cross-fitted.
- * @throws CheckpointError where there is nothing to resume, a run with or without folds to be resumed as the other, or
- * anything that a new run would overwrite.
+ * @throws CheckpointError if there is nothing to resume, the checkpoint differs in the use of folds, or a new run would
+ * overwrite it.
  */
 export async function checkFolder(folder: string, resume: boolean, folds: boolean): Promise<void> {
-  const found = await holdsWork(folder);
+  const found = await checkpointKind(folder);
   if (resume && !found) {
-    throw new CheckpointError(`there is no checkpoint in ${folder}; leave out --resume to start anew`);
+    throw new CheckpointError(`there is no checkpoint in ${folder}; omit --resume to start a new run`);
   }
   if (!resume && found) {
     throw new CheckpointError(
-      `${folder} holds what an interrupted run has done; continue it with --resume, or remove the folder to start anew`,
+      `${folder} has the checkpoint of an interrupted run; continue with --resume, or remove the folder to start over`,
     );
   }
   if (resume && (found === 'folds') !== folds) {
     const [before, now] = found === 'folds' ? ['with', 'without'] : ['without', 'with'];
     throw new CheckpointError(
-      `the checkpoint was made ${before} --folds, now it is ${now}; use the same settings, or remove ${folder} to start anew`,
+      `the checkpoint was made ${before} --folds, now it is ${now}; use the same settings, or remove ${folder} to start over`,
     );
   }
 }
 
-/** What a run has left in its folder: parts of a cross-fitted one, the state of the only cloner, or nothing. */
-export async function holdsWork(folder: string): Promise<'folds' | 'state' | undefined> {
+/** Returns what is in a checkpoint folder: a cross-fitted run, the state of a single cloner, or nothing. */
+export async function checkpointKind(folder: string): Promise<'folds' | 'state' | undefined> {
   const entries = await entriesOf(folder);
   if (entries.some((name) => name.startsWith('fold'))) return 'folds';
   return entries.includes(stateFile) ? 'state' : undefined;
@@ -100,19 +100,19 @@ export async function holdsWork(folder: string): Promise<'folds' | 'state' | und
 async function entriesOf(folder: string): Promise<string[]> {
   return readdir(folder).catch((error: NodeJS.ErrnoException) => {
     if (error.code === 'ENOENT') return [];
-    throw new CheckpointError(`the checkpoint cannot be read: ${explain(error, folder)}`);
+    throw new CheckpointError(`the checkpoint cannot be read: ${describeError(error, folder)}`);
   });
 }
 
-/** @throws CheckpointError when it cannot be read, or belongs to other settings. */
+/** Reads a checkpoint. @throws CheckpointError if it is unreadable or was made with other settings. */
 export async function readCheckpoint(folder: string, settings: CheckpointSettings): Promise<Checkpoint> {
   const path = join(folder, stateFile);
   const bytes = await readFile(path).catch((error: unknown) => {
-    throw new CheckpointError(`the checkpoint cannot be read: ${explain(error, path)}`);
+    throw new CheckpointError(`the checkpoint cannot be read: ${describeError(error, path)}`);
   });
   const file = contentsOf(bytes);
   if (file?.schema !== 'mkd.checkpoint/1' || !file.settings || !file.epochSum || file.step === undefined) {
-    throw new CheckpointError(`${path} is no checkpoint of this version; remove it to start anew`);
+    throw new CheckpointError(`${path} is not a checkpoint of this version; remove it to start over`);
   }
   checkSettings(file.settings, settings);
   return {
@@ -130,13 +130,13 @@ function contentsOf(bytes: Uint8Array): Partial<CheckpointFile> | undefined {
   }
 }
 
-/** @throws CheckpointError naming a setting that was another then. */
+/** @throws CheckpointError naming a setting that differs. */
 export function checkSettings(before: CheckpointSettings, now: CheckpointSettings): void {
   for (const [name, value] of Object.entries(now)) {
     if (before[name] === value) continue;
     const other = name === 'data' ? 'other images' : `${name} ${before[name]}, now it is ${value}`;
     throw new CheckpointError(
-      `the checkpoint was made with ${other}; use the same settings and images, or remove it to start anew`,
+      `the checkpoint was made with ${other}; use the same settings and images, or remove it to start over`,
     );
   }
 }

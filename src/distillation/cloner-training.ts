@@ -1,6 +1,6 @@
 /**
  * The distillation of one cloner: the expert's activations are computed once, then the cloner follows them on
- * mini-batches. It only learns here; calibrated-detector.ts scores with it.
+ * mini-batches. This module only trains; calibrated-detector.ts scores with the cloner.
  */
 import { standardizationFeeds, supportedRate } from '../detector/index.js';
 import type { InputShape } from '../imaging/index.js';
@@ -52,7 +52,7 @@ export interface DistillationInputs {
   readonly device: Device;
 }
 
-/** One cloner: what it leaves out, and where its checkpoint is. */
+/** One cloner to train: which images to hold back, and where its checkpoint is. */
 export interface ClonerJob {
   readonly holdBack: HoldBack;
   /** Folder of its checkpoint. */
@@ -62,7 +62,7 @@ export interface ClonerJob {
   readonly folds?: readonly FoldResult[];
 }
 
-/** A cloner that has learned, and the images it has learned from. */
+/** A trained cloner and its training images. */
 export interface TrainedCloner {
   /** The cloner's tensors, with the statistics of the expert's channels if positions are compared. */
   readonly tensors: Map<string, ConstantTensor>;
@@ -106,13 +106,13 @@ export class ClonerTraining {
   }
 
   /**
-   * Trains the cloner, and removes its checkpoint once the result was used.
-   * @param use takes the cloner while its images are there.
+   * Trains the cloner, and removes its checkpoint after the result was used.
+   * @param use receives the cloner while its images are loaded.
    */
   async run<Result>(use: (trained: TrainedCloner) => Promise<Result>): Promise<Result> {
     const { plan, device } = this.common;
     const { checkpoint, resume } = this.job;
-    // Whatever can be refused is refused before the expert sees all images.
+    // Check everything that can be checked before the expert runs on all images.
     this.#checkFolds();
     if (resume) await readCheckpoint(checkpoint, this.#settings());
     const set = await this.#prepare();
@@ -127,7 +127,7 @@ export class ClonerTraining {
             epochSum: { loss: 0, images: 0 },
           };
       const statistics = plan.positions
-        ? await set.channelStatistics(this.#curriculum.trained)
+        ? await set.channelStatistics(this.#curriculum.trainingSquares)
         : new Map<string, ConstantTensor>();
       const layers = plan.trainingLayers.map(({ name }) => name);
       const standardization = statistics.size > 0 ? standardizationFeeds(layers, statistics) : {};
@@ -151,7 +151,7 @@ export class ClonerTraining {
     }
   }
 
-  /** The folds must belong to this run. The number of epochs follows from the number of images, unless it was set. */
+  /** Checks that the folds belong to this run. Epochs depend on the number of images, unless they were set. */
   #checkFolds(data?: string): void {
     const { holdBack: _, epochs, ...settings } = this.#settings(data);
     const asked = this.common.options.epochs === undefined ? {} : { epochs: this.common.options.epochs };
@@ -168,7 +168,7 @@ export class ClonerTraining {
     const { options, plan, expert, images, device } = this.common;
     return TrainingSet.prepare(device, {
       paths: images.paths,
-      makers: this.#curriculum.makers,
+      makers: this.#curriculum.imageMakers,
       input: inputOf(plan),
       corners: (file, grid) => this.#curriculum.corners(file, grid),
       layers: plan.trainingLayers,
@@ -190,7 +190,7 @@ export class ClonerTraining {
       batch: plan.batch,
       clonerWidth: plan.clonerWidth,
       tileScale: plan.tiling?.scale ?? 0,
-      augmentTo: plan.made?.leastImages ?? 0,
+      augmentTo: plan.augmentation?.minImages ?? 0,
       average: String(plan.average),
       lambda: plan.lambda,
       seed: this.#seed,
@@ -208,7 +208,7 @@ export class ClonerTraining {
     start: Start,
   ): Promise<Pick<TrainedCloner, 'steps' | 'seconds' | 'loss' | 'heldBackLoss'>> {
     const { options, plan } = this.common;
-    const { epochs, stepsAnEpoch, steps: total, heldBack } = this.#curriculum;
+    const { epochs, stepsPerEpoch, steps: total, heldBack } = this.#curriculum;
     const validateEvery = Math.max(1, Math.ceil(epochs / validations));
     const began = performance.now();
     const seconds = (): number => start.seconds + (performance.now() - began) / 1000;
@@ -228,12 +228,12 @@ export class ClonerTraining {
         await save();
         options.signal.throwIfAborted();
       }
-      if (training.step % stepsAnEpoch === 0) epochSum = { loss: 0, images: 0 };
-      const epoch = Math.floor(training.step / stepsAnEpoch);
+      if (training.step % stepsPerEpoch === 0) epochSum = { loss: 0, images: 0 };
+      const epoch = Math.floor(training.step / stepsPerEpoch);
       const indices = this.#curriculum.batch(training.step);
       const loss = await training.train(await set.batch(indices), training.step / total);
       epochSum = { loss: epochSum.loss + loss * indices.length, images: epochSum.images + indices.length };
-      if (training.step % stepsAnEpoch === 0) {
+      if (training.step % stepsPerEpoch === 0) {
         if (plan.average && this.#curriculum.isAveraged(epoch)) training.average();
         if ((epoch + 1) % validateEvery === 0 || epoch + 1 === epochs) await validate();
       }

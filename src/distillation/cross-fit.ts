@@ -1,37 +1,37 @@
 /**
- * Cross-fitting: with few images, none is held back for the threshold. Images are dealt into folds. For each fold a cloner
- * learns from all others and scores it; then the detector's own cloner learns from every image. Scores are in deviations
- * of what each cloner learned from, which makes them comparable. The promised false-alarm rate holds about as with images
- * held back, and in the worst case at twice the rate (Barber et al. 2021, theorem 4).
+ * Cross-fitting: calibration without holding back images, for small data sets. Images are divided into folds. For each
+ * fold, a cloner is trained on the other folds and scores it; then the detector's own cloner is trained on all images.
+ * Scores are in deviations over each cloner's training images, which makes them comparable. The false-alarm rate holds
+ * about as well as with images held back; in the worst case it doubles (Barber et al. 2021, theorem 4).
  */
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { GoodImages } from '../detector/index.js';
-import { explain } from '../files/explain.js';
+import { describeError } from '../files/explain.js';
 import { makeFolder } from '../files/folders.js';
 import { replaceFile } from '../files/replace-file.js';
 import { CheckpointError, type CheckpointSettings, checkSettings } from './checkpoint.js';
 
-/** What the cloner of a fold found on the images it had not learned from. */
+/** Results of a fold's cloner on the images it was not trained on. */
 export interface FoldResult {
   readonly good: GoodImages;
   readonly heldBackLoss: number;
-  /** All the result depends on. */
+  /** All settings that the result depends on. */
   readonly settings: CheckpointSettings;
 }
 
 const file = 'folds.json';
 
-/** Results of the folds that are finished, of an interrupted run; none where there was none. */
+/** Reads the results of the folds that an interrupted run finished; empty if there are none. */
 export async function readFolds(checkpoint: string): Promise<FoldResult[]> {
   const path = join(checkpoint, file);
   const text = await readFile(path, 'utf8').catch((error: NodeJS.ErrnoException) => {
     if (error.code === 'ENOENT') return '[]';
-    throw new CheckpointError(`the folds found so far cannot be read: ${explain(error, path)}`);
+    throw new CheckpointError(`the results of the folds cannot be read: ${describeError(error, path)}`);
   });
   const folds = parsed(text);
   if (Array.isArray(folds)) return folds as FoldResult[];
-  throw new CheckpointError(`${path} is no list of folds; remove it to find them anew`);
+  throw new CheckpointError(`${path} is not a list of fold results; remove it to compute them again`);
 }
 
 function parsed(text: string): unknown {
@@ -48,18 +48,18 @@ export async function writeFolds(checkpoint: string, results: readonly FoldResul
   await replaceFile(path, JSON.stringify(results));
 }
 
-/** Where the checkpoint of a fold's cloner is kept. */
+/** Returns the checkpoint folder of a fold's cloner. */
 export function foldFolder(checkpoint: string, fold: number): string {
   return join(checkpoint, `fold-${fold}`);
 }
 
-/** @throws CheckpointError when one was found with other settings or data. */
+/** @throws CheckpointError if a fold was computed with other settings or data. */
 export function checkFolds(results: readonly FoldResult[], settings: CheckpointSettings): void {
   for (const result of results) checkSettings(result.settings, settings);
 }
 
-/** Joins what all folds found: every image's score, and the mean of what their maps stay below. */
-export function joinedFolds(results: readonly FoldResult[]): GoodImages & { readonly heldBackLoss: number } {
+/** Joins the results of all folds: every image's score, and the means of the map thresholds. */
+export function joinFolds(results: readonly FoldResult[]): GoodImages & { readonly heldBackLoss: number } {
   const [first] = results;
   if (!first) throw new RangeError('there are no folds');
   const mean = (of: (result: FoldResult) => number): number =>

@@ -6,21 +6,21 @@ import { distinctFiles } from '../files/distinct-files.js';
 import { readExpertCard } from '../networks/index.js';
 import { Device } from '../runtime/index.js';
 import { measureHeldBack, writeCalibratedDetector } from './calibrated-detector.js';
-import { checkFolder, checkpointFolder, hasCheckpoint, holdsWork } from './checkpoint.js';
+import { checkFolder, checkpointFolder, checkpointKind, hasCheckpoint } from './checkpoint.js';
 import {
   type ClonerJob,
   ClonerTraining,
   type DistillationInputs,
   type ImageFiles,
 } from './cloner-training.js';
-import { foldFolder, joinedFolds, readFolds, writeFolds } from './cross-fit.js';
+import { foldFolder, joinFolds, readFolds, writeFolds } from './cross-fit.js';
 import { planFor } from './recipe.js';
-import { type DistillOptions, DistillSettingsError, settle } from './settings.js';
+import { applyOptions, type DistillOptions, DistillSettingsError } from './settings.js';
 
-/** Fewer images than this leave nothing to learn from and calibrate with. */
+/** Fewer images are not enough to train and calibrate. */
 const fewestImages = 8;
 
-/** The run was aborted; `checkpoint` holds what it had done, if training had begun. */
+/** The run was aborted; `checkpoint` is its folder, if training had begun. */
 export class DistillationInterrupted extends Error {
   override readonly name = 'DistillationInterrupted';
 
@@ -38,7 +38,7 @@ export class DistillationInterrupted extends Error {
  * @throws DatasetError, ImageError, CalibrationError, CheckpointError, DistillSettingsError, DetectorError, DistillationInterrupted
  */
 export async function distill(options: DistillOptions): Promise<Manifest> {
-  const recipe = settle(options);
+  const recipe = applyOptions(options);
   await checkTarget(options.out);
   const checkpoint = checkpointFolder(resolve(options.out));
   await checkFolder(checkpoint, options.resume ?? false, options.folds !== undefined);
@@ -56,13 +56,13 @@ export async function distill(options: DistillOptions): Promise<Manifest> {
     return await training.run((trained) => writeCalibratedDetector(common, trained, undefined));
   } catch (error) {
     if (error !== options.signal?.reason) throw error;
-    throw new DistillationInterrupted((await holdsWork(checkpoint)) ? checkpoint : undefined);
+    throw new DistillationInterrupted((await checkpointKind(checkpoint)) ? checkpoint : undefined);
   } finally {
     await device.close();
   }
 }
 
-/** Lists each image once: a copy could be learned from and held back at the same time. @throws DatasetError */
+/** Lists each image once: a copy could be trained on and held back at the same time. @throws DatasetError */
 async function goodImages({ dataset, normalClass }: DistillOptions): Promise<ImageFiles> {
   const files = await trainingImages(dataset, normalClass);
   const paths = (await distinctFiles(files)).map(({ path }) => path);
@@ -77,11 +77,11 @@ function checkFoldCount(folds: number | undefined, images: number): void {
   const most = Math.floor(images / 2);
   if (folds === undefined || (Number.isInteger(folds) && folds >= 2 && folds <= most)) return;
   throw new DistillSettingsError(
-    `folds ${folds}: wanted a whole number from 2 to ${most}, half of the ${images} images`,
+    `folds ${folds}: must be a whole number from 2 to ${most}, half of the ${images} images`,
   );
 }
 
-/** Trains the cloners of the folds one after another, as far as an interrupted run has not, then the detector's own. */
+/** Trains the folds' cloners, except those that an interrupted run finished, then the detector's own. */
 async function crossFitted(
   common: DistillationInputs,
   count: number,
@@ -105,7 +105,7 @@ async function crossFitted(
     });
   }
   const own: ClonerJob = { holdBack: 'none', checkpoint, resume: await resumes(checkpoint), folds };
-  const { heldBackLoss, ...good } = joinedFolds(folds);
+  const { heldBackLoss, ...good } = joinFolds(folds);
   return new ClonerTraining(common, own).run((trained) =>
     writeCalibratedDetector(common, trained, { good, heldBackLoss, folds: count }),
   );

@@ -1,6 +1,6 @@
 /**
- * The graphs of distillation: the expert's activations, one step of training with its gradient and Adam, the loss on
- * images held back, and how far good images are from each other. Each is built in the worker that runs it.
+ * The graphs of distillation: the expert's activations, one training step with gradient and Adam, the loss on images
+ * held back, and the discrepancies between good images. Each is built in the worker that runs it.
  */
 import { addGradients } from '../autodiff/index.js';
 import {
@@ -28,7 +28,7 @@ import {
 import { encodeModel, Graph, type Value } from '../onnx/index.js';
 import type { ModelRecipe } from '../runtime/index.js';
 
-const { inputs, momentOf, nextOf, ofLayer, outputs } = tensorNames;
+const { inputs, momentOf, nextStateName, layerNames, outputs } = tensorNames;
 
 export interface ExpertModelSpec {
   readonly expertCard: string;
@@ -40,7 +40,7 @@ export interface ClonerModelSpec {
   readonly layout: Layout;
   readonly inputSize: number;
   readonly layers: readonly LayerSpec[];
-  /** Where positions are compared too: how far apart the cloner is to stay where a defect was made. */
+  /** If positions are compared: the discrepancy that the cloner must keep at synthetic defects. */
   readonly positions?: { readonly margin: number };
 }
 
@@ -61,7 +61,7 @@ function recipe(name: string, argument: unknown): ModelRecipe {
   return { module: import.meta.url, function: name, argument };
 }
 
-/** `image` to the activations of each layer, named after it. */
+/** Builds the graph from `image` to the activations of each layer, named after the layer. */
 export async function buildExpertModel({
   expertCard,
   inputSize,
@@ -75,8 +75,8 @@ export async function buildExpertModel({
 }
 
 /**
- * One step of distillation. Inputs: `image`, `expert.<layer>`, the weights of both discrepancies, every
- * parameter with its moments `<name>.m` and `<name>.v`, every running statistic, and Adam's two scalars; where positions
+ * Builds the graph of one training step. Inputs: `image`, `expert.<layer>`, the weights of both discrepancies, every
+ * parameter with its moments `<name>.m` and `<name>.v`, every running statistic, and Adam's two scalars; if positions
  * are compared also `defect` uint8 [N, H, W], and `mean.<layer>` and `inverse_deviation.<layer>` of each layer.
  * Outputs: `loss`, and everything that changes as `<name>.next`.
  */
@@ -101,13 +101,13 @@ export function buildTrainingModel(spec: ClonerModelSpec): Uint8Array {
   };
   for (const [index, parameter] of parameters.entries())
     addAdam(graph, parameter, grads[index] as Value, scalars);
-  for (const [name, next] of cloner.statistics) graph.output(next, nextOf(name));
+  for (const [name, next] of cloner.statistics) graph.output(next, nextStateName(name));
   return encodeModel(graph);
 }
 
 /**
- * `image`, `expert.<layer>` and folded cloner weights to `loss`, `value` and `direction` of each image, which has no
- * defect.
+ * Builds the graph from `image`, `expert.<layer>` and folded cloner weights to `loss`, `value` and `direction` of each
+ * image. Images have no defects.
  */
 export function buildValidationModel(spec: ClonerModelSpec): Uint8Array {
   const graph = new Graph('validation');
@@ -125,24 +125,24 @@ export function buildValidationModel(spec: ClonerModelSpec): Uint8Array {
 }
 
 /**
- * `expert.<layer>` and `neighbors.<layer>` [C, K] to `summary.<layer>` [N, C] of each layer, and `neighbor` [N, L], how far
- * the nearest of the neighbors is.
+ * Builds the graph from `expert.<layer>` and `neighbors.<layer>` [C, K] to `summary.<layer>` [N, C] and `neighbor`
+ * [N, L], the discrepancy to the nearest neighbor.
  */
 export function buildNeighborModel({ layers, inputSize }: NeighborModelSpec): Uint8Array {
   const graph = new Graph('neighbors');
   const discrepancies = layers.map((layer) => {
     const summary = addSummary(graph, expertInput(graph, layer, inputSize));
-    graph.output(summary, ofLayer.summary(layer.name));
-    const neighbors = graph.input(ofLayer.neighbors(layer.name), 'float32', [layer.channels, 'K']);
+    graph.output(summary, layerNames.summary(layer.name));
+    const neighbors = graph.input(layerNames.neighbors(layer.name), 'float32', [layer.channels, 'K']);
     return addNeighborDiscrepancy(graph, summary, neighbors);
   });
   graph.output(graph.op.Concat(discrepancies, 1), outputs.neighbor);
   return encodeModel(graph);
 }
 
-/** What the expert shows at a layer. */
+/** Adds the input for the expert's activations of a layer. */
 function expertInput(graph: Graph, { name, channels, stride }: LayerSpec, inputSize: number): Value {
-  return graph.input(ofLayer.expert(name), 'float32', [
+  return graph.input(layerNames.expert(name), 'float32', [
     'N',
     channels,
     inputSize / stride,
@@ -150,7 +150,7 @@ function expertInput(graph: Graph, { name, channels, stride }: LayerSpec, inputS
   ]);
 }
 
-/** The discrepancies of the layers: whole layers, and where they are compared the positions of each. */
+/** Discrepancies of whole layers and, if they are compared, of the positions of each layer. */
 interface LossTerms {
   readonly objective: Objective;
   /** [N, 1, H, W] of each layer. */
@@ -177,19 +177,19 @@ function addTerms(
     objective,
     positions: layers.map(({ name, channels }, index) =>
       addPositionDiscrepancy(graph, activations[index] as LayerActivations, {
-        mean: graph.input(ofLayer.mean(name), 'float32', [channels]),
-        inverseDeviation: graph.input(ofLayer.inverseDeviation(name), 'float32', [channels]),
+        mean: graph.input(layerNames.mean(name), 'float32', [channels]),
+        inverseDeviation: graph.input(layerNames.inverseDeviation(name), 'float32', [channels]),
       }),
     ),
   };
 }
 
-/** Weight of a discrepancy that is too small where a defect was made, beside one that is too large elsewhere. */
+/** Weight of the loss at synthetic defects (discrepancy too small) relative to elsewhere (too large). */
 const defectWeight = 0.5;
 
 /**
- * The loss of a batch: whole layers over its good images; positions pulled together where nothing was made, and
- * pushed apart, up to the margin, where a defect was.
+ * Adds the loss of a batch: whole layers over its good images; positions are pulled together outside synthetic defects,
+ * and pushed apart, up to the margin, inside them.
  */
 function addLoss(graph: Graph, { positions: options, inputSize }: ClonerModelSpec, terms: LossTerms): Value {
   const { op } = graph;
@@ -211,7 +211,7 @@ function addLoss(graph: Graph, { positions: options, inputSize }: ClonerModelSpe
   }, whole);
 }
 
-/** The mean of all entries by weights; 0 where all weights are. */
+/** Adds the weighted mean of all entries; 0 if all weights are 0. */
 function weightedMean(graph: Graph, x: Value, weights: Value): Value {
   const { op } = graph;
   const axes = x.shape.map((_, axis) => axis);
@@ -220,8 +220,8 @@ function weightedMean(graph: Graph, x: Value, weights: Value): Value {
 }
 
 /**
- * Adam (Kingma and Ba 2015, algorithm 1). `stepSize` is the learning rate over 1 - beta1^t, `root` is
- * the square root of 1 - beta2^t.
+ * Adds a step of Adam (Kingma and Ba 2015, algorithm 1). `stepSize` is the learning rate divided by 1 - beta1^t, `root`
+ * is the square root of 1 - beta2^t.
  */
 function addAdam(
   graph: Graph,
@@ -237,7 +237,7 @@ function addAdam(
   const m = decay(moment('m'), grad, adam.beta1);
   const v = decay(moment('v'), op.Mul(grad, grad), adam.beta2);
   const size = op.Add(op.Div(op.Sqrt(v), scalars.root), graph.scalar(adam.epsilon));
-  graph.output(op.Sub(parameter, op.Mul(op.Div(m, size), scalars.stepSize)), nextOf(parameter.name));
-  graph.output(m, nextOf(momentOf(parameter.name, 'm')));
-  graph.output(v, nextOf(momentOf(parameter.name, 'v')));
+  graph.output(op.Sub(parameter, op.Mul(op.Div(m, size), scalars.stepSize)), nextStateName(parameter.name));
+  graph.output(m, nextStateName(momentOf(parameter.name, 'm')));
+  graph.output(v, nextStateName(momentOf(parameter.name, 'v')));
 }

@@ -1,4 +1,4 @@
-/** The good images that others are held against, and how far they are from each other. */
+/** The good images that others are compared with, and the discrepancies between them. */
 import { type LayerSpec, tensorNames } from '../networks/index.js';
 import type { ConstantTensor } from '../onnx/index.js';
 import {
@@ -14,25 +14,25 @@ import type { TrainingSet } from './images/training-set.js';
 import { neighborModel } from './models.js';
 
 export interface Neighbors {
-  /** `neighbors.<layer>` [C, K] of each scoring layer: summaries of images that were learned from, as columns. */
+  /** `neighbors.<layer>` [C, K] of each scoring layer: summaries of training images, as columns. */
   readonly tensors: ReadonlyMap<string, ConstantTensor>;
-  /** Of each layer, how far good images are from the nearest that was not made from the same file. */
+  /** For each layer, the discrepancies of good images to the nearest image from another file. */
   readonly discrepancies: readonly Float32Array[];
 }
 
-/** Neighbors beyond that add little to what is found and much to what is held. */
+/** More neighbors improve detection little and need much memory. */
 const mostNeighbors = 1024;
 
-/** Images at once. */
+/** Images per run. */
 const batch = 16;
 
 /** A summary [C] of each layer. */
 type Summaries = readonly Float32Array[];
 
 /**
- * Neighbors among the images learned from.
- * @param typical indices of good images, variants too: of these the discrepancies are found.
- * @returns undefined where all that was learned from is one file, which leaves it nothing to be compared with.
+ * Finds neighbors among the training images.
+ * @param typical indices of good images, including augmented copies, whose discrepancies are computed.
+ * @returns undefined if all training images are from one file, because there is nothing to compare with.
  */
 export async function findNeighbors(
   device: Device,
@@ -42,7 +42,7 @@ export async function findNeighbors(
   typical: readonly number[],
   onProgress: (done: number, total: number) => void,
 ): Promise<Neighbors | undefined> {
-  const known = curriculum.trained.slice(0, mostNeighbors);
+  const known = curriculum.trainingSquares.slice(0, mostNeighbors);
   const sources = known.map((image) => curriculum.fileOf(image));
   if (new Set(sources).size < 2) return undefined;
   const session = await device.session(neighborModel({ inputSize, layers }));
@@ -87,11 +87,11 @@ async function run(
 
 function rowOf(outputs: Tensors, layers: readonly LayerSpec[], row: number): Summaries {
   return layers.map(({ name, channels }) =>
-    float32Data(outputs, tensorNames.ofLayer.summary(name)).slice(row * channels, (row + 1) * channels),
+    float32Data(outputs, tensorNames.layerNames.summary(name)).slice(row * channels, (row + 1) * channels),
   );
 }
 
-/** Summaries of images as `neighbors.<layer>` [C, K]. */
+/** Returns summaries of images as `neighbors.<layer>` [C, K]. */
 function columns(layers: readonly LayerSpec[], images: readonly Summaries[]): Tensors {
   return Object.fromEntries(
     layers.map(({ name, channels }, layer) => {
@@ -101,7 +101,7 @@ function columns(layers: readonly LayerSpec[], images: readonly Summaries[]): Te
           data[channel * images.length + column] = entry;
         }
       }
-      return [tensorNames.ofLayer.neighbors(name), float32([channels, images.length], data)];
+      return [tensorNames.layerNames.neighbors(name), float32([channels, images.length], data)];
     }),
   );
 }

@@ -1,19 +1,19 @@
-/** Where a detector departs from the paper's text or its authors' code, as the settings it was made with have it. */
+/** Differences between a detector and the paper or its authors' code, for the settings it was made with. */
 import { type ExpertCard, paperClonerWidth } from '../networks/index.js';
 import type { Curriculum } from './images/curriculum.js';
 import { type Plan, recipeByName } from './recipe.js';
 
-/** A note, or nothing where there is no departure. */
+/** A note, or false if there is no difference. */
 type Note = string | false;
 
-/** The notes of a manifest. */
+/** Returns the notes of a manifest. */
 export function notesOf(plan: Plan, card: ExpertCard, curriculum: Curriculum): string[] {
   const notes: readonly Note[] = [
     ...networks(plan, card),
     ...score(plan, curriculum),
     ...images(plan, curriculum),
     ...training(plan, curriculum),
-    'For the threshold, good images are scored by a cloner that has not learned from them.',
+    'The threshold comes from good images scored by a cloner that was not trained on them.',
   ];
   return notes.filter((note) => note !== false);
 }
@@ -21,10 +21,10 @@ export function notesOf(plan: Plan, card: ExpertCard, curriculum: Curriculum): s
 function networks({ trainingLayers, scoringLayers, clonerWidth }: Plan, card: ExpertCard): Note[] {
   const learned = trainingLayers.map(({ name }) => name).join(', ');
   return [
-    `The cloner learns to follow ${learned}; scored are ${scoringLayers.join(', ')}. The authors' code has pool2 to pool5, and pool3 to pool5.`,
-    card.schema !== 'mkd.expert/1' && `The expert is ${card.name}; the paper has VGG-16.`,
-    'The expert sees its own input convention, the cloner 0..1; the authors give both 0..1.',
-    "The expert's activations are rescaled to unit size; value discrepancies are on that scale.",
+    `The cloner is trained on ${learned} and scored on ${scoringLayers.join(', ')}; the authors' code uses pool2 to pool5 and pool3 to pool5.`,
+    card.schema !== 'mkd.expert/1' && `The expert is ${card.name}; the paper uses VGG-16.`,
+    'The expert has its own input convention, the cloner 0..1; the authors use 0..1 for both.',
+    "The expert's activations are rescaled to unit size; value discrepancies use that scale.",
     clonerWidth !== paperClonerWidth &&
       `The cloner has ${clonerWidth} channels between critical layers; the paper has ${paperClonerWidth}.`,
   ];
@@ -32,37 +32,37 @@ function networks({ trainingLayers, scoringLayers, clonerWidth }: Plan, card: Ex
 
 function score({ positions }: Plan, { batchDefects }: Curriculum): Note[] {
   if (!positions) {
-    return ["Maps are on the detector's own scale; the authors scale every image by its own extremes."];
+    return ['Maps have one scale per detector; the authors scale every map by its own minimum and maximum.'];
   }
   return [
-    'Beside whole layers, positions are compared, in training and in scoring: a cosine over standardized channels at each of them.',
+    'Besides whole layers, positions are compared in training and scoring, by a cosine over standardized channels at each position.',
     batchDefects > 0 &&
-      `In every batch ${batchDefects} good images have a made defect, where the cloner is kept from following the expert (margin ${positions.margin}).`,
-    "The score is the directions of whole layers, how far the nearest good image is, and the peak of the position-wise map, each less what is typical and over its spread on good images; values do not count. The paper's is the loss.",
-    "How far an image is: cosines between the strongest responses of each of the expert's channels.",
-    'Maps are position-wise discrepancies, smoothed with a deviation of 8/128, in deviations above what good images show at the same place; gradients are there on request.',
+      `In every batch, ${batchDefects} images have a synthetic defect, where the cloner is trained not to follow the expert (margin ${positions.margin}).`,
+    "The score sums direction discrepancies of whole layers, the distance to the nearest good image and the peak of the position-wise map, each centered and scaled by its spread on good images; values do not count. The paper's score is the loss.",
+    "The distance between images is a cosine of the maximum responses of the expert's channels.",
+    'Maps are position-wise discrepancies, smoothed (sigma 8/128 of the side), in standard deviations above good images at the same place; gradient maps are optional.',
   ];
 }
 
-function images({ tiling, inputSize }: Plan, { squares, good, trained }: Curriculum): Note[] {
-  const variants = good.length - trained.length;
+function images({ tiling, inputSize }: Plan, { squares, good, trainingSquares }: Curriculum): Note[] {
+  const variants = good.length - trainingSquares.length;
   return [
     tiling !== undefined &&
-      `Images are cut into tiles of ${inputSize} pixels at a scale of ${tiling.scale}, and ${squares} squares of each are learned from; the paper scales each to one square.`,
+      `Images are cut into tiles of ${inputSize} pixels at a scale of ${tiling.scale}, and ${squares} squares of each are used for training; the paper scales each image to one square.`,
     variants > 0 &&
-      `${variants} variants of the images are learned from too: a little turned, shifted, scaled, brighter or flatter.`,
+      `Training also uses ${variants} augmented copies (small rotations, shifts, scales, brightness and contrast changes).`,
   ];
 }
 
 function training({ batch, lambda, schedule, average }: Plan, { epochs, averageEvery }: Curriculum): Note[] {
   const paper = recipeByName('paper');
   return [
-    `lambda ${lambda} multiplies the values, as in the authors' code, which has 0.5 for MVTec AD and 0.01 for other data; in the paper it multiplies the directions.`,
+    `lambda ${lambda} weights the value discrepancies, as in the authors' code (0.5 for MVTec AD, 0.01 for other data); in the paper it weights the directions.`,
     (epochs !== paper.epochs || batch !== paper.batch) &&
-      `Epochs: ${epochs}, in batches of ${batch}; the authors have ${paper.epochs} in batches of ${paper.batch} for MVTec AD.`,
-    schedule === 'cosine' && 'The learning rate falls along half a cosine; the authors keep it.',
+      `Epochs: ${epochs}, batch size: ${batch}; the authors use ${paper.epochs} and ${paper.batch} for MVTec AD.`,
+    schedule === 'cosine' && 'The learning rate follows half a cosine; the authors keep it constant.',
     average
-      ? `The weights are the mean over the last half of the epochs, every ${averageEvery} of them, as in the paper; the authors' code takes the last.`
-      : "The weights are those of the last epoch, as in the authors' code; the paper averages.",
+      ? `The weights are averaged over the last half of the epochs, every ${averageEvery} epochs, as in the paper; the authors' code uses the last.`
+      : "The weights are those of the last epoch, as in the authors' code; the paper averages them.",
   ];
 }

@@ -16,40 +16,40 @@ export type RecipeName = 'paper' | 'default';
 
 export interface Recipe {
   readonly name: RecipeName;
-  /** Critical layers of VGG-16 that the cloner learns to follow. */
+  /** Critical layers of VGG-16 that the cloner is trained on. */
   readonly trainingLayers: readonly CriticalLayer[];
   /** Critical layers of VGG-16 that are scored, the deepest last. */
   readonly scoringLayers: readonly CriticalLayer[];
   /** Channels of the cloner between critical layers. */
   readonly clonerWidth: number;
-  /** Weight of the value discrepancy beside the direction discrepancy. */
+  /** Weight of the value discrepancy relative to the direction discrepancy. */
   readonly lambda: number;
   readonly learningRate: number;
-  /** Whether the learning rate stays, or falls along half a cosine. */
+  /** Whether the learning rate is constant or follows half a cosine. */
   readonly schedule: 'constant' | 'cosine';
-  /** Where positions are compared too; without them the paper's score is used. */
+  /** If positions are compared; otherwise the paper's score is used. */
   readonly positions?: {
-    /** How much each term counts in the score. */
+    /** Share of each term in the score. */
     readonly shares: TermShares;
-    /** Position-wise discrepancy from which on a made defect is far enough from what the expert sees. */
+    /** Position-wise discrepancy up to which training pushes at synthetic defects. */
     readonly margin: number;
   };
-  /** What is made from the good images. */
-  readonly made?: {
-    /** Variants are made until there are so many images to learn from. */
-    readonly leastImages: number;
-    /** Images with a made defect, as a share of those to learn from. */
+  /** Images made from the good images. */
+  readonly augmentation?: {
+    /** Augmented copies are added up to this number of training images. */
+    readonly minImages: number;
+    /** Images with a synthetic defect, as a share of the training images. */
     readonly defects: number;
   };
   readonly inputSize: number;
   /** How images are cut into tiles; by default each is scaled to one square. */
   readonly tiling?: Tiling;
-  /** Times through all images to learn from; or as many as show so many images, and at least so many. */
+  /** Number of epochs; or the total number of images to train on, and the minimum number of epochs. */
   readonly epochs: number | { readonly images: number; readonly least: number };
   readonly batch: number;
-  /** Whether the weights of epochs in the last half are averaged, as the paper does, or the last ones kept. */
+  /** Whether weights are averaged over the last half of the epochs, as in the paper; otherwise the last are used. */
   readonly average: boolean;
-  /** The localization method used unless a request asks for another. */
+  /** Default localization method. */
   readonly localization: 'discrepancy' | 'guided';
 }
 
@@ -76,13 +76,13 @@ const recipes: Readonly<Record<RecipeName, Recipe>> = {
   default: {
     ...common,
     name: 'default',
-    // What parts have in common shows in deep layers; shallow ones follow the lamp.
+    // Deep layers show what parts have in common; shallow ones depend on the lighting.
     scoringLayers: ['pool4', 'pool5'],
-    // Half as many follow good images worse, and separate less.
+    // With half as many, the cloner follows good images less well, and scores separate less.
     clonerWidth: 32,
     schedule: 'cosine',
     positions: { shares: { direction: [0.5, 1], neighbor: [1, 1], peak: 1 }, margin: 0.8 },
-    made: { leastImages: 1024, defects: 1 / 3 },
+    augmentation: { minImages: 1024, defects: 1 / 3 },
     // Directions separate far better than values; this is the authors' value outside MVTec AD.
     lambda: 0.01,
     epochs: { images: 24_000, least: 10 },
@@ -98,15 +98,15 @@ export function recipeByName(name: RecipeName): Recipe {
   return recipes[name];
 }
 
-/** A recipe with the networks it is followed with. */
+/** A recipe with its networks. */
 export interface Plan extends Omit<Recipe, 'trainingLayers'> {
   readonly layout: Layout;
   readonly trainingLayers: readonly LayerSpec[];
 }
 
 /**
- * The networks of a recipe. With an expert other than VGG-16, all its critical layers are learned, and as many of the
- * deepest scored as with VGG-16.
+ * Returns a recipe with its networks. With an expert other than VGG-16, the cloner is trained on all critical layers,
+ * and as many of the deepest are scored as with VGG-16.
  */
 export function planFor(recipe: Recipe, card: ExpertCard): Plan {
   const layers = layersOf(card);

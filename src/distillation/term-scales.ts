@@ -1,6 +1,6 @@
 /**
- * Puts the terms of the score on one scale: each is divided by its spread over good images, so that a share says how much
- * it counts, whatever its unit and its layer.
+ * Puts the terms of the score on one scale: each is divided by its spread over good images, so that shares are
+ * comparable whatever the unit and the layer of a term.
  */
 import { assembleScorer, type Scorer, type ServingShape, type Terms } from '../detector/index.js';
 import { squareImages } from '../imaging/index.js';
@@ -10,7 +10,7 @@ import { concatenated } from '../runtime/index.js';
 import { rowsOf, type ScoringPipeline } from '../scoring/index.js';
 import type { TensorMap } from '../weights/safetensors.js';
 
-const { stored } = tensorNames;
+const { storedNames } = tensorNames;
 
 /** How much each term counts: directions and neighbors of the scoring layers, and the peak of the discrepancy map. */
 export interface TermShares {
@@ -19,17 +19,17 @@ export interface TermShares {
   readonly peak: number;
 }
 
-/** The terms of a detector that compares positions, and the tensors that go with them. */
+/** The terms of a detector that compares positions, and their tensors. */
 export interface ScaledTerms {
   readonly terms: Terms;
   /** Mean and deviation [inputSize, inputSize] of good images at each place of the map, and of each layer's own map. */
   readonly tensors: ReadonlyMap<string, ConstantTensor>;
 }
 
-/** Smaller spreads count as this. */
+/** Lower bound of spreads. */
 const smallestSpread = 1e-6;
 
-/** Share of the mean deviation that is added everywhere: few images say little about a single place. */
+/** Share of the mean deviation that is added at every place: few images give poor estimates for a single place. */
 const commonDeviationShare = 0.3;
 
 /** Images measured together. */
@@ -40,8 +40,8 @@ const imagesAtOnce = 16;
  * @param images uint8 [n, size, size, 3], good images that are not used for the threshold: the scale must not depend on
  * images that calibrate.
  * @param cloner its tensors, with the statistics of the expert's channels, and with the neighbors if they count.
- * @param neighbor what good images show of each layer's neighbor discrepancy, if it counts.
- * @param onProgress counts an image once for each thing that is measured.
+ * @param neighbor each layer's neighbor discrepancies of good images, if they count.
+ * @param onProgress counts an image once per measurement.
  */
 export async function scaledTerms(
   pipeline: ScoringPipeline,
@@ -71,7 +71,7 @@ export async function scaledTerms(
   };
   const plain = placeTensors(
     shape.inputSize,
-    stored.map(),
+    storedNames.map(),
     () => 0,
     () => 1,
   );
@@ -81,10 +81,10 @@ export async function scaledTerms(
     const only = none.map((_, other) => (other === index ? 1 : 0));
     const { map } = await measure(only, plain);
     layers.push(1 / scaleOf(map).spread);
-    for (const [name, tensor] of statistics(map, shape.inputSize, stored.map(layer)))
+    for (const [name, tensor] of statistics(map, shape.inputSize, storedNames.map(layer)))
       tensors.set(name, tensor);
   }
-  const together = statistics((await measure(layers, plain)).map, shape.inputSize, stored.map());
+  const together = statistics((await measure(layers, plain)).map, shape.inputSize, storedNames.map());
   const { direction, peak } = await measure(layers, together);
   const directions = none.map((_, layer) => scaleOf(direction.filter((_, at) => at % none.length === layer)));
   const peaks = scaleOf(peak);
@@ -106,7 +106,7 @@ export async function scaledTerms(
   return { terms, tensors: new Map([...tensors, ...together]) };
 }
 
-/** Mean and deviation of a map, [size, size] each. */
+/** Returns mean and deviation of a map, [size, size] each. */
 function placeTensors(
   size: number,
   name: string,
@@ -119,12 +119,12 @@ function placeTensors(
     data: Float32Array.from({ length: size * size }, (_, place) => of(place)),
   });
   return new Map([
-    [stored.placeMean(name), plane(mean)],
-    [stored.placeDeviation(name), plane(deviation)],
+    [storedNames.placeMean(name), plane(mean)],
+    [storedNames.placeDeviation(name), plane(deviation)],
   ]);
 }
 
-/** Mean and deviation of maps at every place. @param maps [n, size, size] */
+/** Returns mean and deviation of maps at every place. @param maps [n, size, size] */
 function statistics(maps: Float32Array, size: number, name: string): ReadonlyMap<string, ConstantTensor> {
   const plane = size * size;
   const count = maps.length / plane;
@@ -165,7 +165,7 @@ async function measured(
   };
 }
 
-/** The median, and the spread of the upper half: up to the 84 % quantile, one deviation of a normal distribution. */
+/** Returns the median, and the spread up to the 84 % quantile, one deviation of a normal distribution. */
 function scaleOf(values: Float32Array): { typical: number; spread: number } {
   const ascending = Float32Array.from(values).sort();
   const quantile = (share: number) => ascending[Math.round(share * (ascending.length - 1))] as number;

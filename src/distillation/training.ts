@@ -1,4 +1,4 @@
-/** The cloner while it learns: its tensors, Adam's moments, one step at a time. */
+/** Training of a cloner: its tensors, Adam's moments, one step at a time. */
 import { initialCloner, type Layout, tensorNames, trainableParameters } from '../networks/index.js';
 import type { ConstantTensor } from '../onnx/index.js';
 import type { Random } from '../random/random.js';
@@ -14,7 +14,7 @@ import { floatTensor, type TensorMap } from '../weights/safetensors.js';
 import { adam, type ClonerModelSpec, trainingModel } from './models.js';
 import type { Plan } from './recipe.js';
 
-const { inputs, momentOf, nextOf, outputs: names } = tensorNames;
+const { inputs, momentOf, nextStateName, outputs: names } = tensorNames;
 
 export interface TrainingState {
   /** Steps taken so far. */
@@ -42,7 +42,7 @@ export class Training {
     private readonly plan: Plan,
     state: TrainingState,
     private readonly trainer: Session,
-    /** The weights of the loss, and what standardizes the expert's channels. */
+    /** The weights of the loss, and the inputs that standardize the expert's channels. */
     private readonly lossFeeds: Tensors,
   ) {
     this.#step = state.step;
@@ -70,8 +70,8 @@ export class Training {
   }
 
   /**
-   * One step of Adam on a batch.
-   * @param share of the steps that are done, for the schedule of the learning rate.
+   * Takes one step of Adam on a batch.
+   * @param share of the steps that are done, for the learning rate schedule.
    * @returns the loss before the step.
    */
   async train(batch: Tensors, share = 0): Promise<number> {
@@ -86,15 +86,15 @@ export class Training {
     });
     const [loss] = float32Data(outputs, names.loss) as unknown as [number];
     if (!Number.isFinite(loss)) throw new Error(`distillation diverged: the loss of step ${t} is ${loss}`);
-    for (const name of Object.keys(learned)) this.#tensors.set(name, outputs[nextOf(name)] as Tensor);
+    for (const name of Object.keys(learned)) this.#tensors.set(name, outputs[nextStateName(name)] as Tensor);
     this.#step = t;
     return loss;
   }
 
-  /** Adds the current cloner to the average, which is the cloner from then on. */
+  /** Adds the current weights to the average, which {@link cloner} returns from then on. */
   average(): void {
     const before = (this.#tensors.get(averaged)?.data[0] as number | undefined) ?? 0;
-    for (const [name, { dims, data }] of [...this.#tensors].filter(([name]) => isCloners(name))) {
+    for (const [name, { dims, data }] of [...this.#tensors].filter(([name]) => isClonerTensor(name))) {
       const sum = this.#tensors.get(`${averaged}.${name}`)?.data as Float32Array | undefined;
       const mean = (data as Float32Array).map(
         (value, at) => ((sum?.[at] ?? 0) * before + value) / (before + 1),
@@ -104,12 +104,12 @@ export class Training {
     this.#tensors.set(averaged, float32([], [before + 1]));
   }
 
-  /** The current cloner, without moments; the average if there is one. */
+  /** Returns the current cloner without moments; the average if there is one. */
   cloner(): Map<string, ConstantTensor> {
     const { tensors } = this.state();
     return new Map(
       [...tensors.keys()]
-        .filter(isCloners)
+        .filter(isClonerTensor)
         .map((name) => [name, (tensors.get(`${averaged}.${name}`) ?? tensors.get(name)) as ConstantTensor]),
     );
   }
@@ -134,12 +134,12 @@ export class Training {
   }
 }
 
-/** What the graphs of training and validation have in common. */
+/** Returns the specification of the training and validation graphs. */
 export function modelSpec({ layout, inputSize, trainingLayers, positions }: Plan): ClonerModelSpec {
   return { layout, inputSize, layers: trainingLayers, ...(positions ? { positions } : {}) };
 }
 
-/** How much both discrepancies of each layer count in the loss. */
+/** Returns the weights of both discrepancies of each layer in the loss. */
 export function lossWeights({ trainingLayers, lambda }: Plan): Tensors {
   const weights = (weight: number) =>
     float32(
@@ -152,12 +152,12 @@ export function lossWeights({ trainingLayers, lambda }: Plan): Tensors {
 /** Prefix of the averages of the cloner's tensors. The tensor of this name holds the number of averaged states. */
 const averaged = 'average';
 
-/** Whether it is one of the cloner's own tensors, not a moment or an average. */
-function isCloners(name: string): boolean {
+/** Returns whether a tensor is one of the cloner's own, not a moment or an average. */
+function isClonerTensor(name: string): boolean {
   return !/\.[mv]$/.test(name) && !name.startsWith(averaged);
 }
 
-/** Only the training graph takes defects, and only if positions are compared. */
+/** Removes the defects: only the training graph has this input, and only if positions are compared. */
 export function withoutDefect({ [inputs.defect]: _, ...batch }: Tensors): Tensors {
   return batch;
 }

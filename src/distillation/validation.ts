@@ -1,4 +1,4 @@
-/** The loss of a cloner on images it does not learn from, with its running statistics. */
+/** The loss of a cloner on images it is not trained on, with its running statistics. */
 import { clonerFeeds } from '../detector/index.js';
 import { type Layout, tensorNames } from '../networks/index.js';
 import { type Device, float32Data, type Session, type Tensors } from '../runtime/index.js';

@@ -1,14 +1,14 @@
-/** How far a figure depends on the images it was measured on: intervals by resampling them. */
+/** Confidence intervals of figures, by resampling the images they were measured on. */
 import { randomStream } from '../random/random.js';
 
-/** A range that holds the figure in 95 of 100 cases. */
+/** A 95 % confidence interval. */
 export type Interval = readonly [low: number, high: number];
 
 const confidence = 0.95;
 
 /**
- * Percentile interval of a figure (Efron and Tibshirani 1993, chapter 13). Images are drawn with replacement,
- * good and defective ones each as many as there are.
+ * Returns the percentile interval of a figure (Efron and Tibshirani 1993, chapter 13). Items are drawn with
+ * replacement, as many from each group as it has.
  * @param seed determines the draws.
  */
 export function bootstrapInterval<Item>(

@@ -1,4 +1,4 @@
-/** Evaluating a detector on the test split of a data set. Nothing here changes the detector. */
+/** Evaluates a detector on the test split of a data set. The detector is not changed. */
 import { readFile } from 'node:fs/promises';
 import {
   DatasetError,
@@ -28,11 +28,11 @@ import { judgeMap } from './pixel-figures.js';
 import { type EvaluationReport, type JudgedImage, type Measured, makeReport } from './report.js';
 
 export interface EvaluateOptions {
-  /** Where maps come from; by default the detector's own way. */
+  /** Localization method; by default the detector's own. */
   readonly method?: LocalizationMethod | undefined;
-  /** Determines the bootstrap's draws; default 0. */
+  /** Seed of the bootstrap; default 0. */
   readonly seed?: number;
-  /** Draws of the bootstrap intervals; default 1,000. */
+  /** Samples of the bootstrap intervals; default 1,000. */
   readonly resamples?: number;
   readonly onProgress?: (done: number, total: number) => void;
 }
@@ -41,9 +41,9 @@ export interface EvaluateOptions {
 const imagesAtOnce = 8;
 
 /**
- * Scores every test image. Good images count as without defect in every pixel; a defective image without a
- * mask is left out of the pixel figures.
- * @throws DatasetError, ImageError; RangeError when the detector has no maps by the method asked for.
+ * Scores every test image. All pixels of a good image count as good; a defective image without a mask is left out of
+ * the pixel figures.
+ * @throws DatasetError, ImageError; RangeError if the detector has no maps by the requested method.
  */
 export async function evaluate(
   engine: ScoringEngine,
@@ -51,7 +51,7 @@ export async function evaluate(
   source: TestSource,
   { seed = 0, resamples = 1000, method: asked, onProgress }: EvaluateOptions = {},
 ): Promise<EvaluationReport> {
-  // Refused before anything is read.
+  // Checked before anything is read.
   const { method: localization } = mapRequest(detector, { method: asked });
   const images = await testImages(source);
   const method = images.some(({ mask }) => mask) ? localization : 'none';
@@ -112,16 +112,16 @@ async function judge(
   return judged;
 }
 
-/** How far the ratio of a mask's sides may be from that of its image. */
+/** Allowed relative difference between the aspect ratios of a mask and its image. */
 const ratioSlack = 0.02;
 
-/** @throws DatasetError where the mask is none of this image. */
+/** @throws DatasetError if the mask has another aspect ratio than its image. */
 async function readMask(path: string, image: PictureSize, size: PictureSize): Promise<Uint8Array> {
   const bytes = await readFile(path);
   const { width, height } = await inspectImage(bytes, defaultImageLimits);
   if (Math.abs((width * image.height) / (height * image.width) - 1) > ratioSlack) {
     throw new DatasetError(
-      `${path} has ${width} x ${height} pixels, its image ${image.width} x ${image.height}; wanted a mask of the same shape`,
+      `${path} has ${width} x ${height} pixels, its image ${image.width} x ${image.height}; the mask must have the same aspect ratio`,
     );
   }
   return decodeMask(bytes, size);

@@ -1,4 +1,4 @@
-/** How well a detector separates: figures over scores and pixels, intervals, reports. */
+/** Evaluation of detectors: figures over scores and pixels, intervals, reports. */
 export type { Interval } from './bootstrap.js';
 export { bootstrapInterval } from './bootstrap.js';
 export { type EvaluateOptions, evaluate } from './evaluate.js';

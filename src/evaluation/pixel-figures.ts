@@ -1,25 +1,25 @@
 /**
- * Figures over the pixels of localization maps: AUROC, average precision, and the overlap with each defect
- * region. Good images count as without defect in every pixel.
+ * Figures over the pixels of localization maps: AUROC, average precision, and the overlap with each defect region. All
+ * pixels of good images count as good.
  */
 import { labelComponents } from '../imaging/index.js';
 import { concatenated } from '../runtime/index.js';
-import { auroc, averagePrecision, partialAurocOver } from './ranking.js';
+import { auroc, averagePrecision, partialAurocSorted } from './ranking.js';
 
-/** Largest false positive rate of AUPRO (Bergmann et al. 2021, section 5.2). */
+/** Largest false-positive rate of AUPRO (Bergmann et al. 2021, section 5.2). */
 const proLimit = 0.3;
 
-/** The map of one image and what its mask says of it. */
+/** The map of one image, split by its mask. */
 export interface JudgedMap {
   readonly kind: string;
   readonly anomalous: boolean;
   /** Map entries of each connected defect region; empty for a good image. */
   readonly regions: readonly Float32Array[];
-  /** Map entries outside of any defect. */
+  /** Map entries outside all defects. */
   readonly clean: Float32Array;
 }
 
-/** @param mask not 0 where defective, in the size of the map; undefined for a good image. */
+/** Splits a map. @param mask not 0 where defective, in the size of the map; undefined for a good image. */
 export function judgeMap(
   kind: string,
   map: { readonly width: number; readonly values: Float32Array },
@@ -39,13 +39,13 @@ export interface PixelFigures {
   readonly pixelAurocDefectiveOnly: number;
   readonly pixelAveragePrecision: number;
   /**
-   * Area under the curve of per-region overlap over false positive rate, up to a rate of 0.3, in 0..1. The
-   * overlap is a mean over regions, so the area is the mean of the regions' own areas.
+   * Area under the curve of per-region overlap over false-positive rate, up to a rate of 0.3, in 0..1. The overlap is a
+   * mean over regions, so the area is the mean of the areas of single regions.
    */
   readonly aupro: number;
 }
 
-/** Null where no mask marks a pixel, or marks all of them. */
+/** Returns null if no mask marks a pixel, or if all pixels are marked. */
 export function pixelFigures(maps: readonly JudgedMap[]): PixelFigures | null {
   const regions = maps.flatMap((map) => map.regions);
   const defect = concatenated(regions);
@@ -53,7 +53,7 @@ export function pixelFigures(maps: readonly JudgedMap[]): PixelFigures | null {
   const cleanOfDefective = concatenated(maps.filter(({ anomalous }) => anomalous).map((map) => map.clean));
   if (defect.length === 0 || cleanOfDefective.length === 0) return null;
   clean.sort();
-  const overlaps = regions.map((region) => partialAurocOver(region, clean, proLimit));
+  const overlaps = regions.map((region) => partialAurocSorted(region, clean, proLimit));
   return {
     pixelAuroc: auroc(defect, clean),
     pixelAurocDefectiveOnly: auroc(defect, cleanOfDefective),
@@ -62,16 +62,16 @@ export function pixelFigures(maps: readonly JudgedMap[]): PixelFigures | null {
   };
 }
 
-/** Bins of a histogram over map entries; more would change an interval's fourth digit. */
+/** Bins of a histogram over map entries; more change only the fourth digit of an interval. */
 const bins = 512;
 
-/** How the entries of one image spread, defect and clean apart, over bins that all images share. */
+/** Histograms of the defect and the clean entries of one image, over bins that all images share. */
 export interface PixelHistogram {
   readonly defect: Float64Array;
   readonly clean: Float64Array;
 }
 
-/** Histograms with equally filled bins, from which the pixel AUROC of any sample of images follows quickly. */
+/** Returns histograms with equally filled bins, which make the pixel AUROC of a sample of images fast. */
 export function pixelHistograms(maps: readonly JudgedMap[]): PixelHistogram[] {
   const all = concatenated(maps.flatMap((map) => [...map.regions, map.clean])).sort();
   const edges = Float32Array.from(
@@ -88,7 +88,7 @@ export function pixelHistograms(maps: readonly JudgedMap[]): PixelHistogram[] {
   return maps.map((map) => ({ defect: count(map.regions), clean: count([map.clean]) }));
 }
 
-/** Pixel AUROC of images given by their histograms, some of them more than once. */
+/** Returns the pixel AUROC of images given by their histograms; images may occur more than once. */
 export function histogramAuroc(sample: readonly PixelHistogram[]): number {
   const defect = new Float64Array(bins);
   const clean = new Float64Array(bins);
@@ -110,7 +110,7 @@ export function histogramAuroc(sample: readonly PixelHistogram[]): number {
   return wins / (positives * below);
 }
 
-/** The number of edges at or below an entry. */
+/** Returns the number of edges at or below an entry. */
 function binOf(entry: number, edges: Float32Array): number {
   let low = 0;
   let high = edges.length;

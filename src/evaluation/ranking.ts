@@ -1,26 +1,26 @@
-/** Measures of how well scores separate, over plain arrays. The higher a score, the more anomalous. */
+/** Measures of how well scores separate. A higher score is more anomalous. */
 
 /**
- * Area under the ROC curve: the chance that a positive scores above a negative, ties counting one half
- * (Mann and Whitney). In 0..1.
- * @throws RangeError when there are no positives or no negatives.
+ * Returns the area under the ROC curve: the probability that a positive scores above a negative, ties counting one
+ * half (Mann and Whitney). In 0..1.
+ * @throws RangeError if there are no positives or no negatives.
  */
 export function auroc(positives: Float32Array, negatives: Float32Array): number {
   return partialAuroc(positives, negatives, 1);
 }
 
 /**
- * Area under the ROC curve up to a false positive rate, over that rate: in 0..1, and the plain AUROC for 1.
- * @param limit largest false positive rate, above 0 and at most 1.
- * @throws RangeError when there are no positives or no negatives.
+ * Returns the area under the ROC curve up to a false-positive rate, divided by that rate. In 0..1.
+ * @param limit largest false-positive rate, above 0 and at most 1.
+ * @throws RangeError if there are no positives or no negatives.
  */
 export function partialAuroc(positives: Float32Array, negatives: Float32Array, limit: number): number {
   checkBoth(positives, negatives);
-  return partialAurocOver(positives, Float32Array.from(negatives).sort(), limit);
+  return partialAurocSorted(positives, Float32Array.from(negatives).sort(), limit);
 }
 
-/** The same over negatives that are sorted already, lowest first. */
-export function partialAurocOver(
+/** Returns the same for negatives that are already in ascending order. */
+export function partialAurocSorted(
   positives: Float32Array,
   sortedNegatives: Float32Array,
   limit: number,
@@ -28,7 +28,7 @@ export function partialAurocOver(
   const total = sortedNegatives.length;
   let area = 0;
   for (const score of positives) {
-    // The curve rises by this positive between these rates; they differ where negatives score the same.
+    // The curve rises by this positive between these rates, which differ if negatives have the same score.
     const from = (total - firstIndex(sortedNegatives, (negative) => negative > score)) / total;
     const to = (total - firstIndex(sortedNegatives, (negative) => negative >= score)) / total;
     if (limit >= to) area += limit - (from + to) / 2;
@@ -38,9 +38,9 @@ export function partialAurocOver(
 }
 
 /**
- * Average precision: the sum over thresholds of precision times the gain in recall, without interpolation, as
- * scikit-learn defines it. In 0..1.
- * @throws RangeError when there are no positives or no negatives.
+ * Returns the average precision: the sum over thresholds of precision times the gain in recall, without interpolation,
+ * as scikit-learn defines it. In 0..1.
+ * @throws RangeError if there are no positives or no negatives.
  */
 export function averagePrecision(positives: Float32Array, negatives: Float32Array): number {
   checkBoth(positives, negatives);
@@ -56,14 +56,14 @@ export function averagePrecision(positives: Float32Array, negatives: Float32Arra
 export interface BestF1 {
   /** Harmonic mean of precision and recall, 0..1. */
   readonly f1: number;
-  /** Scores above it count as anomalous, as in verdicts; half way between the lowest of these and the next. */
+  /** Scores above it are anomalous, as in verdicts; halfway between the lowest of these and the next lower score. */
   readonly threshold: number;
 }
 
 /**
- * The largest F1 of any threshold, and the highest threshold that reaches it. It is chosen on the very labels
- * it is measured on: a bound on what a threshold can do, no way to choose one.
- * @throws RangeError when there are no positives or no negatives.
+ * Returns the largest F1 of any threshold, and the highest threshold that reaches it. The threshold is chosen and
+ * measured on the same labels: this is an upper bound, not a way to choose a threshold.
+ * @throws RangeError if there are no positives or no negatives.
  */
 export function bestF1(positives: Float32Array, negatives: Float32Array): BestF1 {
   checkBoth(positives, negatives);
@@ -84,7 +84,7 @@ interface Threshold {
   readonly falsePositives: number;
 }
 
-/** Every score that occurs as a threshold, highest first. */
+/** Yields every score as a threshold, highest first. */
 function* thresholds(positives: Float32Array, negatives: Float32Array): Generator<Threshold> {
   const above = Float32Array.from(positives).sort();
   const below = Float32Array.from(negatives).sort();
@@ -101,7 +101,7 @@ function* thresholds(positives: Float32Array, negatives: Float32Array): Generato
   }
 }
 
-/** Index of the first entry of an ascending list for which `holds`, or the list's length. */
+/** Returns the index of the first entry of an ascending list for which `holds`, or the list's length. */
 function firstIndex(ascending: Float32Array, holds: (entry: number) => boolean): number {
   let low = 0;
   let high = ascending.length;

@@ -1,4 +1,4 @@
-/** The figures of an evaluation, from what was measured to what is printed and written as JSON. */
+/** The report of an evaluation, computed from measured scores and maps. */
 import type { TestImage } from '../datasets/index.js';
 import type { LoadedDetector, LocalizationMethod, Manifest } from '../detector/index.js';
 import { bootstrapInterval, type Interval } from './bootstrap.js';
@@ -21,20 +21,20 @@ export interface ImageFigures {
   readonly detectionRate: number;
 }
 
-/** Figures over pixels; null where there are no masks. */
+/** Figures over pixels; null if there are no masks. */
 export type PixelFiguresOrNull = PixelFigures | { readonly [Name in keyof PixelFigures]: null };
 
 /** Figures of one kind of defect, against all good images. */
 export type KindFigures = ImageFigures & PixelFiguresOrNull & { readonly images: number };
 
-/** How one term of the score separates, and how the score does without it. */
+/** How well a term of the score separates, and how well the score separates without it. */
 export interface TermFigures {
-  /** Critical layer; `all` for the sum over them, as the score weighs them; `map` for the peak of the discrepancy map. */
+  /** Critical layer; `all` for their weighted sum in the score; `map` for the peak of the discrepancy map. */
   readonly layer: string;
   readonly term: 'value' | 'direction' | 'neighbor' | 'peak';
-  /** Of the term by itself. */
+  /** AUROC of the term alone. */
   readonly imageAuroc: number;
-  /** Of the score less the term. */
+  /** AUROC of the score without the term. */
   readonly imageAurocWithout: number;
   /** Whether the term is part of the score. */
   readonly counts: boolean;
@@ -49,15 +49,15 @@ export type EvaluationReport = ImageFigures &
     readonly images: {
       readonly good: number;
       readonly defective: number;
-      /** Paths of those that the detector has learned from; figures are too good where there are any. */
+      /** Paths of images that the detector was trained on; if there are any, figures are too good. */
       readonly learned: readonly string[];
-      /** Of defective ones that have no mask: they are not in the pixel figures. */
+      /** Paths of defective images without a mask; they are not in the pixel figures. */
       readonly withoutMask: readonly string[];
-      /** Of defective ones whose mask marks no pixel: all of theirs are good ones in the pixel figures. */
+      /** Paths of defective images whose mask marks no pixel; all their pixels count as good. */
       readonly unmarked: readonly string[];
     };
     readonly threshold: number;
-    /** Where the maps of the pixel figures come from; null where there are no masks. */
+    /** Method of the maps of the pixel figures; null if there are no masks. */
     readonly localization: LocalizationMethod | null;
     /** Share of good images above the threshold. */
     readonly falseAlarmRate: number;
@@ -71,11 +71,11 @@ export type EvaluationReport = ImageFigures &
     };
     readonly kinds: Readonly<Record<string, KindFigures>>;
     readonly terms: readonly TermFigures[];
-    /** Means over the images, batches of eight. */
+    /** Means per image, in batches of eight. */
     readonly timings: { readonly decodeMs: number; readonly inferenceMs: number };
   };
 
-/** A map that was judged, and whose it is. */
+/** A judged map and its image. */
 export interface JudgedImage extends JudgedMap {
   /** Of its image. */
   readonly path: string;
@@ -87,14 +87,14 @@ export interface Measured {
   readonly score: Float32Array;
   readonly value: Float32Array;
   readonly direction: Float32Array;
-  /** [N, L], or empty where the nearest good image does not count. */
+  /** [N, L], or empty if the nearest good image does not count. */
   readonly neighbor: Float32Array;
-  /** [N], or empty where positions are not compared. */
+  /** [N], or empty if positions are not compared. */
   readonly peak: Float32Array;
-  /** Of all images that are good or have a mask; empty by the method `none`. */
+  /** Of all images that are good or have a mask; empty for method `none`. */
   readonly maps: readonly JudgedImage[];
   readonly method: LocalizationMethod | 'none';
-  /** Paths of images that the detector has learned from. */
+  /** Paths of images that the detector was trained on. */
   readonly learned: readonly string[];
   readonly decodeSeconds: number;
   readonly inferenceSeconds: number;
@@ -228,7 +228,7 @@ function imageInterval(
   );
 }
 
-/** Every draw has as many images with marked pixels as there are, so that none is without a figure. */
+/** Images with and without marked pixels are drawn separately, so that every sample has an AUROC. */
 function pixelInterval(
   maps: readonly JudgedMap[],
   bootstrap: { readonly resamples: number; readonly seed: number },

@@ -1,12 +1,12 @@
-/** How large an expert's activations are, so that its card can rescale them to unit size. */
+/** Measures the size of an expert's activations, for rescaling them to unit size. */
 
 import { addImageInput, addVgg16, type Vgg16Expert } from '../networks/index.js';
 import { encodeModel, Graph } from '../onnx/index.js';
 import { type Device, float32Data, uint8 } from '../runtime/index.js';
 
 /**
- * Root mean square of every convolution's output after ReLU.
- * @param expert one whose card says 1 for every convolution.
+ * Measures the root mean square of every convolution's output after ReLU.
+ * @param expert its card must have an activationRms of 1 for every convolution.
  * @param images uint8 [N, H, W, 3] of the reference images, row-major.
  */
 export async function measureActivationRms(
@@ -18,7 +18,7 @@ export async function measureActivationRms(
   const image = addImageInput(graph, [images.size, images.size]);
   addVgg16(graph, image, expert, (name, convolved) => {
     const activation = graph.op.Relu(convolved);
-    // Over positions first, then over images and channels: the CPU loses 1e-3 where it sums millions of float32 at once.
+    // First over positions, then over images and channels: summing millions of float32 at once loses 1e-3 on the CPU.
     const ofPlanes = graph.op.ReduceMean(graph.op.Mul(activation, activation), [2, 3], { keepdims: false });
     graph.output(graph.op.Sqrt(graph.op.ReduceMean(ofPlanes, [0, 1], { keepdims: false })), name);
   });

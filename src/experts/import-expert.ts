@@ -1,8 +1,8 @@
-/** Bringing another expert: its weights are checked, measured, and written with a card of their own. */
+/** Imports an expert: checks its weights, measures its activations, and writes both weights and card. */
 import { createHash } from 'node:crypto';
 import { readFile, stat, writeFile } from 'node:fs/promises';
 import { basename, extname, join } from 'node:path';
-import { explain } from '../files/explain.js';
+import { describeError } from '../files/explain.js';
 import { makeFolder } from '../files/folders.js';
 import {
   convolutions,
@@ -25,34 +25,34 @@ import { referenceImages } from './reference-images.js';
 export interface ImportExpertOptions {
   /** A .safetensors or .onnx file. */
   readonly file: string;
-  /** Critical layers of a network that is no VGG-16: values of the .onnx file, or nodes that compute them. */
+  /** Critical layers, if the network is not VGG-16: values of the .onnx file, or nodes that compute them. */
   readonly layers?: readonly string[];
   /** Folder for the weights and the card. */
   readonly out: string;
-  /** The input the weights were trained for; by default told from the names of the tensors. */
+  /** The input convention of the weights; by default derived from the tensor names. */
   readonly input?: Origin;
   readonly device?: DeviceOptions;
 }
 
-/** What the two usual trainings of VGG-16 expect. */
+/** Input conventions of the two common VGG-16 trainings. */
 export const inputConventions: Readonly<Record<Origin, InputConvention>> = {
   torchvision: { channels: 'RGB', scale: 1, mean: [0.485, 0.456, 0.406], deviation: [0.229, 0.224, 0.225] },
   caffe: { channels: 'BGR', scale: 255, mean: [103.939, 116.779, 123.68], deviation: [1, 1, 1] },
 };
 
-/** @returns the path of the card. @throws ExpertError when the file is no expert that can be used. */
+/** Imports an expert. @returns the path of its card. @throws ExpertError if the file is not a usable expert. */
 export async function importExpert(
   options: ImportExpertOptions,
 ): Promise<{ card: string; fingerprint: string }> {
   const bytes = await readFile(options.file).catch((error: unknown) => {
-    throw new ExpertError(`the expert cannot be read: ${explain(error)}`);
+    throw new ExpertError(`the expert cannot be read: ${describeError(error)}`);
   });
   const extension = extname(options.file).toLowerCase();
   if (extension !== '.onnx' && extension !== '.safetensors') {
     throw new ExpertError(`${basename(options.file)}: wanted a .safetensors or .onnx file`);
   }
   if (options.layers && extension !== '.onnx') {
-    throw new ExpertError('critical layers are named in an .onnx file; a .safetensors file has no layers');
+    throw new ExpertError('critical layers need an .onnx file; a .safetensors file has no layers');
   }
   const device = await Device.open(options.device);
   try {
@@ -60,7 +60,7 @@ export async function importExpert(
       ? { card: await modelCard(device, bytes, options, options.layers), weights: bytes }
       : await vgg16Card(device, bytes, options);
     const path = join(options.out, `${card.name}.json`);
-    await refuseAnother(path, card);
+    await checkNameFree(path, card);
     await makeFolder(options.out);
     const file = card.schema === 'mkd.expert/1' ? card.weights : card.model;
     await writeFile(join(options.out, file), weights);
@@ -71,17 +71,17 @@ export async function importExpert(
   }
 }
 
-/** @throws ExpertError where detectors that were distilled from the expert of this name would lose it. */
-async function refuseAnother(path: string, card: ExpertCard): Promise<void> {
+/** @throws ExpertError if another expert has this name, because its detectors would lose it. */
+async function checkNameFree(path: string, card: ExpertCard): Promise<void> {
   const there = await stat(path).catch(() => undefined);
   if (there && fingerprintOf(await readExpertCard(path)) !== fingerprintOf(card)) {
-    throw new ExpertError(`${path} is another expert; rename the file, or name another folder with --out`);
+    throw new ExpertError(`${path} is another expert; rename the file, or choose another folder with --out`);
   }
 }
 
 type Source = Pick<ImportExpertOptions, 'file' | 'input'>;
 
-/** What all cards say. @param weights the file that is written beside the card. */
+/** Returns the entries common to all cards. @param weights the file written next to the card. */
 function commonCard({ file, input }: Source, weights: Uint8Array, origin: Origin) {
   return {
     name: basename(file, extname(file)),
@@ -109,7 +109,7 @@ async function vgg16Card(
   };
   const activationRms = await measureActivationRms(device, vgg16Expert(unscaled, tensors), referenceImages());
   const dead = Object.entries(activationRms).find(([, rms]) => !(rms > 0));
-  if (dead) throw new ExpertError(`this VGG-16 is not trained: ${dead[0]} never answers to an image`);
+  if (dead) throw new ExpertError(`this VGG-16 is not trained: ${dead[0]} is 0 for all reference images`);
   return { card: { ...unscaled, activationRms }, weights };
 }
 

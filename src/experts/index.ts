@@ -1,2 +1,2 @@
-/** Bringing another expert. */
+/** Import of experts. */
 export { type ImportExpertOptions, importExpert, inputConventions } from './import-expert.js';

@@ -1,4 +1,4 @@
-/** What has to be known of the critical layers of an imported model, found out by building and running it. */
+/** Measures the critical layers of an imported model by building and running it. */
 import { addGradients } from '../autodiff/index.js';
 import {
   addExpert,
@@ -12,11 +12,11 @@ import { encodeModel, type ForeignModel, Graph, GraphError, type Value, valueNam
 import { type Device, float32Data, uint8 } from '../runtime/index.js';
 import { referenceImages } from './reference-images.js';
 
-/** Inputs are multiples of it, so a layer that divides them must have a stride that divides it. */
+/** Input sizes are multiples of this, so every stride must divide it. */
 const largestStride = 32;
 
 /**
- * Channels, strides and sizes of activations.
+ * Measures channels, strides and activation sizes.
  * @param names values of the model, or nodes that compute them.
  * @returns the layers, shallow ones first.
  * @throws ExpertError naming the layer or the operator that cannot be used.
@@ -30,7 +30,7 @@ export async function measureLayers(
   const twice = names.find((name, index) => names.indexOf(name) !== index);
   if (twice !== undefined) throw new ExpertError(`the layer '${twice}' is named twice`);
   const images = referenceImages();
-  const { graph, values } = built(model, input, names, images.size);
+  const { graph, values } = buildModel(model, input, names, images.size);
   const measured = values.map((value, index) => {
     const layer = { name: names[index] as string, ...geometry(value, names[index] as string, images.size) };
     graph.output(graph.op.Identity(value), layer.name);
@@ -41,15 +41,15 @@ export async function measureLayers(
     const image = uint8([images.count, images.size, images.size, 3], images.pixels);
     const { outputs } = await session.run({ image });
     return measured
-      .map((layer) => ({ ...layer, ...activity(float32Data(outputs, layer.name), layer.name) }))
+      .map((layer) => ({ ...layer, ...activationStatistics(float32Data(outputs, layer.name), layer.name) }))
       .sort((a, b) => a.stride - b.stride);
   } finally {
     await session.close();
   }
 }
 
-/** The model as an expert would be built, and its gradient, which has to exist. */
-function built(
+/** Builds the model as an expert, and its gradients, to check that they exist. */
+function buildModel(
   model: ForeignModel,
   input: InputConvention,
   names: readonly string[],
@@ -73,12 +73,14 @@ function built(
   try {
     const image = addImageInput(graph, [size, size]);
     const values = [...addExpert(graph, image, unscaled).values()];
-    // What lacks a rule is refused now, by name, and not by the first detector that needs a map.
+    // Rejects operators without a gradient rule now, not later at the first detector that needs a gradient map.
     for (const value of values) addGradients(graph, value, [image]);
     return { graph, values };
   } catch (error) {
     if (!(error instanceof GraphError)) throw error;
-    const hint = error.message.includes('computes no') ? `; there are ${shortList(valueNames(model))}` : '';
+    const hint = error.message.includes('has no value')
+      ? `; choose from ${shortList(valueNames(model))}`
+      : '';
     throw new ExpertError(`${error.message}${hint}`);
   }
 }
@@ -94,7 +96,7 @@ function geometry({ shape }: Value, name: string, size: number): Pick<ModelLayer
   );
 }
 
-function activity(values: Float32Array, name: string): Pick<ModelLayer, 'rms' | 'signed'> {
+function activationStatistics(values: Float32Array, name: string): Pick<ModelLayer, 'rms' | 'signed'> {
   let squares = 0;
   let least = 0;
   for (const value of values) {
@@ -102,7 +104,7 @@ function activity(values: Float32Array, name: string): Pick<ModelLayer, 'rms' | 
     least = Math.min(least, value);
   }
   const rms = Number(Math.sqrt(squares / values.length).toPrecision(6));
-  if (!(rms > 0)) throw new ExpertError(`the layer '${name}' never answers to an image`);
+  if (!(rms > 0)) throw new ExpertError(`the layer '${name}' is 0 for all reference images; choose another`);
   return { rms, signed: least < 0 };
 }
 

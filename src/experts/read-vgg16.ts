@@ -1,9 +1,9 @@
-/** Finding the thirteen convolutions of a VGG-16 in a file that others made. */
+/** Reads the thirteen convolutions of a VGG-16 from an imported file. */
 import { convolutions, ExpertError, expertLayout } from '../networks/index.js';
 import { type ConstantTensor, decodeModel, type ForeignModel } from '../onnx/index.js';
 import { readSafetensors, SafetensorsError, type TensorMap } from '../weights/safetensors.js';
 
-/** How a file names its convolutions, which tells the input they were trained for. */
+/** How a file names its convolutions; this determines the input convention. */
 export type Origin = 'torchvision' | 'caffe';
 
 export interface Vgg16 {
@@ -17,9 +17,9 @@ const torchvisionIndices = [0, 2, 5, 7, 10, 12, 14, 17, 19, 21, 24, 26, 28];
 const names = convolutions(expertLayout).map(({ name }) => name);
 
 /**
- * Reads convolutions from a safetensors file, named `conv1_1.weight` as ours or `features.0.weight` as
- * torchvision's.
- * @throws ExpertError when the file is no VGG-16.
+ * Reads convolutions from a safetensors file with names like `conv1_1.weight` (ours) or `features.0.weight`
+ * (torchvision).
+ * @throws ExpertError if the file is not a VGG-16.
  */
 export function vgg16FromSafetensors(bytes: Uint8Array): Vgg16 {
   let file: TensorMap;
@@ -37,7 +37,7 @@ export function vgg16FromSafetensors(bytes: Uint8Array): Vgg16 {
       const tensor = file.get(stored);
       if (!tensor) {
         throw new ExpertError(
-          `this is no VGG-16: there is no tensor '${stored}'; wanted conv1_1.weight to conv5_3.bias, ` +
+          `this is not a VGG-16: there is no tensor '${stored}'; wanted conv1_1.weight to conv5_3.bias, ` +
             "or torchvision's features.0.weight to features.28.bias",
         );
       }
@@ -47,7 +47,7 @@ export function vgg16FromSafetensors(bytes: Uint8Array): Vgg16 {
   return { tensors: checked(tensors), origin: torchvision ? 'torchvision' : 'caffe' };
 }
 
-/** What follows what in VGG-16 up to its last pooling. */
+/** The operators of VGG-16 in order, up to its last pooling. */
 const operatorSequence = expertLayout.flatMap((block) => [
   ...block.widths.flatMap(() => ['Conv', 'Relu']),
   'MaxPool',
@@ -55,7 +55,7 @@ const operatorSequence = expertLayout.flatMap((block) => [
 
 /**
  * Reads convolutions from an ONNX model, by the order of its nodes.
- * @throws ExpertError when the model is no VGG-16, or keeps its weights in other files.
+ * @throws ExpertError if the model is not a VGG-16, or stores its weights in other files.
  */
 export function vgg16FromOnnx(bytes: Uint8Array): Vgg16 {
   const model = decodedModel(bytes);
@@ -65,7 +65,7 @@ export function vgg16FromOnnx(bytes: Uint8Array): Vgg16 {
   if (wrong >= 0) {
     const found = sequence[wrong]?.opType ?? 'the end';
     throw new ExpertError(
-      'this is no VGG-16, and any other network is imported with --layers: ' +
+      'this is not a VGG-16; import other networks with --layers: ' +
         `position ${wrong + 1} of its layers is ${found}, wanted ${operatorSequence[wrong]}`,
     );
   }
@@ -78,14 +78,14 @@ export function vgg16FromOnnx(bytes: Uint8Array): Vgg16 {
       const input = node.input?.[at] ?? '';
       const tensor = model.tensors.get(input);
       if (!tensor)
-        throw new ExpertError(`this is no VGG-16: ${node.name} has no stored ${part} ('${input}')`);
+        throw new ExpertError(`this is not a VGG-16: ${node.name} has no stored ${part} ('${input}')`);
       tensors.set(`${names[index]}.${part}`, tensor);
     }
   }
   return { tensors: checked(tensors), origin: 'torchvision' };
 }
 
-/** @throws ExpertError when it is no model, or not a whole one. */
+/** Decodes an ONNX model. @throws ExpertError if it is invalid or incomplete. */
 export function decodedModel(bytes: Uint8Array): ForeignModel {
   try {
     return decodeModel(bytes);
@@ -94,7 +94,7 @@ export function decodedModel(bytes: Uint8Array): ForeignModel {
   }
 }
 
-/** @throws ExpertError where a shape is not VGG-16's. */
+/** Checks the shapes. @throws ExpertError if one differs from VGG-16. */
 function checked(tensors: TensorMap): TensorMap {
   for (const { name, inChannels, outChannels } of convolutions(expertLayout)) {
     const expected = { weight: [outChannels, inChannels, 3, 3], bias: [outChannels] };
@@ -103,7 +103,7 @@ function checked(tensors: TensorMap): TensorMap {
       const count = shape.reduce((product, size) => product * size, 1);
       if (tensor?.shape.join() === shape.join() && tensor.data.length === count) continue;
       throw new ExpertError(
-        `this is no VGG-16: ${name}.${part} is [${tensor?.shape.join(', ')}], wanted [${shape.join(', ')}]`,
+        `this is not a VGG-16: ${name}.${part} is [${tensor?.shape.join(', ')}], wanted [${shape.join(', ')}]`,
       );
     }
   }

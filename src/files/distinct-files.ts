@@ -3,11 +3,11 @@ import { readFile } from 'node:fs/promises';
 
 export interface DistinctFile {
   readonly path: string;
-  /** Of its contents. */
+  /** Hash of the contents. */
   readonly sha256: Buffer;
 }
 
-/** Of files with the same contents the first, in the order given. */
+/** Returns the files in the order given, without duplicates of earlier ones. */
 export async function distinctFiles(paths: readonly string[]): Promise<DistinctFile[]> {
   const distinct = new Map<string, DistinctFile>();
   for (const path of paths) {

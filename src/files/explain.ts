@@ -1,4 +1,4 @@
-/** Messages in one line: errors, those of the operating system in words that say what would be right, and lists. */
+/** One-line messages for errors and lists. System errors are put into words that say what would be right. */
 
 interface SystemError extends Error {
   readonly code: string;
@@ -6,8 +6,8 @@ interface SystemError extends Error {
   readonly path?: string;
 }
 
-/** @param path of the file in question, for errors that do not name it, as when a folder is read. */
-export function explain(error: unknown, path = 'it'): string {
+/** Returns an error as one line. @param path used if the error names no file, as when a folder is read. */
+export function describeError(error: unknown, path = 'it'): string {
   const message = error instanceof Error ? error.message : String(error);
   return ((isSystemError(error) && inWords(error, error.path ?? path)) || message).replace(/\s*\n\s*/g, ' ');
 }
@@ -19,16 +19,16 @@ function isSystemError(error: unknown): error is SystemError {
 function inWords({ code, syscall }: SystemError, path: string): string | undefined {
   switch (code) {
     case 'ENOENT':
-      return syscall === 'mkdir' ? `${path} cannot be made` : `${path} does not exist`;
+      return syscall === 'mkdir' ? `${path} cannot be created` : `${path} does not exist`;
     case 'EISDIR':
       return `${path} is a folder; wanted a file`;
     case 'ENOTDIR':
     case 'EEXIST':
-      return `${path} is a file, or lies below one; wanted a folder`;
+      return `${path} is a file or inside one; wanted a folder`;
     case 'EACCES':
     case 'EPERM':
     case 'EROFS':
-      return `${path} may not be accessed; check its permissions`;
+      return `${path} is not accessible; check its permissions`;
     case 'ENOSPC':
       return `the disk is full${path === 'it' ? '' : ` at ${path}`}`;
     default:
@@ -36,10 +36,10 @@ function inWords({ code, syscall }: SystemError, path: string): string | undefin
   }
 }
 
-/** Of a list in a message, so many are named. */
+/** Number of names listed in a message. */
 const named = 3;
 
-/** The first of a list of names. */
-export function firstOf(names: readonly string[]): string {
+/** Returns the first names of a list, followed by `...` if there are more. */
+export function firstNames(names: readonly string[]): string {
   return `${names.slice(0, named).join(', ')}${names.length > named ? ', ...' : ''}`;
 }

@@ -3,15 +3,15 @@ import { mkdir, stat } from 'node:fs/promises';
 import { dirname } from 'node:path';
 
 /**
- * Makes a folder, and those above it. Node's own `recursive` tries again without end where a file system answers that
- * a folder which is there does not exist, as /proc does.
+ * Creates a folder and its parents. Node's `recursive` option loops forever on file systems such as /proc, which report
+ * that an existing parent does not exist.
  */
 export async function makeFolder(folder: string): Promise<void> {
   if (await isFolder(folder)) return;
   const above = dirname(folder);
   if (above !== folder) await makeFolder(above);
   await mkdir(folder).catch(async (error: unknown) => {
-    // Another may have made it meanwhile.
+    // Another process may have created it in the meantime.
     if (!(await isFolder(folder))) throw error;
   });
 }

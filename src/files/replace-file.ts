@@ -1,9 +1,9 @@
-/** Writing files that others read. */
+/** Atomic writes of files that other processes read. */
 import { dirname } from 'node:path';
 import writeFileAtomic from 'write-file-atomic';
 
 /**
- * Writes a file in one step: a reader, at any moment or after a crash, finds the old content or the new one.
+ * Writes a file atomically: at any time, even after a crash, readers see either the old content or the new.
  * @param mode permissions of the file.
  */
 export async function replaceFile(path: string, content: string | Uint8Array, mode?: number): Promise<void> {
@@ -15,7 +15,7 @@ export async function replaceFile(path: string, content: string | Uint8Array, mo
     if ((error as NodeJS.ErrnoException).code === 'ENOENT') {
       throw new Error(`${path} cannot be written: there is no folder ${dirname(path)}`);
     }
-    // The reader of the message knows this file, not the temporary one.
+    // The error names the temporary file, which the user does not know.
     throw Object.assign(error as Error, { path });
   }
 }

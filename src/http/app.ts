@@ -1,4 +1,4 @@
-/** The service as a Fastify app that does not listen: plugins and routes put together. */
+/** The service as a Fastify app that does not listen yet: plugins and routes. */
 import { randomUUID } from 'node:crypto';
 import cors from '@fastify/cors';
 import multipart from '@fastify/multipart';
@@ -18,7 +18,7 @@ import { countBodies, discardUnreadBodies } from './plugins/bodies.js';
 import { watchClients } from './plugins/clients.js';
 import type { KeyRing } from './plugins/keys.js';
 import { imageMediaTypes } from './plugins/media-types.js';
-import { completed, openApiInfo, packageVersion, withUploadBodies } from './plugins/openapi.js';
+import { completeDocument, openApiInfo, packageVersion, withUploadBodies } from './plugins/openapi.js';
 import { ProblemError, problemMediaType, reportProblem } from './plugins/problems.js';
 import { addTracing } from './plugins/tracing.js';
 import { Service, type ServiceOptions } from './service.js';
@@ -31,7 +31,7 @@ import { v2Routes } from './v2/routes.js';
 
 export interface AppOptions extends Omit<ServiceOptions, 'observers'> {
   readonly logger?: FastifyServerOptions['logger'];
-  /** Required API keys; without them everybody may score and read, and nobody may change detectors. */
+  /** Required API keys; without them everyone may score and read, and no one may change detectors. */
   readonly keys?: KeyRing;
   /** Origins whose pages may call the API from a browser, `*` for all; by default none. */
   readonly corsOrigins?: readonly string[];
@@ -45,7 +45,7 @@ export interface AppOptions extends Omit<ServiceOptions, 'observers'> {
 
 export type App = FastifyInstance & { readonly service: Service };
 
-/** Builds the app. Hand the catalog to `app.service.start` once it is open. */
+/** Builds the app. Pass the catalog to `app.service.start` once it is open. */
 export async function buildApp(options: AppOptions = {}): Promise<App> {
   const traces =
     options.traces === undefined
@@ -64,9 +64,9 @@ export async function buildApp(options: AppOptions = {}): Promise<App> {
     forceCloseConnections: 'idle',
     requestIdHeader: false,
     genReqId: requestId,
-    // The schemas of the routes bound path parameters, with a better message.
+    // The schemas of the routes limit path parameters, with a better message.
     routerOptions: { maxParamLength: 16_384 },
-    // A malformed path belongs to no route whose error handler could answer.
+    // A malformed path matches no route, so no error handler of a route runs.
     frameworkErrors: (error, request, reply) => answerError(error, request, reply, service.metrics),
     // Unknown parameters are refused by name, not dropped. Verbose errors carry the schema, which lists the known ones.
     // With strict numbers, infinity would pass the bounds of a number in the query.
@@ -82,7 +82,7 @@ export async function buildApp(options: AppOptions = {}): Promise<App> {
   watchClients(app);
   app.addHook('onRequest', showRequestId);
   app.addHook('onSend', async ({ raw }, reply) => {
-    // Closing it with a body half read would lose the answer.
+    // Closing the connection while the body arrives would lose the response.
     if (service.stopping && raw.complete) reply.header('connection', 'close');
   });
   refuseCompressed(app);
@@ -110,7 +110,7 @@ export async function buildApp(options: AppOptions = {}): Promise<App> {
   await app.register(swagger, {
     openapi: openApiInfo,
     transform: withUploadBodies,
-    transformObject: completed(optionalBodies),
+    transformObject: completeDocument(optionalBodies),
   });
   await app.register(swaggerUi, {
     routePrefix: '/docs',
@@ -166,7 +166,7 @@ const exposedHeaders = [
   lengthHeaderName,
 ] as const;
 
-/** The id that came with a request, if it is valid, or a new one. */
+/** Returns the id in the request header if it is valid, or a new one. */
 function requestId({ headers }: RawRequestDefaultExpression): string {
   const given = headers['x-request-id'];
   return typeof given === 'string' && /^[\w.:/+=-]{1,128}$/.test(given) ? given : randomUUID();
@@ -231,7 +231,7 @@ function answerError(
     .send(v2 ? { error: problem.detail } : problem);
 }
 
-/** The Open Inference Protocol has its own form of errors, and its routes decompress bodies themselves. */
+/** The Open Inference Protocol has its own error format, and its routes decompress bodies themselves. */
 function isV2(url: string): boolean {
   return /^\/v2(\/|\?|$)/.test(url);
 }
@@ -242,7 +242,7 @@ function refuseCompressed(app: FastifyInstance): void {
     if (encoding === 'identity' || isV2(url)) return;
     throw new ProblemError(
       'unsupported-media-type',
-      `the content encoding '${encoding}' is not supported: images are compressed already; send the body as it is`,
+      `the content encoding '${encoding}' is not supported: images are already compressed; send the body without it`,
     );
   });
 }

@@ -15,16 +15,16 @@ export interface CatalogOptions extends RepositoryOptions {
   readonly device: EngineOptions;
   /** How often the folder of detectors is checked for changes; 0 is never. */
   readonly watchEveryMs?: number;
-  /** Aborts the opening. */
+  /** Aborts {@link Catalog.open}. */
   readonly signal?: AbortSignal;
 }
 
 export const defaultWatchEveryMs = 2000;
 
-/** Enough for a line with one detector; each holds an expert. */
+/** Enough for a line with one detector; each session holds an expert in memory. */
 export const defaultDedicatedSessions = 1;
 
-/** Images in one batch: more take longer than a client likes to wait. */
+/** Images in one batch: larger batches take too long for clients. */
 export const defaultMaxBatchSize = 8;
 
 export class Catalog {
@@ -81,7 +81,7 @@ export class Catalog {
     return this.repository.acquire(name, version);
   }
 
-  /** Verifies the detectors that were not needed yet, while nothing is scored. */
+  /** Verifies unused detectors while nothing is scored. */
   verifyUnused(isIdle: () => boolean): void {
     this.#stopVerifying = verifyUnused(this.repository, isIdle, this.log);
   }

@@ -1,4 +1,4 @@
-/** Recent results, bounded in number, bytes and time. The least recently used goes first. */
+/** Recent results, bounded in number, bytes and time. The least recently used is evicted first. */
 import { LRUCache } from 'lru-cache';
 import type { LocalizationMethod } from '../detector/index.js';
 import type { ImageInput, LocalizationMap, PictureSize } from '../imaging/index.js';
@@ -8,12 +8,12 @@ import type { Result } from './v1/schemas/index.js';
 
 export interface StoredResult {
   readonly detectorName: string;
-  /** Of the detector, which is not kept itself: there may be a thousand of them. */
+  /** Version of the detector. The detector itself is not kept: there may be a thousand of them. */
   readonly version: string;
   /** The detector's own localization method. */
   readonly localization: LocalizationMethod;
   readonly result: Result;
-  /** The image as it came, so that maps can be computed later. */
+  /** The image as received, so that maps can be computed later. */
   readonly image: ImageInput;
   readonly size: PictureSize;
   /** By {@link mapKey}. */
@@ -41,13 +41,13 @@ interface Entry {
   readonly addedAt: number;
 }
 
-/** Ids that are remembered after their result has gone, to tell expired results from unknown ones. */
+/** Number of ids remembered after eviction, to tell expired results from unknown ones. */
 const rememberedIds = 10_000;
 
 export class ResultStore {
   readonly #results: LRUCache<string, Entry>;
-  /** When each result went, in milliseconds since 1970. */
-  readonly #gone = new LRUCache<string, number>({ max: rememberedIds });
+  /** When each result was evicted, in milliseconds since 1970. */
+  readonly #evicted = new LRUCache<string, number>({ max: rememberedIds });
 
   constructor(
     private readonly limits: ResultStoreLimits = defaultResultStoreLimits,
@@ -59,14 +59,14 @@ export class ResultStore {
       sizeCalculation: ({ stored }) => bytesOf(stored),
       // An entry is stale once it is older than this.
       ttl: limits.maxAgeMs - 1,
-      // Another map does not make a result younger.
+      // Adding a map does not extend the lifetime of a result.
       noUpdateTTL: true,
-      // The clock is asked on every access, so that a result ends in time.
+      // The clock is read on every access, so that results expire on time.
       ttlResolution: 0,
       perf: { now },
       dispose: ({ addedAt }, id, reason) => {
         if (reason === 'set') return;
-        this.#gone.set(id, reason === 'expire' ? addedAt + limits.maxAgeMs : this.now());
+        this.#evicted.set(id, reason === 'expire' ? addedAt + limits.maxAgeMs : this.now());
       },
     });
   }
@@ -84,10 +84,10 @@ export class ResultStore {
   add(stored: StoredResult): void {
     const { id } = stored.result;
     if (bytesOf(stored) <= this.limits.maxBytes) this.#results.set(id, { stored, addedAt: this.now() });
-    else this.#gone.set(id, this.now());
+    else this.#evicted.set(id, this.now());
   }
 
-  /** Keeps another map with a result, if the result is still there. */
+  /** Adds a map to a result, if the result is still stored. */
   addMap({ result: { id } }: StoredResult, request: MapRequest, map: LocalizationMap): void {
     const entry = this.#results.peek(id);
     if (!entry) return;
@@ -101,11 +101,11 @@ export class ResultStore {
   get(id: string): StoredResult {
     const entry = this.#results.get(id);
     if (entry) return entry.stored;
-    const goneAt = this.#gone.get(id);
+    const goneAt = this.#evicted.get(id);
     if (goneAt === undefined) {
       throw new ProblemError(
         'unknown-result',
-        `there is no result '${id}'; the answer to a score request has the id`,
+        `there is no result '${id}'; the response to a score request has the id`,
       );
     }
     const { maxAgeMs, maxResults } = this.limits;

@@ -1,4 +1,4 @@
-/** Images of requests to results: admission before, the pipeline in between, the result store after. */
+/** From the images of a request to results: admission, scoring pipeline, result store. */
 import { randomUUID } from 'node:crypto';
 import type { LoadedDetector } from '../detector/index.js';
 import type { ImageInput } from '../imaging/index.js';
@@ -23,7 +23,7 @@ export interface Upload {
   readonly image: ImageInput;
 }
 
-/** What a request asks of all its images. */
+/** Options of a request, for all its images. */
 export interface ScoringRequest {
   /** The map to compute with each score; none by default. */
   readonly map?: MapRequest | undefined;
@@ -50,8 +50,8 @@ export class ScoringService {
   ) {}
 
   /**
-   * Scores the images of one request. Each goes its own way, and may share a batch with those of other requests; one bad
-   * image fails alone.
+   * Scores the images of one request. Each image may share a batch with images of other requests; one bad image fails
+   * alone.
    * @returns results and failures in the order of the uploads.
    * @throws ProblemError if there is too much work; UnknownMapError if the detector has no such map.
    */
@@ -73,7 +73,7 @@ export class ScoringService {
     }
   }
 
-  /** The picture or map of a result; the map is computed now if it was not requested before. */
+  /** Returns the picture or map of a result. Computes the map if it was not requested before. */
   async artifact(
     stored: StoredResult,
     detector: LoadedDetector,
@@ -124,7 +124,7 @@ export class ScoringService {
   }
 }
 
-/** @param linked the map that links lead to, unless it is the detector's own. */
+/** @param linked the map that the links refer to, unless it is the detector's own. */
 function resultOf(scored: ScoredImage, name: string | undefined, linked: MapRequest | undefined): Result {
   const { size, localization, timings, tiles, peak } = scored;
   const id = randomUUID();
@@ -155,10 +155,10 @@ function localizationOf({ request, regions }: Localization): NonNullable<Result[
   return { method, ...(layer === undefined ? {} : { layer }), regions: [...regions] };
 }
 
-/** Paths of the pictures of a result. */
+/** Returns the paths of the pictures of a result. */
 function linksOf(id: string, map: MapRequest | undefined): Result['links'] {
   const query = new URLSearchParams();
-  // The method of a layer's map goes without saying.
+  // The map of a layer is always a discrepancy map.
   if (map?.layer !== undefined) query.set('layer', map.layer);
   else if (map) query.set('method', map.method);
   const suffix = query.size > 0 ? `?${query}` : '';

@@ -12,16 +12,16 @@ import { followTls, readTls, type TlsFiles } from './plugins/tls.js';
 /** How often idle connections are closed while the service stops. */
 const closeIdleEveryMs = 100;
 
-/** How long uploads may still take once the service stops, at most: a request that has not arrived was not accepted. */
+/** Maximum time for unfinished uploads after the service stops: a request that has not arrived was not accepted. */
 const uploadMs = 5000;
 
-/** How long requests that were sent before the stop are still read, at most. */
+/** Maximum time to read requests that were sent before the stop. */
 const readMs = 2000;
 
-/** After this many turns of the event loop without a new request, there are no more. */
-const quietTurns = 5;
+/** After this many turns of the event loop without a new request, none is left. */
+const idleTurns = 5;
 
-/** The port cannot be opened; the message says why, and which flag of `mkd serve` chooses another. */
+/** The port cannot be opened; the message says why, and which flag of `mkd serve` sets another. */
 export class ListenError extends Error {
   override readonly name = 'ListenError';
 }
@@ -38,7 +38,7 @@ export interface ServeOptions extends CatalogOptions {
   readonly tls?: TlsFiles | undefined;
   /** How long requests are still accepted after the stop signal, while the service is not ready; default 0. */
   readonly stopDelayMs?: number;
-  /** How long stopping may take; uploads under way have half of the remaining time, at most 5 s. */
+  /** How long stopping may take; unfinished uploads get half of the remaining time, at most 5 s. */
   readonly drainMs?: number;
   /** Aborts the start, while detectors are verified. */
   readonly signal?: AbortSignal;
@@ -56,8 +56,8 @@ export interface RunningService {
 }
 
 /**
- * Listens at once, so that probes are answered, then verifies the detectors and becomes ready. The process is the
- * service's own: settings of sharp that count for the whole process are applied.
+ * Listens at once, so that probes are answered, then verifies the detectors and becomes ready. Applies the process-wide
+ * settings of sharp: the process belongs to the service.
  * @throws the signal's reason; KeyFileError, TlsError, ListenError; DetectorError if there is nothing to serve;
  * RuntimeError if the provider is unavailable.
  */
@@ -73,8 +73,9 @@ export async function serve(options: ServeOptions): Promise<RunningService> {
     metricsElsewhere: operationsPort !== undefined,
   });
   keys?.follow((change) => {
-    if (change instanceof Error) app.log.error(change, 'the key file cannot be used; the old keys stay');
-    else app.log.info({ keys: change.length }, 'API keys read again');
+    if (change instanceof Error)
+      app.log.error(change, 'the key file cannot be used; the old keys stay valid');
+    else app.log.info({ keys: change.length }, 'API keys reloaded');
   });
   const endUnused = trackUnusedConnections(app.server, tls ? 'secureConnection' : 'connection');
   const endUploads = trackUploads(app.server);
@@ -86,7 +87,7 @@ export async function serve(options: ServeOptions): Promise<RunningService> {
     endUnused();
     const closing = setInterval(() => app.server.closeIdleConnections(), closeIdleEveryMs);
     await closed.finally(() => clearInterval(closing));
-    // Last, so that it can be watched to the end.
+    // Last, so that metrics are available until the end.
     await operations?.close();
     stopFollowing?.();
     keys?.close();
@@ -115,11 +116,11 @@ export async function serve(options: ServeOptions): Promise<RunningService> {
       app.service.beginStop();
       // Time for load balancers to notice.
       await wait(stopDelayMs);
-      await allRead(app);
+      await drainAcceptedConnections(app);
       const late = setTimeout(
         () => {
           const uploads = endUploads();
-          if (uploads > 0) app.log.warn({ uploads }, 'unfinished uploads were cut off');
+          if (uploads > 0) app.log.warn({ uploads }, 'unfinished uploads were aborted');
         },
         Math.min(uploadMs, (drainMs - stopDelayMs) / 2),
       );
@@ -141,7 +142,7 @@ async function listen(
       case 'EADDRINUSE':
         throw new ListenError(`port ${port} is in use; choose another with ${flag}`);
       case 'EACCES':
-        throw new ListenError(`port ${port} may not be opened; choose one above 1023 with ${flag}`);
+        throw new ListenError(`port ${port} needs more privileges; choose one above 1023 with ${flag}`);
       case 'EADDRNOTAVAIL':
       case 'ENOTFOUND':
       case 'EAI_AGAIN':
@@ -154,10 +155,10 @@ async function listen(
 }
 
 /**
- * Waits until everything sent so far has been read: closing would cut off connections that the system has accepted and we
- * have not. The event loop accepts one in each turn; once none comes for some turns, there is none left.
+ * Waits until everything sent so far has been read: closing would reset connections that the system has accepted and
+ * Node has not. The event loop accepts one per turn; after some turns without one, none is left.
  */
-async function allRead({ server }: App): Promise<void> {
+async function drainAcceptedConnections({ server }: App): Promise<void> {
   const until = performance.now() + readMs;
   let news = true;
   const onNews = (): void => {
@@ -166,16 +167,16 @@ async function allRead({ server }: App): Promise<void> {
   server.on('connection', onNews).on('request', onNews);
   while (news && performance.now() < until) {
     news = false;
-    for (let turn = 0; turn < quietTurns; turn++) await nextTurn();
+    for (let turn = 0; turn < idleTurns; turn++) await nextTurn();
   }
   server.off('connection', onNews).off('request', onNews);
 }
 
 function renew(app: App, change: { cert: Buffer; key: Buffer } | Error): void {
   if (change instanceof Error) {
-    app.log.error(change, 'the certificate cannot be used; the old one stays');
+    app.log.error(change, 'the certificate cannot be used; the old one stays in use');
     return;
   }
   (app.server as unknown as Server).setSecureContext(change);
-  app.log.info('certificate read again');
+  app.log.info('certificate reloaded');
 }

@@ -1,4 +1,4 @@
-/** What the routes of one app share: limits, results, observers, and once the detectors are there the way to score. */
+/** State that the routes of an app share: limits, results, observers and, once detectors are verified, scoring. */
 import { defaultImageLimits, type ImageLimits } from '../imaging/index.js';
 import { DriftMonitor, Metrics, Statistics } from '../observability/index.js';
 import {
@@ -16,26 +16,26 @@ import { defaultUploadLimits, type UploadLimits } from './plugins/uploads.js';
 import { ResultStore, type ResultStoreLimits } from './result-store.js';
 import { ScoringService } from './scoring-service.js';
 
-/** How long an image may take unless the client says so. */
+/** Timeout of an image, unless the client sets one. */
 export const defaultTimeoutMs = 30_000;
 
 export interface ServiceOptions {
   readonly image?: ImageLimits;
   readonly uploads?: UploadLimits;
   readonly results?: ResultStoreLimits;
-  /** What is accepted at once. */
+  /** Limits on accepted work. */
   readonly admission?: Partial<AdmissionLimits>;
-  /** How images wait for a batch. */
+  /** How long, and how many, images wait for a batch. */
   readonly queue?: Partial<QueueLimits>;
-  /** How long an image may take unless the client says so. */
+  /** Timeout of an image, unless the client sets one. */
   readonly timeoutMs?: number;
-  /** Further subscribers of scoring, traces for example. */
+  /** More observers of scoring, for example traces. */
   readonly observers?: readonly ScoringObserver[];
 }
 
 export type ServiceStatus = 'starting' | 'ready' | 'stopping' | 'failed';
 
-/** The catalog comes later than the app: the app already answers while detectors are verified. */
+/** The catalog is added after the app has started: the app already answers while detectors are verified. */
 export class Service {
   readonly metrics: Metrics;
   readonly statistics = new Statistics();
@@ -71,7 +71,7 @@ export class Service {
     });
   }
 
-  /** `ready` once it has been started, and while an inference worker is alive. */
+  /** `ready` after {@link start}, while an inference worker is alive. */
   get status(): ServiceStatus {
     return this.#status === 'ready' && !this.#running?.catalog.engine.alive ? 'failed' : this.#status;
   }
@@ -95,7 +95,7 @@ export class Service {
     return this.#ready().scoring;
   }
 
-  /** Accepts requests from now on. */
+  /** Starts to accept requests. */
   start(catalog: Catalog): void {
     const queue = new InferenceQueue(catalog.engine, { ...defaultQueueLimits, ...this.#options.queue });
     const pipeline = new ScoringPipeline(queue, {
@@ -114,17 +114,17 @@ export class Service {
     catalog.verifyUnused(() => this.admission.idle);
   }
 
-  /** The start has failed. */
+  /** Marks the start as failed. */
   fail(): void {
     this.#status = 'failed';
   }
 
-  /** Not ready any more; accepted requests are still answered. */
+  /** Marks the service as not ready; accepted requests are still answered. */
   beginStop(): void {
     this.#status = 'stopping';
   }
 
-  /** Drops what waits, and closes the device. */
+  /** Drops queued images and closes the device. */
   async close(): Promise<void> {
     this.#running?.queue.close();
     await this.#running?.catalog.close();
@@ -134,7 +134,7 @@ export class Service {
     if (this.#running) return this.#running;
     throw new ProblemError(
       'not-ready',
-      'detectors are being verified; /health/ready tells when that is done',
+      'the detectors are being verified; wait until /health/ready returns 200',
       1,
     );
   }

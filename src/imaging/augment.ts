@@ -1,32 +1,32 @@
 /**
- * Variants of an image as a camera beside a line would take them again: a little turned, shifted and scaled, a little
- * brighter or flatter. Not mirrored and not turned far: how a part lies is part of what is good.
+ * Augmentation that imitates repeated shots by an inspection camera: small rotations, shifts and scales, small changes
+ * of brightness and contrast. No mirroring or large rotations, because a wrong orientation may be a defect.
  */
 import sharp from 'sharp';
 
-/** What a variant changes. */
+/** The parameters of one augmented copy. */
 export interface Variation {
   /** Radians. */
   readonly rotation: number;
   /** 1 keeps the size. */
   readonly scale: number;
-  /** Of the side. */
+  /** As a share of the side. */
   readonly shift: readonly [right: number, down: number];
-  /** Of the differences to the mean brightness. */
+  /** Factor for differences from the mean brightness. */
   readonly contrast: number;
-  /** Of the mean brightness. */
+  /** Factor for the mean brightness. */
   readonly brightness: number;
 }
 
-/** How far variations go: deviations of normal distributions. */
+/** Standard deviations of the variations (normal distributions). */
 const deviations = { rotation: 0.03, scale: 0.03, shift: 0.02, contrast: 0.1, brightness: 0.1 } as const;
 
-/** No variation goes further than so many deviations. */
-const limit = 2.5;
+/** Variations are clipped to this many standard deviations. */
+const maxDeviations = 2.5;
 
-/** @param noise gives numbers of the standard normal distribution. */
+/** Draws a random variation. @param noise draws from the standard normal distribution. */
 export function drawVariation(noise: () => number): Variation {
-  const bounded = (): number => Math.max(-limit, Math.min(limit, noise()));
+  const bounded = (): number => Math.max(-maxDeviations, Math.min(maxDeviations, noise()));
   return {
     rotation: deviations.rotation * bounded(),
     scale: 1 + deviations.scale * bounded(),
@@ -37,10 +37,10 @@ export function drawVariation(noise: () => number): Variation {
 }
 
 /**
- * Applies a variation. What comes in at the borders is mirrored.
+ * Applies a variation. New pixels at the borders are mirrored from the image.
  * @param pixels uint8 RGB [size, size, 3]
  */
-export async function vary(pixels: Uint8Array, size: number, variation: Variation): Promise<Uint8Array> {
+export async function augment(pixels: Uint8Array, size: number, variation: Variation): Promise<Uint8Array> {
   const { rotation, scale, shift, contrast, brightness } = variation;
   const raw = (data: Uint8Array, width: number, height: number) =>
     sharp(data, { raw: { width, height, channels: 3 } });

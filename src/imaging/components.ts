@@ -1,4 +1,4 @@
-/** Connected components of a mask: which set pixels belong together. */
+/** Connected components of a mask. */
 
 export interface Components {
   /** 0 outside the mask, else 1 to `count`, numbered in reading order. */
@@ -7,9 +7,8 @@ export interface Components {
 }
 
 /**
- * Labels the connected parts of a mask; pixels that touch at a corner belong together, as in MVTec AD's own
- * evaluation.
- * @param mask row-major, `width` pixels a row; whatever is not 0 is set.
+ * Labels the connected parts of a mask with 8-connectivity, as in MVTec AD's own evaluation.
+ * @param mask row-major, `width` pixels a row; pixels other than 0 are set.
  */
 export function labelComponents(mask: ArrayLike<number>, width: number): Components {
   const labels = new Int32Array(mask.length);
@@ -31,7 +30,7 @@ export function labelComponents(mask: ArrayLike<number>, width: number): Compone
   return { labels, count };
 }
 
-/** The up to eight pixels around one. */
+/** Yields the up to eight neighbors of a pixel. */
 function* neighbors(pixel: number, width: number, length: number): Generator<number> {
   const column = pixel % width;
   for (const row of [pixel - column - width, pixel - column, pixel - column + width]) {

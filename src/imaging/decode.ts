@@ -1,6 +1,6 @@
 /**
- * From an image to the pixels a detector sees: one way for distillation and serving. Only JPEG, PNG, WebP and TIFF are
- * passed to a decoder, within bounds on bytes and pixels.
+ * Decodes images to a detector's input, the same way for distillation and serving. Only JPEG, PNG, WebP and TIFF within
+ * the limits on bytes and pixels reach a decoder.
  */
 import sharp, { type Sharp } from 'sharp';
 import { plainSize } from './headers.js';
@@ -9,22 +9,22 @@ import { type InputShape, type ScaledImage, tileGrid } from './tiles.js';
 
 export type ImageFormat = 'jpeg' | 'png' | 'webp' | 'tiff';
 
-/** Bounds on what is decoded. */
+/** Limits on images. */
 export interface ImageLimits {
   readonly maxBytes: number;
   /** Width times height. */
   readonly maxPixels: number;
 }
 
-/** What decoding waits for. */
+/** Admission control for decoding. */
 export interface Admission {
-  /** Called before anything is decoded, with the number of pixels that will be in memory. */
+  /** Awaited before decoding, with the number of pixels that will be in memory. */
   readonly admit?: (pixels: number) => Promise<void>;
 }
 
 export const defaultImageLimits: ImageLimits = { maxBytes: 32 * 2 ** 20, maxPixels: 50_000_000 };
 
-/** An image as it comes: the bytes of a file, or pixels that are already decoded. */
+/** An input image: the bytes of a file, or decoded pixels. */
 export type ImageInput = Uint8Array | PixelImage;
 
 export interface PixelImage extends PictureSize {
@@ -34,7 +34,7 @@ export interface PixelImage extends PictureSize {
 
 export type ImageErrorKind = 'empty' | 'unsupported' | 'damaged' | 'too-many-bytes' | 'too-many-pixels';
 
-/** The image cannot be used; the message says what is wrong and what would be right. */
+/** The image cannot be used. The message says what is wrong and what would be right. */
 export class ImageError extends Error {
   override readonly name = 'ImageError';
 
@@ -46,12 +46,12 @@ export class ImageError extends Error {
   }
 }
 
-/** An image scaled for a detector, with its tiles, and its size as seen: EXIF orientation applied. */
+/** An image scaled for a detector, with its tiles and its original size after EXIF orientation. */
 export type DetectorImage = PictureSize & ScaledImage;
 
 /**
- * Decodes an image and scales it for a detector: to its square input, whatever the aspect ratio, or to be cut into
- * tiles. EXIF orientation is applied, transparency becomes white, and 16-bit, gray and CMYK images become 8-bit sRGB.
+ * Decodes an image and scales it for a detector: to its square input, ignoring the aspect ratio, or for tiling. Applies
+ * EXIF orientation and converts transparency to white, and 16-bit, gray and CMYK images to 8-bit sRGB.
  * @throws ImageError
  */
 export async function decodeImage(
@@ -70,11 +70,11 @@ export async function decodeImage(
   }
   await limits.admit?.(Math.max(columns * rows, scaled));
   const { width, height } = grid;
-  const scaling = seenImage(image, limits).resize(width, height, { fit: 'fill', kernel: 'cubic' });
+  const scaling = openUpright(image, limits).resize(width, height, { fit: 'fill', kernel: 'cubic' });
   return { width: columns, height: rows, grid, pixels: await rawPixels(scaling) };
 }
 
-/** The same for a file; an error names it. @throws ImageError */
+/** Like {@link decodeImage}, for a file. @throws ImageError with the path in its message. */
 export async function decodeNamedImage(
   bytes: Uint8Array,
   path: string,
@@ -87,13 +87,13 @@ export async function decodeNamedImage(
 }
 
 /**
- * Decodes a mask: 255 where it is brighter than half of white, or of its brightest pixel where that is darker, as with
- * masks of 0 and 1; a byte for each pixel of a size. Nearest neighbor, so that it stays a mask.
+ * Decodes a mask and scales it with nearest neighbor. @returns one byte for each pixel: 255 if it is brighter than half
+ * of white, or than half of the brightest pixel if all are dark (masks of 0 and 1), else 0.
  * @throws ImageError
  */
 export async function decodeMask(bytes: Uint8Array, { width, height }: PictureSize): Promise<Uint8Array> {
   await inspectImage(bytes, defaultImageLimits);
-  const gray = await seenImage(bytes, defaultImageLimits)
+  const gray = await openUpright(bytes, defaultImageLimits)
     .resize(width, height, { fit: 'fill', kernel: 'nearest' })
     .toColourspace('b-w')
     .raw({ depth: 'uchar' })
@@ -105,8 +105,8 @@ export async function decodeMask(bytes: Uint8Array, { width, height }: PictureSi
 }
 
 /**
- * Checks format and bounds of an image from its header, before anything is decoded.
- * @returns its size as seen, EXIF orientation applied, in pixels.
+ * Checks format and limits of an image from its header, without decoding it.
+ * @returns its size in pixels, after EXIF orientation.
  * @throws ImageError
  */
 export async function inspectImage(image: ImageInput, limits: ImageLimits): Promise<PictureSize> {
@@ -130,7 +130,7 @@ export async function inspectImage(image: ImageInput, limits: ImageLimits): Prom
   return { width, height };
 }
 
-/** @throws ImageError if the bytes are not an image of a format we decode. */
+/** Reads the size of an image file. @throws ImageError if the format is not supported. */
 async function fileSize(bytes: Uint8Array): Promise<PictureSize> {
   const format = formatOf(bytes);
   if (!format) {
@@ -139,11 +139,11 @@ async function fileSize(bytes: Uint8Array): Promise<PictureSize> {
       'this is not a JPEG, PNG, WebP or TIFF image; wanted one of these formats',
     );
   }
-  return plainSize(bytes, format) ?? (await sizeSeen(bytes, format));
+  return plainSize(bytes, format) ?? (await uprightSize(bytes, format));
 }
 
-/** Width and height as seen, by libvips. */
-async function sizeSeen(bytes: Uint8Array, format: ImageFormat): Promise<PictureSize> {
+/** Returns width and height after EXIF orientation, read by libvips. */
+async function uprightSize(bytes: Uint8Array, format: ImageFormat): Promise<PictureSize> {
   const metadata = await sharp(bytes, { limitInputPixels: false })
     .metadata()
     .catch((error: unknown) => {
@@ -152,7 +152,7 @@ async function sizeSeen(bytes: Uint8Array, format: ImageFormat): Promise<Picture
   if (metadata.depth === 'float' || metadata.depth === 'double') {
     throw new ImageError(
       'unsupported',
-      `the ${format} holds fractions; wanted whole numbers of 8 or 16 bits`,
+      `the ${format} has floating-point pixels; wanted integers of 8 or 16 bits`,
     );
   }
   return metadata.autoOrient;
@@ -162,8 +162,8 @@ function megapixels(count: number): string {
   return `${Math.round(count / 1e5) / 10} megapixels`;
 }
 
-/** Opens an image as a user sees it, in sRGB without transparency. */
-export function seenImage(image: ImageInput, { maxPixels }: ImageLimits): Sharp {
+/** Opens an image upright, in sRGB without transparency. */
+export function openUpright(image: ImageInput, { maxPixels }: ImageLimits): Sharp {
   const opened =
     image instanceof Uint8Array
       ? sharp(image, { limitInputPixels: maxPixels, failOn: 'warning' })
@@ -193,7 +193,7 @@ function damaged(format: string, error: unknown): ImageError {
   return new ImageError('damaged', `the ${format} is damaged or incomplete: ${reason}`);
 }
 
-/** Returns the format from the first bytes: names and content types may be wrong. */
+/** Returns the format from the first bytes, because file names and content types may be wrong. */
 function formatOf(bytes: Uint8Array): ImageFormat | undefined {
   const starts = (at: number, ...expected: number[]): boolean =>
     expected.every((byte, index) => bytes[at + index] === byte);

@@ -1,8 +1,8 @@
-/** Pixels as PNG files. */
+/** PNG encoding. */
 import sharp from 'sharp';
 
 /**
- * A PNG of uint8 pixels, one channel (gray) or three (RGB).
+ * Encodes uint8 pixels as a PNG, one channel (gray) or three (RGB).
  * @param compressionLevel 0 (fast) to 9 (small).
  */
 export async function encodePng(

@@ -1,11 +1,10 @@
 /**
- * The size of an image from its first bytes, where they alone decide it. Asking libvips costs as much as decoding a small
- * image, so this comes first; whatever is unusual (EXIF data that may turn the image, a header that is not as it
- * should be) is left to libvips.
+ * Reads the size of an image from its header. libvips takes as long for this as for decoding a small image, so this is
+ * tried first. Unusual files (EXIF data that may rotate the image, an invalid header) are left to libvips.
  */
 import type { PictureSize } from './map.js';
 
-/** Size of a JPEG or PNG without EXIF data; undefined where libvips has to be asked. */
+/** Returns the size of a JPEG or PNG without EXIF data; undefined if libvips must read it. */
 export function plainSize(
   bytes: Uint8Array,
   format: 'jpeg' | 'png' | 'webp' | 'tiff',
@@ -21,16 +20,16 @@ export function plainSize(
   }
 }
 
-/** Frames that are decoded to the size they say: baseline or progressive, with Huffman coding. */
+/** Supported frames: baseline or progressive with Huffman coding. */
 const frames: ReadonlySet<number> = new Set([0xc0, 0xc1, 0xc2]);
 
-/** Segments that say nothing of the size: tables, comments, application data but EXIF's. */
+/** Segments without influence on the size: tables, comments, application data except EXIF. */
 const others: ReadonlySet<number> = new Set([
   0xc4, 0xdb, 0xdd, 0xfe, 0xe0, 0xe2, 0xe3, 0xe4, 0xe5, 0xe6, 0xe7, 0xe8, 0xe9, 0xea, 0xeb, 0xec, 0xed, 0xee,
   0xef,
 ]);
 
-/** Segments of a JPEG: 0xFF, a marker, the length of what follows with its own two bytes (ITU T.81, B.1). */
+/** A JPEG segment: 0xFF, a marker, a length that includes its own two bytes, data (ITU T.81, B.1). */
 function jpegSize(view: DataView): PictureSize | undefined {
   for (let at = 2; view.getUint8(at) === 0xff; ) {
     const marker = view.getUint8(at + 1);
@@ -42,7 +41,7 @@ function jpegSize(view: DataView): PictureSize | undefined {
   return undefined;
 }
 
-/** Chunks of a PNG: length, type, data, checksum; IHDR comes first, eXIf, if there is one, before the pixels or after. */
+/** A PNG chunk: length, type, data, checksum. IHDR comes first; an optional eXIf comes before or after the pixels. */
 function pngSize(view: DataView): PictureSize | undefined {
   const [ihdr, exif, iend] = [0x49484452, 0x65584966, 0x49454e44];
   if (view.getUint32(12) !== ihdr) return undefined;

@@ -1,5 +1,5 @@
-/** Images in and pictures out: the one place that knows sharp. */
-export { drawVariation, type Variation, vary } from './augment.js';
+/** Decoding, rendering and encoding of images: the only module that uses sharp. */
+export { augment, drawVariation, type Variation } from './augment.js';
 export { type Components, labelComponents } from './components.js';
 export {
   type DetectorImage,

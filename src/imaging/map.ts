@@ -1,6 +1,6 @@
-/** Localization maps and the pictures they become, as data. */
+/** Types of localization maps and picture sizes. */
 
-/** A localization map: row-major, at least 0. It covers the whole image, whatever the image's size. */
+/** A localization map: row-major, values from 0. It covers the whole image, whatever its size. */
 export interface LocalizationMap {
   readonly width: number;
   readonly height: number;

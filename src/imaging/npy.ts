@@ -1,6 +1,6 @@
-/** NumPy's file format, version 1.0: what `numpy.load` reads. */
+/** NumPy's file format, version 1.0, for `numpy.load`. */
 
-/** A .npy file of a float32 array in row-major order. */
+/** Encodes a row-major float32 array as a .npy file. */
 export function encodeNpy(data: Float32Array, shape: readonly number[]): Buffer {
   const sizes = shape.length === 1 ? `${shape[0]},` : shape.join(', ');
   const description = `{'descr': '<f4', 'fortran_order': False, 'shape': (${sizes}), }`;

@@ -1,11 +1,11 @@
 /**
- * Settings of sharp that count for a whole process. The library leaves them alone, since they are its user's; the service
- * and the command line, whose process is their own, apply them.
+ * Settings of sharp that affect the whole process. Only the service and the command line apply them, because they own
+ * their process; the library does not.
  */
 import sharp from 'sharp';
 
 export function applyProcessSettings(): void {
-  // All loaders are blocked, except those of the four formats, from memory.
+  // Blocks all loaders except those of the four formats from memory.
   sharp.block({ operation: ['VipsForeignLoad'] });
   sharp.unblock({
     operation: [
@@ -15,8 +15,8 @@ export function applyProcessSettings(): void {
       'VipsForeignLoadTiffBuffer',
     ],
   });
-  // libvips caches what it decoded; here every image is decoded once.
+  // libvips would cache decoded images, but every image is decoded only once.
   sharp.cache(false);
-  // One thread for each image: several images are decoded at a time, and inference needs the cores.
+  // One thread for each image, because several images are decoded at once and inference needs the cores.
   sharp.concurrency(1);
 }

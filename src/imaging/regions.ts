@@ -1,37 +1,37 @@
 /**
- * Anomalous regions: where a localization map reaches its threshold, opened so that specks go, each connected
- * part with its outline in the original image's coordinates.
+ * Anomalous regions: connected parts of a localization map that reach the threshold, after a morphological opening that
+ * removes specks. Outlines are in coordinates of the original image.
  */
 import { contours } from 'd3-contour';
 import { labelComponents } from './components.js';
 import type { LocalizationMap, PictureSize } from './map.js';
 
-/** A connected part of the image that is anomalous. Coordinates are the original image's, in pixels. */
+/** A connected anomalous part of the image. Coordinates are pixels of the original image. */
 export interface Region {
   /** Square pixels. */
   readonly area: number;
-  /** Largest and mean value of the map inside, in multiples of its threshold: at least 1. */
+  /** Maximum and mean of the map inside, in multiples of the threshold: at least 1. */
   readonly peak: number;
   readonly mean: number;
   readonly box: { readonly x: number; readonly y: number; readonly width: number; readonly height: number };
-  /** Outlines as in GeoJSON's MultiPolygon: of each polygon the outer ring, then holes; closed, [x, y]. */
+  /** Outlines as in GeoJSON's MultiPolygon: the outer ring of each polygon, then its holes; closed, [x, y]. */
   readonly polygons: number[][][][];
 }
 
 /**
- * A region ends where the map falls to this part of the region's peak, if that is above the threshold: maps are
- * smoothed, and the brighter a spot is, the further its rim reaches above the threshold.
+ * A region ends where the map falls to this share of the region's peak, if that is above the threshold. Maps are
+ * smoothed, so the brighter a spot is, the wider its rim above the threshold.
  */
 const rimShare = 0.3;
 
 /**
- * The map in multiples of the levels at which its regions are outlined: 1 and more inside of them, less outside. Of
- * what reaches the threshold, an opening with a 3 x 3 ellipse (a cross) removes specks; MKD's code opens its masks so.
+ * Returns the map in multiples of the level at which each region is outlined: from 1 inside regions, less outside.
+ * Specks are removed by an opening with a 3 x 3 ellipse (a cross), as in MKD's code.
  */
 export function outlinedMap(map: LocalizationMap, threshold: number): LocalizationMap {
   const { width, values } = map;
   const mask = Uint8Array.from(values, (value) => (value >= threshold ? 1 : 0));
-  const { labels, count } = labelComponents(grown(shrunk(mask, width), width), width);
+  const { labels, count } = labelComponents(dilated(eroded(mask, width), width), width);
   const peaks = new Float32Array(count + 1);
   for (const [pixel, value] of values.entries()) {
     const label = labels[pixel] as number;
@@ -45,10 +45,10 @@ export function outlinedMap(map: LocalizationMap, threshold: number): Localizati
   return { ...map, values: relative };
 }
 
-/** The largest value that is outside of a region. */
+/** The largest value outside regions. */
 const justBelow = 1 - 1e-6;
 
-/** Regions of a map, the highest peak first. */
+/** Returns the regions of a map, highest peak first. */
 export function findRegions(map: LocalizationMap, threshold: number, to: PictureSize): Region[] {
   const outlined = outlinedMap(map, threshold);
   const mask = Uint8Array.from(outlined.values, (value) => (value >= 1 ? 1 : 0));
@@ -69,7 +69,7 @@ function shapeOf(
   label: number,
   to: PictureSize,
 ): Pick<Region, 'area' | 'box' | 'polygons'> {
-  // What other regions reach must not join this one's outline.
+  // Pixels of other regions must not join this region's outline.
   const own = Array.from(values, (value, pixel) =>
     labels[pixel] === label ? value : Math.min(value, justBelow),
   );
@@ -88,7 +88,7 @@ function shapeOf(
 
 type Ring = readonly (readonly number[])[];
 
-/** The outer ring's area without its holes'. */
+/** Returns the area of the outer ring minus its holes. */
 function areaOf([outer = [], ...holes]: readonly Ring[]): number {
   return holes.reduce((area, hole) => area - shoelace(hole), shoelace(outer));
 }
@@ -112,21 +112,21 @@ function tenth(value: number): number {
   return Math.round(value * 10) / 10;
 }
 
-/** Erosion by a cross: what has all four neighbors stays; beyond the border the image goes on. */
-function shrunk(mask: Uint8Array, width: number): Uint8Array {
+/** Erosion with a cross: a pixel stays if all its neighbors are set. The image border does not erode. */
+function eroded(mask: Uint8Array, width: number): Uint8Array {
   return mask.map((set, pixel) =>
     set && crossOf(pixel, width, mask.length).every((near) => mask[near]) ? 1 : 0,
   );
 }
 
-/** Dilation by a cross. */
-function grown(mask: Uint8Array, width: number): Uint8Array {
+/** Dilation with a cross. */
+function dilated(mask: Uint8Array, width: number): Uint8Array {
   return mask.map((set, pixel) =>
     set || crossOf(pixel, width, mask.length).some((near) => mask[near]) ? 1 : 0,
   );
 }
 
-/** The up to four pixels beside one. */
+/** Returns the up to four neighbors of a pixel. */
 function crossOf(pixel: number, width: number, length: number): number[] {
   const column = pixel % width;
   const near = [pixel - width, pixel + width].filter((other) => other >= 0 && other < length);

@@ -1,17 +1,17 @@
 /**
- * Pictures of localization maps. Maps of all images are drawn on one scale, that of the detector: what good
- * parts reach stays dark. Colors are chosen at the map's own size and scaled up afterwards, in sharp's threads.
+ * Renders localization maps. All images of a detector use the same color scale, on which good parts stay dark. Colors
+ * are computed at the map's own size and then scaled up in sharp's threads.
  */
 import sharp, { type Sharp, type SharpOptions } from 'sharp';
-import { defaultImageLimits, type ImageInput, type ImageLimits, seenImage } from './decode.js';
+import { defaultImageLimits, type ImageInput, type ImageLimits, openUpright } from './decode.js';
 import type { LocalizationMap, PictureSize } from './map.js';
 import { outlinedMap } from './regions.js';
 
-/** Multiples of the threshold at which colors begin and end, in even steps of its logarithm; good parts lie below 1. */
+/** Multiples of the threshold where the logarithmic color scale starts and ends; good parts are below 1. */
 const darkBelow = 0.5;
 const brightAt = 32;
 
-/** PNG of the map in color, black to yellow. `threshold` is the value good parts stay below. */
+/** Renders the map as a color PNG, black to yellow. `threshold` is the value that good parts stay below. */
 export async function renderHeatmap(
   map: LocalizationMap,
   threshold: number,
@@ -27,8 +27,8 @@ export async function renderHeatmap(
 }
 
 /**
- * PNG of the image with the heatmap laid over it, the more opaque the more anomalous, and the outline of every
- * anomalous region.
+ * Renders a PNG of the image with the heatmap over it, more opaque where it is more anomalous, and the outlines of all
+ * anomalous regions.
  */
 export async function renderOverlay(
   image: ImageInput,
@@ -45,7 +45,7 @@ export async function renderOverlay(
   const layer = await upscaled(sharp(rgba, rawImage(map, 4)), to)
     .png({ compressionLevel: 1 })
     .toBuffer();
-  const base = await seenImage(image, limits).png({ compressionLevel: 0 }).toBuffer();
+  const base = await openUpright(image, limits).png({ compressionLevel: 0 }).toBuffer();
   return sharp(base, { limitInputPixels: limits.maxPixels })
     .composite([{ input: layer }, { input: await outline(map, threshold, to) }])
     .removeAlpha()
@@ -53,13 +53,13 @@ export async function renderOverlay(
     .toBuffer();
 }
 
-/** PNG of one channel: 255 inside of what {@link findRegions} finds, else 0. */
+/** Renders a PNG with one channel: 255 inside the regions of {@link findRegions}, else 0. */
 export async function renderMask(map: LocalizationMap, threshold: number, to: PictureSize): Promise<Buffer> {
   const mask = await binaryMask(map, threshold, to);
   return sharp(mask, rawPicture(to, 1)).toColourspace('b-w').png({ compressionLevel: 6 }).toBuffer();
 }
 
-/** One byte a pixel, 0 or 255. */
+/** Returns one byte for each pixel, 0 or 255. */
 async function binaryMask(map: LocalizationMap, threshold: number, to: PictureSize): Promise<Buffer> {
   const outlined = outlinedMap(map, threshold);
   const gray = Buffer.alloc(map.values.length);
@@ -73,16 +73,16 @@ async function binaryMask(map: LocalizationMap, threshold: number, to: PictureSi
     .toBuffer();
 }
 
-/** Lines around regions are this part of the picture's shorter side. */
+/** Width of outlines as a share of the picture's shorter side. */
 const outlineShare = 1 / 150;
 
 const outlineColor = '#39d2ff';
 
-/** PNG with transparency: a line just inside the border of every region. */
+/** Renders a transparent PNG with a line just inside the border of every region. */
 async function outline(map: LocalizationMap, threshold: number, to: PictureSize): Promise<Buffer> {
   const mask = await binaryMask(map, threshold, to);
   const width = Math.max(1, Math.round(Math.min(to.width, to.height) * outlineShare));
-  // To sharp the dark is the object: its dilation shrinks what is white.
+  // sharp dilates the dark pixels, so this shrinks the white ones.
   const inner = await sharp(mask, rawPicture(to, 1)).dilate(width).toColourspace('b-w').raw().toBuffer();
   const line = await sharp(mask, rawPicture(to, 1))
     .boolean(inner, 'eor', rawPicture(to, 1))
@@ -110,13 +110,13 @@ function upscaled(pipeline: Sharp, { width, height }: PictureSize): Sharp {
   return pipeline.resize(width, height, { fit: 'fill', kernel: 'linear', fastShrinkOnLoad: false });
 }
 
-/** 0..1 on the scale of the detector. */
+/** Returns the position on the color scale, 0..1. */
 function intensity(value: number, threshold: number): number {
   const above = Math.log(Math.max(value / threshold, darkBelow) / darkBelow);
   return Math.min(1, above / Math.log(brightAt / darkBelow));
 }
 
-/** Matplotlib's "inferno" at nine points, interpolated: even steps of lightness, also for the color-blind. */
+/** Nine points of Matplotlib's "inferno", interpolated: perceptually uniform, also for color-blind viewers. */
 const infernoPoints = [
   [0, 0, 4],
   [31, 12, 72],

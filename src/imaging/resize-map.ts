@@ -1,14 +1,14 @@
 /**
- * Scaling a localization map to the size of its image, exactly in float32. sharp casts floating point to 16
- * bit, so this is done here: in slices, with the event loop free between them.
+ * Scales a localization map to the size of its image in float32. sharp would convert floating point to 16 bits. The
+ * work is split into slices, so that the event loop can run in between.
  */
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import type { LocalizationMap, PictureSize } from './map.js';
 
-/** Pixels between two turns of the event loop: a few milliseconds. */
+/** Pixels between two yields to the event loop: a few milliseconds. */
 const pixelsPerTurn = 400_000;
 
-/** Bilinear, pixel centers aligned, borders continued: float32 [height, width], row-major. */
+/** Scales bilinearly, pixel centers aligned, borders replicated. @returns float32 [height, width], row-major. */
 export async function resizeMap(map: LocalizationMap, { width, height }: PictureSize): Promise<Float32Array> {
   const { values } = map;
   const columns = samplePoints(map.width, width);
@@ -36,7 +36,7 @@ export async function resizeMap(map: LocalizationMap, { width, height }: Picture
 interface SamplePoint {
   readonly below: number;
   readonly above: number;
-  /** How far from `below` to `above`, 0..1. */
+  /** Position between `below` and `above`, 0..1. */
   readonly share: number;
 }
 

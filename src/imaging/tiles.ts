@@ -1,26 +1,26 @@
 /**
- * Tiles: an image larger than a detector's input is cut into squares that overlap, and what the detector shows of each
- * is joined without seams. An image that fits is one tile.
+ * Tiling: an image larger than a detector's input is cut into overlapping squares, and their maps are joined without
+ * seams. An image that fits is one tile.
  */
 import type { LocalizationMap, PictureSize } from './map.js';
 
 /** How images are cut. */
 export interface Tiling {
-  /** Pixels of the scaled image for a pixel of the original; 1 keeps its size. */
+  /** Scale of the image before it is cut; 1 keeps its size. */
   readonly scale: number;
-  /** Pixels of the scaled image that neighbors share at least. */
+  /** Minimum overlap of neighboring tiles, in pixels of the scaled image. */
   readonly overlap: number;
 }
 
-/** What a detector takes: squares of one size, the whole image or tiles of it. */
+/** A detector's input: squares of one size, the whole image or tiles of it. */
 export interface InputShape {
   /** Side of a tile, pixels. */
   readonly inputSize: number;
-  /** Without it the whole image is scaled to one square, whatever its shape. */
+  /** If undefined, the whole image is scaled to one square, ignoring the aspect ratio. */
   readonly tiling?: Tiling | undefined;
 }
 
-/** Where the tiles of an image lie. */
+/** Positions of the tiles in an image. */
 export interface TileGrid {
   /** Size of the scaled image. */
   readonly width: number;
@@ -32,10 +32,10 @@ export interface TileGrid {
   readonly rows: readonly number[];
 }
 
-/** Maps of tiles are joined on a coarser grid of so many pixels; smoothed maps lose nothing by it. */
+/** Pixels for each cell of joined maps. The maps are smoothed, so the coarser grid loses nothing. */
 const coarseness = 4;
 
-/** The tiles of an image; they cover it exactly, spread evenly. */
+/** Returns evenly spaced tiles that cover an image exactly. */
 export function tileGrid({ width, height }: PictureSize, { inputSize, tiling }: InputShape): TileGrid {
   if (!tiling) return { width: inputSize, height: inputSize, size: inputSize, columns: [0], rows: [0] };
   const scaled = (side: number): number =>
@@ -55,18 +55,18 @@ export function tileCount({ columns, rows }: TileGrid): number {
   return columns.length * rows.length;
 }
 
-/** Entries of the map of a whole image. */
+/** Returns the number of entries of the map of a whole image. */
 export function mapEntries(grid: TileGrid): number {
   const { width, height } = grid;
   return tileCount(grid) === 1 ? width * height : (width * height) / coarseness ** 2;
 }
 
-/** Left upper corner of a tile in the scaled image; tiles are counted in reading order. */
+/** Returns the upper left corner of a tile in the scaled image; tiles are numbered in reading order. */
 export function tileCorner({ columns, rows }: TileGrid, tile: number): readonly [x: number, y: number] {
   return [columns[tile % columns.length] as number, rows[Math.floor(tile / columns.length)] as number];
 }
 
-/** Where a tile lies in an image, in pixels of the image. */
+/** Returns the box of a tile in pixels of the original image. */
 export function tileBox(
   grid: TileGrid,
   tile: number,
@@ -89,7 +89,7 @@ export interface ScaledImage {
   readonly pixels: Uint8Array;
 }
 
-/** A square of a scaled image, uint8 RGB [size, size, 3]. */
+/** Returns the square at a corner of a scaled image, uint8 RGB [size, size, 3]. */
 export function cropped({ grid, pixels }: ScaledImage, [x, y]: readonly [number, number]): Uint8Array {
   const { size, width } = grid;
   if (width === size && y === 0 && pixels.length === 3 * size * size) return pixels;
@@ -101,18 +101,18 @@ export function cropped({ grid, pixels }: ScaledImage, [x, y]: readonly [number,
   return square;
 }
 
-/** The pixels of a tile, uint8 RGB [size, size, 3]. */
+/** Returns the pixels of a tile, uint8 RGB [size, size, 3]. */
 export function tilePixels(image: ScaledImage, tile: number): Uint8Array {
   return cropped(image, tileCorner(image.grid, tile));
 }
 
-/** The first tile of an image, as an image by itself. */
+/** Returns the first tile of an image as a separate image. */
 export function firstTile(image: ScaledImage): ScaledImage {
   const { size } = image.grid;
   return { grid: tileGrid({ width: size, height: size }, { inputSize: size }), pixels: tilePixels(image, 0) };
 }
 
-/** Images of one tile each. @param pixels uint8 RGB [n, size, size, 3] */
+/** Returns images of one tile each. @param pixels uint8 RGB [n, size, size, 3] */
 export function squareImages(pixels: Uint8Array, size: number): ScaledImage[] {
   const grid = tileGrid({ width: size, height: size }, { inputSize: size });
   const bytes = 3 * size * size;
@@ -123,8 +123,8 @@ export function squareImages(pixels: Uint8Array, size: number): ScaledImage[] {
 }
 
 /**
- * Joins the maps of tiles as they come. Where tiles overlap, each one's weight falls toward its edge, so that nothing
- * shows where one ends.
+ * Joins the maps of tiles, added in any order. In an overlap, the weight of each tile falls toward its edge, so that no
+ * seam is visible.
  */
 export class MapStitcher {
   readonly #width: number;
@@ -141,7 +141,7 @@ export class MapStitcher {
     this.#weights = new Float32Array(cells);
   }
 
-  /** @param map float32 [size, size] of a tile. */
+  /** Adds the map of a tile. @param map float32 [size, size] */
   add(tile: number, map: Float32Array): void {
     const { grid } = this;
     if (tileCount(grid) === 1) {
@@ -162,7 +162,7 @@ export class MapStitcher {
     }
   }
 
-  /** The map of the whole image, once all tiles were added. */
+  /** Returns the map of the whole image, after all tiles were added. */
   map(): LocalizationMap {
     const { size } = this.grid;
     if (this.#single) return { width: size, height: size, values: this.#single };
@@ -170,7 +170,7 @@ export class MapStitcher {
     return { width: this.#width, height: this.#height, values };
   }
 
-  /** Weights along a tile: rising from an edge it shares to where the neighbor ends, 1 in between. */
+  /** Returns weights along a tile: they rise across an overlap from the tile's edge, and are 1 elsewhere. */
   #ramp(edges: readonly number[], edge: number): Float32Array {
     const { size } = this.grid;
     const index = edges.indexOf(edge);

@@ -1,6 +1,6 @@
 /**
- * The cloner: the expert's poolings with far smaller layers between them. 3 x 3 convolutions without bias,
- * batch normalization after every convolution that is not directly before a pooling, ReLU.
+ * The cloner: the expert's poolings with much smaller layers between them. 3 x 3 convolutions without bias, batch
+ * normalization after every convolution except the last of a block, ReLU.
  */
 import type { ConstantTensor, Graph, Value } from '../onnx/index.js';
 import { floatTensor, type TensorMap } from '../weights/safetensors.js';
@@ -10,14 +10,14 @@ import {
   type CriticalLayer,
   convolutions,
   type Layout,
-  samePads,
+  samePadding,
 } from './layout.js';
 import { clonerInput } from './tensor-names.js';
 
-/** As in PyTorch, which the paper's code uses. */
+/** PyTorch's defaults, which the paper's code uses. */
 export const batchNormalization = { epsilon: 1e-5, momentum: 0.1 } as const;
 
-/** Name of the batch normalization after a convolution: `bn1_1` after `conv1_1`. */
+/** Returns the name of the batch normalization after a convolution: `bn1_1` for `conv1_1`. */
 export function normalizationName(convolution: string): string {
   return convolution.replace('conv', 'bn');
 }
@@ -27,7 +27,7 @@ export interface ParameterSpec {
   readonly shape: readonly number[];
 }
 
-/** What distillation learns: kernels, and weight and bias of each batch normalization. */
+/** Returns the parameters that distillation trains: kernels, and weight and bias of each batch normalization. */
 export function trainableParameters(layout: Layout): ParameterSpec[] {
   return convolutions(layout).flatMap(({ name, inChannels, outChannels, last }) => {
     const kernel = { name: `${name}.weight`, shape: [outChannels, inChannels, 3, 3] };
@@ -41,7 +41,7 @@ export function trainableParameters(layout: Layout): ParameterSpec[] {
   });
 }
 
-/** Running mean and variance of each batch normalization. */
+/** Returns running mean and variance of each batch normalization. */
 export function runningStatistics(layout: Layout): ParameterSpec[] {
   return convolutions(layout).flatMap(({ name, outChannels, last }) => {
     if (last) return [];
@@ -53,7 +53,7 @@ export function runningStatistics(layout: Layout): ParameterSpec[] {
   });
 }
 
-/** Xavier-uniform kernels (Glorot and Bengio 2010), neutral batch normalization. `random` gives 0..1. */
+/** Returns Xavier-uniform kernels (Glorot and Bengio 2010) and neutral batch normalization. `random` returns 0..1. */
 export function initialCloner(layout: Layout, random: () => number): Map<string, ConstantTensor> {
   const tensors = new Map<string, ConstantTensor>();
   for (const { name, shape } of [...trainableParameters(layout), ...runningStatistics(layout)]) {
@@ -67,12 +67,12 @@ export function initialCloner(layout: Layout, random: () => number): Map<string,
   return tensors;
 }
 
-/** The weights of a cloner as the inference graph takes them: kernel, and bias where there is one. */
+/** A parameter of the cloner's inference graph, batch normalization folded: a kernel or a bias. */
 export interface FoldedParameter extends ParameterSpec {
   readonly data: Float32Array;
 }
 
-/** The inputs {@link addCloner} declares, without their data. */
+/** Returns the inputs that {@link addCloner} declares, without data. */
 export function foldedParameters(layout: Layout): ParameterSpec[] {
   return convolutions(layout).flatMap(({ name, inChannels, outChannels, last }) => [
     { name: `${name}.weight`, shape: [outChannels, inChannels, 3, 3] },
@@ -81,8 +81,8 @@ export function foldedParameters(layout: Layout): ParameterSpec[] {
 }
 
 /**
- * Folds batch normalization with its running statistics into the convolution before it, in double precision:
- * what distillation normalizes, inference has in its weights.
+ * Folds batch normalization with its running statistics into the convolution before it, in double precision, so that
+ * inference does not normalize.
  */
 export function foldBatchNormalization(layout: Layout, cloner: TensorMap): FoldedParameter[] {
   return convolutions(layout).flatMap(({ name, inChannels, outChannels, last }) => {
@@ -114,7 +114,7 @@ export function foldBatchNormalization(layout: Layout, cloner: TensorMap): Folde
 }
 
 /**
- * Adds a cloner for inference, batch normalization folded, its weights declared as inputs ({@link clonerInput}).
+ * Adds a cloner for inference, with batch normalization folded. Its weights are inputs ({@link clonerInput}).
  * @param image float32 [N, 3, H, W], RGB in 0..1.
  */
 export function addCloner(graph: Graph, image: Value, layout: Layout): ReadonlyMap<CriticalLayer, Value> {
@@ -125,19 +125,21 @@ export function addCloner(graph: Graph, image: Value, layout: Layout): ReadonlyM
     ]),
   );
   return addBlocks(graph, image, layout, (x, { name }) =>
-    graph.op.Conv(x, inputs.get(`${name}.weight`) as Value, inputs.get(`${name}.bias`), { pads: samePads }),
+    graph.op.Conv(x, inputs.get(`${name}.weight`) as Value, inputs.get(`${name}.bias`), {
+      pads: samePadding,
+    }),
   );
 }
 
-/** A cloner in training: its poolings, and what a step moves the running statistics to. */
+/** A cloner in training: its critical layers and the running statistics after the step. */
 export interface TrainingCloner {
   readonly pools: ReadonlyMap<CriticalLayer, Value>;
-  /** The new running statistics, by the name of the old. */
+  /** The new running statistics, by name. */
   readonly statistics: ReadonlyMap<string, Value>;
 }
 
 /**
- * Adds a cloner that normalizes by the statistics of its batch.
+ * Adds a cloner that normalizes with the statistics of its batch.
  * @param image float32 [N, 3, H, W], RGB in 0..1.
  * @param tensors trainable parameters and running statistics, by name.
  */
@@ -150,18 +152,18 @@ export function addTrainingCloner(
   const statistics = new Map<string, Value>();
   const tensor = (name: string): Value => {
     const value = tensors.get(name);
-    if (!value) throw new RangeError(`the cloner needs ${name}`);
+    if (!value) throw new RangeError(`the cloner's tensor ${name} is missing`);
     return value;
   };
   const pools = addBlocks(graph, image, layout, (x, spec: ConvolutionSpec) => {
-    const convolved = graph.op.Conv(x, tensor(`${spec.name}.weight`), undefined, { pads: samePads });
+    const convolved = graph.op.Conv(x, tensor(`${spec.name}.weight`), undefined, { pads: samePadding });
     if (spec.last) return convolved;
     return addBatchNormalization(graph, convolved, normalizationName(spec.name), tensor, statistics);
   });
   return { pools, statistics };
 }
 
-/** Batch normalization from its parts (Ioffe and Szegedy 2015, algorithm 1), over the axes N, H and W. */
+/** Adds batch normalization from basic operators (Ioffe and Szegedy 2015, algorithm 1), over the axes N, H and W. */
 function addBatchNormalization(
   graph: Graph,
   x: Value,
@@ -184,7 +186,7 @@ function addBatchNormalization(
     const kept = op.Mul(tensor(old), graph.scalar(1 - momentum));
     statistics.set(old, op.Add(kept, op.Mul(op.Reshape(now, [channels]), graph.scalar(momentum))));
   };
-  // The running variance is the unbiased one: n / (n - 1) of the batch's.
+  // The running variance is unbiased: n / (n - 1) times the batch variance.
   const count = op.Div(op.Cast(op.Size(x), 'float32'), graph.scalar(channels));
   const unbiased = op.Mul(variance, op.Div(count, op.Sub(count, graph.scalar(1))));
   toward(`${name}.running_mean`, mean);

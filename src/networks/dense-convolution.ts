@@ -7,20 +7,20 @@ export interface ConvolutionWeights {
   readonly bias: Float32Array;
 }
 
-/** Side of the images whose 3 x 3 convolution sees every position from every other. */
+/** Side at which a 3 x 3 convolution connects every position with every other. */
 const denseSide = 2;
 
-/** Whether {@link addDenseConvolution} takes this: 2 x 2 positions. */
+/** Returns whether {@link addDenseConvolution} applies: 2 x 2 positions. */
 export function isDense({ shape }: Value): boolean {
   return shape[2] === denseSide && shape[3] === denseSide;
 }
 
 /**
- * Adds a 3 x 3 convolution with padding 1 over 2 x 2 positions as the product with one matrix. It multiplies nothing
- * with the padding, which is more than half of what a kernel covers there, and reads its weights once for a batch where
- * runtimes read those of a convolution once for each image.
+ * Adds a 3 x 3 convolution with padding 1 over 2 x 2 positions as a matrix product. This skips the padding, which is
+ * more than half of what a kernel covers here, and reads the weights once for each batch; for a convolution, runtimes
+ * read them once for each image.
  * @param x float32 [N, C, 2, 2]
- * @param name of the matrix, and with `.bias` of what is added.
+ * @param name of the matrix; the bias is named `<name>.bias`.
  * @returns float32 [N, out, 2, 2]
  */
 export function addDenseConvolution(

@@ -1,10 +1,10 @@
-/** The card of an expert: the JSON file beside its weights, which says what they are and how they are used. */
+/** The card of an expert: a JSON file next to its weights that describes them and how to use them. */
 import { createHash } from 'node:crypto';
 import { readFile } from 'node:fs/promises';
-import { explain } from '../files/explain.js';
+import { describeError } from '../files/explain.js';
 import { convolutions, expertLayout, type LayerSpec } from './layout.js';
 
-/** How an expert wants its input, given images in 0..1: `(scale * image - mean) / deviation`, by channel. */
+/** How an expert's input is computed from images in 0..1: `(scale * image - mean) / deviation`, for each channel. */
 export interface InputConvention {
   readonly channels: 'RGB' | 'BGR';
   readonly scale: number;
@@ -21,7 +21,7 @@ interface CommonCard {
   readonly input: InputConvention;
 }
 
-/** A VGG-16, by its weights. */
+/** The card of a VGG-16. */
 export interface Vgg16Card extends CommonCard {
   readonly schema: 'mkd.expert/1';
   /** File name of the weights, in the card's folder. */
@@ -30,7 +30,7 @@ export interface Vgg16Card extends CommonCard {
   readonly activationRms: Readonly<Record<string, number>>;
 }
 
-/** Any other network, as an ONNX model. */
+/** The card of any other network, an ONNX model. */
 export interface ModelCard extends CommonCard {
   readonly schema: 'mkd.expert-model/1';
   /** File name of the model, in the card's folder. */
@@ -46,12 +46,12 @@ export interface ModelLayer extends LayerSpec {
 
 export type ExpertCard = Vgg16Card | ModelCard;
 
-/** The file is no usable expert; the message says what is wrong. */
+/** The file is not a usable expert; the message says why. */
 export class ExpertError extends Error {
   override readonly name = 'ExpertError';
 }
 
-/** The critical layers of an expert, shallow ones first. */
+/** Returns the critical layers of an expert, shallow ones first. */
 export function layersOf(card: ExpertCard): readonly LayerSpec[] {
   if (card.schema === 'mkd.expert-model/1') return card.layers;
   return expertLayout.map(({ widths }, index) => ({
@@ -62,27 +62,34 @@ export function layersOf(card: ExpertCard): readonly LayerSpec[] {
   }));
 }
 
-/** What identifies an expert's activations. */
+/** Returns a hash that identifies an expert's activations. */
 export function fingerprintOf(card: ExpertCard): string {
   const { sha256, input } = card;
   const scales =
     card.schema === 'mkd.expert/1'
       ? convolutions(expertLayout).map(({ name }) => card.activationRms[name])
       : card.layers.map(({ name, rms }) => [name, rms]);
-  const essence = JSON.stringify([sha256, input.channels, input.scale, input.mean, input.deviation, scales]);
-  return createHash('sha256').update(essence).digest('hex');
+  const fingerprintInput = JSON.stringify([
+    sha256,
+    input.channels,
+    input.scale,
+    input.mean,
+    input.deviation,
+    scales,
+  ]);
+  return createHash('sha256').update(fingerprintInput).digest('hex');
 }
 
-/** Reads a card without its weights. @throws ExpertError when it is no card of an expert. */
+/** Reads a card, without the weights. @throws ExpertError if it is missing or invalid. */
 export async function readExpertCard(path: string): Promise<ExpertCard> {
   const text = await readFile(path, 'utf8').catch((error: unknown) => {
-    throw new ExpertError(`the expert's card cannot be read: ${explain(error, path)}`);
+    throw new ExpertError(`the expert's card cannot be read: ${describeError(error, path)}`);
   });
   let card: unknown;
   try {
     card = JSON.parse(text);
   } catch {
-    throw new ExpertError(`${path} is no JSON`);
+    throw new ExpertError(`${path} is not JSON; wanted the card of an expert`);
   }
   checkCard(card as Record<string, unknown>, path);
   return card as ExpertCard;
@@ -99,11 +106,11 @@ function checkCard(card: Record<string, unknown>, path: string): void {
     throw new ExpertError(`${path} has schema '${String(card?.schema)}'; wanted '${known}'`);
   }
   const missing = entries.filter((entry) => card[entry] === undefined);
-  if (missing.length > 0) throw new ExpertError(`${path} lacks ${missing.join(', ')}`);
+  if (missing.length > 0) throw new ExpertError(`${path} has no ${missing.join(', ')}`);
   const input = card.input as Partial<InputConvention> | undefined;
   const three = (list: unknown): boolean =>
     Array.isArray(list) && list.length === 3 && list.every(Number.isFinite);
   if (!input || !three(input.mean) || !three(input.deviation) || !Number.isFinite(input.scale)) {
-    throw new ExpertError(`${path} gives no input convention (channels, scale, mean, deviation)`);
+    throw new ExpertError(`${path} has no valid input convention (channels, scale, mean, deviation)`);
   }
 }

@@ -1,11 +1,11 @@
 /**
- * The expert in memory and in graphs: VGG-16 trained on ImageNet, or another network as an ONNX model. Its input
- * convention is part of the graph, and its activations are brought to unit size, so that layers can be compared.
+ * The expert in memory and in graphs: VGG-16 trained on ImageNet, or another network as an ONNX model. The graph
+ * includes the input convention and rescales activations to unit size, so that layers can be compared.
  */
 import { createHash } from 'node:crypto';
 import { readFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
-import { explain } from '../files/explain.js';
+import { describeError } from '../files/explain.js';
 import { addForeignModel, decodeModel, type ForeignModel, type Graph, type Value } from '../onnx/index.js';
 import { floatTensor, readSafetensors, type TensorMap } from '../weights/safetensors.js';
 import { addDenseConvolution, type ConvolutionWeights, isDense } from './dense-convolution.js';
@@ -17,20 +17,20 @@ import {
   readExpertCard,
   type Vgg16Card,
 } from './expert-card.js';
-import { addBlocks, type CriticalLayer, convolutions, expertLayout, samePads } from './layout.js';
+import { addBlocks, type CriticalLayer, convolutions, expertLayout, samePadding } from './layout.js';
 
 interface Common {
-  /** SHA-256 over all that determines its activations: weights, input convention, rescaling. */
+  /** SHA-256 over everything that determines its activations: weights, input convention, rescaling. */
   readonly fingerprint: string;
 }
 
-/** A VGG-16: weights in RGB order, rescaled. */
+/** A VGG-16; weights are in RGB order and rescaled. */
 export interface Vgg16Expert extends Common {
   readonly card: Vgg16Card;
   readonly weights: ReadonlyMap<string, ConvolutionWeights>;
 }
 
-/** Another network. */
+/** Any other network. */
 export interface ModelExpert extends Common {
   readonly card: ModelCard;
   readonly model: ForeignModel;
@@ -38,13 +38,13 @@ export interface ModelExpert extends Common {
 
 export type Expert = Vgg16Expert | ModelExpert;
 
-/** Reads an expert by its card. @throws ExpertError when card or weights are not what they should be. */
+/** Loads the expert of a card. @throws ExpertError if card or weights are missing, invalid or do not match. */
 export async function loadExpert(cardPath: string): Promise<Expert> {
   const card = await readExpertCard(cardPath);
   const file = card.schema === 'mkd.expert/1' ? card.weights : card.model;
   const path = join(dirname(cardPath), file);
   const bytes = await readFile(path).catch((error: unknown) => {
-    throw new ExpertError(`the expert's weights cannot be read: ${explain(error, path)}`);
+    throw new ExpertError(`the expert's weights cannot be read: ${describeError(error, path)}`);
   });
   const sha256 = createHash('sha256').update(bytes).digest('hex');
   if (sha256 !== card.sha256) {
@@ -54,7 +54,7 @@ export async function loadExpert(cardPath: string): Promise<Expert> {
   return { card, fingerprint: fingerprintOf(card), model: decodeModel(bytes) };
 }
 
-/** An expert from its card and the tensors of its weights. @throws ExpertError when they do not fit VGG-16. */
+/** Creates an expert from its card and weights. @throws ExpertError if they do not fit VGG-16. */
 export function vgg16Expert(card: Vgg16Card, tensors: TensorMap): Vgg16Expert {
   return { card, fingerprint: fingerprintOf(card), weights: rescaled(tensors, card) };
 }
@@ -69,8 +69,8 @@ export function addExpert(graph: Graph, image: Value, expert: Expert): ReadonlyM
 }
 
 /**
- * The same for a VGG-16.
- * @param onConvolution is told of every convolution's output, before ReLU.
+ * Adds a VGG-16 to a graph, like {@link addExpert}.
+ * @param onConvolution called with every convolution's output, before ReLU.
  */
 export function addVgg16(
   graph: Graph,
@@ -81,7 +81,7 @@ export function addVgg16(
   const normalized = addInputConvention(graph, image, expert.card.input);
   return addBlocks(graph, normalized, expertLayout, (x, { name, inChannels, outChannels }) => {
     const weights = expert.weights.get(name);
-    if (!weights) throw new ExpertError(`the expert has no ${name}`);
+    if (!weights) throw new ExpertError(`the expert has no weights for ${name}`);
     const convolved = isDense(x)
       ? addDenseConvolution(graph, x, weights, `expert.${name}`)
       : addConvolution(graph, x, weights, [outChannels, inChannels, 3, 3], `expert.${name}`);
@@ -99,7 +99,7 @@ function addConvolution(
 ): Value {
   const weights = graph.constant({ type: 'float32', shape, data: kernel }, `${name}.weight`);
   const shift = graph.constant({ type: 'float32', shape: [bias.length], data: bias }, `${name}.bias`);
-  return graph.op.Conv(x, weights, shift, { pads: samePads });
+  return graph.op.Conv(x, weights, shift, { pads: samePadding });
 }
 
 function addModel(
@@ -124,7 +124,7 @@ function reversedPlanes(graph: Graph, image: Value): Value {
   return graph.op.Concat([plane(2), plane(1), plane(0)], 1);
 }
 
-/** @param input by the order of `channels`, while the image is RGB: a BGR convention is turned around. */
+/** @param image RGB; a BGR convention is reversed to match. */
 function addInputConvention(graph: Graph, image: Value, input: InputConvention): Value {
   const [mean, deviation] = [input.mean, input.deviation].map((numbers) =>
     input.channels === 'RGB' ? [...numbers] : [...numbers].reverse(),
@@ -136,15 +136,15 @@ function addInputConvention(graph: Graph, image: Value, input: InputConvention):
 }
 
 /**
- * ReLU and max pooling are positively homogeneous: with the kernel times r[k-1]/r[k] and the bias over r[k],
- * every activation is the original one over r[k], and direction discrepancies stay as they were.
+ * Rescales activations to unit size. ReLU and max pooling are positively homogeneous: with the kernel times r[k-1]/r[k]
+ * and the bias over r[k], activations are the original ones over r[k]. Direction discrepancies do not change.
  */
 function rescaled(tensors: TensorMap, card: Vgg16Card): Vgg16Expert['weights'] {
   const weights = new Map<string, ConvolutionWeights>();
   let before = 1;
   for (const { name, inChannels, outChannels } of convolutions(expertLayout)) {
     const rms = card.activationRms[name];
-    if (!rms || !(rms > 0)) throw new ExpertError(`the card gives no activationRms for ${name}`);
+    if (!rms || !(rms > 0)) throw new ExpertError(`the card has no activationRms above 0 for ${name}`);
     const { shape, data } = floatTensor(tensors, `${name}.weight`);
     const bias = floatTensor(tensors, `${name}.bias`).data;
     if (shape.join() !== [outChannels, inChannels, 3, 3].join() || bias.length !== outChannels) {
@@ -164,7 +164,7 @@ function rescaled(tensors: TensorMap, card: Vgg16Card): Vgg16Expert['weights'] {
   return weights;
 }
 
-/** A kernel [out, 3, 3, 3] for RGB from one for BGR. */
+/** Converts a kernel [out, 3, 3, 3] from BGR to RGB. */
 function reverseChannels(kernel: Float32Array, outChannels: number): Float32Array {
   const reversed = new Float32Array(kernel.length);
   for (let out = 0; out < outChannels; out++) {

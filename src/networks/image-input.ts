@@ -1,10 +1,10 @@
-/** How images enter every graph: as decoded, uint8 with channels last. */
+/** The image input of every graph: decoded pixels, uint8 with channels last. */
 import type { Dim, Graph, Value } from '../onnx/index.js';
 import { inputs } from './tensor-names.js';
 
 /**
  * Declares the input `image`, uint8 [N, H, W, 3] in RGB.
- * @returns it as float32 [N, 3, H, W] in 0..1, which gradients can be taken of.
+ * @returns the image as float32 [N, 3, H, W] in 0..1, which can be differentiated.
  */
 export function addImageInput(
   graph: Graph,

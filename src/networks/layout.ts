@@ -1,30 +1,30 @@
 /**
- * Networks of VGG's kind as data: blocks of 3 x 3 convolutions with padding 1, most of them closed by a 2 x 2 max
- * pooling. Convolutions are named `conv{block}_{index}`, from 1. Where a block ends there may be a critical layer.
+ * VGG-like networks as data: blocks of 3 x 3 convolutions with padding 1, most of them followed by 2 x 2 max pooling.
+ * Convolutions are named `conv{block}_{index}`, from 1. A block may end in a critical layer.
  */
 import type { Graph, Value } from '../onnx/index.js';
 
-/** The name of a place where expert and cloner are compared: `pool3`, or a value of an imported model. */
+/** Name of a layer at which expert and cloner are compared: `pool3`, or a value of an imported model. */
 export type CriticalLayer = string;
 
 export interface Block {
   /** Output channels of each convolution. */
   readonly widths: readonly number[];
-  /** Whether a pooling closes it. */
+  /** Whether it ends with a pooling. */
   readonly pool: boolean;
-  /** The critical layer it ends with, if it does. */
+  /** The critical layer at its end, if any. */
   readonly layer?: CriticalLayer;
-  /** Whether that layer is compared before its ReLU, because the expert's has negative entries. */
+  /** Whether that layer is compared before ReLU, because the expert's layer has negative entries. */
   readonly signed?: boolean;
 }
 
 export type Layout = readonly Block[];
 
-/** What has to be known of a critical layer of an expert to compare with it. */
+/** Properties of an expert's critical layer that the cloner must match. */
 export interface LayerSpec {
   readonly name: CriticalLayer;
   readonly channels: number;
-  /** Side of the input over side of the layer. */
+  /** Side of the input divided by the side of the layer. */
   readonly stride: number;
   /** Whether it has negative entries. */
   readonly signed: boolean;
@@ -43,21 +43,21 @@ export const expertLayout: Layout = pooled(
 );
 
 /**
- * A cloner of VGG-16 in the manner of "B" of the MKD paper (Salehi et al. 2021, section 4): the expert's poolings and
- * critical layers, far less between them.
- * @param width channels between critical layers; the paper has {@link paperClonerWidth}.
+ * Returns the layout of a cloner of VGG-16, like cloner "B" of the MKD paper (Salehi et al. 2021, section 4): the
+ * expert's poolings and critical layers with narrow layers between them.
+ * @param width channels between critical layers; {@link paperClonerWidth} in the paper.
  */
 export const vggClonerLayout = (width: number): Layout =>
   pooled([width, width], [width, 128], [width, width, 256], [width, width, 512], [width, width, 512]);
 
 export const paperClonerWidth = 16;
 
-/** Cloner "B" itself. */
+/** Cloner "B" of the paper. */
 export const paperClonerLayout: Layout = vggClonerLayout(paperClonerWidth);
 
 /**
- * The same for any expert: its critical layers in their sizes, little between them.
- * @param layers in the order of the expert; strides are powers of two and do not fall.
+ * Returns the layout of a cloner for any expert: critical layers of the same size, narrow layers between them.
+ * @param layers in the order of the expert; strides are powers of two and do not decrease.
  * @param width channels between critical layers.
  */
 export function clonerLayout(layers: readonly LayerSpec[], width: number): Layout {
@@ -81,7 +81,7 @@ export interface ConvolutionSpec {
   readonly last: boolean;
 }
 
-/** The convolutions of a layout in order; images have three channels. */
+/** Returns the convolutions of a layout in order; images have three channels. */
 export function convolutions(layout: Layout): ConvolutionSpec[] {
   return convolutionsOfBlocks(layout).flat();
 }
@@ -99,11 +99,11 @@ function convolutionsOfBlocks(layout: Layout): ConvolutionSpec[][] {
 }
 
 /**
- * Adds the blocks of a layout to a graph. ReLU comes after the pooling: both orders give the same values and
- * gradients, and here ReLU and its gradient touch a quarter of the entries.
+ * Adds the blocks of a layout to a graph. ReLU comes after the pooling: both orders have the same values and gradients,
+ * and in this one ReLU and its gradient process a quarter of the entries.
  *
- * @param image float32 [N, 3, H, W]; H and W divisible by 2 to the number of poolings.
- * @param convolve adds one convolution with its normalization, if any, but without its ReLU.
+ * @param image float32 [N, 3, H, W]; H and W divisible by 2^(number of poolings).
+ * @param convolve adds one convolution with its normalization, if any, but without ReLU.
  * @returns the critical layers by name.
  */
 export function addBlocks(
@@ -129,12 +129,13 @@ export function addBlocks(
   return layers;
 }
 
-/** Padding that keeps the size of an image under a 3 x 3 convolution. */
-export const samePads = [1, 1, 1, 1] as const;
+/** Padding with which a 3 x 3 convolution keeps the image size. */
+export const samePadding = [1, 1, 1, 1] as const;
 
-/** The value of a critical layer. @throws RangeError when the network has no such layer. */
+/** Returns the value of a critical layer. @throws RangeError if the network has no such layer. */
 export function criticalLayer(layers: ReadonlyMap<CriticalLayer, Value>, name: CriticalLayer): Value {
   const value = layers.get(name);
-  if (!value) throw new RangeError(`no critical layer '${name}'; there are ${[...layers.keys()].join(', ')}`);
+  if (!value)
+    throw new RangeError(`no critical layer '${name}'; choose from ${[...layers.keys()].join(', ')}`);
   return value;
 }

@@ -1,10 +1,10 @@
 /**
- * The names of tensors, one contract: graph builders declare inputs and outputs by them, the engine and the trainer feed
- * and read them, a detector's files store tensors under them.
+ * Names of tensors, shared by all code: graph builders declare inputs and outputs with them, engine and trainer
+ * feed and read them, and a detector's files store tensors under them.
  */
 import type { CriticalLayer } from './layout.js';
 
-/** Inputs of graphs that show images, score or train. */
+/** Inputs of graphs for activations, scoring and training. */
 export const inputs = {
   /** uint8 [N, H, W, 3] */
   image: 'image',
@@ -13,18 +13,18 @@ export const inputs = {
   directionWeights: 'direction_weights',
   neighborWeights: 'neighbor_weights',
   positionWeights: 'position_weights',
-  /** float32 scalar: what typical good images score, subtracted from the score. */
+  /** float32 scalar: typical score of good images, subtracted from the score. */
   scoreOffset: 'score_offset',
-  /** float32 scalar: weight of the map's largest entry in the score. */
+  /** float32 scalar: weight of the map's maximum in the score. */
   mapWeight: 'map_weight',
-  /** float32 [H, W]: what good images show at each place of the map. */
+  /** float32 [H, W]: mean and deviation of good images' maps at each position. */
   mapMean: 'map_mean',
   mapDeviation: 'map_deviation',
-  /** SmoothGrad: float32 [K, 3, H, W] in 0..1 units; [1, 3, H, W] of the parts before; the number of copies in all. */
+  /** SmoothGrad: float32 [K, 3, H, W] in 0..1 units; [1, 3, H, W], the sum so far; the total number of copies. */
   noise: 'noise',
   gradientSum: 'gradient_sum',
   copies: 'copies',
-  /** Training: uint8 [N, H, W], 1 where a defect was made; Adam's two scalars. */
+  /** Training: uint8 [N, H, W], 1 where a synthetic defect is; Adam's two scalars. */
   defect: 'defect',
   stepSize: 'step_size',
   rootCorrection: 'root_correction',
@@ -41,15 +41,15 @@ export const outputs = {
   neighbor: 'neighbor',
   /** float32 [N, H, W] */
   map: 'map',
-  /** Training: float32 scalar, or [N] on images held back. */
+  /** Training: float32 scalar, or [N] on validation images. */
   loss: 'loss',
 } as const;
 
 /** Tensors of one critical layer, in graphs and in files. */
-export const ofLayer = {
-  /** float32 [N, C, H, W]: what the expert computes. */
+export const layerNames = {
+  /** float32 [N, C, H, W]: activations of the expert. */
   expert: (layer: CriticalLayer) => `expert.${layer}` as const,
-  /** float32 [N, C]: an image in short, for the comparison with good ones. */
+  /** float32 [N, C]: summary of an image, compared with those of good images. */
   summary: (layer: CriticalLayer) => `summary.${layer}` as const,
   /** float32 [C, K]: summaries of good images, as columns. */
   neighbors: (layer: CriticalLayer) => `neighbors.${layer}` as const,
@@ -58,25 +58,25 @@ export const ofLayer = {
   inverseDeviation: (layer: CriticalLayer) => `inverse_deviation.${layer}` as const,
 } as const;
 
-/** Tensors of `cloner.safetensors` beside the cloner's own. */
-export const stored = {
-  /** float32 [C]: the expert's channels over good images. */
+/** Further tensors in `cloner.safetensors`. */
+export const storedNames = {
+  /** float32 [C]: statistics of the expert's channels over good images. */
   channelMean: (layer: CriticalLayer) => `expert.${layer}.mean` as const,
   channelDeviation: (layer: CriticalLayer) => `expert.${layer}.deviation` as const,
-  /** The discrepancy map of all layers together, or of one: its name. */
+  /** Name of the discrepancy map of all layers, or of one layer. */
   map: (layer?: CriticalLayer) => (layer === undefined ? 'map' : `map.${layer}`),
-  /** float32 [H, W], by the name of a map. */
+  /** float32 [H, W] of a map, by its name. */
   placeMean: (map: string) => `${map}.mean` as const,
   placeDeviation: (map: string) => `${map}.deviation` as const,
-  /** uint8 [files, 8]: the first bytes of the SHA-256 of each image that was learned from. */
+  /** uint8 [files, 8]: the first bytes of the SHA-256 of each training image. */
   learnedImages: 'learned.images',
 } as const;
 
-/** The cloner's folded weight as an input of a graph. */
+/** Returns the graph input of a folded cloner weight. */
 export const clonerInput = (parameter: string) => `cloner.${parameter}` as const;
 
-/** What an input of one step is for the next step. */
-export const nextOf = (name: string) => `${name}.next` as const;
+/** Returns the output that becomes this input in the next training step. */
+export const nextStateName = (name: string) => `${name}.next` as const;
 
-/** Adam's moments of a parameter. */
+/** Returns the name of an Adam moment of a parameter. */
 export const momentOf = (parameter: string, moment: 'm' | 'v') => `${parameter}.${moment}` as const;

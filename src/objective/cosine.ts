@@ -1,9 +1,9 @@
 import type { Graph, Value } from '../onnx/index.js';
 
-/** Squared lengths below this count as this: what excites nothing has no direction. */
+/** Lower bound for squared lengths: avoids a division by zero if no channel responds. */
 const smallestSquaredLength = 1e-12;
 
-/** Adds the cosine between two tensors of one shape over some of their axes, which stay with length 1. */
+/** Adds the cosine between two tensors of the same shape over some axes, which are kept with size 1. */
 export function addCosine(graph: Graph, a: Value, b: Value, axes: readonly number[]): Value {
   const { op } = graph;
   const inverseLength = (x: Value): Value =>

@@ -1,6 +1,6 @@
 /**
- * Discrepancies between expert and cloner (MKD, section 3), written once: their weighted sum is the anomaly
- * score of an image, and its mean over a batch of good images is the loss of distillation.
+ * Discrepancies between expert and cloner (MKD, section 3), used for both scoring and training: their weighted sum is
+ * the anomaly score of an image, and its mean over a batch of good images is the distillation loss.
  */
 import type { Graph, Value } from '../onnx/index.js';
 import { addCosine } from './cosine.js';
@@ -16,7 +16,7 @@ export interface Objective {
   readonly value: Value;
   /** Direction discrepancy of each layer (equation 2): 1 - cosine, in 0..2, [N, L]. */
   readonly direction: Value;
-  /** Sum over the layers of both, weighted (equation 3), [N]. */
+  /** Weighted sum of both over all layers (equation 3), [N]. */
   readonly score: Value;
 }
 

@@ -1,4 +1,4 @@
-/** What is compared between expert and cloner, as graphs. */
+/** Discrepancies between expert and cloner, as graphs. */
 export { addObjective, type LayerActivations, type Objective } from './discrepancy.js';
 export { addNeighborDiscrepancy, addSummary } from './neighbor.js';
 export { addPositionDiscrepancy, type Standardization } from './position.js';

@@ -1,12 +1,12 @@
 /**
- * How far an image lies from the nearest good one, by what the expert alone sees: a layer is summed up by the strongest
- * response of each channel, wherever it is. Not part of MKD; nearest neighbors of pre-trained features are the way of
- * DN2 (Bergman et al. 2020), and roots of parts of a whole, compared by their cosine, that of RootSIFT (Arandjelovic and
- * Zisserman 2012): a few strong channels do not drown the many others.
+ * Distance of an image from the nearest good image, from the expert's activations only. The summary of a layer is the
+ * maximum of each channel over all positions. Not part of MKD. Nearest neighbors of pre-trained features follow DN2
+ * (Bergman et al. 2020). The cosine of square roots follows RootSIFT (Arandjelovic and Zisserman 2012), so that a few
+ * strong channels do not dominate.
  */
 import type { Graph, Value } from '../onnx/index.js';
 
-/** Responses below this count as this, so that no root is infinitely steep. Activations are of unit size. */
+/** Lower bound for responses, because the gradient of a root is infinite at 0. Activations have unit size. */
 const smallestResponse = 1e-4;
 
 /**
@@ -22,9 +22,9 @@ export function addSummary(graph: Graph, activations: Value): Value {
 }
 
 /**
- * Adds the discrepancy between a summary and the nearest of those of good images: half the squared distance, which for
- * unit lengths is 1 - the cosine. It is taken between differences from the neighbors' mean, since 1 - a cosine of nearly 1
- * has few digits left.
+ * Adds the discrepancy between a summary and the nearest summary of a good image: half the squared distance, which for
+ * unit lengths equals 1 - cosine. Both are first centered on the neighbors' mean, because 1 - cosine loses precision
+ * if the cosine is close to 1.
  * @param summary float32 [N, C]
  * @param neighbors summaries of good images as columns, float32 [C, K].
  * @returns float32 [N, 1], in 0..1.

@@ -1,13 +1,13 @@
 /**
- * Position-wise comparison: one cosine for each position instead of one for a whole layer, over channels that
- * are standardized by what good images excite, so that no channel drowns the others. Not part of MKD; the way of
- * STFPM (Wang et al. 2021, equation 1) and its successors.
+ * Position-wise comparison: one cosine for each position instead of one for a whole layer. Channels are standardized
+ * with the statistics of good images, so that no channel dominates. Not part of MKD; follows STFPM (Wang et al. 2021,
+ * equation 1) and its successors.
  */
 import type { Graph, Value } from '../onnx/index.js';
 import { addCosine } from './cosine.js';
 import type { LayerActivations } from './discrepancy.js';
 
-/** The expert's channels over good images: mean and one over the deviation, float32 [C] each. */
+/** Mean and 1 / deviation of the expert's channels over good images, float32 [C] each. */
 export interface Standardization {
   readonly mean: Value;
   readonly inverseDeviation: Value;

@@ -1,8 +1,8 @@
 /**
- * Drift: whether a detector still sees what it was calibrated with. The statistic of a layer is how far the lower quartile
- * of its direction discrepancy, over the last 200 images, lies from that of the good images held back, in interquartile
- * ranges of theirs. Up to three quarters of the images may be defective without moving it far; an aged lamp or a moved
- * camera moves every image.
+ * Drift: whether images still resemble those of the calibration. The drift of a layer is the difference between the
+ * lower quartiles of its direction discrepancy over the last 200 images and over the good images held back, in
+ * interquartile ranges of the latter. Up to three quarters of the images may be defective without moving it far; an old
+ * lamp or a moved camera changes every image.
  */
 import type { LoadedDetector } from '../detector/index.js';
 import type { ScoringObserver, StageEnded } from '../scoring/index.js';
@@ -10,13 +10,13 @@ import type { ScoringObserver, StageEnded } from '../scoring/index.js';
 /** Images in the window, and how many are needed before drift is reported. */
 export const driftWindow = { images: 200, least: 50 } as const;
 
-/** Smaller interquartile ranges count as this. */
+/** Lower bound of interquartile ranges. */
 const smallestRange = 1e-6;
 
 export interface LayerDrift {
   readonly detector: string;
   readonly layer: string;
-  /** In interquartile ranges: 0 if nothing has changed, above 0 if the cloner follows less. */
+  /** In interquartile ranges: 0 if nothing has changed, above 0 if the cloner follows the expert less. */
   readonly drift: number;
 }
 
@@ -43,7 +43,7 @@ export class DriftMonitor implements ScoringObserver {
     layers: readonly { readonly layer: string; readonly direction: number }[],
   ): void {
     let window = this.#windows.get(name);
-    // Another version has another cloner, and other good images to compare with.
+    // Another version has another cloner and other reference images.
     if (window?.version !== detector.version) {
       const { version, manifest } = detector;
       window = {
@@ -60,12 +60,12 @@ export class DriftMonitor implements ScoringObserver {
     }
   }
 
-  /** Removes a detector that does not exist any more. */
+  /** Removes a detector that no longer exists. */
   forget(name: string): void {
     this.#windows.delete(name);
   }
 
-  /** The drift of every layer for which there are enough images. */
+  /** Returns the drift of every layer with enough images. */
   measure(): LayerDrift[] {
     return [...this.#windows].flatMap(([name, { references, directions }]) =>
       [...directions].flatMap(([layer, last]): LayerDrift[] => {
@@ -77,14 +77,14 @@ export class DriftMonitor implements ScoringObserver {
   }
 }
 
-/** How far the lower quartile has moved, in interquartile ranges of the reference. */
+/** Returns how far the lower quartile has moved, in interquartile ranges of the reference. */
 export function driftOf(live: readonly number[], reference: readonly number[]): number {
   const lower = quartile(reference, 0.25);
   const range = Math.max(quartile(reference, 0.75) - lower, smallestRange);
   return (quartile(live, 0.25) - lower) / range;
 }
 
-/** Interpolated between neighbors. */
+/** Returns a quantile, interpolated between neighbors. */
 function quartile(values: readonly number[], share: number): number {
   const ascending = [...values].sort((a, b) => a - b);
   const position = share * (ascending.length - 1);

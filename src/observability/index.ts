@@ -1,4 +1,4 @@
-/** What the service tells of itself: metrics, statistics, drift and traces, all of them subscribers of scoring. */
+/** Observability of the service: metrics, statistics, drift and traces, all of them observers of scoring. */
 export { DriftMonitor, driftOf, driftWindow, type LayerDrift } from './drift.js';
 export { type MetricSources, Metrics, type RepositoryFigures } from './metrics.js';
 export { type Duration, Statistics, type VersionStatistics } from './statistics.js';

@@ -1,4 +1,4 @@
-/** What the service measures, for Prometheus. Each app has a registry of its own, so that two apps do not mix. */
+/** Prometheus metrics of the service. Each app has its own registry, so that two apps do not mix. */
 import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from 'prom-client';
 import type {
   ImageOutcome,
@@ -12,7 +12,7 @@ import { driftWindow, type LayerDrift } from './drift.js';
 const durations = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10];
 
 export interface RepositoryFigures {
-  /** Detectors that serve. */
+  /** Detectors in service. */
   readonly size: number;
   /** Versions in memory. */
   readonly loaded: number;
@@ -52,14 +52,14 @@ export class Metrics implements ScoringObserver {
   });
   readonly #workerRestarts = new Counter({
     name: 'mkd_worker_restarts_total',
-    help: 'Inference workers that were replaced, by cause: crash, hang, asked',
+    help: 'Replaced inference workers, by cause: crash, hang, asked',
     labelNames: ['cause'] as const,
     registers: this.#registers,
   });
   readonly #decodeSeconds = this.#histogram('mkd_decode_seconds', 'Time to decode and scale an image');
   readonly #queueSeconds = this.#histogram(
     'mkd_queue_seconds',
-    'Time an image waits for its batch to start; of an image in tiles, the longest wait of a tile',
+    'Time an image waits for its batch to start; for an image in tiles, the longest wait of a tile',
   );
   readonly #batchImages = this.#histogram(
     'mkd_batch_images',
@@ -67,7 +67,7 @@ export class Metrics implements ScoringObserver {
     [],
     [1, 2, 4, 8, 16, 32, 64],
   );
-  readonly #inferenceSeconds = this.#histogram('mkd_inference_seconds', 'Time of a batch in the runtime', [
+  readonly #inferenceSeconds = this.#histogram('mkd_inference_seconds', 'Time of a batch in ONNX Runtime', [
     'map',
   ]);
   readonly #renderSeconds = this.#histogram('mkd_render_seconds', 'Time to render a picture of a map', [
@@ -81,7 +81,7 @@ export class Metrics implements ScoringObserver {
   );
   readonly #verdicts = new Counter({
     name: 'mkd_verdicts_total',
-    help: 'Verdicts given',
+    help: 'Verdicts returned',
     labelNames: ['detector', 'verdict'] as const,
     registers: this.#registers,
   });
@@ -99,10 +99,10 @@ export class Metrics implements ScoringObserver {
       this.registry.removeSingleMetric(`nodejs_active_${kind}_total`);
     }
     this.#gauge('mkd_ready', '1 if requests are accepted', () => (sources.ready() ? 1 : 0));
-    this.#gauge('mkd_queue_images', 'Images that wait for the device', sources.queuedImages);
+    this.#gauge('mkd_queue_images', 'Images waiting for the device', sources.queuedImages);
     this.#gauge(
       'mkd_images_in_flight',
-      'Images accepted and not yet answered',
+      'Images accepted and not yet finished',
       () => sources.inFlight().images,
     );
     this.#gauge(
@@ -115,11 +115,11 @@ export class Metrics implements ScoringObserver {
       'Pixels of images that are being decoded or scored',
       () => sources.inFlight().pixels,
     );
-    this.#gauge('mkd_detectors', 'Detectors that serve', () => sources.repository().size);
+    this.#gauge('mkd_detectors', 'Detectors in service', () => sources.repository().size);
     this.#gauge('mkd_detectors_loaded', 'Versions of detectors in memory', () => sources.repository().loaded);
     this.#gauge(
       'mkd_detectors_unverified',
-      'Detectors that serve and have not run their self-test yet; they run it when the service is idle, or when first used',
+      'Detectors in service that have not run their self-test yet; they run it when the service is idle or on first use',
       () => sources.repository().unverified,
     );
     this.#gauge(
@@ -180,7 +180,7 @@ export class Metrics implements ScoringObserver {
     this.#requestSeconds.observe({ route }, seconds);
   }
 
-  /** Counts an error that a client was told of. */
+  /** Counts an error that was returned to a client. */
   problem(kind: string): void {
     this.#errors.inc({ kind });
   }
@@ -189,7 +189,7 @@ export class Metrics implements ScoringObserver {
     this.#workerRestarts.inc({ cause });
   }
 
-  /** Ends the series of a detector that does not exist any more. */
+  /** Removes the series of a detector that no longer exists. */
   async forget(detector: string): Promise<void> {
     for (const { name, values } of await this.registry.getMetricsAsJSON()) {
       for (const { labels } of values) {

@@ -1,7 +1,7 @@
-/** What each version of a detector has done since the start, as the Open Inference Protocol's statistics extension counts it. */
+/** Statistics of each detector version since the start, as in the Open Inference Protocol's statistics extension. */
 import type { ScoringObserver, StageEnded } from '../scoring/index.js';
 
-/** A number of events, and the time they took together. */
+/** Number of events and their total time. */
 export interface Duration {
   readonly count: number;
   /** Nanoseconds. */
@@ -13,7 +13,7 @@ export interface VersionStatistics {
   readonly version: string;
   /** Milliseconds since 1970; 0 before the first image. */
   readonly lastInference: number;
-  /** Images that were scored. */
+  /** Images scored. */
   readonly inferences: number;
   /** Batches. */
   readonly executions: number;
@@ -35,17 +35,17 @@ const none: Duration = { count: 0, ns: 0 };
 export class Statistics implements ScoringObserver {
   readonly #versions = new Map<string, Mutable>();
 
-  /** Statistics of all versions that were used. */
+  /** Returns the statistics of all versions that were used. */
   all(): VersionStatistics[] {
     return [...this.#versions.values()];
   }
 
-  /** Statistics of one version; zeros if it was not used. */
+  /** Returns the statistics of one version; zeros if it was not used. */
   of(name: string, version: string): VersionStatistics {
     return this.#versions.get(keyOf(name, version)) ?? empty(name, version);
   }
 
-  /** Removes a detector that does not exist any more. */
+  /** Removes a detector that no longer exists. */
   forget(name: string): void {
     for (const [key, known] of this.#versions) if (known.name === name) this.#versions.delete(key);
   }

@@ -19,7 +19,7 @@ import { resourceFromAttributes } from '@opentelemetry/resources';
 import { BasicTracerProvider, BatchSpanProcessor } from '@opentelemetry/sdk-trace-base';
 import type { ScoringObserver, StageEnded } from '../scoring/index.js';
 
-/** Time for the last spans to be sent when the service stops. */
+/** Time to send the last spans when the service stops. */
 const shutdownMs = 2000;
 
 /** Time to send a batch of spans, retries included. */
@@ -33,7 +33,7 @@ const reportEveryMs = 60_000;
 
 const propagator = new W3CTraceContextPropagator();
 
-/** A request that is traced; the object itself tells requests apart. */
+/** The attributes of a traced request. */
 export interface TracedRequest {
   readonly id: string;
   readonly method: string;
@@ -111,7 +111,7 @@ export class Traces implements ScoringObserver {
   /** Sends what is left, within a bounded time. @throws Error if that fails. */
   async shutdown(): Promise<void> {
     const sent = this.#provider.shutdown().then(() => true);
-    // A collector that is gone must not keep the service from ending.
+    // An unreachable collector must not keep the service from stopping.
     const inTime = await Promise.race([sent, wait(shutdownMs, false, { ref: false })]);
     if (!inTime) throw new Error(`not sent within ${shutdownMs} ms`);
   }

@@ -1,6 +1,6 @@
 /**
- * Taking a part of an ONNX model that others made into a graph of ours: its nodes are added one by one through our
- * operators, which infer their shapes anew for another size of input. What no named value needs is left out.
+ * Adds part of an imported ONNX model to one of our graphs. The nodes are added one by one through our operators, which
+ * infer all shapes again, so the input may have another size. Nodes that no requested value needs are left out.
  */
 import { fromBinary } from '@bufbuild/protobuf';
 import { halfToFloat } from './float16.js';
@@ -18,33 +18,35 @@ import {
 import { type ConstantTensor, GraphError } from './types.js';
 import type { Value } from './value.js';
 
-/** A model as it was read, for {@link addForeignModel}. */
+/** A decoded model, for {@link addForeignModel}. */
 export interface ForeignModel {
-  /** Name of the one input that is no stored tensor. */
+  /** Name of the only input that is not a stored tensor. */
   readonly input: string;
   readonly nodes: readonly NodeProto[];
   readonly tensors: ReadonlyMap<string, ConstantTensor>;
 }
 
-/** Reads an ONNX model. @throws GraphError when it is none, has several inputs, or keeps tensors in other files. */
+/** Decodes an ONNX model. @throws GraphError if it is invalid, has several inputs, or stores tensors in other files. */
 export function decodeModel(bytes: Uint8Array): ForeignModel {
   let graph: ModelProto['graph'];
   try {
     graph = fromBinary(ModelProtoSchema, bytes).graph;
   } catch {
-    throw new GraphError('this is no ONNX model');
+    throw new GraphError('this is not an ONNX model');
   }
-  if (!graph?.node.length) throw new GraphError('this is no ONNX model: it has no nodes');
+  if (!graph?.node.length) throw new GraphError('this is not an ONNX model: it has no nodes');
   const tensors = new Map(graph.initializer.map((tensor) => [tensor.name, decodeTensor(tensor)] as const));
   const inputs = graph.input.map(({ name }) => name).filter((name) => !tensors.has(name));
   const [input, ...others] = inputs;
   if (input === undefined || others.length > 0) {
-    throw new GraphError(`the model has ${inputs.length} inputs (${inputs.join(', ')}); wanted one image`);
+    throw new GraphError(
+      `the model has ${inputs.length} inputs (${inputs.join(', ')}); wanted one, the image`,
+    );
   }
   return { input, nodes: graph.node, tensors };
 }
 
-/** The values that nodes compute from the input, in their order. */
+/** Returns the names of the values computed from the input, in the order of the nodes. */
 export function valueNames(model: ForeignModel): string[] {
   const names = new Set([model.input]);
   for (const node of model.nodes) {
@@ -56,12 +58,12 @@ export function valueNames(model: ForeignModel): string[] {
 }
 
 /**
- * Adds what leads from the input to some values.
- * @param image what takes the place of the model's input.
+ * Adds the nodes that compute some values from the input.
+ * @param image replaces the model's input.
  * @param names values, or nodes that compute them.
- * @param prefix of the names of the model's tensors in the graph.
+ * @param prefix for the names of the model's tensors in the graph.
  * @returns the values in the order of `names`.
- * @throws GraphError naming the value there is none of, or the node whose operator is not known here.
+ * @throws GraphError naming the value that does not exist, or the node whose operator is not supported.
  */
 export function addForeignModel(
   graph: Graph,
@@ -93,7 +95,7 @@ export function addForeignModel(
     const add = foreignOperators[opType];
     if (!add || node.domain !== '') {
       const known = ['Constant', ...Object.keys(foreignOperators)].sort().join(', ');
-      throw new GraphError(`${where}: the operator ${opType} is not known here; known are ${known}`);
+      throw new GraphError(`${where}: the operator ${opType} is not supported; supported are ${known}`);
     }
     const attributes = new Map(node.attribute.map((attribute) => [attribute.name, attribute]));
     const [result, ...more] = add(
@@ -109,11 +111,11 @@ function resolveName({ nodes }: ForeignModel, name: string): string {
   const computed = nodes.some(({ output }) => output.includes(name));
   if (computed) return name;
   const [first] = nodes.find((node) => node.name === name)?.output ?? [];
-  if (first === undefined) throw new GraphError(`the model computes no '${name}'`);
+  if (first === undefined) throw new GraphError(`the model has no value '${name}'`);
   return first;
 }
 
-/** The nodes that some values depend on, in the order of the model. */
+/** Returns the nodes that some values depend on, in the order of the model. */
 function neededNodes({ nodes }: ForeignModel, names: readonly string[]): NodeProto[] {
   const needed = new Set(names);
   const kept: NodeProto[] = [];
@@ -127,16 +129,21 @@ function neededNodes({ nodes }: ForeignModel, names: readonly string[]): NodePro
 
 function constantOf(node: NodeProto, where: string): ConstantTensor {
   const tensor = node.attribute.find(({ name }) => name === 'value')?.t;
-  if (!tensor) throw new GraphError(`${where}: wanted an attribute 'value'`);
+  if (!tensor)
+    throw new GraphError(
+      `${where}: the attribute 'value' is missing; other kinds of constants are not supported`,
+    );
   return decodeTensor(tensor);
 }
 
-/** float16 and float64 become float32, int32 becomes int64: the types our operators take. */
+/** Decodes a tensor. Converts to the types our operators accept: float16 and float64 to float32, int32 to int64. */
 function decodeTensor(tensor: TensorProto): ConstantTensor {
   const { name, dataType } = tensor;
   const shape = tensor.dims.map(Number);
   if (tensor.dataLocation === DataLocation.EXTERNAL || tensor.externalData.length > 0) {
-    throw new GraphError(`'${name}' lies in another file; wanted an ONNX model with its weights inside`);
+    throw new GraphError(
+      `tensor '${name}' is stored in another file; export the model with its weights inside`,
+    );
   }
   const raw = Uint8Array.from(tensor.rawData).buffer;
   const stored = raw.byteLength > 0;
@@ -159,6 +166,6 @@ function decodeTensor(tensor: TensorProto): ConstantTensor {
     }
   }
   throw new GraphError(
-    `'${name}' has element type ${DataType[dataType] ?? dataType}; wanted FLOAT, DOUBLE, FLOAT16, INT64 or INT32`,
+    `tensor '${name}' has element type ${DataType[dataType] ?? dataType}; wanted FLOAT, DOUBLE, FLOAT16, INT64 or INT32`,
   );
 }

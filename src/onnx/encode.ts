@@ -1,4 +1,4 @@
-/** A graph as the bytes of an ONNX model. */
+/** Encodes a graph as an ONNX model. */
 import { create, type MessageInitShape, toBinary } from '@bufbuild/protobuf';
 import type { Graph } from './graph.js';
 import { dataTypeNumbers, opset } from './operators/index.js';
@@ -13,17 +13,17 @@ import {
 import { type Attribute, type ConstantTensor, GraphError } from './types.js';
 import type { Node, Value } from './value.js';
 
-/** Format version that goes with opset 18. */
+/** ONNX IR version for opset 18. */
 const irVersion = 8n;
 
 /**
  * Encodes a model. Nodes and constants that no output needs are left out.
- * @param bound tensors, by the names of inputs that they take the place of.
- * @throws GraphError when the graph has no output, or a tensor fits no input.
+ * @param bound tensors that replace inputs, by the name of the input.
+ * @throws GraphError if the graph has no output, or a tensor does not fit its input.
  */
 export function encodeModel(graph: Graph, bound: Readonly<Record<string, ConstantTensor>> = {}): Uint8Array {
   if (graph.outputs.length === 0) throw new GraphError(`graph ${graph.name} has no output`);
-  const { nodes, values } = neededFor(graph);
+  const { nodes, values } = reachable(graph);
   const constants = graph.constants.filter((value) => values.has(value));
   const fixed = Object.entries(bound).map(([name, tensor]) => boundInput(graph, name, tensor));
   const model = create(ModelProtoSchema, {
@@ -41,7 +41,7 @@ export function encodeModel(graph: Graph, bound: Readonly<Record<string, Constan
   return toBinary(ModelProtoSchema, model);
 }
 
-/** An input as a constant. */
+/** Returns an input as a constant. */
 function boundInput(graph: Graph, name: string, tensor: ConstantTensor): Value {
   const input = graph.inputs.find((value) => value.name === name);
   if (!input) throw new GraphError(`graph ${graph.name} has no input '${name}'`);
@@ -57,8 +57,8 @@ function boundInput(graph: Graph, name: string, tensor: ConstantTensor): Value {
   return { ...input, shape: tensor.shape, constant: tensor };
 }
 
-/** The nodes the outputs depend on, in order, and every value those nodes touch. */
-function neededFor(graph: Graph): { nodes: Node[]; values: Set<Value> } {
+/** Returns the nodes that the outputs depend on, in order, and all values that these nodes use. */
+function reachable(graph: Graph): { nodes: Node[]; values: Set<Value> } {
   const values = new Set<Value>(graph.outputs);
   const nodes: Node[] = [];
   for (const node of [...graph.nodes].reverse()) {

@@ -1,8 +1,8 @@
-/** Half precision: what models and weights are stored in, read as numbers. */
+/** Decoding of float16, the type in which models and weights may be stored. */
 
 let table: Float32Array | undefined;
 
-/** float16 bits as numbers, by a table of all 65,536 of them. */
+/** Converts float16 bits to numbers, with a table of all 65,536 values. */
 export function halfToFloat(bits: Uint16Array): Float32Array {
   table ??= Float32Array.from({ length: 0x10000 }, (_, half) => halfValue(half));
   const floats = new Float32Array(bits.length);

@@ -1,4 +1,4 @@
-/** A node of a model that others made, with its inputs and attributes as our operators take them. */
+/** A node of an imported model, with inputs and attributes in the form our operators accept. */
 import type { Graph } from './graph.js';
 import type { AttributeProto } from './schema/onnx_pb.js';
 import { type ConstantTensor, GraphError } from './types.js';
@@ -9,12 +9,12 @@ export class ForeignNode {
 
   constructor(
     readonly graph: Graph,
-    /** For messages. */
+    /** Names the node in messages. */
     readonly where: string,
     private readonly names: readonly string[],
     private readonly attributes: ReadonlyMap<string, AttributeProto>,
     private readonly named: (name: string) => Value,
-    private readonly storedAs: (name: string) => ConstantTensor | undefined,
+    private readonly constantOf: (name: string) => ConstantTensor | undefined,
   ) {
     this.op = graph.op;
   }
@@ -36,16 +36,16 @@ export class ForeignNode {
     return this.has(index) ? this.input(index) : undefined;
   }
 
-  /** The numbers of an input that the model stores. */
-  stored(index: number): number[] {
-    const tensor = this.storedAs(this.names[index] ?? '');
-    if (!tensor) throw this.refusal(`input ${index} must be stored in the model`);
+  /** Returns the elements of a constant input. @throws GraphError if the model does not store it. */
+  constantInput(index: number): number[] {
+    const tensor = this.constantOf(this.names[index] ?? '');
+    if (!tensor) throw this.refusal(`input ${index} must be a constant stored in the model`);
     return Array.from(tensor.data as ArrayLike<number | bigint>, Number);
   }
 
-  int(name: string, otherwise: number): number {
+  int(name: string, fallback: number): number {
     const attribute = this.attributes.get(name);
-    return attribute ? Number(attribute.i) : otherwise;
+    return attribute ? Number(attribute.i) : fallback;
   }
 
   float(name: string, otherwise: number): number {
@@ -61,9 +61,9 @@ export class ForeignNode {
     return bytes ? new TextDecoder().decode(bytes) : otherwise;
   }
 
-  /** Axes, which newer models give as an input and older ones as an attribute. */
+  /** Returns axes: an attribute in older opsets, an input in newer ones. */
   axes(index: number): number[] | undefined {
-    return this.ints('axes') ?? (this.has(index) ? this.stored(index) : undefined);
+    return this.ints('axes') ?? (this.has(index) ? this.constantInput(index) : undefined);
   }
 
   refusal(why: string): GraphError {

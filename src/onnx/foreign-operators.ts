@@ -1,6 +1,6 @@
 /**
- * The operators of models that others made, as they are added to a graph of ours. Where an operator can be written in
- * terms of others that have a gradient rule, it is: batch normalization is a scale and a shift, an average a convolution.
+ * Conversion of imported nodes to our operators. Operators without a gradient rule are expressed by operators that have
+ * one if possible: batch normalization becomes a scale and a shift, average pooling a convolution.
  */
 import type { ForeignNode } from './foreign-node.js';
 import { averagePool, windowOf } from './foreign-windows.js';
@@ -32,7 +32,7 @@ const reduction =
     return [node.op[operator](x, axes, { keepdims: node.int('keepdims', 1) === 1 })];
   };
 
-/** The operators we can read, by their name in the specification. */
+/** The supported operators, by their name in the specification. */
 export const foreignOperators: Readonly<Record<string, Addition>> = {
   Abs: unary('Abs'),
   Add: binary('Add'),
@@ -49,7 +49,7 @@ export const foreignOperators: Readonly<Record<string, Addition>> = {
     return [node.op.Conv(x, w, node.optional(2), windowOf(node, x, w.shape.slice(2) as [number, number]))];
   },
   Div: binary('Div'),
-  // Inference drops nothing.
+  // Dropout has no effect at inference.
   Dropout: unary('Identity'),
   GlobalAveragePool: (node) => [node.op.ReduceMean(node.input(0), [2, 3])],
   HardSigmoid: (node) => [hardSigmoid(node, node.float('alpha', 0.2), node.float('beta', 0.5))],
@@ -57,7 +57,7 @@ export const foreignOperators: Readonly<Record<string, Addition>> = {
   Identity: unary('Identity'),
   LeakyRelu: (node) => {
     const alpha = node.float('alpha', 0.01);
-    if (alpha > 1 || alpha < 0) throw node.refusal(`alpha ${alpha}: wanted 0 to 1`);
+    if (alpha > 1 || alpha < 0) throw node.refusal(`alpha ${alpha} is not supported; wanted 0 to 1`);
     return [node.op.Max(node.input(0), node.op.Mul(node.input(0), node.graph.scalar(alpha)))];
   },
   MatMul: binary('MatMul'),
@@ -77,9 +77,9 @@ export const foreignOperators: Readonly<Record<string, Addition>> = {
   Pad: (node) => {
     if (node.text('mode', 'constant') !== 'constant')
       throw node.refusal('only constant padding is supported');
-    const value = node.has(2) ? node.stored(2)[0] : node.float('value', 0);
-    if (value !== 0) throw node.refusal(`pads with ${value}; wanted 0`);
-    return [node.op.Pad(node.input(0), node.ints('pads') ?? node.stored(1))];
+    const value = node.has(2) ? node.constantInput(2)[0] : node.float('value', 0);
+    if (value !== 0) throw node.refusal(`padding with ${value} is not supported; wanted 0`);
+    return [node.op.Pad(node.input(0), node.ints('pads') ?? node.constantInput(1))];
   },
   Reciprocal: unary('Reciprocal'),
   ReduceMax: reduction('ReduceMax'),
@@ -87,14 +87,14 @@ export const foreignOperators: Readonly<Record<string, Addition>> = {
   ReduceSum: reduction('ReduceSum'),
   ReduceSumSquare: reduction('ReduceSumSquare'),
   Relu: unary('Relu'),
-  Reshape: (node) => [node.op.Reshape(node.input(0), node.stored(1))],
+  Reshape: (node) => [node.op.Reshape(node.input(0), node.constantInput(1))],
   Sigmoid: unary('Sigmoid'),
   Slice: (node) => {
-    const starts = node.stored(1);
-    const steps = node.has(4) ? node.stored(4) : starts.map(() => 1);
-    const axes = node.has(3) ? node.stored(3) : starts.map((_, axis) => axis);
+    const starts = node.constantInput(1);
+    const steps = node.has(4) ? node.constantInput(4) : starts.map(() => 1);
+    const axes = node.has(3) ? node.constantInput(3) : starts.map((_, axis) => axis);
     const bounded = (list: number[]) => list.map((at) => Math.max(-(2 ** 31), Math.min(2 ** 31, at)));
-    return [node.op.Slice(node.input(0), bounded(starts), bounded(node.stored(2)), axes, steps)];
+    return [node.op.Slice(node.input(0), bounded(starts), bounded(node.constantInput(2)), axes, steps)];
   },
   Sqrt: unary('Sqrt'),
   Squeeze: (node) => [node.op.Squeeze(node.input(0), node.axes(1) ?? onesOf(node.input(0)))],
@@ -116,11 +116,11 @@ function onesOf(x: Value): number[] {
   return x.shape.flatMap((size, axis) => (size === 1 ? [axis] : []));
 }
 
-/** A lower bound of 0 becomes a Relu, so that guided back-propagation applies to it. */
+/** Converts a lower bound of 0 to Relu, so that guided back-propagation applies to it. */
 function clip(node: ForeignNode): readonly Value[] {
   const { graph, op } = node;
   const bound = (index: number, name: string, none: number): number =>
-    (node.has(index) ? node.stored(index)[0] : undefined) ?? node.float(name, none);
+    (node.has(index) ? node.constantInput(index)[0] : undefined) ?? node.float(name, none);
   const low = bound(1, 'min', Number.NEGATIVE_INFINITY);
   const high = bound(2, 'max', Number.POSITIVE_INFINITY);
   let x = node.input(0);
@@ -129,11 +129,11 @@ function clip(node: ForeignNode): readonly Value[] {
   return [high < 3e38 ? op.Min(x, graph.scalar(high)) : x];
 }
 
-/** As at inference: (x - mean) / deviation * scale + bias, by channel. */
+/** Inference form: (x - mean) / deviation * scale + bias for each channel. */
 function batchNormalization(node: ForeignNode): readonly Value[] {
   const { graph, op } = node;
   const x = node.input(0);
-  const [scale, bias, mean, variance] = [1, 2, 3, 4].map((index) => node.stored(index)) as [
+  const [scale, bias, mean, variance] = [1, 2, 3, 4].map((index) => node.constantInput(index)) as [
     number[],
     number[],
     number[],

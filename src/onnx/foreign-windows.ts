@@ -1,10 +1,10 @@
-/** Sliding windows of models that others made: their geometry, and averages as convolutions. */
+/** Sliding windows of imported models: geometry, and average pooling as convolution. */
 import type { ForeignNode } from './foreign-node.js';
 import type { ConvAttributes } from './operators/index.js';
 import type { ConstantTensor } from './types.js';
 import { describe, type Value } from './value.js';
 
-/** A convolution that gives every entry of its window the same weight; borders are averaged over what is inside. */
+/** Adds average pooling as a convolution with equal weights. By default padding does not count in the mean. */
 export function averagePool(node: ForeignNode): readonly Value[] {
   const { graph, op } = node;
   if (node.int('ceil_mode', 0) !== 0) throw node.refusal('ceil_mode 1 is not supported');
@@ -21,7 +21,7 @@ export function averagePool(node: ForeignNode): readonly Value[] {
   return [op.Mul(mean, graph.constant(insideShares(x, mean, kernel, geometry)))];
 }
 
-/** [1, 1, H, W]: size of a window over the part of it that lies inside the image. */
+/** Returns [1, 1, H, W]: area of each window divided by its area inside the image. */
 function insideShares(
   x: Value,
   pooled: Value,
@@ -40,9 +40,9 @@ function insideShares(
   return { type: 'float32', shape: [1, 1, rows.length, columns.length], data };
 }
 
-/** Strides, padding and dilations of a sliding window; automatic padding worked out. */
+/** Returns strides, padding and dilations of a sliding window; computes automatic padding. */
 export function windowOf(node: ForeignNode, x: Value, kernel: readonly [number, number]): ConvAttributes {
-  if (kernel.length !== 2) throw node.refusal('wanted a window of two dimensions');
+  if (kernel.length !== 2) throw node.refusal('only two-dimensional windows are supported');
   const strides = (node.ints('strides') ?? [1, 1]) as [number, number];
   const dilations = (node.ints('dilations') ?? [1, 1]) as [number, number];
   const group = node.int('group', 1);
@@ -56,7 +56,7 @@ export function windowOf(node: ForeignNode, x: Value, kernel: readonly [number, 
     const reach = dilations[axis] * (kernel[axis] - 1) + 1;
     return Math.max(0, (Math.ceil(size / strides[axis]) - 1) * strides[axis] + reach - size);
   }) as [number, number];
-  // SAME_UPPER puts an odd rest after the image, SAME_LOWER before it.
+  // If the padding is odd, SAME_UPPER adds the extra pixel after the image, SAME_LOWER before it.
   const before = needed.map((pad) => (automatic === 'SAME_LOWER' ? Math.ceil(pad / 2) : Math.floor(pad / 2)));
   const pads = [...before, ...needed.map((pad, axis) => pad - (before[axis] as number))];
   return { strides, dilations, group, pads: pads as [number, number, number, number] };

@@ -1,6 +1,6 @@
 /**
- * A graph of ONNX operators under construction. Nodes are kept in the order they were added, which is
- * topological by construction: a value has to exist before it can be used.
+ * A graph of ONNX operators under construction. Nodes are kept in the order they were added. This order is topological,
+ * because a value must exist before it can be used.
  */
 import { type Operators, operatorsOn } from './operators/index.js';
 import { type Attribute, type ConstantTensor, type DataType, GraphError, type Shape } from './types.js';
@@ -30,7 +30,7 @@ export class Graph implements NodeSink {
     return value;
   }
 
-  /** Puts a tensor into the model. */
+  /** Stores a tensor in the model. @throws GraphError if its elements do not fill its shape. */
   constant(tensor: ConstantTensor, name?: string): Value {
     const count = tensor.shape.reduce((product, size) => product * size, 1);
     if (count !== tensor.data.length) {
@@ -43,7 +43,7 @@ export class Graph implements NodeSink {
     return value;
   }
 
-  /** A float32 scalar; equal scalars are stored once. */
+  /** Returns a float32 scalar; equal scalars are stored once. */
   scalar(number: number): Value {
     return this.#shared(`scalar:${number}`, () => ({
       type: 'float32',
@@ -52,7 +52,7 @@ export class Graph implements NodeSink {
     }));
   }
 
-  /** An int64 vector, as shapes and axes are given to operators; equal vectors are stored once. */
+  /** Returns an int64 vector, for shapes and axes; equal vectors are stored once. */
   ints(numbers: readonly number[]): Value {
     return this.#shared(`ints:${numbers.join(',')}`, () => ({
       type: 'int64',
@@ -61,7 +61,7 @@ export class Graph implements NodeSink {
     }));
   }
 
-  /** A float32 vector, as scales are given to operators; equal vectors are stored once. */
+  /** Returns a float32 vector, for scales; equal vectors are stored once. */
   floats(numbers: readonly number[]): Value {
     return this.#shared(`floats:${numbers.join(',')}`, () => ({
       type: 'float32',
@@ -70,9 +70,9 @@ export class Graph implements NodeSink {
     }));
   }
 
-  /** Makes a value an output of the model, under this name. */
+  /** Makes a value an output of the model with this name. */
   output(value: Value, name: string): Value {
-    this.#own(value, `output ${name}`);
+    this.#checkOwner(value, `output ${name}`);
     if (value.producer === undefined || this.outputs.includes(value)) {
       return this.output(this.op.Identity(value), name);
     }
@@ -85,19 +85,19 @@ export class Graph implements NodeSink {
     return !this.#names.has(name);
   }
 
-  /** Gives a computed value a name of its own, which the model keeps. */
+  /** Renames a value; the encoded model uses the new name. */
   rename(value: Value, name: string): Value {
-    this.#own(value, name);
+    this.#checkOwner(value, name);
     if (value.name === name) return value;
-    this.#take(name);
+    this.#reserveName(name);
     this.#names.delete(value.name);
     (value as MutableValue).name = name;
     return value;
   }
 
   /**
-   * Adds a node. The functions of {@link Operators} call this once they have inferred `outputs`.
-   * @throws GraphError when an input belongs to another graph.
+   * Adds a node. The functions of {@link Operators} call this after they have inferred `outputs`.
+   * @throws GraphError if an input belongs to another graph.
    */
   node(
     operator: string,
@@ -106,7 +106,7 @@ export class Graph implements NodeSink {
     outputs: readonly ValueInfo[],
   ): Node {
     const name = this.#serial(operator);
-    for (const input of inputs) if (input) this.#own(input, `${operator} node ${name}`);
+    for (const input of inputs) if (input) this.#checkOwner(input, `${operator} node ${name}`);
     const values: Value[] = [];
     const node: Node = { name, operator, inputs, outputs: values, attributes };
     for (const [index, info] of outputs.entries()) {
@@ -116,12 +116,14 @@ export class Graph implements NodeSink {
     return node;
   }
 
-  /** Adds an optional output to an existing node, once; a later call returns the same value. */
+  /** Adds an optional output to an existing node; later calls return the same value. */
   optionalOutput(node: Node, index: number, info: ValueInfo): Value {
     const existing = node.outputs[index];
     if (existing) return existing;
     if (node.outputs.length !== index) {
-      throw new GraphError(`${node.operator} node ${node.name}: output ${index} before output ${index - 1}`);
+      throw new GraphError(
+        `${node.operator} node ${node.name}: output ${index} was added before output ${index - 1}`,
+      );
     }
     const value = this.#value(`${node.name}_${index}`, info, node, undefined);
     (node.outputs as Value[]).push(value);
@@ -144,21 +146,21 @@ export class Graph implements NodeSink {
   ): MutableValue {
     for (const dim of info.shape) {
       if (typeof dim === 'number' && (!Number.isInteger(dim) || dim < 0)) {
-        throw new GraphError(`${name}: ${dim} is no dimension; shape [${info.shape.join(', ')}]`);
+        throw new GraphError(`${name}: ${dim} is not a dimension; shape [${info.shape.join(', ')}]`);
       }
     }
-    this.#take(name);
+    this.#reserveName(name);
     return { graph: this, name, type: info.type, shape: [...info.shape], producer, constant };
   }
 
-  #take(name: string): void {
+  #reserveName(name: string): void {
     if (name === '' || this.#names.has(name)) {
       throw new GraphError(`graph ${this.name}: the name '${name}' is ${name === '' ? 'empty' : 'taken'}`);
     }
     this.#names.add(name);
   }
 
-  #own(value: Value, user: string): void {
+  #checkOwner(value: Value, user: string): void {
     if (value.graph !== this) {
       throw new GraphError(
         `${user}: value ${value.name} belongs to graph ${value.graph.name}, not ${this.name}`,

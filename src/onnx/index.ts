@@ -1,4 +1,4 @@
-/** Building ONNX graphs: typed operators, shapes, the protobuf. */
+/** Builds ONNX graphs: typed operators, shape inference, protobuf. */
 export { addForeignModel, decodeModel, type ForeignModel, valueNames } from './decode.js';
 export { encodeModel } from './encode.js';
 export { halfToFloat } from './float16.js';

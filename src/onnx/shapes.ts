@@ -1,7 +1,7 @@
 /** Shape arithmetic with symbolic dimensions: products, broadcasting, reshaping, sliding windows. */
 import type { Dim, Shape } from './types.js';
 
-/** A product of a coefficient and symbols, the normal form in which dimensions are compared. */
+/** A coefficient times symbols: the normal form for comparing dimensions. */
 interface Product {
   readonly coefficient: number;
   readonly symbols: readonly string[];
@@ -28,12 +28,12 @@ function fromProduct({ coefficient, symbols }: Product): Dim {
   return coefficient === 1 ? symbols.join('*') : [coefficient, ...symbols].join('*');
 }
 
-/** The number of elements of a shape, as one dimension: `[N, 16, 16]` gives `256*N`. */
+/** Returns the number of elements of a shape as one dimension: `256*N` for `[N, 16, 16]`. */
 export function elementCount(shape: Shape): Dim {
   return fromProduct(toProduct(shape));
 }
 
-/** `total / part`, or undefined when `part` does not divide `total`. */
+/** Returns `total / part`, or undefined if `part` does not divide `total`. */
 export function divide(total: Shape, part: Shape): Dim | undefined {
   const a = toProduct(total);
   const b = toProduct(part);
@@ -51,7 +51,7 @@ export function sameShape(a: Shape, b: Shape): boolean {
   return a.length === b.length && a.every((dim, axis) => dim === b[axis]);
 }
 
-/** Numpy broadcasting; undefined where two dimensions do not agree. */
+/** Returns the shape after NumPy broadcasting; undefined if the shapes do not broadcast. */
 export function broadcast(a: Shape, b: Shape): Dim[] | undefined {
   const rank = Math.max(a.length, b.length);
   const result: Dim[] = [];
@@ -65,7 +65,7 @@ export function broadcast(a: Shape, b: Shape): Dim[] | undefined {
   return result;
 }
 
-/** The shape a Reshape gives: 0 copies a dimension, one -1 takes what is left. Undefined if it does not fit. */
+/** Returns the shape after Reshape: 0 copies a dimension, one -1 is inferred. Undefined if the sizes differ. */
 export function reshape(from: Shape, target: readonly number[]): Dim[] | undefined {
   const result: Dim[] = [];
   let open = -1;
@@ -91,7 +91,7 @@ export function reshape(from: Shape, target: readonly number[]): Dim[] | undefin
   return elementCount(from) === elementCount(result) ? result : undefined;
 }
 
-/** Output size of a sliding window along one axis (Conv, MaxPool with ceil_mode 0). */
+/** Returns the output size of a sliding window along one axis (Conv, MaxPool with ceil_mode 0). */
 export function windowSize(
   size: number,
   kernel: number,
@@ -103,7 +103,7 @@ export function windowSize(
   return Math.floor((size + padBegin + padEnd - dilation * (kernel - 1) - 1) / stride) + 1;
 }
 
-/** Axis counted from the front; undefined when out of range. */
+/** Returns the axis counted from the front; undefined if it is out of range. */
 export function normalAxis(axis: number, rank: number): number | undefined {
   const normal = axis < 0 ? axis + rank : axis;
   return Number.isInteger(normal) && normal >= 0 && normal < rank ? normal : undefined;

@@ -1,4 +1,4 @@
-/** What a graph consists of, values and nodes, and what operators need of the graph they add nodes to. */
+/** Values and nodes, of which a graph consists, and the interface through which operators add nodes. */
 import {
   type Attribute,
   type Attributes,
@@ -9,33 +9,33 @@ import {
   type Shape,
 } from './types.js';
 
-/** The type and shape of a value, as an operator infers it. */
+/** Type and shape of a value, as the operator infers them. */
 export interface ValueInfo {
   readonly type: DataType;
   readonly shape: Shape;
 }
 
-/** What flows along an edge of the graph. */
+/** A tensor in a graph. */
 export interface Value extends ValueInfo {
   /** The graph it belongs to. */
   readonly graph: NodeSink;
   readonly name: string;
   /** The node that computes it; undefined for inputs and constants. */
   readonly producer: Node | undefined;
-  /** Its content, where it is part of the model. */
+  /** Its content, if it is stored in the model. */
   readonly constant: ConstantTensor | undefined;
 }
 
 export interface Node {
   readonly name: string;
   readonly operator: string;
-  /** An optional input that is left out is undefined. */
+  /** Omitted optional inputs are undefined. */
   readonly inputs: readonly (Value | undefined)[];
   readonly outputs: readonly Value[];
   readonly attributes: Attributes;
 }
 
-/** The part of a graph that operators write to. */
+/** The interface of a graph through which operators add nodes. */
 export interface NodeSink {
   readonly name: string;
   ints(numbers: readonly number[]): Value;
@@ -49,12 +49,12 @@ export interface NodeSink {
   optionalOutput(node: Node, index: number, info: ValueInfo): Value;
 }
 
-/** `[N, 3, 128, 128]`, for messages. */
+/** Returns `x float32[N, 3, 128, 128]`, for messages. */
 export function describe(value: Value): string {
   return `${value.name} ${value.type}[${value.shape.join(', ')}]`;
 }
 
-/** The dimensions as numbers. @throws GraphError when one is symbolic. */
+/** Returns the dimensions as numbers. @throws GraphError if one is symbolic. */
 export function knownShape(value: Value, user: string): number[] {
   return value.shape.map((dim: Dim) => {
     if (typeof dim === 'number') return dim;

@@ -1,12 +1,12 @@
-/** Randomness that a seed determines: the same on every machine. */
+/** Seeded random numbers, the same on every machine. */
 import { createHash } from 'node:crypto';
 
-/** Gives numbers in 0..1, 1 excluded. */
+/** Returns the next number in 0..1, excluding 1. */
 export type Random = () => number;
 
 /**
- * A generator for one purpose: streams of different names are independent, so that a run which resumes at
- * epoch 7 needs nothing of epochs 1 to 6. Generator: sfc32 (Chris Doty-Humphrey), seeded by SHA-256.
+ * Returns a random stream for one purpose. Streams with different names are independent, so a run that resumes at epoch
+ * 7 needs no state of epochs 1 to 6. Generator: sfc32 (Chris Doty-Humphrey), seeded with SHA-256.
  */
 export function randomStream(seed: number, name: string): Random {
   const digest = createHash('sha256').update(`${seed}/${name}`).digest();
@@ -27,7 +27,7 @@ export function randomStream(seed: number, name: string): Random {
   };
 }
 
-/** 0 to count - 1 in random order (Fisher and Yates). */
+/** Returns 0 to count - 1 in random order (Fisher and Yates). */
 export function shuffled(count: number, random: Random): number[] {
   const order = Array.from({ length: count }, (_, index) => index);
   for (let last = count - 1; last > 0; last--) {
@@ -37,7 +37,7 @@ export function shuffled(count: number, random: Random): number[] {
   return order;
 }
 
-/** A number of the standard normal distribution (Box and Muller). */
+/** Draws from the standard normal distribution (Box and Muller). */
 export function normal(random: Random): number {
   return Math.sqrt(-2 * Math.log(1 - random())) * Math.cos(2 * Math.PI * random());
 }

@@ -1,4 +1,4 @@
-/** Calibrating a detector again: new good images or labeled verdicts in, a threshold and flipped verdicts out. */
+/** Recalibrates a detector with new good images or labeled verdicts; returns a threshold and flipped verdicts. */
 export {
   type CalibrationSource,
   type Flip,

@@ -1,4 +1,4 @@
-/** Calibrating a detector again, with new good images or with labeled verdicts. Its scores stay what they were. */
+/** Recalibrates a detector with new good images or with labeled verdicts. Its scores do not change. */
 import { readFile } from 'node:fs/promises';
 import { basename } from 'node:path';
 import { trainingImages } from '../datasets/index.js';
@@ -12,7 +12,7 @@ import {
   type UnverifiedDetector,
 } from '../detector/index.js';
 import { distinctFiles } from '../files/distinct-files.js';
-import { explain, firstOf } from '../files/explain.js';
+import { describeError, firstNames } from '../files/explain.js';
 import { decodeNamedImage } from '../imaging/index.js';
 import {
   DirectInference,
@@ -32,22 +32,22 @@ export interface RecalibrateOptions {
   /** Folder of the detector. */
   readonly folder: string;
   readonly source: CalibrationSource;
-  /** By default 0.05, or the least the images support. */
+  /** By default 0.05, or the lowest that the images support. */
   readonly falseAlarmRate?: number | undefined;
-  /** Keeps the scores it was calibrated with, beside the new ones. */
+  /** Adds the new scores to those of the current calibration. */
   readonly add?: boolean;
-  /** Another folder for the result; by default the detector is changed where it is. */
+  /** Folder of the result; by default the detector is changed in place. */
   readonly out?: string | undefined;
   readonly onProgress?: (done: number, total: number) => void;
 }
 
-/** A verdict that the new threshold turns around. */
+/** A verdict that the new threshold reverses. */
 export interface Flip {
   readonly image: string;
   readonly score: number;
   readonly before: Verdict;
   readonly after: Verdict;
-  /** What a person said of the image, where that is known. */
+  /** A person's label, if known. */
   readonly label?: Verdict;
 }
 
@@ -56,14 +56,14 @@ export interface Recalibration {
   readonly after: Calibration;
   /** Of the calibrated detector. */
   readonly version: string;
-  /** Verdicts known of, and those among them that flip. */
+  /** Number of known verdicts, and those that flip. */
   readonly verdicts: number;
   readonly flips: readonly Flip[];
 }
 
 /**
- * Calibrates a detector again and writes it.
- * @throws CalibrationError when there are too few good images, or images it was trained on; DatasetError, ImageError.
+ * Recalibrates a detector and writes it.
+ * @throws CalibrationError if there are too few good images or training images among them; DatasetError, ImageError.
  */
 export async function recalibrate(
   engine: ScoringEngine,
@@ -76,14 +76,14 @@ export async function recalibrate(
     'goodImages' in options.source
       ? await fromImages(engine, detector, options.source.goodImages, options.onProgress)
       : await fromVerdicts(detector, options.source.verdicts);
-  const all = options.add ? addedTo(before, good) : good;
+  const all = options.add ? mergeCalibration(before, good) : good;
   const after = calibration(all, detector.manifest.terms, options.falseAlarmRate);
   const version = await replaceCalibration(options.folder, after, options.out);
   return { before, after, version, verdicts: known.length, flips: flipsOf(known, before, after) };
 }
 
-/** What good images have shown before, and others now. Of maps there are no pixels of before: their thresholds stay. */
-function addedTo(before: Calibration, good: GoodImages): GoodImages {
+/** Joins current calibration and new images. Map thresholds stay, because the old maps were not kept. */
+function mergeCalibration(before: Calibration, good: GoodImages): GoodImages {
   const directions = Object.entries(before.directions).map(([layer, known]): [string, number[]] => {
     const all = withNew(known, good.directions[layer] ?? [], isSameDirection);
     return [layer, all.sort((a, b) => a - b)];
@@ -97,7 +97,7 @@ function addedTo(before: Calibration, good: GoodImages): GoodImages {
   };
 }
 
-/** Numbers of before, and those of images that were not among them. */
+/** Returns the old numbers, and the new ones that do not equal an old one. */
 function withNew(
   before: readonly number[],
   now: readonly number[],
@@ -114,7 +114,7 @@ async function fromImages(
   folder: string,
   onProgress: RecalibrateOptions['onProgress'] = () => {},
 ): Promise<{ good: GoodImages; known: Known[] }> {
-  // The same picture twice promises no more than once.
+  // Duplicates add no information.
   const files = await distinctFiles(await trainingImages(folder));
   const paths = files.map(({ path }) => path);
   const learned = files
@@ -130,22 +130,22 @@ async function fromImages(
   return { good, known };
 }
 
-/** @param of how many images they are among, and where those are. @throws CalibrationError when there are any. */
+/** @param of number and source of all images, for the message. @throws CalibrationError if there are any. */
 function refuseLearned(learned: readonly string[], of: string): void {
   if (learned.length === 0) return;
   throw new CalibrationError(
-    `the detector has learned from ${learned.length} of the ${of} ` +
-      `(${firstOf(learned)}), which therefore score too low; bring new good images`,
+    `the detector was trained on ${learned.length} of the ${of} ` +
+      `(${firstNames(learned)}), which therefore score too low; use new good images`,
   );
 }
 
-/** Scores of the verdicts that a person called good; maps and discrepancies keep theirs, since there are no pixels. */
+/** Takes the scores of verdicts labeled good. Map thresholds and discrepancies stay: there are no pixels. */
 async function fromVerdicts(
   detector: UnverifiedDetector,
   file: string,
 ): Promise<{ good: GoodImages; known: Known[] }> {
   const text = await readFile(file, 'utf8').catch((error: unknown) => {
-    throw new CalibrationError(`the verdicts cannot be read: ${explain(error, file)}`);
+    throw new CalibrationError(`the verdicts cannot be read: ${describeError(error, file)}`);
   });
   const known = parseVerdicts(text, detector);
   const good = known.filter(({ label }) => label === 'good');

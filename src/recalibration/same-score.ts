@@ -1,15 +1,15 @@
 /**
- * Scores that differ by less are of one image, measured twice in the same way, up to what it shares a batch with. Of
- * scores above 1 this share of them.
+ * Scores that differ by less are of the same image, measured twice, possibly in different batches. Relative for scores
+ * above 1, absolute below.
  */
 const tolerance = 1e-5;
 
-/** Whether two scores may be of one image. */
+/** Returns whether two scores may be of the same image. */
 export function isSameScore(a: number, b: number): boolean {
   return isSame(a, b, tolerance);
 }
 
-/** The same of direction discrepancies, which are in 0..2 and mostly far below. */
+/** Returns the same for direction discrepancies, which are in 0..2 and mostly close to 0. */
 export function isSameDirection(a: number, b: number): boolean {
   return isSame(a, b, tolerance / 100);
 }

@@ -1,6 +1,5 @@
 /**
- * Verdicts of the past, as lines of JSON: what `mkd score --json` prints, and beside it a person's `label` where
- * there is one.
+ * Past verdicts as lines of JSON: the output of `mkd score --json`, with a person's `label` if there is one.
  */
 import { Type } from 'typebox';
 import { Value } from 'typebox/value';
@@ -14,22 +13,22 @@ const pastVerdictSchema = Type.Object({
   label: Type.Optional(Type.Union([Type.Literal('good'), Type.Literal('anomalous')])),
 });
 
-/** One line; unknown fields are passed over. */
+/** One line; unknown fields are ignored. */
 export interface PastVerdict {
   readonly image: string;
   /** Of the detector that gave the score. */
   readonly version: string;
   readonly score: number;
-  /** Whether the detector has learned from the image. */
+  /** Whether the detector was trained on the image. */
   readonly learned?: boolean;
-  /** What a person said of the image. */
+  /** A person's label. */
   readonly label?: 'good' | 'anomalous';
 }
 
 /**
- * @param text one JSON object a line; empty lines are passed over. An image that comes up again, by its name and score,
- * counts once, as the last of its lines says: twice as many lines know no more than once.
- * @throws CalibrationError naming the line that is none, or that another detector scored.
+ * Parses verdicts. Of lines with the same image and score, only the last is used: duplicates add no information.
+ * @param text one JSON object per line; empty lines are ignored.
+ * @throws CalibrationError naming a line that is invalid or was scored by another detector.
  */
 export function parseVerdicts(text: string, detector: LoadedDetector): PastVerdict[] {
   const { version, manifest } = detector;
@@ -40,7 +39,7 @@ export function parseVerdicts(text: string, detector: LoadedDetector): PastVerdi
     const verdict = parseLine(line, index + 1);
     if (!versions.includes(verdict.version)) {
       throw new CalibrationError(
-        `line ${index + 1} was scored by version ${verdict.version}; this detector is ${versions.join(', before ')}`,
+        `line ${index + 1} was scored by version ${verdict.version}; this detector is ${versions.join(', before ')}; score the images again`,
       );
     }
     const ofImage = byImage.get(verdict.image) ?? [];
@@ -57,11 +56,11 @@ function parseLine(line: string, number: number): PastVerdict {
   try {
     parsed = JSON.parse(line);
   } catch {
-    throw new CalibrationError(`line ${number} is no JSON; wanted lines as mkd score --json prints them`);
+    throw new CalibrationError(`line ${number} is not JSON; use the output of mkd score --json`);
   }
   if (Value.Check(pastVerdictSchema, parsed)) return parsed;
   throw new CalibrationError(
-    `line ${number} is no verdict; wanted image, version and score as mkd score --json prints them, ` +
-      "and where it is known label, 'good' or 'anomalous'",
+    `line ${number} is not a verdict; it must have image, version and score as printed by mkd score --json, ` +
+      "and optionally a label, 'good' or 'anomalous'",
   );
 }

@@ -1,4 +1,4 @@
-/** Unpacking an uploaded detector: a tar archive, gzipped or not, of the three files a detector has and nothing else. */
+/** Unpacks an uploaded detector: a tar archive, gzipped or not, with exactly the three files of a detector. */
 import { createWriteStream } from 'node:fs';
 import { basename, join } from 'node:path';
 import type { Readable, Transform } from 'node:stream';
@@ -9,12 +9,12 @@ import { extract } from 'tar-stream';
 import { detectorFiles } from '../detector/index.js';
 import { RepositoryError } from './errors.js';
 
-/** Bytes of an unpacked detector: five times those of the paper's cloner with maps of 512 x 512. */
+/** Bytes of an unpacked detector: five times the paper's cloner with maps of 512 x 512. */
 export const defaultMaxUnpackedBytes = 64 * 2 ** 20;
 
 /**
- * Unpacks an archive into a folder that is there and empty. Names are taken from the list of a detector's files, wherever the archive
- * has them, so that none leads out of the folder; links and devices are refused.
+ * Unpacks an archive into an existing, empty folder. Only the base names of a detector's files are used, so that no
+ * path leads out of the folder; links and devices are refused.
  * @throws RepositoryError `refused-detector` or `too-many-bytes`.
  */
 export async function unpackDetector(
@@ -36,9 +36,9 @@ export async function unpackDetector(
         continue;
       }
       if (type !== 'file' || !detectorFiles.includes(file)) {
-        throw refused(`it holds '${name}' (${type}); a detector has ${detectorFiles.join(', ')}`);
+        throw refused(`it contains '${name}' (${type}); a detector has ${detectorFiles.join(', ')}`);
       }
-      if (seen.has(file)) throw refused(`it holds ${file} twice`);
+      if (seen.has(file)) throw refused(`it contains ${file} twice`);
       bytes += size;
       if (bytes > maxBytes) throw tooManyBytes(maxBytes);
       seen.add(file);
@@ -49,17 +49,22 @@ export async function unpackDetector(
     archive.destroy();
     if (error instanceof RepositoryError || isSystemError(error)) throw error;
     const { message } = error as Error;
-    throw refused(/tar header/.test(message) ? 'it does not begin as one' : `it cannot be read: ${message}`);
+    throw refused(
+      /tar header/.test(message) ? 'it does not start like one' : `it cannot be read: ${message}`,
+    );
   }
   const missing = detectorFiles.filter((file) => !seen.has(file));
   if (missing.length > 0) throw refused(`it lacks ${missing.join(', ')}`);
 }
 
 function tooManyBytes(maxBytes: number): RepositoryError {
-  return new RepositoryError('too-many-bytes', `the detector has more than ${maxBytes} bytes unpacked`);
+  return new RepositoryError(
+    'too-many-bytes',
+    `the unpacked detector has more than ${maxBytes} bytes, the maximum`,
+  );
 }
 
-/** Lets so many bytes pass, and room for what an archive has around its files. */
+/** Passes up to `maxBytes` bytes plus the overhead of an archive. @throws RepositoryError `too-many-bytes` */
 function bounded(maxBytes: number) {
   return async function* (source: AsyncIterable<Buffer>): AsyncGenerator<Buffer> {
     let left = maxBytes + archiveOverhead;
@@ -77,23 +82,23 @@ const archiveOverhead = 2 ** 20;
 function refused(why: string): RepositoryError {
   return new RepositoryError(
     'refused-detector',
-    `the upload is no tar archive of a detector: ${why}; make one with tar -C <detector> -cf <archive> .`,
+    `the upload is not a tar archive of a detector: ${why}; create one with tar -C <detector> -cf <archive> .`,
   );
 }
 
-/** Errors of the file system are no fault of the archive. */
+/** Errors of the file system are not the fault of the archive. */
 function isSystemError(error: unknown): boolean {
   return error instanceof Error && typeof Reflect.get(error, 'syscall') === 'string';
 }
 
-/** What the bytes have to go through: gzip says so with its first two. */
+/** Returns the decompressor for the bytes: gzip starts with 1f 8b. */
 async function decompressed(archive: Readable): Promise<Transform> {
   const first = await firstChunk(archive);
   const gzip = first !== undefined && first[0] === 0x1f && first[1] === 0x8b;
   return gzip ? createGunzip() : new PassThrough();
 }
 
-/** The first bytes of a stream, which it still gives afterwards. */
+/** Returns the first bytes of a stream without consuming them. */
 async function firstChunk(stream: Readable): Promise<Buffer | undefined> {
   return new Promise((resolve, reject) => {
     const done = (): void => {

@@ -1,15 +1,15 @@
-/** What the repository refuses, and how errors of other origin become such refusals. */
+/** Errors of the repository, and how other errors are converted to them. */
 import { DetectorError } from '../detector/index.js';
 
-/** By kind: whoever serves it says it in the words of his protocol. */
+/** Each protocol maps the kinds to its own errors. */
 export type RepositoryErrorKind =
-  /** There is no detector, or no version of it, of this name. */
+  /** No detector, or no version of it, has this name. */
   | 'unknown-detector'
   | 'unknown-version'
-  /** The upload is no archive of a detector, or its detector does not pass. */
+  /** The upload is not an archive of a detector, or its detector fails the checks. */
   | 'refused-detector'
   | 'too-many-bytes'
-  /** Not while the version is the current one, or there is nothing to go back to. */
+  /** The version is the current one, or there is no earlier version to roll back to. */
   | 'conflict'
   /** The folder of detectors cannot be written. */
   | 'read-only';
@@ -25,8 +25,8 @@ export class RepositoryError extends Error {
   }
 }
 
-/** @param hidden a folder that nobody is to know of. */
-export function asRefused(error: unknown, hidden?: string): never {
+/** @param hidden a folder that the message must not show. */
+export function rethrowAsRefused(error: unknown, hidden?: string): never {
   if (!(error instanceof DetectorError)) throw error;
   const message = hidden
     ? error.message.replaceAll(`${hidden}/`, '').replaceAll(hidden, 'it')
@@ -34,8 +34,8 @@ export function asRefused(error: unknown, hidden?: string): never {
   throw new RepositoryError('refused-detector', message);
 }
 
-/** Does what writes into the folder of detectors. @throws RepositoryError `read-only` where that is not allowed. */
-export async function writing<Result>(work: () => Promise<Result>): Promise<Result> {
+/** Runs work that writes to the folder of detectors. @throws RepositoryError `read-only` if that is not allowed. */
+export async function withWriteErrors<Result>(work: () => Promise<Result>): Promise<Result> {
   try {
     return await work();
   } catch (error) {
@@ -43,7 +43,7 @@ export async function writing<Result>(work: () => Promise<Result>): Promise<Resu
     if (code !== 'EACCES' && code !== 'EROFS' && code !== 'EPERM') throw error;
     throw new RepositoryError(
       'read-only',
-      'the folder of detectors cannot be written by the service; name one that can with --detectors',
+      'the service cannot write to the folder of detectors; pass a writable one with --detectors',
     );
   }
 }

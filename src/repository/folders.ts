@@ -1,4 +1,4 @@
-/** The folder of detectors on disk. Every change leaves it whole for a reader at any moment. */
+/** The folder of detectors on disk. Readers see a complete folder at any time, also during a change. */
 import { randomUUID } from 'node:crypto';
 import { mkdir, readdir, rename, rm, stat } from 'node:fs/promises';
 import { basename, dirname, join, resolve } from 'node:path';
@@ -13,21 +13,21 @@ import {
 import { isFolder, makeFolder } from '../files/folders.js';
 import { replaceFile } from '../files/replace-file.js';
 
-/** Names a detector may have. */
+/** Valid names of detectors. */
 export const detectorName = /^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$/;
 
 /**
- * Names of the folders that may be detectors, sorted.
- * @throws DetectorError when the folder cannot be read, or is a detector itself.
+ * Returns the names of the folders that may be detectors, sorted.
+ * @throws DetectorError if the folder cannot be read, or is a detector itself.
  */
 export async function namesIn(root: string): Promise<string[]> {
   if (await isDetector(root)) {
-    throw new DetectorError(`${root} is a detector; wanted the folder that contains it`);
+    throw new DetectorError(`${root} is a detector; pass the folder that contains it`);
   }
   const entries = await readdir(root, { withFileTypes: true }).catch((error: NodeJS.ErrnoException) => {
     const known: Record<string, string> = {
       ENOENT: 'does not exist; create it (it may be empty)',
-      ENOTDIR: 'is a file; wanted a folder',
+      ENOTDIR: 'is a file; pass a folder',
     };
     throw new DetectorError(`the folder of detectors ${root} ${known[error.code ?? ''] ?? error.message}`);
   });
@@ -37,42 +37,45 @@ export async function namesIn(root: string): Promise<string[]> {
     .sort();
 }
 
-/** Says which version is the current one, and which were before it. */
+/** Writes which version is the current one, and which ones were current before it, the latest first. */
 export async function writeHistory(root: string, name: string, versions: readonly string[]): Promise<void> {
   const path = join(root, name, historyFile);
   await replaceFile(path, `${versions.join('\n')}\n`);
 }
 
 /**
- * Moves a version to its place beside the others of its detector. A detector that is a folder by itself becomes a folder
- * of versions. What is already in that place, damaged for example, is replaced.
+ * Moves a version to its place next to the others of its detector. A detector with a single version becomes a folder of
+ * versions. A version that is already in that place is replaced: it may be damaged.
  * @param from the version's folder, on the same disk.
- * @param alone the version that the detector's folder is itself, if so; `damaged` if its manifest cannot be read.
+ * @param singleVersion the version, if the detector's folder is a single one; `damaged` if its manifest cannot be read.
  */
 export async function placeVersion(
   root: string,
   name: string,
   from: string,
   version: string,
-  alone: string | 'damaged' | undefined,
+  singleVersion: string | 'damaged' | undefined,
 ): Promise<void> {
   const target = join(root, name);
-  if (alone === version) {
+  if (singleVersion === version) {
     await swapFolder(from, target);
     return;
   }
-  if (alone !== undefined) {
-    // Names that begin with a dot are not detectors, and hidden versions are not read.
+  if (singleVersion !== undefined) {
+    // Detectors and versions whose names start with a dot are ignored.
     const moving = join(root, `.${name}.moving`);
     await mkdir(moving);
-    await rename(target, join(moving, alone === 'damaged' ? `.damaged-${randomUUID()}` : alone));
+    await rename(
+      target,
+      join(moving, singleVersion === 'damaged' ? `.damaged-${randomUUID()}` : singleVersion),
+    );
     await rename(moving, target);
   }
   await makeFolder(target);
   await swapFolder(from, join(target, version));
 }
 
-/** Puts a folder in the place of another. */
+/** Replaces a folder with another one. */
 async function swapFolder(from: string, target: string): Promise<void> {
   if (!(await exists(target))) {
     await rename(from, target);
@@ -85,27 +88,27 @@ async function swapFolder(from: string, target: string): Promise<void> {
 }
 
 /**
- * Makes a version the current one, in front of those that were current before.
+ * Makes a version the current one, ahead of those that were current before.
  * @param before versions that were current, the latest first.
  */
-export async function preferVersion(
+export async function setCurrentVersion(
   root: string,
   name: string,
   version: string,
   before: readonly string[],
 ): Promise<void> {
   const folder = await readVersions(root, name);
-  // A detector that is a folder by itself has only one version.
+  // Only a folder of versions has a history.
   if (!folder || folder.versions[0]?.folder === join(root, name)) return;
   await writeHistory(root, name, [...new Set([version, ...before])]);
 }
 
 /**
- * Moves a version that lies beside the others of its detector to its place, and makes it the current one.
+ * Moves a new version to its place among the others of its detector, and makes it the current one.
  * @param folder of the detector.
  * @param from the version's folder, on the same disk.
  */
-export async function adoptVersion(folder: string, from: string, version: string): Promise<void> {
+export async function addAsCurrent(folder: string, from: string, version: string): Promise<void> {
   const [root, name] = [dirname(resolve(folder)), basename(resolve(folder))];
   const before = await readVersions(root, name);
   const target = join(folder, version);
@@ -114,7 +117,7 @@ export async function adoptVersion(folder: string, from: string, version: string
   await writeHistory(root, name, [...new Set([version, ...(before?.history ?? [])])]);
 }
 
-/** Completes a {@link placeVersion} that was interrupted, and removes what was being unpacked. */
+/** Completes an interrupted {@link placeVersion}, and removes incomplete uploads. */
 export async function recover(root: string): Promise<void> {
   for (const entry of await readdir(root)) {
     const path = join(root, entry);
@@ -128,7 +131,7 @@ export async function recover(root: string): Promise<void> {
   }
 }
 
-/** Completes a {@link swapFolder} that was interrupted. */
+/** Completes an interrupted {@link swapFolder}. */
 async function recoverSwap(folder: string, entry: string): Promise<void> {
   const [, name] = /^\.(.+)\.swapped-[0-9a-f-]+$/.exec(entry) ?? [];
   if (name !== undefined) await restore(join(folder, entry), join(folder, name));
@@ -142,14 +145,14 @@ async function restore(from: string, target: string): Promise<void> {
 
 const incomingPrefix = '.incoming-';
 
-/** An empty folder beside the detectors, from which a version can be moved to its place in one step. */
+/** Creates an empty folder on the same disk as the detectors, so that a version can be moved in one step. */
 export async function incomingFolder(root: string, id: string): Promise<string> {
   const folder = join(root, `${incomingPrefix}${id}`);
   await mkdir(folder);
   return folder;
 }
 
-/** Changes whenever a file of the detector, or its choice of the current version, does. */
+/** Returns a string that changes whenever a file of the detector or its current version changes. */
 export async function signatureOf(root: string, name: string): Promise<string> {
   const parts: string[] = [];
   for (const folder of [join(root, name), ...(await versionFolders(join(root, name)))]) {
@@ -161,7 +164,6 @@ export async function signatureOf(root: string, name: string): Promise<string> {
   return parts.join('\n');
 }
 
-/** Whether there is a file or folder. */
 export async function exists(path: string): Promise<boolean> {
   return (await stat(path).catch(() => undefined)) !== undefined;
 }

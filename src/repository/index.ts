@@ -1,6 +1,6 @@
-/** Detectors that come and go while a service runs. */
+/** Detectors that are added and removed while a service runs. */
 export { RepositoryError, type RepositoryErrorKind } from './errors.js';
-export { adoptVersion } from './folders.js';
+export { addAsCurrent } from './folders.js';
 export type { RepositoryLog } from './loader.js';
 export { DetectorRepository, defaultMaxLoaded, type RepositoryOptions } from './repository.js';
 export { verifyUnused } from './verify-unused.js';

@@ -1,4 +1,4 @@
-/** Versions of detectors in memory, and what self-tests have found of those that were ever there. */
+/** Detector versions in memory, and the self-test results of all versions that were ever loaded. */
 import { LRUCache } from 'lru-cache';
 import {
   DetectorError,
@@ -8,7 +8,7 @@ import {
   type VersionFolder,
   withoutSelfTest,
 } from '../detector/index.js';
-import { type ScoringEngine, verified } from '../scoring/index.js';
+import { type ScoringEngine, verify } from '../scoring/index.js';
 import { exists } from './folders.js';
 
 export interface RepositoryLog {
@@ -17,12 +17,12 @@ export interface RepositoryLog {
   error(details: object, message: string): void;
 }
 
-/** What is known of a version: it has passed its self-test here, or why it is refused. */
+/** Whether a version has passed its self-test here, or why it is refused. */
 export type Finding = { readonly passed: true } | { readonly passed: false; readonly reason: string };
 
 export class VersionLoader {
   readonly #findings = new Map<string, Finding>();
-  /** The least recently used version goes first, and is read again when it is needed. */
+  /** Evicts the least recently used version, which is read again when it is needed. */
   readonly #memory: LRUCache<string, LoadedDetector>;
   /** Being read. A version takes a place in memory only once it has been read. */
   readonly #reading = new Map<string, Promise<LoadedDetector>>();
@@ -55,7 +55,7 @@ export class VersionLoader {
     return this.#memory.has(keyOf(name, version));
   }
 
-  /** Undefined for a version that was never read here. */
+  /** Returns undefined for a version that was never read here. */
   finding(name: string, version: string): Finding | undefined {
     return this.#findings.get(keyOf(name, version));
   }
@@ -74,7 +74,7 @@ export class VersionLoader {
     this.#reading.set(key, reading);
     try {
       const detector = await reading;
-      // It may have been unloaded meanwhile.
+      // It may have been unloaded in the meantime.
       if (this.#reading.get(key) === reading) this.#memory.set(key, detector);
       return detector;
     } finally {
@@ -83,19 +83,19 @@ export class VersionLoader {
   }
 
   /** Runs the self-test of a version without keeping it in memory. @throws DetectorError if it does not pass. */
-  async examine(name: string, version: VersionFolder): Promise<void> {
+  async selfTest(name: string, version: VersionFolder): Promise<void> {
     await this.engine.release(await this.#read(name, version));
   }
 
-  /** Takes a version that was read elsewhere, after its self-test. @throws DetectorError if it does not pass. */
-  async take(name: string, read: UnverifiedDetector): Promise<void> {
+  /** Adds a version that was read elsewhere, after its self-test. @throws DetectorError if it does not pass. */
+  async addVerified(name: string, read: UnverifiedDetector): Promise<void> {
     const key = keyOf(name, read.version);
     if (this.#findings.get(key)?.passed) return;
     this.#memory.set(key, await this.#verify(name, read));
   }
 
-  /** Reads a version in memory again after its files have changed. If they are damaged, it still serves, and is reported. */
-  async check(name: string, { version, folder }: VersionFolder): Promise<void> {
+  /** Reads a version in memory again after its files have changed. If damaged, it is reported and still serves. */
+  async recheck(name: string, { version, folder }: VersionFolder): Promise<void> {
     if (!this.isLoaded(name, version)) return;
     try {
       await readDetector(folder, this.experts);
@@ -115,7 +115,7 @@ export class VersionLoader {
     this.#memory.delete(key);
   }
 
-  /** Forgets a version that does not exist any more. */
+  /** Forgets a version that no longer exists. */
   forget(name: string, version: string): void {
     this.unload(name, version);
     this.#findings.delete(keyOf(name, version));
@@ -137,7 +137,7 @@ export class VersionLoader {
   async #verify(name: string, read: UnverifiedDetector): Promise<LoadedDetector> {
     // The self-test uses the sessions that will serve the detector.
     await this.engine.warmUp(read);
-    const { detector, report } = await verified(this.engine, read).catch(async (error: unknown) => {
+    const { detector, report } = await verify(this.engine, read).catch(async (error: unknown) => {
       await this.engine.release(read);
       throw error;
     });

@@ -1,7 +1,7 @@
 /**
- * The detectors of a service, as they come and go while it runs. The folder on disk is authoritative; memory holds the
- * recently used ones. A version serves once it has passed its self-test; until then, and if it fails, the version before
- * it serves. Requests under way keep the version they began with.
+ * The detectors of a running service. The folder on disk is authoritative; memory holds the recently used ones. A
+ * version serves once it has passed its self-test; until then, and if it fails, the previous version serves. Running
+ * requests keep the version they started with.
  */
 import { randomUUID } from 'node:crypto';
 import { rm } from 'node:fs/promises';
@@ -10,14 +10,14 @@ import type { Readable } from 'node:stream';
 import { DetectorError, isDetector, type LoadedDetector, readDetector } from '../detector/index.js';
 import type { ScoringEngine } from '../scoring/index.js';
 import { unpackDetector } from './archive.js';
-import { asRefused, RepositoryError, writing } from './errors.js';
+import { RepositoryError, rethrowAsRefused, withWriteErrors } from './errors.js';
 import {
   detectorName,
   incomingFolder,
   namesIn,
   placeVersion,
-  preferVersion,
   recover,
+  setCurrentVersion,
   signatureOf,
   writeHistory,
 } from './folders.js';
@@ -28,9 +28,9 @@ import type { DetectorStatus, Entry } from './view.js';
 export interface RepositoryOptions {
   /** Folder whose subfolders are detectors. */
   readonly detectors: string;
-  /** Folders of experts, besides that of the package. */
+  /** Folders of experts, in addition to that of the package. */
   readonly experts: readonly string[];
-  /** Versions in memory; others are read again when they are asked for. */
+  /** Versions in memory; others are read again when they are used. */
   readonly maxLoaded?: number;
 }
 
@@ -39,7 +39,7 @@ export const defaultMaxLoaded = 64;
 export class DetectorRepository {
   readonly #loader: VersionLoader;
   readonly #serving: ServingVersions;
-  /** Changes come one after another. */
+  /** Changes run one after another. */
   #changing: Promise<unknown> = Promise.resolve();
   #onRetired: (name: string) => void = () => {};
 
@@ -54,7 +54,7 @@ export class DetectorRepository {
   }
 
   /**
-   * Reads all manifests, and verifies and warms up as many detectors as stay in memory. The folder may be empty.
+   * Reads all manifests, and verifies and warms up as many detectors as fit in memory. The folder may be empty.
    * @throws DetectorError if the folder cannot be read, or all its detectors are refused; the signal's reason.
    */
   static async open(
@@ -77,11 +77,11 @@ export class DetectorRepository {
     if (why.length > 0) {
       throw new DetectorError(`there is no detector to serve in ${detectors} (${why.join('; ')})`);
     }
-    log.warn({ detectors }, 'there are no detectors yet: put one into the folder, or upload one');
+    log.warn({ detectors }, 'there are no detectors yet: copy one into the folder, or upload one');
     return repository;
   }
 
-  /** Calls back with the name of every detector that is retired. */
+  /** Calls the listener with the name of every detector that is retired. */
   observeRetired(listener: (name: string) => void): void {
     this.#onRetired = listener;
   }
@@ -130,7 +130,7 @@ export class DetectorRepository {
       if (entry.current) return await this.#loader.load(name, entry.current);
     } catch (error) {
       if (!(error instanceof DetectorError)) throw error;
-      // A version that fails only now is replaced by the version before it, if there is one.
+      // A version that fails only now is replaced by the previous version, if there is one.
       await this.refresh(name);
       const { current } = this.#serving.entry(name);
       if (version === undefined && current && current.version !== entry.current?.version) {
@@ -141,12 +141,12 @@ export class DetectorRepository {
     throw new RepositoryError('unknown-detector', `detector '${name}' was refused: ${reasons.join('; ')}`);
   }
 
-  /** Runs the self-test of the current version, unless it has run. If it fails, the version before it serves. */
+  /** Runs the self-test of the current version, unless it has run. If it fails, the previous version serves. */
   async verify(name: string): Promise<void> {
     const current = this.#serving.find(name)?.current;
     if (!current || this.#loader.finding(name, current.version)) return;
     try {
-      await this.#loader.examine(name, current);
+      await this.#loader.selfTest(name, current);
     } catch (error) {
       if (!(error instanceof DetectorError)) throw error;
       await this.refresh(name);
@@ -169,25 +169,25 @@ export class DetectorRepository {
     if (!detectorName.test(name)) {
       throw new RepositoryError(
         'refused-detector',
-        `'${name}' is not a name for a detector; wanted at most 100 letters, digits, '.', '_' and '-'`,
+        `'${name}' is not a valid detector name; use at most 100 letters, digits, '.', '_' and '-'`,
       );
     }
     const { detectors, experts } = this.options;
-    const incoming = await writing(() => incomingFolder(detectors, randomUUID()));
+    const incoming = await withWriteErrors(() => incomingFolder(detectors, randomUUID()));
     try {
-      await writing(() => unpackDetector(archive, incoming));
-      const read = await readDetector(incoming, experts).catch((error) => asRefused(error, incoming));
+      await withWriteErrors(() => unpackDetector(archive, incoming));
+      const read = await readDetector(incoming, experts).catch((error) => rethrowAsRefused(error, incoming));
       const { version } = read;
       return await this.#change(async () => {
-        await this.#loader.take(name, read).catch((error) => asRefused(error));
+        await this.#loader.addVerified(name, read).catch((error) => rethrowAsRefused(error));
         const before = this.#serving.find(name);
         const added = !before?.folder.versions.some((known) => known.version === version);
-        // A version that is there already is replaced: its files may be damaged.
-        await writing(async () =>
-          placeVersion(detectors, name, incoming, version, await this.#aloneVersion(name, before)),
+        // An existing version is replaced: its files may be damaged.
+        await withWriteErrors(async () =>
+          placeVersion(detectors, name, incoming, version, await this.#singleVersion(name, before)),
         );
-        if (activate) await this.#prefer(name, version);
-        else if (before?.current) await this.#prefer(name, before.current.version);
+        if (activate) await this.#setCurrent(name, version);
+        else if (before?.current) await this.#setCurrent(name, before.current.version);
         await this.#serving.refresh(name, true);
         this.log.info({ detector: name, version, added }, 'detector uploaded');
         return { version, added };
@@ -197,39 +197,25 @@ export class DetectorRepository {
     }
   }
 
-  /** Makes a version the current one. @throws RepositoryError when there is no such version, or it is refused. */
+  /** Makes a version the current one. @throws RepositoryError if there is no such version, or it is refused. */
   async activate(name: string, version: string): Promise<void> {
     await this.#change(async () => {
-      const entry = this.#serving.entry(name);
-      const wanted = this.#serving.version(entry, version);
-      await this.#loader.load(name, wanted).catch((error) => asRefused(error));
-      await this.#prefer(name, version);
+      const wanted = this.#serving.version(this.#serving.entry(name), version);
+      await this.#loader.load(name, wanted).catch((error) => rethrowAsRefused(error));
+      await this.#setCurrent(name, version);
       await this.#serving.refresh(name, true);
     });
   }
 
   /**
-   * Goes back to the version that was current before.
+   * Rolls back to the version that was current before.
    * @returns the version that serves now.
    */
   async rollBack(name: string): Promise<string> {
     return this.#change(async () => {
-      const { folder, current } = this.#serving.entry(name);
-      const { history, versions } = folder;
-      // If the current one is not among them, the first of them came before it.
-      const earlier = history.slice(history.indexOf(current?.version ?? '') + 1);
-      const before = earlier
-        .flatMap((version) => versions.find((known) => known.version === version) ?? [])
-        .find(({ version }) => this.#loader.finding(name, version)?.passed !== false);
-      if (!before) {
-        throw new RepositoryError(
-          'conflict',
-          `detector '${name}' has no version to go back to: none was current before; activate one by name`,
-        );
-      }
-      await this.#loader.load(name, before).catch((error) => asRefused(error));
-      const left = earlier.slice(earlier.indexOf(before.version));
-      await writing(() => writeHistory(this.options.detectors, name, left));
+      const { before, history } = this.#serving.versionBefore(name);
+      await this.#loader.load(name, before).catch((error) => rethrowAsRefused(error));
+      await withWriteErrors(() => writeHistory(this.options.detectors, name, history));
       await this.#serving.refresh(name, true);
       return before.version;
     });
@@ -241,19 +227,19 @@ export class DetectorRepository {
       const entry = this.#serving.entry(name);
       const { detectors } = this.options;
       if (version === undefined) {
-        await writing(() => rm(join(detectors, name), { recursive: true, force: true }));
+        await withWriteErrors(() => rm(join(detectors, name), { recursive: true, force: true }));
       } else {
         const { folder } = this.#serving.version(entry, version);
         if (entry.current?.version === version) {
           throw new RepositoryError(
             'conflict',
-            `version ${version} of '${name}' serves; activate another one or roll back first, or retire the whole detector`,
+            `version ${version} of '${name}' is the current one; activate another or roll back first, or retire the whole detector`,
           );
         }
-        await writing(() => rm(folder, { recursive: true, force: true }));
+        await withWriteErrors(() => rm(folder, { recursive: true, force: true }));
         const { history } = entry.folder;
         const left = history.filter((other) => other !== version);
-        if (left.length < history.length) await writing(() => writeHistory(detectors, name, left));
+        if (left.length < history.length) await withWriteErrors(() => writeHistory(detectors, name, left));
       }
       await this.#serving.refresh(name, true);
     });
@@ -273,7 +259,7 @@ export class DetectorRepository {
   }
 
   /** Names of the known detectors and of those in the folder now. */
-  async namesNow(): Promise<string[]> {
+  async listNames(): Promise<string[]> {
     return [...new Set([...this.#serving.names, ...(await namesIn(this.options.detectors))])];
   }
 
@@ -285,25 +271,25 @@ export class DetectorRepository {
   async refresh(name: string): Promise<void> {
     await this.#change(async () => {
       for (const version of this.#serving.find(name)?.folder.versions ?? []) {
-        await this.#loader.check(name, version);
+        await this.#loader.recheck(name, version);
       }
       await this.#serving.refresh(name, true);
     });
   }
 
-  /** The version that the detector's folder is itself, and not one of several in it. */
-  async #aloneVersion(name: string, before: Entry | undefined): Promise<string | undefined> {
+  /** Returns the version if the detector's folder is a single version, and not a folder of versions. */
+  async #singleVersion(name: string, before: Entry | undefined): Promise<string | undefined> {
     const folder = join(this.options.detectors, name);
     if (!(await isDetector(folder))) return undefined;
     return before?.folder.versions.find((version) => version.folder === folder)?.version ?? 'damaged';
   }
 
-  async #prefer(name: string, version: string): Promise<void> {
+  async #setCurrent(name: string, version: string): Promise<void> {
     const entry = this.#serving.find(name);
     const serving = entry?.current?.version;
-    // A version that served before anybody chose one counts as current before.
+    // A version that served without being chosen counts as current before.
     const before = [...(serving === undefined ? [] : [serving]), ...(entry?.folder.history ?? [])];
-    await writing(() => preferVersion(this.options.detectors, name, version, before));
+    await withWriteErrors(() => setCurrentVersion(this.options.detectors, name, version, before));
   }
 
   #change<Result>(work: () => Promise<Result>): Promise<Result> {

@@ -1,15 +1,15 @@
-/** Which version of each detector serves: the states of a repository, as they follow from the folder and the self-tests. */
+/** Chooses the version of each detector that serves, from the folder on disk and the self-tests. */
 import { type DetectorVersions, readVersions, type VersionFolder } from '../detector/index.js';
 import { RepositoryError } from './errors.js';
 import type { RepositoryLog, VersionLoader } from './loader.js';
-import { type DetectorStatus, type Entry, listed, statusOf } from './view.js';
+import { type DetectorStatus, type Entry, listNames, statusOf } from './view.js';
 
 export class ServingVersions {
   readonly #entries = new Map<string, Entry>();
 
   /**
    * @param root folder of detectors.
-   * @param onRetired called with the name of a detector that does not exist any more.
+   * @param onRetired called with the name of a detector that no longer exists.
    */
   constructor(
     private readonly root: string,
@@ -51,11 +51,11 @@ export class ServingVersions {
     if (entry) return entry;
     throw new RepositoryError(
       'unknown-detector',
-      `there is no detector '${name}'; there are ${listed([...this.#entries.keys()])}`,
+      `there is no detector '${name}'; available: ${listNames([...this.#entries.keys()])}`,
     );
   }
 
-  /** @throws RepositoryError `unknown-version`, listing those there are. */
+  /** @throws RepositoryError `unknown-version`, listing the known ones. */
   version({ folder }: Entry, version: string): VersionFolder {
     const found = folder.versions.find((known) => known.version === version);
     if (found) return found;
@@ -63,6 +63,25 @@ export class ServingVersions {
     throw new RepositoryError(
       'unknown-version',
       `detector '${folder.name}' has no version '${version}'; it has ${known}`,
+    );
+  }
+
+  /**
+   * Returns the version that was current before, and the history from it on.
+   * @throws RepositoryError `conflict` if there is none.
+   */
+  versionBefore(name: string): { readonly before: VersionFolder; readonly history: readonly string[] } {
+    const { folder, current } = this.entry(name);
+    const { history, versions } = folder;
+    // If the current version is not in the history, the first entry came before it.
+    const earlier = history.slice(history.indexOf(current?.version ?? '') + 1);
+    const before = earlier
+      .flatMap((version) => versions.find((known) => known.version === version) ?? [])
+      .find(({ version }) => this.loader.finding(name, version)?.passed !== false);
+    if (before) return { before, history: earlier.slice(earlier.indexOf(before.version)) };
+    throw new RepositoryError(
+      'conflict',
+      `detector '${name}' has no version to roll back to: none was current before; activate one by name`,
     );
   }
 
@@ -81,18 +100,18 @@ export class ServingVersions {
       this.onRetired(name);
       return;
     }
-    for (const reason of folder.faults) this.log.error({ detector: name, reason }, 'detector refused');
+    for (const reason of folder.problems) this.log.error({ detector: name, reason }, 'detector refused');
     const current = await this.#currentOf(folder, before?.current, verify);
     const kept = new Set([...folder.versions, ...(current ? [current] : [])].map(({ version }) => version));
     this.#forget(name, before?.folder.versions.filter(({ version }) => !kept.has(version)) ?? []);
     this.#entries.set(name, { folder, current, available: before?.available ?? true });
     if (current?.version !== before?.current?.version) {
-      this.log.info({ detector: name, version: current?.version }, 'detector serves');
+      this.log.info({ detector: name, version: current?.version }, 'detector serves a new version');
     }
   }
 
   /**
-   * Returns the version to serve: the first sound one of those that are or were current; else the one that serves now.
+   * Returns the version to serve: the first one in the history that passes, otherwise the one that serves now.
    * @param verify whether it must have passed its self-test.
    */
   async #currentOf(

@@ -1,18 +1,18 @@
 /**
- * Self-tests of detectors that nobody has asked for yet. What is damaged is known soon after the start and not at the
- * first part that is to be scored, and no first answer waits for a self-test.
+ * Runs the self-tests of detectors that have not been used yet. Damage is found soon after the start and not with the
+ * first image, and the first request does not wait for a self-test.
  */
 import { setTimeout as wait } from 'node:timers/promises';
 import type { RepositoryLog } from './loader.js';
 import type { DetectorRepository } from './repository.js';
 
-/** How often it is asked whether others have work. */
+/** How often to check whether the service is idle. */
 const askEveryMs = 50;
 
 /**
- * One after another, while there is no other work, and never more than half of the time.
+ * Verifies one detector after another while there is no other work, for at most half of the time.
  * @param isIdle whether nothing is being scored.
- * @returns what ends it.
+ * @returns a function that stops it.
  */
 export function verifyUnused(
   repository: DetectorRepository,

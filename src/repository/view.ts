@@ -1,9 +1,9 @@
-/** What a repository shows of its detectors. */
+/** The status of detectors that a repository reports. */
 import { join } from 'node:path';
 import type { DetectorVersions, VersionFolder } from '../detector/index.js';
 import type { VersionLoader } from './loader.js';
 
-/** A version that has not run its self-test here is `unverified`; it runs it when it is first used. */
+/** `unverified`: the self-test has not run here yet; it runs on first use. */
 export type VersionState = 'verified' | 'unverified' | 'refused';
 
 export interface VersionStatus extends VersionFolder {
@@ -47,15 +47,15 @@ export function statusOf(name: string, entry: Entry, loader: VersionLoader, root
       loaded: loader.isLoaded(name, version.version),
     };
   });
-  const reasons = [...folder.faults.map(shown), ...versions.flatMap(({ reason }) => reason ?? [])];
+  const reasons = [...folder.problems.map(shown), ...versions.flatMap(({ reason }) => reason ?? [])];
   return { name, current, available, versions, reasons };
 }
 
-/** Names that a refusal lists. */
+/** Maximum number of names in an error message. */
 const listedNames = 10;
 
-/** The names of detectors, for a message. */
-export function listed(names: readonly string[]): string {
+/** Lists names of detectors for a message. */
+export function listNames(names: readonly string[]): string {
   const known = names.slice(0, listedNames).map((name) => `'${name}'`);
   const more = names.length > listedNames ? ` and ${names.length - listedNames} more` : '';
   return `${known.join(', ') || 'none'}${more}`;

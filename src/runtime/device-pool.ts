@@ -1,6 +1,6 @@
 /**
- * Several workers as one device: a session is opened on each of them, and a run goes to the least busy one. On the CPU
- * they share its cores; on CUDA each graphics card has as many.
+ * Several workers as one device: a session is opened on every worker, and a run goes to the least busy one. On the CPU
+ * the workers share the cores; on CUDA each graphics card has this number of workers.
  */
 import { availableParallelism } from 'node:os';
 import type { DeviceOptions, Runner, RunResult, Session } from './device.js';
@@ -11,13 +11,13 @@ import { SupervisedDevice, type SupervisionOptions } from './supervised-device.j
 export interface PoolOptions extends Omit<DeviceOptions, 'cudaDevice'> {
   /** Workers for each device; default 1. */
   readonly workers?: number;
-  /** Graphics cards by number; default the first. The CPU is one device. */
+  /** Numbers of the graphics cards; default 0. The CPU is one device. */
   readonly cudaDevices?: readonly number[];
 }
 
 interface Member {
   readonly device: SupervisedDevice;
-  /** Runs that it has not answered. */
+  /** Number of unfinished runs. */
   running: number;
 }
 
@@ -26,7 +26,7 @@ export class DevicePool implements Runner {
 
   private constructor(private readonly members: readonly [Member, ...Member[]]) {}
 
-  /** @throws RuntimeError if the provider is unavailable. */
+  /** Starts all workers. @throws RuntimeError if the provider is unavailable. */
   static async open(options: PoolOptions = {}, supervision: SupervisionOptions = {}): Promise<DevicePool> {
     const { workers = 1, cudaDevices = [0], provider = 'auto', threads = 0 } = options;
     const share = Math.max(1, Math.floor(availableParallelism() / workers));
@@ -36,7 +36,7 @@ export class DevicePool implements Runner {
         { provider: known, threads: perWorker, cudaDevice: cudaDevice ?? 0 },
         supervision,
       );
-    // The first shows which provider is available; the others use the same.
+    // The first worker shows which provider is available; the others use the same.
     const first = await open(cudaDevices[0], provider);
     const devices = first.provider === 'cuda' ? cudaDevices : [undefined];
     const wanted = devices.flatMap((device) => Array.from({ length: workers }, () => device)).slice(1);
@@ -51,7 +51,7 @@ export class DevicePool implements Runner {
     return new DevicePool([member(first), ...opened.map(member)]);
   }
 
-  /** Runs that can be under way at once. */
+  /** Maximum number of runs at once. */
   get size(): number {
     return this.members.length;
   }
@@ -64,7 +64,7 @@ export class DevicePool implements Runner {
     return this.members[0].device.note;
   }
 
-  /** Whether a worker is running. */
+  /** Whether at least one worker is running. */
   get alive(): boolean {
     return this.members.some(({ device }) => device.alive);
   }
@@ -81,7 +81,7 @@ export class DevicePool implements Runner {
     };
   }
 
-  /** Replaces one worker, each in turn. */
+  /** Replaces one worker; successive calls take turns. */
   async replace(): Promise<void> {
     const member = this.members[this.#replacements++ % this.members.length];
     await member?.device.replace();

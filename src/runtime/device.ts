@@ -1,6 +1,6 @@
 /**
- * Running graphs without ever blocking the event loop: a device is a worker thread that holds sessions on one
- * execution provider and runs them one after another.
+ * Runs graphs without blocking the event loop: a device is a worker thread that holds sessions on one execution
+ * provider and runs them one after another.
  */
 import { Worker } from 'node:worker_threads';
 import { LRUCache } from 'lru-cache';
@@ -13,7 +13,7 @@ export class RuntimeError extends Error {
   override readonly name: string = 'RuntimeError';
 }
 
-/** The worker has ended, or was ended: its requests are not answered, though nothing is wrong with them. */
+/** The worker ended or was stopped. Its unfinished requests fail, although they may be valid. */
 export class WorkerGoneError extends RuntimeError {
   override readonly name = 'WorkerGoneError';
 }
@@ -23,22 +23,23 @@ export interface DeviceOptions {
   readonly provider?: Provider | 'auto';
   /** Threads for one operator on the CPU; 0 (default) uses one for each core. */
   readonly threads?: number;
-  /** Number of the graphics card; default the first. */
+  /** Number of the graphics card; default 0. */
   readonly cudaDevice?: number;
 }
 
 export interface RunResult {
   readonly outputs: Tensors;
-  /** Time in the runtime, without waiting for earlier requests. */
+  /** Time in the runtime, excluding the wait for earlier requests. */
   readonly seconds: number;
 }
 
 /** A graph ready to run. */
 export interface Session {
   /**
-   * @param constants further inputs that do not change: the same object is sent to the worker once, and kept there while
-   * it is used.
-   * @throws RuntimeError if inputs do not fit the graph.
+   * Runs the graph.
+   * @param constants further inputs that do not change: the same object is sent to the worker once and stored there
+   * while it is in use.
+   * @throws RuntimeError if inputs do not match the graph.
    */
   run(feeds: Tensors, constants?: Tensors): Promise<RunResult>;
   /** Frees the memory the session holds. */
@@ -54,14 +55,14 @@ interface Pending {
 export interface Runner {
   /** The provider in use. */
   readonly provider: Provider;
-  /** Why it is not the better one, if so. */
+  /** Why `auto` did not choose CUDA, if so. */
   readonly note: string | undefined;
-  /** False while there is no worker. */
+  /** False if no worker is running. */
   readonly alive: boolean;
-  /** Runs that can be under way at once. */
+  /** Maximum number of runs at once. */
   readonly size: number;
   session(model: Uint8Array | ModelRecipe): Promise<Session>;
-  /** Replaces a worker by a new one, if there is somebody to do it. */
+  /** Replaces a worker; undefined if not supported. */
   replace?(): Promise<void>;
   close(): Promise<void>;
 }
@@ -70,20 +71,20 @@ export class Device implements Runner {
   readonly #worker: Worker;
   readonly #pending = new Map<number, Pending>();
   readonly #ended: Promise<void>;
-  /** What the worker keeps, by the number it knows it by. */
+  /** Numbers of the constant inputs stored in the worker. */
   readonly #kept = new LRUCache<Tensors, number>({
-    max: mostKept,
-    dispose: (kept) => this.#tell({ kind: 'drop', kept }),
+    max: maxStoredConstants,
+    dispose: (kept) => this.#send({ kind: 'drop', kept }),
   });
   readonly size = 1;
   #serial = 0;
-  #gone: WorkerGoneError | undefined;
+  #lost: WorkerGoneError | undefined;
 
   private constructor(
     worker: Worker,
     /** The provider in use. */
     readonly provider: Provider,
-    /** Why it is not the better one, if so. */
+    /** Why `auto` did not choose CUDA, if so. */
     readonly note: string | undefined,
   ) {
     this.#worker = worker;
@@ -95,11 +96,11 @@ export class Device implements Runner {
         resolve();
       });
     });
-    // An idle device keeps no process alive.
+    // An idle device does not keep the process alive.
     worker.unref();
   }
 
-  /** @throws RuntimeError if the provider is unavailable. */
+  /** Starts the worker. @throws RuntimeError if the provider is unavailable. */
   static async open(options: DeviceOptions = {}): Promise<Device> {
     setNativeDefaults();
     const { provider = 'auto', threads = 0, cudaDevice = 0 } = options;
@@ -116,25 +117,25 @@ export class Device implements Runner {
 
   /** False once the worker has ended. */
   get alive(): boolean {
-    return this.#gone === undefined;
+    return this.#lost === undefined;
   }
 
-  /** Loads a model, given as bytes or as a recipe that the worker follows. */
+  /** Loads a model, given as bytes or as a recipe that the worker executes. */
   async session(model: Uint8Array | ModelRecipe): Promise<Session> {
     const session = ++this.#serial;
-    await this.#ask({ kind: 'open', session, model });
+    await this.#request({ kind: 'open', session, model });
     return {
       run: (feeds, constants) => {
         const kept = constants && this.#keep(constants);
-        return this.#ask({ kind: 'run', session, feeds: compact(feeds), ...(kept ? { kept } : {}) });
+        return this.#request({ kind: 'run', session, feeds: compact(feeds), ...(kept ? { kept } : {}) });
       },
       close: async () => {
-        await this.#ask({ kind: 'close', session });
+        await this.#request({ kind: 'close', session });
       },
     };
   }
 
-  /** Ends the worker; what it had not answered is rejected. */
+  /** Ends the worker; unfinished requests are rejected. */
   async close(): Promise<void> {
     this.abandon('the device is closed');
     this.#worker.ref();
@@ -142,36 +143,36 @@ export class Device implements Runner {
   }
 
   /**
-   * The same without waiting for the worker. Terminating a thread while native code runs in it ends the process, so the
-   * worker is told to end by itself.
-   * @param why for those whose requests are rejected.
+   * Ends the worker without waiting for it. Terminating a thread while native code runs in it ends the process, so the
+   * worker is asked to exit by itself.
+   * @param why message for rejected requests.
    */
   abandon(why: string): void {
-    this.#tell({ kind: 'end' });
+    this.#send({ kind: 'end' });
     this.#fail(why);
     this.#worker.unref();
   }
 
-  /** Makes sure that the worker has these tensors. @returns the number it knows them by, from 1. */
+  /** Sends tensors to the worker unless it already stores them. @returns their number in the worker, from 1. */
   #keep(constants: Tensors): number {
     const known = this.#kept.get(constants);
     if (known !== undefined) return known;
     const kept = ++this.#serial;
-    this.#tell({ kind: 'keep', kept, tensors: compact(constants) });
+    this.#send({ kind: 'keep', kept, tensors: compact(constants) });
     this.#kept.set(constants, kept);
     return kept;
   }
 
-  /** Sends what is not answered. */
-  #tell(request: Request): void {
+  /** Sends a request without a reply. */
+  #send(request: Request): void {
     const message: NumberedRequest = { id: 0, request };
-    if (!this.#gone) this.#worker.postMessage(message);
+    if (!this.#lost) this.#worker.postMessage(message);
   }
 
-  #ask(request: Request): Promise<RunResult> {
+  #request(request: Request): Promise<RunResult> {
     return new Promise((resolve, reject) => {
-      if (this.#gone) {
-        reject(this.#gone);
+      if (this.#lost) {
+        reject(this.#lost);
         return;
       }
       const id = ++this.#serial;
@@ -192,22 +193,22 @@ export class Device implements Runner {
   }
 
   #fail(message: string): void {
-    this.#gone ??= new WorkerGoneError(message);
-    for (const { reject } of this.#pending.values()) reject(this.#gone);
+    this.#lost ??= new WorkerGoneError(message);
+    for (const { reject } of this.#pending.values()) reject(this.#lost);
     this.#pending.clear();
   }
 }
 
-/** Sets of constants that a worker keeps: those of the detectors in use, not of all there are. */
-const mostKept = 16;
+/** Maximum number of constant sets stored in a worker; enough for the detectors in use, not for all detectors. */
+const maxStoredConstants = 16;
 
 /**
- * Environment variables that native code reads when it is loaded, so they are set for the process, before its first worker
- * starts. Importing this file sets nothing.
+ * Sets environment variables that native code reads when it is loaded. They apply to the whole process, so they are
+ * set before its first worker starts, not when this file is imported.
  */
 function setNativeDefaults(): void {
-  // Without it onnxruntime (from 1.29) reports to Microsoft, and its reading of a long command line overflows the stack.
+  // Without this, onnxruntime from 1.29 sends telemetry to Microsoft, and a long command line overflows its stack.
   process.env.ORT_DISABLE_TELEMETRY = '1';
-  // TF32 would move scores by up to 1e-2, and a threshold calibrated on the CPU has to hold. The user may allow it.
+  // TF32 changes scores by up to 1e-2; a threshold calibrated on the CPU must remain valid. The user may allow TF32.
   process.env.NVIDIA_TF32_OVERRIDE ??= '0';
 }

@@ -1,4 +1,4 @@
-/** Running graphs: devices, sessions, tensors. */
+/** Runs graphs: devices, sessions, tensors. */
 export {
   Device,
   type DeviceOptions,

@@ -1,10 +1,10 @@
-/** What the main thread and an inference worker say to each other. */
+/** Messages between the main thread and an inference worker. */
 import type { Provider } from './onnxruntime.js';
 import type { Tensors } from './tensor.js';
 
 /**
- * How to make a model in the worker, so that the main thread never holds it: `module` (a URL) exports a
- * function of this name, which takes the argument and gives the bytes of an ONNX model.
+ * How to build a model in the worker, so that the main thread never holds it: `module` (a URL) exports a function of
+ * this name, which receives the argument and returns the bytes of an ONNX model.
  */
 export interface ModelRecipe {
   readonly module: string;
@@ -24,15 +24,15 @@ export type Request =
       readonly kind: 'run';
       readonly session: number;
       readonly feeds: Tensors;
-      /** Further inputs, by the number under which they are kept. */
+      /** Number of the stored constant inputs. */
       readonly kept?: number;
     }
-  /** Keeps inputs for later runs. Not answered. */
+  /** Stores constant inputs for later runs. No reply. */
   | { readonly kind: 'keep'; readonly kept: number; readonly tensors: Tensors }
-  /** Drops kept inputs. Not answered. */
+  /** Drops stored inputs. No reply. */
   | { readonly kind: 'drop'; readonly kept: number }
   | { readonly kind: 'close'; readonly session: number }
-  /** Ends the worker after its current request; what waits is dropped. Not answered. */
+  /** Ends the worker after its current request; waiting requests are dropped. No reply. */
   | { readonly kind: 'end' };
 
 export type Reply =

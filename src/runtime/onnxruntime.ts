@@ -1,9 +1,9 @@
-/** The one place that knows onnxruntime-node. Its `run` blocks the thread, so only a worker imports this. */
+/** The only module that imports onnxruntime-node. Its `run` blocks the thread, so only a worker may import this. */
 import { existsSync } from 'node:fs';
 import ort from 'onnxruntime-node';
 import type { Tensor, Tensors } from './tensor.js';
 
-// Failures reach the caller as errors; the library's own log on stderr says them a second time.
+// Failures reach the caller as errors; the library's log would repeat them on stderr.
 ort.env.logLevel = 'fatal';
 
 /** Where a graph runs. */
@@ -11,19 +11,19 @@ export type Provider = 'cpu' | 'cuda';
 
 export interface SessionOptions {
   readonly provider: Provider;
-  /** Threads for one operator; 0 takes a thread for each core. */
+  /** Threads for one operator; 0 uses one for each core. */
   readonly threads: number;
-  /** Graphics card by number. */
+  /** Number of the graphics card. */
   readonly cudaDevice: number;
 }
 
 export interface BlockingSession {
-  /** @param constants further inputs, which differ from run to run less often. */
+  /** @param constants further inputs, which change less often. */
   run(feeds: Tensors, constants?: Tensors): Promise<Tensors>;
   release(): Promise<void>;
 }
 
-/** @throws Error when the model is no valid model, or the provider is not to be had on this machine. */
+/** Opens a session. @throws Error if the model is invalid or the provider is unavailable. */
 export async function createSession(model: Uint8Array, options: SessionOptions): Promise<BlockingSession> {
   const session = await ort.InferenceSession.create(model, {
     executionProviders:
@@ -31,7 +31,7 @@ export async function createSession(model: Uint8Array, options: SessionOptions):
     intraOpNumThreads: options.threads,
     graphOptimizationLevel: 'all',
     logSeverityLevel: 4,
-    // Between runs no thread may spin: the service, image decoding and other processes need the core.
+    // Threads must not spin between runs: the service, image decoding and other processes need the cores.
     extra: { session: { force_spinning_stop: '1' } },
   });
   return {
@@ -40,7 +40,7 @@ export async function createSession(model: Uint8Array, options: SessionOptions):
   };
 }
 
-/** Whether onnxruntime's own libraries for CUDA lie beside it, which a plain install leaves out. */
+/** Returns whether onnxruntime's CUDA libraries are installed; a plain npm install leaves them out. */
 export function hasCudaLibraries(): boolean {
   const library = `../bin/napi-v6/${process.platform}/${process.arch}/libonnxruntime_providers_cuda.so`;
   return existsSync(new URL(library, import.meta.resolve('onnxruntime-node')));
@@ -58,8 +58,7 @@ function fromOrt(outputs: ort.InferenceSession.OnnxValueMapType): Tensors {
     if (type === 'float32' && data instanceof Float32Array) tensors[name] = { type, dims, data };
     else if (type === 'uint8' && data instanceof Uint8Array) tensors[name] = { type, dims, data };
     else if (type === 'int64' && data instanceof BigInt64Array) tensors[name] = { type, dims, data };
-    else
-      throw new Error(`output '${name}' is a ${type}; float32, uint8 and int64 can be taken out of a graph`);
+    else throw new Error(`output '${name}' is ${type}; supported are float32, uint8 and int64`);
   }
   return tensors;
 }

@@ -1,26 +1,26 @@
 /**
- * One model as several sessions on CUDA. There onnxruntime prepares every convolution anew whenever the shape of its
- * input differs from the run before: 150 to 600 ms, where the run itself takes 2 to 10 (measured on an H200). So each set
- * of input shapes has a session of its own, a few of which are kept.
+ * Several sessions of one model on CUDA. There, onnxruntime prepares every convolution again whenever its input shape
+ * differs from the previous run. This takes 150 to 600 ms; the run itself takes 2 to 10 ms (measured on an H200). So
+ * each set of input shapes has its own session, and a few of them are kept.
  */
 import { LRUCache } from 'lru-cache';
 import type { BlockingSession } from './onnxruntime.js';
 import type { Tensors } from './tensor.js';
 
-/** Sets of shapes that have a session each. */
-const mostSets = 4;
+/** Maximum number of sessions, one for each set of shapes. */
+const maxSessions = 4;
 
 export class ShapeSessions implements BlockingSession {
-  /** By the shapes of the inputs that change from run to run. */
+  /** Keyed by the shapes of the non-constant inputs. */
   readonly #sessions = new LRUCache<string, BlockingSession>({
-    max: mostSets,
+    max: maxSessions,
     dispose: (session, _key, reason) => {
       if (reason === 'evict') this.#released.push(session);
     },
   });
-  /** Evicted, not yet released. */
+  /** Evicted sessions, not yet released. */
   readonly #released: BlockingSession[] = [];
-  /** The first session, until its shapes are known. */
+  /** The first session, until its first run. */
   #unused: BlockingSession | undefined;
 
   private constructor(
@@ -30,7 +30,7 @@ export class ShapeSessions implements BlockingSession {
     this.#unused = first;
   }
 
-  /** @param create opens a session of the model; what it throws is thrown here too. */
+  /** Opens the first session. @param create opens a session of the model; its errors are passed on. */
   static async open(create: () => Promise<BlockingSession>): Promise<ShapeSessions> {
     return new ShapeSessions(create, await create());
   }

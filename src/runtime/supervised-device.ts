@@ -1,7 +1,6 @@
 /**
- * A device that outlives its worker. If the worker crashes, or does not answer for too long, it is replaced: sessions are
- * opened again on the new one, and runs that were under way are tried once more. Nothing is tried a third time, because
- * what ends two workers may be the cause.
+ * A device that replaces its worker if the worker crashes or hangs. Sessions are opened again on the new worker, and
+ * unfinished runs are retried once. There is no second retry: a run that ends two workers is probably the cause.
  */
 import {
   Device,
@@ -15,15 +14,17 @@ import type { ModelRecipe } from './messages.js';
 import type { Provider } from './onnxruntime.js';
 
 export interface SupervisionOptions {
-  /** A longer run counts as hanging; default two minutes. */
+  /** A run longer than this is treated as hanging; default two minutes. */
   readonly hangMs?: number;
   /** Called when a worker is replaced. */
   readonly onReplace?: (cause: ReplacementCause) => void;
+  /** Starts a worker; default {@link Device.open}. */
+  readonly open?: (options: DeviceOptions) => Promise<Device>;
 }
 
 export type ReplacementCause = 'crash' | 'hang' | 'asked';
 
-/** A session as it is on one worker. */
+/** A session on one worker. */
 interface Generation {
   readonly device: Device;
   readonly session: Promise<Session>;
@@ -38,17 +39,18 @@ export class SupervisedDevice implements Runner {
   private constructor(
     device: Device,
     private readonly options: DeviceOptions,
-    private readonly supervision: SupervisionOptions,
+    private readonly supervision: SupervisionOptions & Required<Pick<SupervisionOptions, 'open'>>,
   ) {
     this.#device = device;
   }
 
-  /** @throws RuntimeError if the provider is unavailable. */
+  /** Starts the worker. @throws RuntimeError if the provider is unavailable. */
   static async open(
     options: DeviceOptions = {},
     supervision: SupervisionOptions = {},
   ): Promise<SupervisedDevice> {
-    return new SupervisedDevice(await Device.open(options), options, supervision);
+    const { open = Device.open } = supervision;
+    return new SupervisedDevice(await open(options), options, { ...supervision, open });
   }
 
   get provider(): Provider {
@@ -69,17 +71,19 @@ export class SupervisedDevice implements Runner {
       if (current?.device !== device) {
         const session = device.session(model);
         current = { device, session };
-        // If it could not be opened, the next run tries again.
+        // If opening fails, the next run tries again.
         session.catch(() => {
           if (current?.session === session) current = undefined;
         });
       }
       return current.session;
     };
-    await this.#tried(onDevice);
+    await this.#withRetry(onDevice);
     return {
       run: (feeds, constants) =>
-        this.#tried(async (device) => this.#watched(device, (await onDevice(device)).run(feeds, constants))),
+        this.#withRetry(async (device) =>
+          this.#withHangTimeout(device, (await onDevice(device)).run(feeds, constants)),
+        ),
       close: async () => {
         const { device, session } = current ?? {};
         if (device?.alive) await (await session)?.close();
@@ -98,9 +102,9 @@ export class SupervisedDevice implements Runner {
     await this.#device.close();
   }
 
-  /** Does something on the worker; if the worker is lost meanwhile, once more on the next one. */
-  async #tried<Result>(work: (device: Device) => Promise<Result>): Promise<Result> {
-    const device = await this.#living();
+  /** Runs work on the worker; if the worker is lost, retries once on the next one. */
+  async #withRetry<Result>(work: (device: Device) => Promise<Result>): Promise<Result> {
+    const device = await this.#currentDevice();
     try {
       return await work(device);
     } catch (error) {
@@ -109,7 +113,7 @@ export class SupervisedDevice implements Runner {
     }
   }
 
-  async #watched(device: Device, run: Promise<RunResult>): Promise<RunResult> {
+  async #withHangTimeout(device: Device, run: Promise<RunResult>): Promise<RunResult> {
     const { hangMs = 120_000 } = this.supervision;
     const timer = setTimeout(() => {
       void this.#replace(device, 'hang').catch(() => undefined);
@@ -122,20 +126,20 @@ export class SupervisedDevice implements Runner {
     }
   }
 
-  async #living(): Promise<Device> {
+  async #currentDevice(): Promise<Device> {
     if (this.#replacing) return this.#replacing;
     return this.#device.alive || this.#closed ? this.#device : this.#replace(this.#device, 'crash');
   }
 
-  /** @param old the worker that failed; one that was already replaced stays replaced. */
+  /** Replaces a worker. @param old the worker that failed; does nothing if it was already replaced. */
   #replace(old: Device, cause: ReplacementCause): Promise<Device> {
     if (this.#replacing) return this.#replacing;
     if (old !== this.#device) return Promise.resolve(this.#device);
     this.supervision.onReplace?.(cause);
     const replacing = (async () => {
       old.abandon(`the inference worker was replaced (${cause})`);
-      // The provider that was promised at the start, or none: a CPU in the place of CUDA would go unnoticed.
-      this.#device = await Device.open({ ...this.options, provider: old.provider });
+      // The same provider or an error: a silent switch from CUDA to the CPU would go unnoticed.
+      this.#device = await this.supervision.open({ ...this.options, provider: old.provider });
       return this.#device;
     })();
     this.#replacing = replacing;

@@ -1,13 +1,13 @@
-/** Tensors as they enter and leave a running graph. */
+/** Input and output tensors of a graph. */
 import type { ConstantTensor } from '../onnx/index.js';
 
-/** A tensor in host memory: shape as sizes, elements in row-major order. */
+/** A tensor in host memory, row-major. */
 export type Tensor =
   | { readonly type: 'float32'; readonly dims: readonly number[]; readonly data: Float32Array }
   | { readonly type: 'uint8'; readonly dims: readonly number[]; readonly data: Uint8Array }
   | { readonly type: 'int64'; readonly dims: readonly number[]; readonly data: BigInt64Array };
 
-/** Tensors by the name of the graph's input or output. */
+/** Tensors by name of the graph's input or output. */
 export type Tensors = Readonly<Record<string, Tensor>>;
 
 export function float32(dims: readonly number[], data: Float32Array | readonly number[]): Tensor {
@@ -18,14 +18,14 @@ export function uint8(dims: readonly number[], data: Uint8Array): Tensor {
   return { type: 'uint8', dims, data };
 }
 
-/** The elements of a float32 output. @throws Error when the graph has no such output. */
+/** Returns the elements of a float32 output. @throws Error if the graph has no such output. */
 export function float32Data(tensors: Tensors, name: string): Float32Array {
   const tensor = tensors[name];
-  if (tensor?.type !== 'float32') throw new Error(`the graph gave no float32 output '${name}'`);
+  if (tensor?.type !== 'float32') throw new Error(`the graph has no float32 output '${name}'`);
   return tensor.data;
 }
 
-/** One array of all parts, one after another. */
+/** Concatenates arrays. */
 export function concatenated(parts: readonly Float32Array[]): Float32Array {
   const whole = new Float32Array(parts.reduce((sum, part) => sum + part.length, 0));
   let at = 0;
@@ -37,8 +37,8 @@ export function concatenated(parts: readonly Float32Array[]): Float32Array {
 }
 
 /**
- * The same tensors, none of them a view of a larger buffer: posting a view copies all of what is behind it, and keeping
- * one keeps all of it.
+ * Copies tensors that are views of a larger buffer: posting a view to a worker copies the whole buffer, and keeping a
+ * view keeps the whole buffer in memory.
  */
 export function compact(feeds: Tensors): Tensors {
   return Object.fromEntries(
@@ -51,11 +51,11 @@ export function compact(feeds: Tensors): Tensors {
 }
 
 function sliceOf(data: Tensors[string]['data']): Tensors[string]['data'] {
-  // Buffer.prototype.slice would give another view.
+  // Buffer.prototype.slice would return another view.
   return data instanceof Uint8Array ? Uint8Array.from(data) : data.slice();
 }
 
-/** Tensors as constants of a model. */
+/** Converts tensors to constants of a model. */
 export function asConstants(tensors: Tensors): Record<string, ConstantTensor> {
   return Object.fromEntries(
     Object.entries(tensors).map(([name, { type, dims, data }]) => [

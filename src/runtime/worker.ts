@@ -1,4 +1,4 @@
-/** The thread that holds sessions and runs them, one request after another. */
+/** Worker thread that holds sessions and processes one request after another. */
 import { parentPort, workerData } from 'node:worker_threads';
 import { encodeModel, Graph } from '../onnx/index.js';
 import type { ModelRecipe, NumberedRequest, Reply, Request, WorkerSettings } from './messages.js';
@@ -8,12 +8,12 @@ import type { Tensors } from './tensor.js';
 
 const settings = workerData as WorkerSettings;
 const port = parentPort;
-if (!port) throw new Error('runtime/worker.js runs as a worker thread only');
+if (!port) throw new Error('runtime/worker.js must be started as a worker thread');
 
 const sessions = new Map<number, BlockingSession>();
 const kept = new Map<number, Tensors>();
 
-/** Chooses CUDA if it is wanted and available; only opening a session shows that. */
+/** Chooses the provider: CUDA if requested and available. Only running a session shows whether it is available. */
 async function chooseProvider(): Promise<{ provider: Provider; note?: string }> {
   if (settings.provider === 'cpu') return { provider: 'cpu' };
   try {
@@ -47,7 +47,7 @@ async function answer(provider: Provider, request: Request): Promise<Tensors> {
       const session = sessions.get(request.session);
       if (!session) throw new Error('the session is closed');
       const constants = request.kept === undefined ? {} : kept.get(request.kept);
-      if (!constants) throw new Error('the inputs are no longer kept');
+      if (!constants) throw new Error('the constant inputs are no longer stored in the worker');
       return session.run(request.feeds, constants);
     }
     case 'keep': {
@@ -71,13 +71,13 @@ async function answer(provider: Provider, request: Request): Promise<Tensors> {
 async function build(recipe: ModelRecipe): Promise<Uint8Array> {
   const exported: unknown = Reflect.get(await import(recipe.module), recipe.function);
   if (typeof exported !== 'function')
-    throw new Error(`${recipe.module} exports no function ${recipe.function}`);
+    throw new Error(`${recipe.module} does not export a function ${recipe.function}`);
   const model: unknown = await exported(recipe.argument);
-  if (!(model instanceof Uint8Array)) throw new Error(`${recipe.function} gave no model`);
+  if (!(model instanceof Uint8Array)) throw new Error(`${recipe.function} did not return a model`);
   return model;
 }
 
-/** Why CUDA is unavailable. onnxruntime's own messages do not say which part is missing. */
+/** Returns why CUDA is unavailable. onnxruntime's own messages do not say which library is missing. */
 function reasonOf(error: unknown): string {
   if (!hasCudaLibraries()) return "onnxruntime's CUDA libraries are not installed";
   const [line = ''] = messageOf(error).split('\n');

@@ -1,4 +1,4 @@
-/** How long the result of a request is needed. */
+/** Until when the result of a request is needed. */
 import { systemClock } from '../batching/index.js';
 
 export interface Deadline {
@@ -6,11 +6,11 @@ export interface Deadline {
   readonly signal?: AbortSignal | undefined;
   /** When the time is up, in milliseconds of {@link systemClock}. */
   readonly atMs: number;
-  /** The time in all, for messages. */
+  /** Total time, for messages. */
   readonly timeoutMs: number;
 }
 
-/** For callers that wait as long as it takes. */
+/** For callers without a timeout. */
 export const noDeadline: Deadline = {
   atMs: Number.POSITIVE_INFINITY,
   timeoutMs: Number.POSITIVE_INFINITY,

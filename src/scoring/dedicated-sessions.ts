@@ -1,7 +1,7 @@
 /**
- * Sessions of one detector each. A session that many detectors share takes their weights as inputs; one that has them as
- * constants is a tenth faster, since the runtime lays constants out once, but holds an expert of its own. So the
- * detectors used most have one.
+ * Sessions of one detector each. A shared session takes the detectors' weights as inputs. A session with weights as
+ * constants is 10 % faster, because the runtime lays out constants once, but it holds its own expert. So only the most
+ * used detectors have one.
  */
 import type { Scorer } from '../detector/index.js';
 import type { RunResult, Session, Tensors } from '../runtime/index.js';
@@ -10,20 +10,20 @@ import type { RunResult, Session, Tensors } from '../runtime/index.js';
 const halfLife = 1000;
 
 /**
- * Images a detector has to be used for before it takes a place that is free. Versions that come and go every second
- * would otherwise open and close sessions without end.
+ * Images that a detector must score before it takes a free place. Otherwise, versions that change every second would
+ * open and close sessions all the time.
  */
-const settledAfter = 50;
+const minImages = 50;
 
-/** How many times more than another a detector has to be used, and how many images beyond that, to take its place. */
-const clearlyMore = { times: 2, images: 200 } as const;
+/** To take another detector's place, a detector needs this many times its use and this many more images. */
+const takeoverMargin = { times: 2, images: 200 } as const;
 
-/** A detector by its inputs: one that is unloaded and loaded again is another one here. */
+/** A detector by its inputs: unloaded and loaded again, it is a different one here. */
 type Owner = Pick<Scorer, 'feeds'>;
 
 interface Dedicated {
   readonly session: Promise<Session>;
-  /** Runs under way. */
+  /** Runs in progress. */
   readonly runs: Set<Promise<unknown>>;
 }
 
@@ -40,8 +40,8 @@ export class DedicatedSessions {
   #swapping = false;
 
   /**
-   * @param most how many there are at most.
-   * @param open makes a session of one detector.
+   * @param most number of sessions.
+   * @param open opens a session of one detector.
    */
   constructor(
     private readonly most: number,
@@ -52,12 +52,12 @@ export class DedicatedSessions {
     return this.#sessions.has(feeds);
   }
 
-  /** Gives a detector a session of its own at once, if nothing has run yet and nobody waits for it. */
-  async claimFirst(scorer: Scorer): Promise<void> {
+  /** Opens a dedicated session right away if nothing has run yet, so that no request waits for it. */
+  async claimIfIdle(scorer: Scorer): Promise<void> {
     if (this.#images === 0) await this.claim(scorer);
   }
 
-  /** Gives a detector a session of its own while there is room. */
+  /** Opens a dedicated session if there is room. */
   async claim(scorer: Scorer): Promise<void> {
     const { feeds } = scorer;
     if (this.#sessions.size >= this.most || this.#sessions.has(feeds)) return;
@@ -72,9 +72,9 @@ export class DedicatedSessions {
   }
 
   /**
-   * Runs the session of a detector. One that is used clearly more than another takes over its place, in time.
+   * Runs the session of a detector. A detector that is used clearly more than another takes its place after a while.
    * @param images in this run.
-   * @returns undefined where the detector has no session of its own.
+   * @returns undefined if the detector has no dedicated session.
    */
   async run(scorer: Scorer, images: number, inputs: Tensors): Promise<RunResult | undefined> {
     if (this.most === 0) return undefined;
@@ -87,7 +87,7 @@ export class DedicatedSessions {
       return undefined;
     }
     const session = await dedicated.session.catch(() => undefined);
-    // It may have been ended meanwhile.
+    // It may have been closed in the meantime.
     if (!session || this.#sessions.get(feeds) !== dedicated) return undefined;
     const run = session.run(inputs);
     dedicated.runs.add(run);
@@ -98,7 +98,7 @@ export class DedicatedSessions {
     }
   }
 
-  /** Ends the session of a detector, once what runs has ended. */
+  /** Closes the session of a detector after its runs have ended. */
   async release({ feeds }: Owner): Promise<void> {
     const dedicated = this.#sessions.get(feeds);
     this.#sessions.delete(feeds);
@@ -111,25 +111,25 @@ export class DedicatedSessions {
     for (const feeds of [...this.#sessions.keys()]) await this.release({ feeds });
   }
 
-  /** Images a detector was used for, those of long ago counting less. */
+  /** Returns how many images a detector has scored; older ones count less. */
   #usesOf(feeds: Tensors): number {
     const { images, at } = this.#uses.get(feeds) ?? { images: 0, at: this.#images };
     return images * 0.5 ** ((this.#images - at) / halfLife);
   }
 
-  /** Until its session is there, a detector goes on with the shared one. */
+  /** Until its session is open, a detector uses the shared one. */
   #swapFor(scorer: Scorer): void {
     if (this.#swapping) return;
     const [least] = [...this.#sessions.keys()].sort((a, b) => this.#usesOf(a) - this.#usesOf(b));
     const full = least !== undefined && this.#sessions.size >= this.most;
-    const enough = full ? clearlyMore.times * this.#usesOf(least) + clearlyMore.images : settledAfter;
+    const enough = full ? takeoverMargin.times * this.#usesOf(least) + takeoverMargin.images : minImages;
     if (this.#usesOf(scorer.feeds) < enough) return;
     this.#swapping = true;
     const swap = async (): Promise<void> => {
       if (full) await this.release({ feeds: least });
       await this.claim(scorer);
     };
-    // One that could not be opened is tried again at the next use.
+    // A session that failed to open is tried again at the next use.
     void swap()
       .catch(() => undefined)
       .finally(() => {

@@ -1,6 +1,6 @@
 /**
- * Scoring batches with any number of detectors on one device. Detectors of one shape share a session, which holds the
- * expert once; their weights are sent with each run.
+ * Scores batches with any number of detectors on one device. Detectors of the same shape share a session, which holds
+ * the expert once; their weights are sent with each run.
  */
 import { BatchSizes } from '../batching/index.js';
 import {
@@ -77,7 +77,7 @@ export class ScoringEngine {
     return new ScoringEngine(device, BatchSizes.on(device.provider, maxBatchSize), dedicatedSessions);
   }
 
-  /** An engine on a device that others use too, and close. */
+  /** Returns an engine on a device that others share and close. */
   static on(
     device: Runner,
     {
@@ -93,7 +93,7 @@ export class ScoringEngine {
     return this.device.provider;
   }
 
-  /** Why it is the CPU, if CUDA was tried. */
+  /** Why the CPU is used, if CUDA was tried. */
   get note(): string | undefined {
     return this.device.note;
   }
@@ -103,14 +103,14 @@ export class ScoringEngine {
     return this.device.alive;
   }
 
-  /** Runs that can be under way at once. */
+  /** Number of runs at the same time. */
   get concurrency(): number {
     return this.device.size;
   }
 
   /**
    * Scores one batch.
-   * @param images uint8 [N, inputSize, inputSize, 3], N from 1 to `batchSizes.most`.
+   * @param images uint8 [N, inputSize, inputSize, 3], N from 1 to `batchSizes.maxBatch`.
    * @param signal stops a SmoothGrad, which takes seconds.
    * @throws the signal's reason.
    */
@@ -128,7 +128,7 @@ export class ScoringEngine {
 
   /** Opens the sessions a detector needs, unless another of its shape has done so, so that no request waits for them. */
   async warmUp(detector: LoadedDetector): Promise<void> {
-    await this.#dedicated.claimFirst(detector);
+    await this.#dedicated.claimIfIdle(detector);
     const { inputSize } = detector.shape;
     const session = this.#dedicated.has(detector) ? detector.version : 'shared';
     const key = JSON.stringify([detector.shape, detector.manifest.localization, session]);
@@ -141,12 +141,12 @@ export class ScoringEngine {
     this.#warm.add(key);
   }
 
-  /** Frees what is held for this detector alone. */
+  /** Frees what is held for this detector only. */
   async release(detector: Scorer): Promise<void> {
     await this.#dedicated.release(detector);
   }
 
-  /** Replaces one worker, each in turn; runs that were under way are tried again on the new one. */
+  /** Replaces one worker, each in turn; its runs are repeated on the new one. */
   async replaceWorker(): Promise<void> {
     await this.device.replace?.();
   }
@@ -167,11 +167,11 @@ export class ScoringEngine {
     const { inputSize } = scorer.shape;
     const imageBytes = inputSize ** 2 * 3;
     const count = images.length / imageBytes;
-    const { most } = this.batchSizes;
-    if (!(count >= 1 && count <= most))
-      throw new RangeError(`${count} images in a batch; wanted 1 to ${most}`);
-    const size = this.batchSizes.tensor(count);
-    const image = uint8([size, inputSize, inputSize, 3], filledUp(images, size * imageBytes));
+    const { maxBatch } = this.batchSizes;
+    if (!(count >= 1 && count <= maxBatch))
+      throw new RangeError(`${count} images in a batch; must be 1 to ${maxBatch}`);
+    const size = this.batchSizes.tensorSize(count);
+    const image = uint8([size, inputSize, inputSize, 3], padded(images, size * imageBytes));
     const feeds = { [tensorNames.inputs.image]: image };
     const { outputs, seconds } =
       (await this.#runDedicated(scorer, feeds, count, map)) ?? (await this.#runShared(scorer, feeds, map));
@@ -207,7 +207,7 @@ function graphMap({ positions }: ServingShape, wanted: MapKind): MapKind {
 }
 
 /** The bytes, followed by zeros up to this length. */
-function filledUp(bytes: Uint8Array, length: number): Uint8Array {
+function padded(bytes: Uint8Array, length: number): Uint8Array {
   if (bytes.length === length) return bytes;
   const longer = new Uint8Array(length);
   longer.set(bytes);

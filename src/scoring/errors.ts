@@ -1,4 +1,4 @@
-/** Why an image was not scored, though nothing is wrong with it. */
+/** Reasons why a valid image was not scored. */
 import type { Deadline } from './deadline.js';
 
 export type ScoringErrorKind =
@@ -10,7 +10,7 @@ export type ScoringErrorKind =
   | 'client-gone'
   /** The service is stopping. */
   | 'stopping'
-  /** The inference worker failed twice at this image. */
+  /** The inference worker failed twice on this image. */
   | 'worker-lost';
 
 export class ScoringError extends Error {
@@ -26,8 +26,8 @@ export class ScoringError extends Error {
   }
 }
 
-/** @param retryAfterSeconds estimated time until the work that waits is done. */
-export function tooLate({ signal, timeoutMs }: Deadline, retryAfterSeconds?: number): ScoringError {
+/** @param retryAfterSeconds estimated time until the waiting work is done. */
+export function deadlineError({ signal, timeoutMs }: Deadline, retryAfterSeconds?: number): ScoringError {
   return signal?.aborted
     ? new ScoringError('client-gone', 'the client disconnected before its image was scored')
     : new ScoringError('deadline', `the image was not scored within ${timeoutMs} ms`, retryAfterSeconds);

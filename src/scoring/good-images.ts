@@ -1,4 +1,4 @@
-/** Measuring good images: their scores, and how far their maps reach. Thresholds follow from it. */
+/** Measures scores and maps of good images, for thresholds. */
 import type { GoodImages, LocalizationMethod, Scorer } from '../detector/index.js';
 import { firstTile, type ScaledImage } from '../imaging/index.js';
 import { concatenated } from '../runtime/index.js';
@@ -8,7 +8,7 @@ import type { ScoringPipeline } from './pipeline.js';
 const smoothGradImages = 2;
 
 /** Share of the pixels of good images that lie below the threshold of maps. */
-const quietShare = 0.998;
+const mapQuantile = 0.998;
 
 /** Images decoded and scored together. */
 const imagesAtOnce = 8;
@@ -67,8 +67,8 @@ export async function measureGoodImages(
       onProgress?.(from + Math.floor((part.length * (at + 1)) / kinds.length), images.length);
     }
   }
-  const threshold = (name: string): number => quantile(entries.get(name) ?? [], quietShare);
-  // Few good images may show nothing above what is typical. Less than one deviation still counts as nothing.
+  const threshold = (name: string): number => quantile(entries.get(name) ?? [], mapQuantile);
+  // With few good images the threshold may be 0. Less than one deviation never counts as anomalous.
   const inDeviations = (name: string): number => Math.max(1, threshold(name));
   const gradient = threshold('gradient');
   for (const list of Object.values(directions)) list.sort((a, b) => a - b);
@@ -95,7 +95,7 @@ function layerKey(layer: string): string {
   return `layer ${layer}`;
 }
 
-/** How much larger SmoothGrad's maps are than those of plain gradients, over a few tiles. */
+/** Returns how much larger SmoothGrad's maps are than those of plain gradients, over a few tiles. */
 async function smoothGradRatio(
   pipeline: ScoringPipeline,
   scorer: Scorer,
@@ -105,13 +105,13 @@ async function smoothGradRatio(
     const { images } = await pipeline.infer(scorer, tiles, { map });
     return quantile(
       [concatenated(images.map((image) => image.map?.values ?? new Float32Array()))],
-      quietShare,
+      mapQuantile,
     );
   };
   return (await reach('smoothgrad')) / Math.max(await reach('gradient'), 1e-12);
 }
 
-/** Entries kept of a map at most: enough for a quantile. */
+/** Most entries kept of a map: enough for a quantile. */
 const entriesOfMap = 65_536;
 
 function sampled(values: Float32Array): Float32Array {
@@ -119,7 +119,7 @@ function sampled(values: Float32Array): Float32Array {
   return step === 1 ? values : values.filter((_, at) => at % step === 0);
 }
 
-/** The smallest entry that `share` of all entries do not exceed. */
+/** Returns the smallest entry that `share` of all entries do not exceed. */
 function quantile(parts: readonly Float32Array[], share: number): number {
   const all = concatenated(parts);
   all.sort();

@@ -1,7 +1,7 @@
 /** From an image to its result: the one pipeline, and what runs it. */
 export { type Deadline, endOf, noDeadline } from './deadline.js';
 export { type EngineOptions, type EngineResult, type MapKind, ScoringEngine } from './engine.js';
-export { ScoringError, type ScoringErrorKind, tooLate } from './errors.js';
+export { deadlineError, ScoringError, type ScoringErrorKind } from './errors.js';
 export { type ImageSource, measureGoodImages } from './good-images.js';
 export { DirectInference, type Inference } from './inference.js';
 export {
@@ -41,5 +41,5 @@ export {
   type Verdict,
   verdictOf,
 } from './scored-image.js';
-export { makeSelfTest, runSelfTest, type SelfTestReport, verified } from './self-test.js';
+export { makeSelfTest, runSelfTest, type SelfTestReport, verify } from './self-test.js';
 export { smoothGrad } from './smooth-grad.js';

@@ -1,4 +1,4 @@
-/** Tiles in, scores out: what the pipeline asks of whatever runs the graph. */
+/** What the pipeline needs from the part that runs the graph: tiles in, scores out. */
 import type { Scorer } from '../detector/index.js';
 import type { Deadline } from './deadline.js';
 import type { MapKind, ScoringEngine } from './engine.js';
@@ -14,7 +14,7 @@ export interface TileJob {
   /** Returns the pixels of a tile, uint8 [inputSize, inputSize, 3]. */
   readonly pixels: (tile: number) => Uint8Array;
   readonly deadline: Deadline;
-  /** Called when a batch begins and ends; the graph took so many seconds. */
+  /** Called when a batch begins, and when it ends with its seconds in the graph. */
   readonly onBatch: BatchListener;
 }
 
@@ -27,9 +27,9 @@ export interface BatchListener {
 export type TileListener = (tile: number, outputs: RawScores, index: number) => void;
 
 export interface InferenceTimings {
-  /** The longest that a tile waited for its batch. */
+  /** Longest wait of a tile for its batch. */
   readonly queueSeconds: number;
-  /** Time in the runtime: of a single tile that of its batch; of several, their shares of their batches. */
+  /** Time in the runtime: for a single tile that of its batch; for several, their shares of their batches. */
   readonly runtimeSeconds: number;
 }
 
@@ -38,7 +38,7 @@ export interface Inference {
   run(job: TileJob, onTile: TileListener): Promise<InferenceTimings>;
 }
 
-/** Runs the tiles of a job by themselves, in order: what comes out depends on nothing else that runs. */
+/** Runs the tiles of a job on their own, in order: results do not depend on other jobs. */
 export class DirectInference implements Inference {
   constructor(private readonly engine: ScoringEngine) {}
 
@@ -48,7 +48,7 @@ export class DirectInference implements Inference {
   ): Promise<InferenceTimings> {
     let first = 0;
     let runtimeSeconds = 0;
-    for (const size of this.engine.batchSizes.split(tiles)) {
+    for (const size of this.engine.batchSizes.batches(tiles)) {
       const batch = Array.from({ length: size }, (_, at) => pixels(first + at));
       onBatch.began(size);
       const { outputs, seconds } = await this.engine.run(scorer, Buffer.concat(batch), map, deadline.signal);

@@ -15,7 +15,7 @@ import {
   resizeMap,
 } from '../imaging/index.js';
 
-/** How a map is made, and of which critical layer if of one alone. */
+/** How a map is computed, and of which critical layer if of a single one. */
 export interface MapRequest {
   readonly method: LocalizationMethod;
   readonly layer?: string | undefined;
@@ -31,7 +31,7 @@ export class UnknownMapError extends RangeError {
 }
 
 /**
- * Returns the map that is meant: by default the detector's own; of a layer, its discrepancy map.
+ * Returns the requested map: by default the detector's own; for a layer, its discrepancy map.
  * @throws UnknownMapError if the detector has no such map.
  */
 export function mapRequest(
@@ -63,25 +63,25 @@ export function mapThreshold(detector: LoadedDetector, { method, layer }: MapReq
     const known = Object.keys(layerMapThresholds);
     throw new UnknownMapError(
       known.length > 0
-        ? `there is no map of the layer '${layer}' by ${method}; by discrepancy there are ${known.join(', ')}`
+        ? `there is no map of layer '${layer}' by ${method}; available by discrepancy: ${known.join(', ')}`
         : 'this detector compares whole layers only and has no maps of layers',
     );
   }
   const threshold = mapThresholds[method];
   if (threshold !== undefined) return threshold;
   throw new UnknownMapError(
-    `this detector has no map by '${method}'; there are ${methodsOf(detector).join(', ')}`,
+    `this detector has no map by '${method}'; available: ${methodsOf(detector).join(', ')}`,
   );
 }
 
-/** A map of one image, and everything that is made of it. Pictures have the size of the image. */
+/** A map of one image, and everything derived from it. Pictures have the size of the image. */
 export class Localization {
   #regions: readonly Region[] | undefined;
 
   /**
    * @param map at the detector's resolution.
    * @param threshold the value good parts' maps stay below.
-   * @param image as it came, for the overlay.
+   * @param image as received, for the overlay.
    * @param size of the image as seen.
    */
   constructor(
@@ -93,7 +93,7 @@ export class Localization {
     private readonly limits: ImageLimits,
   ) {}
 
-  /** What reaches the threshold, highest peak first. */
+  /** Regions that reach the threshold, highest peak first. */
   get regions(): readonly Region[] {
     this.#regions ??= findRegions(this.map, this.threshold, this.size);
     return this.#regions;
@@ -119,7 +119,7 @@ export class Localization {
     return resizeMap(this.map, this.size);
   }
 
-  /** The bytes of an artifact: PNG, or .npy of the map. */
+  /** Returns the bytes of an artifact: PNG, or .npy of the map. */
   async artifact(kind: Artifact): Promise<Buffer> {
     switch (kind) {
       case 'heatmap':

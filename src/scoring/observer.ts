@@ -1,13 +1,13 @@
 /**
- * What happens while images are scored, told to one observer. Metrics, statistics, drift and traces subscribe; the
- * pipeline knows none of them.
+ * Events of scoring, sent to one observer. Metrics, statistics, drift and traces are observers; the pipeline does not
+ * depend on them.
  */
 import type { LoadedDetector } from '../detector/index.js';
 import type { MapKind } from './engine.js';
 import type { Artifact } from './localization.js';
 import type { ScoredImage } from './scored-image.js';
 
-/** A detector under the name it has here. */
+/** A detector and its name in the service. */
 export interface NamedDetector {
   readonly name: string;
   readonly detector: LoadedDetector;
@@ -19,13 +19,13 @@ export interface ObservedImage extends NamedDetector {
   readonly bytes: number;
   /** Whether it is scored, or only its map is computed later. */
   readonly purpose: 'score' | 'map';
-  /** What the image is part of, an HTTP request for example; the same object for all its images. */
+  /** What the image belongs to, for example an HTTP request; the same object for all its images. */
   readonly request?: object | undefined;
 }
 
 /** A stage that begins. */
 export type StageBegan =
-  /** All of an image. */
+  /** The whole processing of an image. */
   | { readonly stage: 'image'; readonly image: ObservedImage }
   | { readonly stage: 'decode'; readonly image: ObservedImage }
   /** All tiles of an image, from the queue to their scores. */
@@ -39,7 +39,7 @@ export type StageBegan =
   | ({ readonly stage: 'batch'; readonly map: MapKind; readonly images: number } & NamedDetector)
   | { readonly stage: 'render'; readonly image: ObservedImage; readonly artifact: Artifact };
 
-/** A stage that has ended, after so many seconds. */
+/** A stage that has ended, with its duration. */
 export type StageEnded = StageBegan & { readonly seconds: number } & StageOutcome;
 
 type StageOutcome =
@@ -57,7 +57,7 @@ export interface ScoringObserver {
   ended?(stage: StageEnded): void;
 }
 
-/** Returns one observer that tells several. */
+/** Returns one observer that forwards to several. */
 export function observers(...all: readonly ScoringObserver[]): Required<ScoringObserver> {
   return {
     began: (stage) => {

@@ -1,7 +1,7 @@
 /**
- * The one way from an image to its result: decode, cut into tiles, run the graph, score, localize, draw. The library, the
- * command line, evaluation, calibration, self-tests and HTTP all take it, and add only what is theirs. It knows no HTTP,
- * no metrics and no store: memory, inference and observers are passed in.
+ * The only way from an image to its result: decode, cut into tiles, run the graph, score, localize, render. The
+ * library, the command line, evaluation, calibration, self-tests and HTTP all use it. It does not depend on HTTP,
+ * metrics or storage: memory, inference and observers are passed in.
  */
 import { type LoadedDetector, layerScorer, type Scorer } from '../detector/index.js';
 import {
@@ -23,7 +23,7 @@ import { type ObservedImage, observers, type ScoringObserver, stopwatch } from '
 import { imageScore, type ScoredImage } from './scored-image.js';
 import { type CollectedImage, TileCollector } from './tile-collector.js';
 
-/** Memory that images take while they are worked on, in pixels. */
+/** Limits the memory of images in progress, in pixels. */
 export interface MemoryLimit {
   reserve(deadline: Deadline): Reservation;
 }
@@ -32,7 +32,7 @@ export interface MemoryLimit {
 export interface Reservation {
   /** Waits until there is room. @throws ScoringError if the result is no longer needed before that. */
   take(pixels: number): Promise<void>;
-  /** Gives back all but so many pixels. */
+  /** Releases all but this many pixels. */
   shrink(pixels: number): void;
   release(): void;
 }
@@ -47,11 +47,11 @@ export interface PipelineOptions {
 /** An image to be scored. */
 export interface ImageJob {
   readonly detector: LoadedDetector;
-  /** What the detector is called here. */
+  /** Name of the detector in the service. */
   readonly name?: string;
   readonly image: ImageInput;
   readonly deadline?: Deadline;
-  /** What the image is part of, for observers. */
+  /** What the image belongs to, for observers. */
   readonly request?: object | undefined;
 }
 
@@ -60,11 +60,11 @@ export interface ScoreOptions {
   readonly threshold?: number | undefined;
   /** The map to compute with the score; none by default. */
   readonly map?: MapRequest | undefined;
-  /** Computes the map of anomalous images only. */
+  /** Computes the map only if the image is anomalous. */
   readonly mapIfAnomalous?: boolean;
 }
 
-/** How images are run: by whose weights, for which map. */
+/** How images are run: which map to compute, and what may share their batches. */
 export interface InferenceRequest {
   readonly map: MapKind;
   readonly layer?: string | undefined;
@@ -100,7 +100,7 @@ export class ScoringPipeline {
    */
   async score(job: ImageJob, options: ScoreOptions = {}): Promise<ScoredImage> {
     const { map } = options;
-    // Refused before anything is computed.
+    // Checked before anything is computed.
     if (map) mapThreshold(job.detector, map);
     const image = observed(job, 'score');
     const seconds = stopwatch();
@@ -117,7 +117,7 @@ export class ScoringPipeline {
     }
   }
 
-  /** Computes a map of an image that need not be scored. @throws as {@link score} does. */
+  /** Computes a map of an image without scoring it. @throws as {@link score} does. */
   async localize(job: ImageJob, map: MapRequest): Promise<Localization> {
     mapThreshold(job.detector, map);
     const image = observed(job, 'map');
@@ -127,7 +127,7 @@ export class ScoringPipeline {
     });
   }
 
-  /** What follows from a map that is there already. */
+  /** Returns the localization of an existing map. */
   localization(
     { detector, image }: ImageJob,
     { width, height }: { readonly width: number; readonly height: number },
@@ -138,7 +138,7 @@ export class ScoringPipeline {
     return new Localization(request, map, threshold, { width, height }, image, this.#limits);
   }
 
-  /** Draws a picture of a map, or writes the map itself. */
+  /** Renders a picture of a map, or encodes the map itself. */
   async render(job: ImageJob, localization: Localization, artifact: Artifact): Promise<Buffer> {
     const image = observed(job, 'map');
     const memory = this.#memory.reserve(job.deadline ?? noDeadline);
@@ -160,8 +160,8 @@ export class ScoringPipeline {
   }
 
   /**
-   * Runs images that are decoded, their tiles in common batches.
-   * @returns what each scored, and its map if one was requested.
+   * Runs decoded images, with their tiles in shared batches.
+   * @returns the scores of each image, and its map if one was requested.
    */
   async infer(
     scorer: Scorer,
@@ -201,7 +201,7 @@ export class ScoringPipeline {
     { threshold, map, mapIfAnomalous = false }: ScoreOptions,
   ): Promise<ScoredImage> {
     const { width, height, grid } = decoded;
-    // The map of a single layer needs a run of its own, whose score has no meaning.
+    // The map of a single layer needs its own run, whose score is meaningless.
     const together = map !== undefined && map.layer === undefined && !mapIfAnomalous;
     const first = await this.#infer(job, image, decoded, together ? map : 'none');
     const score = imageScore(job.detector, first, decoded, threshold);
@@ -220,7 +220,7 @@ export class ScoringPipeline {
     };
   }
 
-  /** Decodes an image and passes it on. Its pixels count as used until that has ended. */
+  /** Decodes an image and passes it to `work`. Its pixels count as used until that has ended. */
   async #decoded<Result>(
     { detector, image: input, deadline = noDeadline }: ImageJob,
     image: ObservedImage,

@@ -1,9 +1,9 @@
-/** Tiles of many requests in common batches: lanes of a batcher, one for each detector and kind of map. */
+/** Batches tiles of many requests: a batcher with one lane for each detector and kind of map. */
 import { Batcher, BatchSizes, DroppedError, QueueFullError, systemClock } from '../batching/index.js';
 import { WorkerGoneError } from '../runtime/index.js';
 import { endOf } from './deadline.js';
 import type { ScoringEngine } from './engine.js';
-import { ScoringError, tooLate } from './errors.js';
+import { deadlineError, ScoringError } from './errors.js';
 import type { Inference, InferenceTimings, TileJob, TileListener } from './inference.js';
 import type { RawScores } from './raw-scores.js';
 
@@ -16,7 +16,7 @@ export interface QueueLimits {
 
 export const defaultQueueLimits: QueueLimits = { maxQueueDelayMs: 2, maxQueueLength: 64 };
 
-/** One tile on its way. */
+/** A queued tile. */
 interface QueuedTile extends Pick<TileJob, 'scorer' | 'map' | 'deadline' | 'onBatch'> {
   /** uint8 [inputSize, inputSize, 3] */
   readonly pixels: Uint8Array;
@@ -32,12 +32,12 @@ interface TileResult {
   readonly batch: number;
 }
 
-/** Tiles of one image that wait or run at a time: a large image must not fill the queue, nor keep others waiting. */
+/** Tiles of one image that wait or run at a time: a large image must not fill the queue or delay others. */
 const tilesAtOnce = 16;
 
 export class InferenceQueue implements Inference {
   readonly #quick: Batcher<QueuedTile, TileResult>;
-  /** SmoothGrad takes seconds an image, in parts: between two parts the device works on other lanes. */
+  /** SmoothGrad takes seconds per image, in parts: between two parts the device works on other lanes. */
   readonly #slow: Batcher<QueuedTile, TileResult>;
 
   constructor(
@@ -72,7 +72,7 @@ export class InferenceQueue implements Inference {
         const { result, queueMs } = await this.#submit(job, tile);
         onTile(tile, result.outputs, result.index);
         queueSeconds = Math.max(queueSeconds, queueMs / 1000);
-        // A tile has its share of a batch; an image by itself waited for all of it.
+        // A tile counts its share of its batch; an image of one tile waited for the whole batch.
         runtimeSeconds += result.seconds / (tiles > 1 ? result.batch : 1);
       }
     };
@@ -85,7 +85,7 @@ export class InferenceQueue implements Inference {
     return { queueSeconds, runtimeSeconds };
   }
 
-  /** Drops what waits. */
+  /** Drops waiting tiles. */
   close(): void {
     this.#quick.close();
     this.#slow.close();
@@ -109,7 +109,7 @@ export class InferenceQueue implements Inference {
   async #run(tiles: readonly QueuedTile[]): Promise<TileResult[]> {
     const [{ scorer, map, deadline, onBatch }] = tiles as readonly [QueuedTile];
     const pixels = Buffer.concat(tiles.map((tile) => tile.pixels));
-    // A SmoothGrad has its batches to itself, and ends with its request.
+    // SmoothGrad does not share batches, and ends with its request.
     const end = map === 'smoothgrad' ? endOf(deadline) : undefined;
     onBatch.began(tiles.length);
     const { outputs, seconds } = await this.engine.run(scorer, pixels, map, end).catch((error: unknown) => {
@@ -126,11 +126,11 @@ export class InferenceQueue implements Inference {
       return new ScoringError('queue-full', message, seconds);
     }
     if (error instanceof WorkerGoneError) {
-      const message = 'the inference worker failed twice at this image and was replaced; try again';
+      const message = 'the inference worker failed twice on this image and was replaced; try again';
       return new ScoringError('worker-lost', message, 1);
     }
     if (!(error instanceof DroppedError)) return error;
-    if (error.why === 'closed') return new ScoringError('stopping', 'the service is stopping', 1);
-    return tooLate(deadline, this.estimateSeconds(this.waiting));
+    if (error.reason === 'closed') return new ScoringError('stopping', 'the service is stopping', 1);
+    return deadlineError(deadline, this.estimateSeconds(this.waiting));
   }
 }

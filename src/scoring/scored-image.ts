@@ -1,4 +1,4 @@
-/** What is said of an image: its score and what the score is made of. */
+/** The result of an image: its score and the terms of the score. */
 import { type LoadedDetector, pValue, scoreRounding } from '../detector/index.js';
 import { type PictureSize, type TileGrid, tileBox, tileCount } from '../imaging/index.js';
 import type { Localization } from './localization.js';
@@ -108,7 +108,7 @@ export function imageScore(
   };
 }
 
-/** `anomalous` above the threshold. */
+/** Returns `anomalous` if the score is above the threshold. */
 export function verdictOf(score: number, threshold: number): Verdict {
   return score > threshold ? 'anomalous' : 'good';
 }

@@ -1,4 +1,4 @@
-/** Making and running the self-test of a detector. */
+/** Makes and runs the self-test of a detector. */
 import {
   DetectorError,
   type LoadedDetector,
@@ -49,7 +49,7 @@ export interface SelfTestReport {
  * @returns the detector without its self-test, and what was found.
  * @throws DetectorError if a score or map differs by more than allowed.
  */
-export async function verified(
+export async function verify(
   engine: ScoringEngine,
   detector: UnverifiedDetector,
 ): Promise<{ readonly detector: LoadedDetector; readonly report: SelfTestReport }> {
@@ -78,8 +78,8 @@ export async function runSelfTest(
   ] as const) {
     if (difference <= allowed) continue;
     throw new DetectorError(
-      `the self-test failed: ${what} differ by ${difference.toExponential(1)} from what the detector gave ` +
-        `when it was distilled; at most ${allowed} is allowed on ${engine.provider}`,
+      `the self-test failed: ${what} differ by ${difference.toExponential(1)} from those ` +
+        `at distillation; at most ${allowed} is allowed on ${engine.provider}`,
     );
   }
   return { images: selfTest.count, scoreDifference, mapDifference };

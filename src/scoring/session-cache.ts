@@ -1,4 +1,4 @@
-/** Sessions by key, a bounded number of them: the least recently used one is closed, once its runs have ended. */
+/** A bounded number of sessions: the least recently used one is closed after its runs have ended. */
 import { LRUCache } from 'lru-cache';
 import type { RunResult, Session } from '../runtime/index.js';
 
@@ -10,12 +10,12 @@ interface Entry {
 export class SessionCache {
   readonly #entries: LRUCache<string, Entry>;
 
-  /** @param most sessions that stay open. */
+  /** @param most number of sessions that stay open. */
   constructor(most: number) {
     this.#entries = new LRUCache({ max: most, dispose: (entry) => void close(entry).catch(() => undefined) });
   }
 
-  /** Runs the session of a key, which is opened if there is none. */
+  /** Runs the session of a key, and opens it if there is none. */
   async run(
     key: string,
     open: () => Promise<Session>,

@@ -1,13 +1,13 @@
 /**
  * SmoothGrad (Smilkov et al. 2017; MKD, section 3.3): the mean gradient over noisy copies of an image. Copies go through
- * the graph in parts that fit into memory; between two parts the device is free for others.
+ * the graph in parts that fit into memory; between two parts the device can do other work.
  */
 import { LRUCache } from 'lru-cache';
 import { tensorNames } from '../networks/index.js';
 import { normal, randomStream } from '../random/random.js';
 import { float32, float32Data, type RunResult, type Tensors, uint8 } from '../runtime/index.js';
 
-const { inputs, nextOf, outputs: names } = tensorNames;
+const { inputs, nextStateName, outputs: names } = tensorNames;
 
 /** As in the paper: 50 copies, noise of deviation 0.05 of the value range. */
 export const smoothGrad = { copies: 50, deviation: 0.05, copiesAtOnce: 5, seed: 0 } as const;
@@ -48,20 +48,20 @@ export async function smoothGradMaps(
         [inputs.copies]: float32([], [smoothGrad.copies]),
       });
       seconds += result.seconds;
-      sum = float32(sum.dims, float32Data(result.outputs, nextOf(inputs.gradientSum)));
+      sum = float32(sum.dims, float32Data(result.outputs, nextStateName(inputs.gradientSum)));
       map.set(float32Data(result.outputs, names.map), row * plane);
     }
   }
   return { map, seconds };
 }
 
-/** Noise is kept, since every image takes the same: its bytes are bounded. */
+/** Cached noise, because every image uses the same; limited in bytes. */
 const keptNoise = new LRUCache<string, Float32Array>({
   maxSize: 64 * 2 ** 20,
   sizeCalculation: (noise) => noise.byteLength,
 });
 
-/** The same noise for every image, so that the map of an image is always the same. */
+/** Returns the same noise for every image, so that the map of an image is always the same. */
 function gaussianNoise(length: number, part: number): Float32Array {
   const key = `${length}/${part}`;
   const kept = keptNoise.get(key);

@@ -1,9 +1,9 @@
-/** Puts an image together from what its tiles give, in any order: an image is as anomalous as its most anomalous tile. */
+/** Combines the results of an image's tiles, in any order: an image is as anomalous as its most anomalous tile. */
 import { type LocalizationMap, MapStitcher, type TileGrid } from '../imaging/index.js';
 import type { RawScores } from './raw-scores.js';
 import type { ScoreRow } from './scored-image.js';
 
-/** What an image scored, and its map if the tiles came with maps. */
+/** The scores of an image, and its map if the tiles have maps. */
 export interface CollectedImage extends ScoreRow {
   readonly map?: LocalizationMap;
 }
@@ -12,7 +12,7 @@ export class TileCollector {
   readonly #stitcher: MapStitcher | undefined;
   #highest: ScoreRow | undefined;
 
-  /** @param withMap whether the tiles come with maps. */
+  /** @param withMap whether the tiles have maps. */
   constructor(
     private readonly grid: TileGrid,
     withMap: boolean,
@@ -33,7 +33,7 @@ export class TileCollector {
     this.#stitcher.add(tile, outputs.map.slice(index * plane, (index + 1) * plane));
   }
 
-  /** The image, once all its tiles were added. */
+  /** Returns the image, after all its tiles were added. */
   image(): CollectedImage {
     if (!this.#highest) throw new RangeError('an image has at least one tile');
     return { ...this.#highest, ...(this.#stitcher ? { map: this.#stitcher.map() } : {}) };

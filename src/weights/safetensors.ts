@@ -1,13 +1,13 @@
 /**
- * The safetensors format: an 8-byte little-endian header length, a JSON header of names, types, shapes and
- * offsets, then the tensors' bytes. Read with every length checked, so that a damaged file is refused.
+ * The safetensors format: an 8-byte little-endian header length, a JSON header of names, types, shapes and offsets,
+ * then the tensors' bytes. The reader checks every length and rejects damaged files.
  */
 import { type ConstantTensor, halfToFloat } from '../onnx/index.js';
 
 /** Tensors by name, in the order of the file. */
 export type TensorMap = ReadonlyMap<string, ConstantTensor>;
 
-/** The file is no safetensors file, or not a whole one. */
+/** The file is not a valid safetensors file, or is incomplete. */
 export class SafetensorsError extends Error {
   override readonly name = 'SafetensorsError';
 }
@@ -20,7 +20,7 @@ interface Entry {
   readonly data_offsets: readonly [number, number];
 }
 
-/** @throws SafetensorsError naming what is wrong with the file. */
+/** Reads all tensors. @throws SafetensorsError if the file is invalid or incomplete. */
 export function readSafetensors(bytes: Uint8Array): TensorMap {
   const { header, body } = splitHeader(bytes);
   const tensors = new Map<string, ConstantTensor>();
@@ -32,7 +32,7 @@ export function readSafetensors(bytes: Uint8Array): TensorMap {
   return tensors;
 }
 
-/** What the writer noted beside the tensors. @throws SafetensorsError when it is no safetensors file. */
+/** Reads the metadata of a file. @throws SafetensorsError if the file is invalid. */
 export function readSafetensorsMetadata(bytes: Uint8Array): Readonly<Record<string, string>> {
   const { __metadata__: metadata = {} } = splitHeader(bytes).header;
   return metadata as Readonly<Record<string, string>>;
@@ -62,7 +62,7 @@ export function writeSafetensors(
   return bytes;
 }
 
-/** A floating point tensor as float32. @throws SafetensorsError when it is missing or no floating point. */
+/** Returns a floating-point tensor as float32. @throws SafetensorsError if it is missing or not floating point. */
 export function floatTensor(
   tensors: TensorMap,
   name: string,
@@ -84,10 +84,10 @@ function splitHeader(bytes: Uint8Array): { header: Record<string, unknown>; body
   try {
     header = JSON.parse(buffer.toString('utf8', 8, end));
   } catch {
-    throw new SafetensorsError('the header is no JSON');
+    throw new SafetensorsError('the header is not JSON');
   }
   if (typeof header !== 'object' || header === null)
-    throw new SafetensorsError('the header is no JSON object');
+    throw new SafetensorsError('the header is not a JSON object');
   return { header: header as Record<string, unknown>, body: bytes.subarray(end) };
 }
 
@@ -113,17 +113,17 @@ function readTensor(
   const type = (Object.keys(typeNames) as (keyof typeof typeNames)[]).find((key) => typeNames[key] === dtype);
   if (!type)
     throw new SafetensorsError(
-      `tensor '${name}' is ${dtype}; ${Object.values(typeNames).join(', ')} can be read`,
+      `tensor '${name}' is ${dtype}; supported are ${Object.values(typeNames).join(', ')}`,
     );
   const count = shape.reduce((product, size) => product * size, 1);
   const width = { float32: 4, float16: 2, uint8: 1, int64: 8, bool: 1 }[type];
-  if (begin > end || end > body.length) throw new SafetensorsError(`tensor '${name}' lies outside the file`);
+  if (begin > end || end > body.length) throw new SafetensorsError(`tensor '${name}' is outside the file`);
   if (end - begin !== count * width) {
     throw new SafetensorsError(
       `tensor '${name}' has ${end - begin} bytes; [${shape.join(', ')}] needs ${count * width}`,
     );
   }
-  // A copy of its own: typed arrays need aligned offsets, and the file's buffer can be let go.
+  // A copy, because typed arrays need aligned offsets, and so that the file's buffer can be freed.
   const { buffer } = Uint8Array.from(body.subarray(begin, end));
   switch (type) {
     case 'float32':

@@ -1,4 +1,4 @@
-/** Every gradient rule: by hand-worked values, and by numerical differences through the runtime. */
+/** Every gradient rule, checked with values computed by hand and with numerical differences. */
 import t from 'tap';
 import { addGradients, guidedRules, plainRules } from '../../src/autodiff/index.js';
 import { Graph, GraphError, type Value } from '../../src/onnx/index.js';
@@ -19,9 +19,9 @@ interface RuleCase {
   /** Shapes of the inputs a, b, c. */
   readonly shapes: readonly (readonly number[])[];
   readonly build: (op: Op, ...inputs: Value[]) => Value;
-  /** How many of the inputs have a gradient, the first ones; by default all. */
+  /** How many inputs have a gradient, counted from the first; default all. */
   readonly varying?: number;
-  /** Keeps inputs where the function is smooth. */
+  /** Moves inputs to where the function is smooth. */
   readonly from?: (noise: number) => number;
 }
 
@@ -63,7 +63,7 @@ const cases: readonly RuleCase[] = [
     rule: 'HardSigmoid',
     shapes: [[12]],
     build: (op, a) => op.HardSigmoid(a, { alpha: 0.2, beta: 0.5 }),
-    // Away from the cuts at -2.5 and 2.5, on both sides of them.
+    // On both sides of the bends at -2.5 and 2.5, but not close to them.
     from: (noise) => (Math.abs(noise) > 1 ? noise + 2 * Math.sign(noise) : noise),
   },
   { rule: 'Identity', shapes: [[4]], build: (op, a) => op.Identity(a) },
@@ -175,7 +175,7 @@ for (const {
       Object.fromEntries(
         shapes.map((dims, index) => [names[index], { dims, data: values[index] as number[] }]),
       );
-    // A fixed random weight on every output entry makes the sum sensitive to each of them.
+    // Fixed random weights make the sum sensitive to every output entry.
     const objective = (graph: Graph, values: Record<string, Value>): Value => {
       const y = build(graph.op, ...names.map((name) => values[name] as Value));
       const count = y.shape.reduce<number>((product, size) => product * Number(size), 1);
@@ -209,7 +209,7 @@ for (const {
     };
     const step = 1e-2;
     for (const [input, name] of names.slice(0, varying).entries()) {
-      // One random direction for each input, the others held.
+      // Moves one input in a random direction; the others stay fixed.
       const direction = (data[input] as number[]).map(() => normal(random));
       const moved = (sign: number) =>
         data.map((entries, index) =>
@@ -225,7 +225,7 @@ for (const {
       const scale = Math.max(1, Math.abs(numerical));
       t.ok(
         Math.abs(numerical - exact) / scale < 2e-2,
-        `${name}: ${exact} by the rule, ${numerical} by differences`,
+        `${name}: ${exact} from the rule, ${numerical} from differences`,
       );
     }
   });
@@ -253,15 +253,19 @@ async function gradientOf(
   return [...(grad as Float32Array)];
 }
 
-t.test('nothing passes a ReLU at zero', async (t) => {
+t.test('no gradient passes a ReLU at zero', async (t) => {
   t.strictSame(await gradientOf([-1, 0, 2], [3], (op, x) => op.Relu(x)), [0, 0, 1]);
 });
 
-t.test('guided back-propagation passes only what is positive', async (t) => {
+t.test('guided back-propagation passes only positive gradients', async (t) => {
   const minus = (op: Op, x: Value): Value =>
     op.Sub(op.Relu(op.Reshape(x, [1, 3])), op.Relu(op.Reshape(x, [3, 1])));
   t.strictSame(await gradientOf([1, 2, -3], [3], minus, true), [3, 3, 0], 'the subtracted part is dropped');
-  t.strictSame(await gradientOf([1, 2, -3], [3], minus, false), [0, 0, 0], 'plainly both parts cancel');
+  t.strictSame(
+    await gradientOf([1, 2, -3], [3], minus, false),
+    [0, 0, 0],
+    'without guidance both parts cancel',
+  );
 });
 
 t.test('max pooling sends the gradient to the first of equal maxima', async (t) => {
@@ -270,7 +274,7 @@ t.test('max pooling sends the gradient to the first of equal maxima', async (t) 
   t.strictSame(await gradientOf([1, 7, 7, 2], [1, 1, 2, 2], pool), [0, 1, 0, 0]);
 });
 
-t.test('overlapping windows add up', async (t) => {
+t.test('gradients of overlapping windows add up', async (t) => {
   const pool = (op: Op, x: Value): Value => op.MaxPool(x, { kernel_shape: [1, 2], strides: [1, 1] });
   t.strictSame(await gradientOf([1, 9, 2], [1, 1, 1, 3], pool), [0, 2, 0]);
 });
@@ -288,12 +292,12 @@ t.test('a maximum of two equal values splits the gradient', async (t) => {
   t.strictSame([...(b as Float32Array)], [0.5, 1]);
 });
 
-t.test('the largest entries share the gradient of their maximum', async (t) => {
+t.test('equal largest entries share the gradient of their maximum', async (t) => {
   const largest = (op: Op, x: Value): Value => op.ReduceMax(x, [0]);
   t.strictSame(await gradientOf([3, 7, 7, 1], [4], largest), [0, 0.5, 0.5, 0]);
 });
 
-t.test('a convolution by hand: kernel and image gradients', async (t) => {
+t.test('kernel and image gradients of a convolution match values computed by hand', async (t) => {
   const { image, weight } = await runGraph(
     device,
     { x: { dims: [1, 1, 2, 3], data: [1, 2, 3, 4, 5, 6] }, w: { dims: [1, 1, 2, 2], data: [1, -1, 2, 0.5] } },
@@ -307,7 +311,7 @@ t.test('a convolution by hand: kernel and image gradients', async (t) => {
   t.strictSame([...(weight as Float32Array)], [3, 5, 9, 11]);
 });
 
-t.test('of several targets one may depend on another: each gradient is total, in any order', async (t) => {
+t.test('if one target depends on another, each gradient is total, in any order', async (t) => {
   // y = sum(h^2), h = 3 x, so dy/dh = 2 h and dy/dx = 18 x.
   for (const order of [
     ['x', 'h'],
@@ -329,7 +333,7 @@ t.test('of several targets one may depend on another: each gradient is total, in
   }
 });
 
-t.test('a target counts with every path from it, beside and through another target', async (t) => {
+t.test('a gradient includes all paths, both directly and through another target', async (t) => {
   // y = sum(x h), h = x^2: dy/dh = x, dy/dx = h + x dh/dx = 3 x^2.
   const { ofX, ofH } = await runGraph(device, { x: { dims: [3], data: [1, 2, -3] } }, (graph, inputs) => {
     const target = inputs.x as Value;
@@ -342,7 +346,7 @@ t.test('a target counts with every path from it, beside and through another targ
   t.strictSame([...(ofH as Float32Array)], [1, 2, -3]);
 });
 
-t.test('what leads to a target that depends on no other needs no gradient rule', async (t) => {
+t.test('operators upstream of all targets need no gradient rule', async (t) => {
   const graph = new Graph('upstream');
   const x = graph.input('x', 'float32', [3]);
   const [h] = graph.node('Erf', [x], {}, [{ type: 'float32', shape: [3] }]).outputs as [Value];
@@ -351,14 +355,14 @@ t.test('what leads to a target that depends on no other needs no gradient rule',
   t.throws(() => addGradients(graph, graph.op.Abs(h), [h, x]), { message: /Erf has no gradient rule/ });
 });
 
-t.test('operators that do not vary stop the gradient, and so does their user', async (t) => {
+t.test('a value behind a piecewise constant operator does not depend on its input', async (t) => {
   const graph = new Graph('flat');
   const x = graph.input('x', 'float32', [3]);
   const y = graph.op.Mul(graph.op.Sign(x), graph.scalar(2));
   t.throws(() => addGradients(graph, y, [x]), { name: 'GraphError', message: /does not depend on x/ });
 });
 
-t.test('an operator without a rule is refused by name', async (t) => {
+t.test('the error for an operator without a rule names it', async (t) => {
   const graph = new Graph('rule-less');
   const x = graph.input('x', 'float32', [3]);
   const [y] = graph.node('Erf', [x], {}, [{ type: 'float32', shape: [3] }]).outputs as [Value];
@@ -367,7 +371,7 @@ t.test('an operator without a rule is refused by name', async (t) => {
   });
 });
 
-t.test('an operator that must not be asked says why', async (t) => {
+t.test('the error for an operator that must not be differentiated says why', async (t) => {
   const graph = new Graph('refused');
   const x = graph.input('x', 'float32', [1, 1, 4, 4]);
   const w = graph.input('w', 'float32', [1, 1, 2, 2]);
@@ -382,7 +386,7 @@ t.test('integers have no gradient', async (t) => {
   t.throws(() => addGradients(graph, y, [x]), GraphError);
 });
 
-t.test('a grouped convolution has no kernel gradient, and says so', async (t) => {
+t.test('the error for the kernel gradient of a grouped convolution names the groups', async (t) => {
   const graph = new Graph('groups');
   const x = graph.input('x', 'float32', [1, 2, 4, 4]);
   const w = graph.input('w', 'float32', [2, 1, 3, 3]);
@@ -390,7 +394,7 @@ t.test('a grouped convolution has no kernel gradient, and says so', async (t) =>
   t.throws(() => addGradients(graph, y, [w]), { message: /no kernel gradient for 2 groups/ });
 });
 
-t.test('only what is needed is built', async (t) => {
+t.test('only the requested gradients are built', async (t) => {
   const graph = new Graph('needed');
   const x = graph.input('x', 'float32', [1, 2, 4, 4]);
   const w = graph.input('w', 'float32', [2, 2, 3, 3]);
@@ -398,7 +402,7 @@ t.test('only what is needed is built', async (t) => {
   addGradients(graph, y, [x]);
   t.notOk(
     graph.nodes.some(({ operator }) => operator === 'MatMul'),
-    'no kernel gradient when only the image is asked',
+    'no kernel gradient if only the image gradient is requested',
   );
   t.equal(graph.nodes.filter(({ operator }) => operator === 'Conv').length, 2);
 });

@@ -1,4 +1,4 @@
-/** What the batcher promises, with a clock moved by hand and work that ends when the test says so. */
+/** The batcher, tested with a manual clock and work of a fixed duration. */
 import t from 'tap';
 import {
   Batcher,
@@ -10,7 +10,7 @@ import {
 } from '../../src/batching/index.js';
 import { ManualClock, settled } from '../support/manual-clock.js';
 
-/** A batcher whose work doubles numbers; each batch takes `workMs`, and negative numbers fail. */
+/** Returns a batcher that doubles numbers; each batch takes `workMs`, and negative numbers fail. */
 function doubling(limits: Partial<LaneLimits> = {}, workMs = 10, concurrency = 1) {
   const clock = new ManualClock();
   const batches: string[] = [];
@@ -33,7 +33,7 @@ function doubling(limits: Partial<LaneLimits> = {}, workMs = 10, concurrency = 1
   return { clock, batches, batcher, submit };
 }
 
-t.test('items that come together are worked on together, each with its own result', async (t) => {
+t.test('items that arrive together share a batch, and each gets its own result', async (t) => {
   const { clock, batches, submit } = doubling();
   const answers = [1, 2, 3, 4].map((item) => submit(item));
   await clock.advance(10);
@@ -55,7 +55,7 @@ t.test('an item waits for others no longer than the delay', async (t) => {
   t.strictSame(await answer, { result: 2, queueMs: 5 });
 });
 
-t.test('a busy device gathers batches without any delay', async (t) => {
+t.test('a busy device fills batches without a delay', async (t) => {
   const { clock, batches, submit } = doubling({ maxQueueDelayMs: 0 });
   submit(1);
   await settled();
@@ -65,9 +65,9 @@ t.test('a busy device gathers batches without any delay', async (t) => {
   t.strictSame(batches, ['a:1', 'a:2']);
 });
 
-t.test('batches have few sizes: powers of two, the rest follows', async (t) => {
+t.test('batch sizes are powers of two; the rest follows in another batch', async (t) => {
   t.strictSame(
-    [1, 2, 3, 4, 5, 7, 8, 9, 40].map((waiting) => BatchSizes.any(16).next(waiting)),
+    [1, 2, 3, 4, 5, 7, 8, 9, 40].map((waiting) => BatchSizes.any(16).nextBatch(waiting)),
     [1, 2, 2, 4, 4, 4, 8, 8, 16],
   );
   const { clock, batches, submit } = doubling();
@@ -87,7 +87,7 @@ t.test('a failed item fails alone', async (t) => {
   await t.rejects(answers[1] as Promise<unknown>, { message: 'cannot double -2' });
 });
 
-t.test('a lane that is flooded does not hold up another one', async (t) => {
+t.test('a flooded lane does not delay another one', async (t) => {
   const { clock, batches, submit } = doubling({ sizes: BatchSizes.any(2), maxQueueDelayMs: 0 });
   for (let item = 0; item < 8; item++) submit(item, 'busy');
   await settled();
@@ -96,7 +96,7 @@ t.test('a lane that is flooded does not hold up another one', async (t) => {
   t.strictSame(batches, ['busy:1', 'rare:1', 'busy:2']);
 });
 
-t.test('a lane that keeps emptying itself does not overtake one that waits', async (t) => {
+t.test('a lane that empties and fills again does not overtake a waiting one', async (t) => {
   const { clock, batches, submit } = doubling({ sizes: BatchSizes.any(1), maxQueueDelayMs: 0 });
   submit(1, 'quick');
   await settled();
@@ -108,7 +108,7 @@ t.test('a lane that keeps emptying itself does not overtake one that waits', asy
   t.strictSame(batches, ['quick:1', 'waits:1', 'quick:1', 'quick:1']);
 });
 
-t.test('a full lane turns items away and says when to come again', async (t) => {
+t.test('a full lane rejects items and says when to retry', async (t) => {
   const { clock, batcher, submit } = doubling({
     sizes: BatchSizes.any(1),
     maxQueueLength: 3,
@@ -133,7 +133,7 @@ t.test('two batches at once take half as long', async (t) => {
   t.equal(batcher.estimateMs(4), 20);
 });
 
-t.test('one slow batch does not tell the time of all', async (t) => {
+t.test('one slow batch does not distort the estimate', async (t) => {
   const clock = new ManualClock();
   const batcher = new Batcher<number, number>({
     clock,
@@ -150,7 +150,7 @@ t.test('one slow batch does not tell the time of all', async (t) => {
   t.equal(batcher.estimateMs(4), 40);
 });
 
-t.test('whose client has gone is dropped before any work', async (t) => {
+t.test('an item whose client disconnected is dropped before processing', async (t) => {
   const { clock, batches, batcher, submit } = doubling();
   const client = new AbortController();
   const gone = submit(1, 'a', { signal: client.signal });
@@ -162,11 +162,11 @@ t.test('whose client has gone is dropped before any work', async (t) => {
   await t.rejects(
     submit(2, 'a', { signal: client.signal }),
     DroppedError,
-    'and is not taken at all afterwards',
+    'later items of this client are not accepted',
   );
 });
 
-t.test('a client that goes away once work has begun changes nothing', async (t) => {
+t.test('a client that disconnects during processing changes nothing', async (t) => {
   const { clock, submit } = doubling({ maxQueueDelayMs: 0 });
   const client = new AbortController();
   const answer = submit(1, 'a', { signal: client.signal });
@@ -177,7 +177,7 @@ t.test('a client that goes away once work has begun changes nothing', async (t) 
 });
 
 t.test(
-  'what nobody waits for any more is dropped; what is in a hurry does not wait for others',
+  'an item past its deadline is dropped; an item close to its deadline does not wait for others',
   async (t) => {
     const { clock, batches, submit } = doubling({ maxQueueDelayMs: 50 });
     const hurried = submit(1, 'a', { deadlineMs: 20 });
@@ -191,7 +191,7 @@ t.test(
   },
 );
 
-t.test('closing drops what waits and finishes what runs', async (t) => {
+t.test('closing drops waiting items and finishes running ones', async (t) => {
   const { clock, batcher, submit } = doubling({ maxQueueDelayMs: 0 });
   const runs = submit(1);
   await settled();
@@ -203,7 +203,7 @@ t.test('closing drops what waits and finishes what runs', async (t) => {
   t.equal((await runs).result, 2);
 });
 
-t.test('work that gives too few results fails its items, not the process', async (t) => {
+t.test('too few results fail the items of the batch, not the process', async (t) => {
   const clock = new ManualClock();
   const batcher = new Batcher<number, number>({
     clock,
@@ -214,7 +214,7 @@ t.test('work that gives too few results fails its items, not the process', async
 });
 
 t.test(
-  'under a storm of items, lanes, failures and clients that go, every item is settled once',
+  'under a heavy mix of lanes, failures, disconnects and deadlines, every item is settled once',
   async (t) => {
     const { clock, batcher } = doubling({ maxQueueLength: 3 }, 3, 2);
     const outcomes = { done: 0, failed: 0, dropped: 0, refused: 0 };

@@ -12,7 +12,7 @@ import {
 } from '../../src/datasets/index.js';
 import { sameBytes } from '../support/same-bytes.js';
 
-t.test('the sample product becomes an MVTec tree that is read back', async (t) => {
+t.test('the sample product is written as an MVTec tree and read back', async (t) => {
   const root = t.testdir();
   const written = await writeSample(root, { seed: 3, train: 3, good: 2, defective: 1 });
   t.equal(written, 3 + 2 + sampleDefects.length);
@@ -26,7 +26,7 @@ t.test('the sample product becomes an MVTec tree that is read back', async (t) =
   t.ok(images.every(({ anomalous, mask }) => anomalous === (mask !== undefined)));
 });
 
-t.test('a sample is the same for the same seed, and its mask is never empty', async (t) => {
+t.test('the same seed gives the same sample, and the mask of a flaw is never empty', async (t) => {
   for (const defect of sampleDefects) {
     const first = drawSample({ seed: 5, index: 1, defect, size: 64 });
     t.ok(sameBytes(drawSample({ seed: 5, index: 1, defect, size: 64 }).pixels, first.pixels), defect);
@@ -41,7 +41,7 @@ t.test('a sample is the same for the same seed, and its mask is never empty', as
   );
 });
 
-t.test('a plain folder of images is taken, other files left aside', async (t) => {
+t.test('a plain folder of images is a data set; other files are ignored', async (t) => {
   const root = t.testdir({ 'b.JPG': '', 'a.png': '', 'notes.txt': '', 'c.tiff': '', 'old.jpg': {} });
   t.strictSame(
     await trainingImages(root),
@@ -49,11 +49,11 @@ t.test('a plain folder of images is taken, other files left aside', async (t) =>
   );
 });
 
-t.test('a folder without images says what would be right', async (t) => {
+t.test('the error for a folder without images says what is expected', async (t) => {
   const root = t.testdir({ 'notes.txt': '' });
   await t.rejects(trainingImages(root), { name: 'DatasetError', message: /holds no images; wanted JPEG/ });
   await mkdir(join(root, 'train', 'ship'), { recursive: true });
-  await t.rejects(trainingImages(root), { message: /one as the normal class; there are ship/ });
+  await t.rejects(trainingImages(root), { message: /as the normal class; found ship/ });
   await t.rejects(trainingImages(join(root, 'nowhere')), DatasetError);
   await t.rejects(testImages({ root }), { message: /MVTec tree/ });
   await mkdir(join(root, 'test', 'good'), { recursive: true });
@@ -61,7 +61,7 @@ t.test('a folder without images says what would be right', async (t) => {
   await t.rejects(testImages({ root }), { message: /no defective images/ });
 });
 
-t.test('folders of normal and abnormal images are taken, with masks by kind or by name', async (t) => {
+t.test('folders of normal and abnormal images are a test set, with masks by kind or by name', async (t) => {
   const root = t.testdir({
     ok: { 'a.png': '' },
     crack: { 'b.jpg': '', 'c.png': '' },
@@ -87,7 +87,7 @@ t.test('folders of normal and abnormal images are taken, with masks by kind or b
   await t.rejects(testImages({ normal: at('ok'), abnormal: [] }), { message: /no defective images/ });
 });
 
-t.test('what could be the mask of two images, or a kind that comes twice, is refused', async (t) => {
+t.test('a mask that matches two images, or two folders of the same kind, is rejected', async (t) => {
   const root = t.testdir({
     normal: { 'a.png': '' },
     crack: { '000.png': '' },
@@ -102,21 +102,21 @@ t.test('what could be the mask of two images, or a kind that comes twice, is ref
   const masks = join(root, 'masks');
   await t.rejects(testImages({ normal, abnormal: [crack, dent], masks }), {
     name: 'DatasetError',
-    message: /could be the mask of .*crack.* and of .*dent/,
+    message: /matches both .*crack.* and .*dent/,
   });
   await t.resolves(testImages({ normal, abnormal: [crack], masks }));
   await t.rejects(testImages({ normal, abnormal: [crack, crack] }), {
-    message: /two folders .* called crack/,
+    message: /two folders .* named crack/,
   });
 });
 
-t.test('one class of several is the good one when named', async (t) => {
+t.test('one class of several can be selected as the good one', async (t) => {
   const root = t.testdir({
     train: { ship: { 'a.png': '' }, cat: { 'b.png': '' } },
     test: { ship: { 'c.png': '' }, cat: { 'd.png': '' }, dog: { 'e.png': '' } },
   });
   t.strictSame(await trainingImages(root, 'ship'), [join(root, 'train', 'ship', 'a.png')]);
-  await t.rejects(trainingImages(root, 'boat'), { message: /no folder \S+train\/boat; there are / });
+  await t.rejects(trainingImages(root, 'boat'), { message: /no folder \S+train\/boat; found / });
   const images = await testImages({ root, normal: 'ship' });
   t.strictSame(
     images.map(({ kind }) => kind),

@@ -1,4 +1,4 @@
-/** The embedded detector: sound, the same however images are batched, refused when tampered with. */
+/** The embedded detector: valid, independent of batching, rejected after changes. */
 import { cp, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import t from 'tap';
@@ -26,13 +26,13 @@ function parts(count: number): Uint8Array {
   );
 }
 
-t.test('it scores as it did when it was distilled', async (t) => {
+t.test('it scores as it did at distillation', async (t) => {
   const report = await runSelfTest(engine, detector);
   t.equal(report.images, 3);
   t.ok(report.scoreDifference <= 1e-4);
 });
 
-t.test('a score does not depend on the images beside it, nor on the map', async (t) => {
+t.test('a score does not depend on the rest of the batch or on the map', async (t) => {
   const images = parts(3);
   const together = (await engine.run(detector, images, 'gradient')).outputs;
   const third = images.length / 3;
@@ -45,7 +45,7 @@ t.test('a score does not depend on the images beside it, nor on the map', async 
   t.equal(together.map?.length, 3 * detector.shape.inputSize ** 2);
 });
 
-t.test('a detector that was changed is refused, naming the file', async (t) => {
+t.test('a changed detector is rejected, naming the file', async (t) => {
   const tampered = join(t.testdir(), 'tampered');
   await cp(folder, tampered, { recursive: true });
   const cloner = await readFile(join(tampered, 'cloner.safetensors'));
@@ -53,11 +53,11 @@ t.test('a detector that was changed is refused, naming the file', async (t) => {
   await writeFile(join(tampered, 'cloner.safetensors'), cloner);
   await t.rejects(readDetector(tampered), {
     name: 'DetectorError',
-    message: /cloner\.safetensors is not the file/,
+    message: /cloner\.safetensors does not match/,
   });
 });
 
-t.test('a manifest that does not follow the schema is refused, naming the entry', async (t) => {
+t.test('a manifest that does not match the schema is rejected, naming the entry', async (t) => {
   const edited = join(t.testdir(), 'edited');
   await cp(folder, edited, { recursive: true });
   const path = join(edited, 'manifest.json');
@@ -89,7 +89,7 @@ t.test('the library opens, scores and localizes', async (t) => {
   await opened.close();
 });
 
-t.test('CUDA is used where it is asked for and can be had', async (t) => {
+t.test('CUDA is used if it is requested and available', async (t) => {
   let device: Device;
   try {
     device = await Device.open({ provider: 'cuda' });
@@ -101,7 +101,7 @@ t.test('CUDA is used where it is asked for and can be had', async (t) => {
   await device.close();
 });
 
-t.test('the library opens an embedded detector by name, and says what it takes', async (t) => {
+t.test('the library opens an embedded detector by name and explains wrong arguments', async (t) => {
   const sample = await openDetector('sample', { provider: testProvider });
   t.teardown(() => sample.close());
   t.equal(sample.version, detector.version);
@@ -110,6 +110,6 @@ t.test('the library opens an embedded detector by name, and says what it takes',
   });
   const method = 'poem' as 'gradient';
   await t.rejects(sample.localize(new Uint8Array(), { method }), {
-    message: /no map by 'poem'; there are discrepancy, gradient, smoothgrad, guided/,
+    message: /no map by 'poem'; available: discrepancy, gradient, smoothgrad, guided/,
   });
 });

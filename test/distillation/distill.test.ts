@@ -1,15 +1,14 @@
-/** Distillation, small but whole: from drawn parts to a detector, interrupted and resumed. */
-import { copyFile, mkdir, readdir, readFile, readlink, stat, writeFile } from 'node:fs/promises';
+/** Small but complete distillations: from drawn parts to a detector, interrupted and resumed. */
+import { copyFile, mkdir, readdir, readFile, readlink, stat } from 'node:fs/promises';
 import { basename, join } from 'node:path';
 import t from 'tap';
 import { trainingImages, writeSample } from '../../src/datasets/index.js';
 import { readDetector } from '../../src/detector/index.js';
 import { RecordStore } from '../../src/distillation/images/record-store.js';
 import { DistillationInterrupted, type DistillOptions, distill } from '../../src/distillation/index.js';
-import { importExpert } from '../../src/experts/index.js';
 import { openDetector } from '../../src/index.js';
 import { runSelfTest, ScoringEngine } from '../../src/scoring/index.js';
-import { mobileModel } from '../support/foreign-models.js';
+import { importSmallExpert, type SmallExpert } from '../support/experts.js';
 import { sameBytes } from '../support/same-bytes.js';
 
 const small = {
@@ -22,19 +21,22 @@ const small = {
 } as const;
 
 let dataset: string;
+let expert: SmallExpert;
 t.before(async () => {
-  dataset = t.testdir();
+  const folder = t.testdir({ data: {} });
+  dataset = join(folder, 'data');
+  expert = await importSmallExpert(folder);
   await writeSample(dataset, { seed: 1, train: 14, good: 1, defective: 1 });
 });
 
-/** Of the images it was distilled from, those that it knows again. */
+/** Returns how many images of the data set a detector recognizes as training images. */
 async function learnedCount(detector: string): Promise<number> {
-  const { learned } = await readDetector(detector);
+  const { learned } = await readDetector(detector, [expert.folder]);
   const files = await Promise.all((await trainingImages(dataset)).map((path) => readFile(path)));
   return files.filter((file) => learned.has(file)).length;
 }
 
-/** Files of activations that this process has open. */
+/** Returns how many files of activations this process has open. */
 async function openRecords(): Promise<number> {
   const files = await readdir('/proc/self/fd');
   const paths = await Promise.all(files.map((file) => readlink(`/proc/self/fd/${file}`).catch(() => '')));
@@ -43,9 +45,9 @@ async function openRecords(): Promise<number> {
 
 const clonerOf = (folder: string) => readFile(join(folder, 'cloner.safetensors'));
 
-t.test('one seed gives one detector to the bit, however it was interrupted', async (t) => {
+t.test('the same seed gives the same detector to the bit, with or without interruptions', async (t) => {
   const folder = t.testdir();
-  const options: DistillOptions = { ...small, dataset, out: join(folder, 'whole') };
+  const options: DistillOptions = { ...small, dataset, expertCard: expert.card, out: join(folder, 'whole') };
   const losses: number[] = [];
   const manifest = await distill({
     ...options,
@@ -69,7 +71,7 @@ t.test('one seed gives one detector to the bit, however it was interrupted', asy
       onProgress: ({ phase, done }) => phase === stopIn && done >= stopAfter && stop.abort(),
     });
     await t.rejects(run, { name: 'DistillationInterrupted', checkpoint: `${out}.checkpoint` });
-    await t.rejects(stat(join(out, 'manifest.json')), 'nothing half done is left where the detector goes');
+    await t.rejects(stat(join(out, 'manifest.json')), 'no incomplete detector is written');
   }
   const resumed = await distill({ ...options, out, resume: true });
   t.ok(sameBytes(await clonerOf(out), await clonerOf(join(folder, 'whole'))));
@@ -78,7 +80,7 @@ t.test('one seed gives one detector to the bit, however it was interrupted', asy
   const quiet = [mapThresholds.discrepancy ?? 0, ...Object.values(layerMapThresholds)];
   t.ok(
     quiet.every((threshold) => threshold >= 1),
-    'however few images there are, maps have a scale',
+    'map thresholds are valid even with few images',
   );
   t.equal(resumed.distillation.loss, manifest.distillation.loss);
   await t.rejects(stat(`${out}.checkpoint`), 'the checkpoint is gone');
@@ -95,7 +97,7 @@ t.test('one seed gives one detector to the bit, however it was interrupted', asy
     t.notOk(sameBytes(await clonerOf(other), await clonerOf(join(folder, 'whole'))));
   });
 
-  t.test('a checkpoint of other settings is not resumed', async (t) => {
+  t.test('a checkpoint made with other settings is not resumed', async (t) => {
     const mixed = join(folder, 'mixed');
     const stop = new AbortController();
     const onProgress: DistillOptions['onProgress'] = ({ phase }) => phase === 'distill' && stop.abort();
@@ -109,7 +111,7 @@ t.test('one seed gives one detector to the bit, however it was interrupted', asy
     });
     await t.rejects(distill({ ...options, out: mixed }), {
       name: 'CheckpointError',
-      message: /mixed\.checkpoint holds what an interrupted run has done; continue it with --resume/,
+      message: /mixed\.checkpoint has the checkpoint of an interrupted run; continue with --resume/,
     });
     const photos = join(folder, 'photos');
     await writeSample(photos, { seed: 2, train: 14, good: 1, defective: 1 });
@@ -118,8 +120,8 @@ t.test('one seed gives one detector to the bit, however it was interrupted', asy
     });
   });
 
-  t.test('the detector is read back with its folded weights, and what it has learned from', async (t) => {
-    const detector = await readDetector(join(folder, 'whole'));
+  t.test('the detector is read back with its folded weights and training images', async (t) => {
+    const detector = await readDetector(join(folder, 'whole'), [expert.folder]);
     t.equal(await learnedCount(join(folder, 'whole')), 12);
     t.notOk(detector.learned.has(await clonerOf(out)));
     t.equal(detector.shape.inputSize, 32);
@@ -127,15 +129,22 @@ t.test('one seed gives one detector to the bit, however it was interrupted', asy
   });
 });
 
-t.test('cross-fitted, every image counts for the threshold, however it was interrupted', async (t) => {
+t.test('with cross-fitting every image counts for the threshold, also after interruptions', async (t) => {
   const folder = t.testdir();
-  const options: DistillOptions = { ...small, dataset, epochs: 2, folds: 2, falseAlarmRate: 1 / 15, out: '' };
+  const options: DistillOptions = {
+    ...small,
+    dataset,
+    epochs: 2,
+    folds: 2,
+    falseAlarmRate: 1 / 15,
+    out: '',
+  };
   const whole = await distill({ ...options, out: join(folder, 'whole') });
   t.match(whole.data, { images: 14, heldBack: 14, folds: 2 });
   t.equal(whole.calibration.scores.length, 14);
-  t.equal(await learnedCount(join(folder, 'whole')), 14, 'the last cloner learns from all');
+  t.equal(await learnedCount(join(folder, 'whole')), 14, 'the last cloner is trained on all');
   const highest = whole.calibration.scores.at(-1) as number;
-  t.ok(Math.abs(whole.calibration.threshold - highest) < 0.01, '14 images promise one in 15');
+  t.ok(Math.abs(whole.calibration.threshold - highest) < 0.01, '14 images support a rate of 1 in 15');
   t.equal(Object.values(whole.calibration.directions)[0]?.length, 14);
 
   const out = join(folder, 'parts');
@@ -157,7 +166,9 @@ t.test('cross-fitted, every image counts for the threshold, however it was inter
       `in fold ${fold ?? 'none'}`,
     );
   }
-  await t.rejects(distill({ ...options, out, resume: true, folds: 3 }), { message: /folds 2, now it is 3/ });
+  await t.rejects(distill({ ...options, out, resume: true, folds: 3 }), {
+    message: /folds 2, now it is 3/,
+  });
   await t.rejects(distill({ ...options, out, resume: true, folds: undefined }), {
     message: /made with --folds, now it is without; use the same settings, or remove .*parts\.checkpoint/,
   });
@@ -168,54 +179,48 @@ t.test('cross-fitted, every image counts for the threshold, however it was inter
     resume: true,
     onProgress: ({ fold }) => seen.add(fold),
   });
-  t.strictSame([...seen], [undefined], 'folds that were finished are not distilled again');
+  t.strictSame([...seen], [undefined], 'finished folds are not trained again');
   t.strictSame(resumed.calibration, whole.calibration);
   t.ok(sameBytes(await clonerOf(out), await clonerOf(join(folder, 'whole'))));
   await t.rejects(stat(`${out}.checkpoint`), 'the checkpoint is gone');
 
-  await t.rejects(distill({ ...options, out, folds: 8 }), { message: /folds 8: wanted .* from 2 to 7/ });
+  await t.rejects(distill({ ...options, out, folds: 8 }), { message: /folds 8: must be .* from 2 to 7/ });
   await t.rejects(distill({ ...options, out, folds: 3, resume: true }), {
     message: /there is no checkpoint/,
   });
 });
 
-t.test('another network is an expert: its named layers are learned and the deepest scored', async (t) => {
-  const folder = t.testdir();
-  const file = join(folder, 'mobile.onnx');
-  const { bytes, layers } = mobileModel(64);
-  await writeFile(file, bytes);
-  const experts = join(folder, 'experts');
-  const named = layers.map(([name]) => name);
-  const { card } = await importExpert({ file, out: experts, layers: named, device: small.device });
-  const out = join(folder, 'detector');
-  const manifest = await distill({ ...small, dataset, out, expertCard: card });
-  t.strictSame(manifest.trainingLayers, named);
-  t.strictSame(manifest.scoringLayers, named.slice(-2));
-  await t.rejects(readDetector(out), { message: /its expert 'mobile'/ });
-  const detector = await readDetector(out, [experts]);
+t.test('another network can be the expert: the deepest of its named layers are scored', async (t) => {
+  const out = join(t.testdir(), 'detector');
+  const manifest = await distill({ ...small, dataset, out, expertCard: expert.card });
+  t.strictSame(manifest.trainingLayers, expert.layers);
+  t.strictSame(manifest.scoringLayers, expert.layers.slice(-2));
+  await t.rejects(readDetector(out), { message: /the detector's expert 'mobile'/ });
+  const detector = await readDetector(out, [expert.folder]);
   const engine = await ScoringEngine.open(small.device);
   t.teardown(() => engine.close());
   t.ok((await runSelfTest(engine, detector)).scoreDifference <= 1e-4);
 });
 
 t.test(
-  'images larger than the input are cut into tiles, in distillation, calibration and scoring alike',
+  'images larger than the input are cut into tiles, in distillation, calibration and scoring',
   async (t) => {
     const folder = t.testdir();
     const out = join(folder, 'tiled');
-    const manifest = await distill({ ...small, dataset, out, tileScale: 0.25, epochs: 1 });
+    const settings = { ...small, dataset, out, expertCard: expert.card, epochs: 1 };
+    const manifest = await distill({ ...settings, tileScale: 0.25 });
     t.strictSame(manifest.tiling, { scale: 0.25, overlap: 8 });
     t.equal(manifest.data.heldBack, 2);
     t.equal(manifest.calibration.scores.length, 2, 'one score for each image, not for each tile');
-    const detector = await openDetector(out, small.device);
+    const detector = await openDetector(out, { ...small.device, expertFolders: [expert.folder] });
     t.teardown(() => detector.close());
     const [path] = await trainingImages(dataset);
     const bytes = await readFile(path as string);
     const { map, score, ...rest } = await detector.localize(bytes);
-    t.ok(map.width > 8, 'the map is larger than that of a tile');
+    t.ok(map.width > 8, 'the map is larger than one tile');
     t.equal((await rest.fullMap()).length, 256 * 256);
     t.equal((await detector.score(bytes)).score.toFixed(3), score.toFixed(3));
-    await t.rejects(distill({ ...small, dataset, out, tileScale: 9 }), { message: /tileScale 9: wanted/ });
+    await t.rejects(distill({ ...settings, tileScale: 9 }), { message: /tileScale 9: must be/ });
   },
 );
 
@@ -228,37 +233,45 @@ t.test('the paper recipe is recorded with its settings', async (t) => {
   const other = await distill({ ...small, dataset, out, recipe: 'paper', epochs: 1, lambda: 0.01 });
   t.match(other, { lambda: 0.01, terms: { value: [0.01, 0.01, 0.01], direction: [1, 1, 1] } });
   const notes = other.recipe.notes.join('\n');
-  t.match(notes, /lambda 0\.01 multiplies the values/, 'the notes are of these settings');
-  t.match(notes, /Epochs: 1, in batches of 4; the authors have 601 in batches of 64/);
-  t.notMatch(notes, /positions are compared|made defect|tiles/, 'and of nothing that was not done');
+  t.match(notes, /lambda 0\.01 weights the value discrepancies/, 'the notes describe these settings');
+  t.match(notes, /Epochs: 1, batch size: 4; the authors use 601 and 64/);
+  t.notMatch(notes, /positions are compared|synthetic defect|tiles/, 'and nothing else');
 });
 
-t.test('settings that cannot work are refused by name', async (t) => {
+t.test('invalid settings are rejected by name', async (t) => {
   const folder = t.testdir({ photos: { 'a.png': 'x' }, taken: { 'note.txt': 'mine' } });
   const out = join(folder, 'out');
   await t.rejects(distill({ dataset, out, inputSize: 100 }), {
-    message: /size 100: wanted a multiple of 32/,
+    message: /size 100: must be a multiple of 32/,
   });
   await t.rejects(distill({ dataset, out, batch: 1 }), { message: /batch 1/ });
   await t.rejects(distill({ dataset, out, epochs: 0 }), { message: /epochs 0/ });
-  await t.rejects(distill({ dataset, out, lambda: -1 }), { message: /lambda -1: wanted a number from 0/ });
+  await t.rejects(distill({ dataset, out, lambda: -1 }), {
+    message: /lambda -1: must be a number of at least 0/,
+  });
   await t.rejects(distill({ dataset: join(folder, 'photos'), out }), {
     message: /1 images are too few; at least 8/,
   });
   await t.rejects(distill({ ...small, dataset, out, resume: true }), { message: /no checkpoint/ });
   await t.rejects(distill({ dataset, out: join(folder, 'taken') }), {
-    message: /is no detector; name a new folder/,
+    message: /is not a detector; choose a new folder/,
   });
 });
 
-t.test('a picture that is there twice counts once', async (t) => {
+t.test('duplicate images are used once', async (t) => {
   const folder = t.testdir();
   const twice = join(folder, 'photos');
   const photos = await trainingImages(dataset);
   await mkdir(twice);
   for (const path of photos) await copyFile(path, join(twice, basename(path)));
   await copyFile(photos[3] as string, join(twice, 'again.png'));
-  const { data } = await distill({ ...small, dataset: twice, out: join(folder, 'out'), epochs: 1 });
+  const { data } = await distill({
+    ...small,
+    dataset: twice,
+    expertCard: expert.card,
+    out: join(folder, 'out'),
+    epochs: 1,
+  });
   t.match(data, { images: 14, copies: 1, heldBack: 2 });
   const few = join(folder, 'few');
   await mkdir(few);
@@ -268,19 +281,19 @@ t.test('a picture that is there twice counts once', async (t) => {
   });
 });
 
-t.test('an image that is none is named', async (t) => {
+t.test('an invalid image is named', async (t) => {
   const folder = t.testdir(
     Object.fromEntries(Array.from({ length: 8 }, (_, i) => [`${i}.png`, `no image ${i}`])),
   );
   await t.rejects(distill({ ...small, dataset: folder, out: join(folder, 'out') }), {
-    message: /^\/.*\/0\.png: this is no JPEG/,
+    message: /^\/.*\/0\.png: this is not a JPEG/,
   });
 });
 
-t.test('records beyond the bound go to disk and come back', async (t) => {
+t.test('records beyond the limit are kept on disk', async (t) => {
   const store = new RecordStore(4, 8);
   for (let i = 0; i < 5; i++) await store.append(Uint8Array.of(i, i, i, i));
-  if (process.platform === 'linux') t.equal(await openRecords(), 1, 'a file');
+  if (process.platform === 'linux') t.equal(await openRecords(), 1, 'one file is open');
   const target = new Uint8Array(20);
   for (const [row, index] of [4, 0, 3, 2, 1].entries()) await store.read(index, target, row * 4);
   t.strictSame(
@@ -289,5 +302,5 @@ t.test('records beyond the bound go to disk and come back', async (t) => {
   );
   await t.rejects(store.read(5, target, 0), RangeError);
   await store.close();
-  if (process.platform === 'linux') t.equal(await openRecords(), 0, 'which is gone');
+  if (process.platform === 'linux') t.equal(await openRecords(), 0, 'the file is closed');
 });

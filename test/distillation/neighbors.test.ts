@@ -1,4 +1,4 @@
-/** Neighbors: images learned from, and how far each is from those of other files. */
+/** Neighbors: training images, and their discrepancies to images from other files. */
 import t from 'tap';
 import { trainingImages, writeSample } from '../../src/datasets/index.js';
 import { embeddedExpert } from '../../src/detector/index.js';
@@ -9,9 +9,9 @@ import { layersOf, readExpertCard } from '../../src/networks/index.js';
 import { openTestDevice } from '../support/run-graph.js';
 
 const inputSize = 32;
-const settings = { batch: 4, epochs: 1, inputSize, made: { leastImages: 12, defects: 0 } };
+const settings = { batch: 4, epochs: 1, inputSize, augmentation: { minImages: 12, defects: 0 } };
 
-t.test('an image and its variants are no neighbors of each other', async (t) => {
+t.test('an image and its augmented copies are not neighbors of each other', async (t) => {
   const folder = t.testdir();
   await writeSample(folder, { seed: 4, train: 8, good: 1, defective: 1 });
   const paths = await trainingImages(folder);
@@ -21,7 +21,7 @@ t.test('an image and its variants are no neighbors of each other', async (t) => 
   const curriculum = new Curriculum(paths.length, settings, 0, 'none');
   const set = await TrainingSet.prepare(device, {
     paths,
-    makers: curriculum.makers,
+    makers: curriculum.imageMakers,
     input: { inputSize, tiling: undefined },
     layers,
     expertCard: embeddedExpert,
@@ -45,7 +45,7 @@ t.test('an image and its variants are no neighbors of each other', async (t) => 
     for (const [place, image] of curriculum.good.entries()) {
       const discrepancy = discrepancies?.[place] as number;
       t.ok(discrepancy > 1e-5 && discrepancy <= 1, `${name}, image ${image}: ${discrepancy}`);
-      const own = summaries[curriculum.trained.indexOf(image)];
+      const own = summaries[curriculum.trainingSquares.indexOf(image)];
       if (!own) continue;
       const others = summaries.filter((other) => other !== own);
       const nearest = Math.min(...others.map((other) => oneLessCosine(own, other)));
@@ -58,14 +58,14 @@ function columnsOf(matrix: Float32Array, columns: number): Float32Array[] {
   return Array.from({ length: columns }, (_, column) => matrix.filter((_, at) => at % columns === column));
 }
 
-/** Of vectors of unit length. */
+/** For vectors of unit length. */
 function oneLessCosine(a: Float32Array, b: Float32Array): number {
   return 1 - a.reduce((sum, entry, at) => sum + entry * (b[at] as number), 0);
 }
 
-t.test('the file of a good image is found again, of variants too', async (t) => {
-  const curriculum = new Curriculum(10, { ...settings, made: { leastImages: 30, defects: 0 } }, 0);
-  for (const image of curriculum.trained) t.equal(curriculum.fileOf(image), image);
-  const [variant] = curriculum.good.slice(curriculum.trained.length);
-  t.equal(curriculum.fileOf(variant as number), curriculum.trained[0]);
+t.test('the file of a good image or augmented copy is found', async (t) => {
+  const curriculum = new Curriculum(10, { ...settings, augmentation: { minImages: 30, defects: 0 } }, 0);
+  for (const image of curriculum.trainingSquares) t.equal(curriculum.fileOf(image), image);
+  const [variant] = curriculum.good.slice(curriculum.trainingSquares.length);
+  t.equal(curriculum.fileOf(variant as number), curriculum.trainingSquares[0]);
 });

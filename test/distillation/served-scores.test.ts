@@ -1,4 +1,4 @@
-/** What is served is what was trained: from the trainer's own graph over the written folder to the answer over HTTP. */
+/** The service returns what was trained: the trainer's graph, the written folder and HTTP responses agree. */
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import t from 'tap';
@@ -12,6 +12,7 @@ import { readExpertCard } from '../../src/networks/index.js';
 import { Device, float32, float32Data } from '../../src/runtime/index.js';
 import { ScoringEngine } from '../../src/scoring/index.js';
 import { readSafetensors } from '../../src/weights/safetensors.js';
+import { importSmallExpert } from '../support/experts.js';
 import { testProvider } from '../support/provider.js';
 import { startService } from '../support/service.js';
 
@@ -29,7 +30,7 @@ t.before(async () => {
   await writeSample(dataset, { seed: 3, train: 14, good: 1, defective: 1 });
 });
 
-/** The largest difference between two lists, relative to the larger entry, at least 1. */
+/** Returns the largest difference between two lists, relative to the larger entry, at least 1. */
 function difference(a: ArrayLike<number>, b: ArrayLike<number>): number {
   if (a.length !== b.length || a.length === 0) return Number.POSITIVE_INFINITY;
   const each = Array.from(a, (entry, at) => {
@@ -39,7 +40,7 @@ function difference(a: ArrayLike<number>, b: ArrayLike<number>): number {
   return Math.max(...each);
 }
 
-t.test("the served graph sees the discrepancies of the trainer's graph", async (t) => {
+t.test("the served graph computes the same discrepancies as the trainer's graph", async (t) => {
   const out = join(t.testdir(), 'detector');
   const manifest = await distill({ ...small, dataset, out });
   const plan = planFor(recipeByName('default'), await readExpertCard(embeddedExpert));
@@ -99,11 +100,14 @@ t.test("the served graph sees the discrepancies of the trainer's graph", async (
   t.ok(difference(found, served.neighbor as Float32Array) <= 1e-4, 'neighbor');
 });
 
-t.test('answers over HTTP are the scores the detector was calibrated with, tiles and all', async (t) => {
-  const detectors = t.testdir();
-  const whole = await distill({ ...small, dataset, out: join(detectors, 'whole') });
-  const tiled = await distill({ ...small, dataset, out: join(detectors, 'tiled'), tileScale: 0.25 });
-  const service = await startService({ detectors, app: { logger: false } });
+t.test('scores over HTTP equal the calibration scores, also with tiles', async (t) => {
+  const folder = t.testdir({ detectors: {} });
+  const detectors = join(folder, 'detectors');
+  const expert = await importSmallExpert(folder);
+  const settings = { ...small, dataset, expertCard: expert.card };
+  const whole = await distill({ ...settings, out: join(detectors, 'whole') });
+  const tiled = await distill({ ...settings, out: join(detectors, 'tiled'), tileScale: 0.25 });
+  const service = await startService({ detectors, experts: [expert.folder], app: { logger: false } });
   t.teardown(() => service.stop());
   const paths = await trainingImages(dataset);
   for (const [name, { calibration }] of Object.entries({ whole, tiled })) {
@@ -119,7 +123,7 @@ t.test('answers over HTTP are the scores the detector was calibrated with, tiles
     }
     for (const calibrated of calibration.scores) {
       const nearest = Math.min(...answers.map(({ score }) => difference([score], [calibrated])));
-      t.ok(nearest <= 1e-4, `${name}: ${calibrated} was answered, within ${nearest}`);
+      t.ok(nearest <= 1e-4, `${name}: ${calibrated} was returned, within ${nearest}`);
     }
   }
 });

@@ -1,4 +1,4 @@
-/** The cloner while it learns: averages of its states. */
+/** Training of a cloner: averages of its states. */
 import t from 'tap';
 import { embeddedExpert } from '../../src/detector/index.js';
 import { planFor, recipeByName } from '../../src/distillation/recipe.js';
@@ -8,7 +8,7 @@ import { normal, randomStream } from '../../src/random/random.js';
 import { float32, uint8 } from '../../src/runtime/index.js';
 import { openTestDevice } from '../support/run-graph.js';
 
-t.test('the cloner is the mean of the states that were averaged, also after a checkpoint', async (t) => {
+t.test('the cloner is the mean of the averaged states, also after a checkpoint', async (t) => {
   const device = await openTestDevice();
   t.teardown(() => device.close());
   const recipe = { ...recipeByName('paper'), inputSize: 32 };

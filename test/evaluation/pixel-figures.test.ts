@@ -1,4 +1,4 @@
-/** Figures over pixels: on masks drawn by hand, and against goldens of scikit-learn and SciPy. */
+/** Figures over pixels: on masks drawn by hand, and against golden data from scikit-learn and SciPy. */
 import { readFile } from 'node:fs/promises';
 import t from 'tap';
 import { judgeMap, pixelFigures } from '../../src/evaluation/index.js';
@@ -13,7 +13,7 @@ const { maps: golden } = JSON.parse(
 const drawn = (...rows: string[]): number[] =>
   [...rows.join('')].map((sign) => (sign === '.' ? 0 : Number(sign)));
 
-t.test('what touches, even at a corner, is one component', async (t) => {
+t.test('pixels that touch, even at a corner, are one component', async (t) => {
   const mask = drawn(
     '11..1', //
     '..1..',
@@ -35,14 +35,14 @@ t.test('what touches, even at a corner, is one component', async (t) => {
   );
 });
 
-t.test('a component does not run over the edge into the next row', async (t) => {
+t.test('a component does not continue over the edge in the next row', async (t) => {
   t.equal(labelComponents(drawn('..1', '1..', '...'), 3).count, 2);
 });
 
 const judged = (kind: string, values: readonly number[], mask?: readonly number[]) =>
   judgeMap(kind, { width: 4, values: Float32Array.from(values) }, mask && Uint8Array.from(mask));
 
-t.test('a small region counts as much as a large one in AUPRO, but not in the AUROC', async (t) => {
+t.test('a small region counts as much as a large one in AUPRO, but not in AUROC', async (t) => {
   const mask = drawn('11..', '11..', '....', '...1');
   // The large region is found at once, the small one after half of the clean pixels.
   const values = [9, 9, 5, 5, 9, 9, 5, 5, 5, 1, 1, 1, 1, 1, 5, 3];
@@ -51,7 +51,7 @@ t.test('a small region counts as much as a large one in AUPRO, but not in the AU
   t.ok(Math.abs((figures?.pixelAuroc ?? 0) - (4 + 5 / 11) / 5) < 1e-12);
 });
 
-t.test('good images count in the figures over all images only', async (t) => {
+t.test('good images count only in figures over all images', async (t) => {
   const defective = judged(
     'spot',
     drawn('9...', '....', '....', '....'),
@@ -86,7 +86,7 @@ t.test('maps with ties agree with scikit-learn and SciPy', async (t) => {
   for (const name of ['pixelAuroc', 'pixelAurocDefectiveOnly', 'pixelAveragePrecision', 'aupro'] as const) {
     t.ok(
       Math.abs((figures?.[name] ?? 0) - golden[name]) < 1e-9,
-      `${name} ${figures?.[name]}, wanted ${golden[name]}`,
+      `${name} ${figures?.[name]}, expected ${golden[name]}`,
     );
   }
 });

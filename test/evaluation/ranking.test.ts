@@ -1,4 +1,4 @@
-/** Measures of separation: by hand, and against goldens of scikit-learn. */
+/** Measures of separation: computed by hand, and against golden data from scikit-learn. */
 import { readFile } from 'node:fs/promises';
 import t from 'tap';
 import {
@@ -23,10 +23,10 @@ t.test('AUROC is the share of pairs in the right order, ties one half', async (t
   t.ok(Math.abs(auroc(f(1, 3), f(2, 3, 0)) - (1 + 2.5) / 6) < 1e-12);
 });
 
-t.test('a partial AUROC counts what is found before the limit', async (t) => {
+t.test('a partial AUROC counts positives found before the limit', async (t) => {
   t.equal(partialAuroc(f(9), f(1, 2, 3, 4), 0.5), 1, 'found before any false positive');
   t.equal(partialAuroc(f(2.5), f(1, 2, 3, 4), 0.5), 0, 'found at a rate of one half');
-  t.equal(partialAuroc(f(3.5), f(1, 2, 3, 4), 0.5), 0.5, 'found half way to the limit');
+  t.equal(partialAuroc(f(3.5), f(1, 2, 3, 4), 0.5), 0.5, 'found halfway to the limit');
   t.equal(partialAuroc(f(1), f(1, 1), 0.5), 0.25, 'ties rise along a line');
 });
 
@@ -37,7 +37,7 @@ t.test('average precision sums precision over gains in recall', async (t) => {
   t.equal(averagePrecision(f(1, 1), f(1, 1)), 0.5, 'all equal: the share of positives');
 });
 
-t.test('the best F1 names the threshold that reaches it', async (t) => {
+t.test('the best F1 comes with its threshold', async (t) => {
   t.strictSame(bestF1(f(3, 4), f(1, 2)), { f1: 1, threshold: 2.5 });
   t.strictSame(bestF1(f(1, 4), f(2, 3)), { f1: 2 / 3, threshold: 3.5 });
   t.strictSame(bestF1(f(1), f(1)), { f1: 2 / 3, threshold: 0.5 }, 'all are anomalous');
@@ -55,15 +55,18 @@ t.test("rankings with ties agree with scikit-learn's figures", async (t) => {
   }
 });
 
-t.test('a ranking of one kind only is refused, and so is a score that is no number', async (t) => {
-  t.throws(() => auroc(f(), f(1)), RangeError);
-  t.throws(() => averagePrecision(f(1), f()), RangeError);
-  t.throws(() => bestF1(f(1), f()), RangeError);
-  t.throws(() => auroc(f(Number.NaN), f(1)), /not a number/);
-});
+t.test(
+  'rankings without positives or negatives, and scores that are not numbers, are rejected',
+  async (t) => {
+    t.throws(() => auroc(f(), f(1)), RangeError);
+    t.throws(() => averagePrecision(f(1), f()), RangeError);
+    t.throws(() => bestF1(f(1), f()), RangeError);
+    t.throws(() => auroc(f(Number.NaN), f(1)), /not a number/);
+  },
+);
 
 t.test(
-  'a bootstrap interval holds the figure, narrows with more items, and is the same for a seed',
+  'a bootstrap interval contains the figure, narrows with more items, and is the same for a seed',
   async (t) => {
     const mean = (groups: readonly (readonly number[])[]): number =>
       groups.flat().reduce((sum, value) => sum + value, 0) / groups.flat().length;

@@ -1,4 +1,4 @@
-/** Bringing another VGG-16: torchvision's names, ONNX, and clear refusals. */
+/** Importing experts: torchvision's names, ONNX, clear errors. */
 import { readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import t from 'tap';
@@ -37,7 +37,7 @@ function renamed(): TensorMap {
     names.flatMap((name, index) =>
       (['weight', 'bias'] as const).map((part) => {
         const tensor = weights.get(`${name}.${part}`);
-        if (!tensor) throw new Error(`no ${name}.${part}`);
+        if (!tensor) throw new Error(`${name}.${part} is missing`);
         return [`features.${torchvisionIndices[index]}.${part}`, tensor] as const;
       }),
     ),
@@ -62,11 +62,11 @@ function onnxVgg16(layout = expertLayout): Uint8Array {
 }
 
 function activationRms({ card }: Expert): Readonly<Record<string, number>> {
-  if (card.schema !== 'mkd.expert/1') throw new Error('this is no VGG-16');
+  if (card.schema !== 'mkd.expert/1') throw new Error('this is not a VGG-16');
   return card.activationRms;
 }
 
-t.test("our own file, imported, has our own expert's activations", async (t) => {
+t.test('importing our own weights gives the activations of the embedded expert', async (t) => {
   const out = t.testdir();
   const file = join(modelsFolder, 'vgg16-imagenet.fp16.safetensors');
   const { card } = await importExpert({ file, out, device });
@@ -74,23 +74,26 @@ t.test("our own file, imported, has our own expert's activations", async (t) => 
   t.strictSame(imported.card.input, embedded.card.input);
   for (const [name, rms] of Object.entries(activationRms(embedded))) {
     const other = activationRms(imported)[name] as number;
-    // The embedded card was measured with a sum of all squares at once, which is that much off.
+    // The embedded card was measured with one sum of all squares, which is this inaccurate.
     t.ok(Math.abs(other - rms) / rms < 2e-3, `${name}: ${other}, ${rms}`);
   }
 });
 
-t.test("torchvision's names bring torchvision's input, and the card is found again", async (t) => {
-  const out = t.testdir();
-  const file = join(out, 'vgg16-tv.safetensors');
-  await writeFile(file, writeSafetensors(renamed()));
-  const experts = join(out, 'experts');
-  const { card, fingerprint } = await importExpert({ file, out: experts, device });
-  const expert = await loadExpert(card);
-  t.strictSame(expert.card.input, inputConventions.torchvision);
-  t.equal(await findExpert({ name: 'vgg16-tv', fingerprint }, [experts]), card);
-});
+t.test(
+  "torchvision's names select torchvision's input convention, and the imported expert is found by name",
+  async (t) => {
+    const out = t.testdir();
+    const file = join(out, 'vgg16-tv.safetensors');
+    await writeFile(file, writeSafetensors(renamed()));
+    const experts = join(out, 'experts');
+    const { card, fingerprint } = await importExpert({ file, out: experts, device });
+    const expert = await loadExpert(card);
+    t.strictSame(expert.card.input, inputConventions.torchvision);
+    t.equal(await findExpert({ name: 'vgg16-tv', fingerprint }, [experts]), card);
+  },
+);
 
-t.test('an ONNX model is read by the order of its nodes', async (t) => {
+t.test('an ONNX VGG-16 is read by the order of its nodes', async (t) => {
   const out = t.testdir();
   const file = join(out, 'vgg.onnx');
   await writeFile(file, onnxVgg16());
@@ -99,7 +102,7 @@ t.test('an ONNX model is read by the order of its nodes', async (t) => {
 });
 
 t.test(
-  'any network with gradient rules is an expert: its layers are measured, shallow ones first',
+  'any network with gradient rules can be an expert; its layers are measured and sorted, shallow ones first',
   async (t) => {
     const out = t.testdir();
     for (const [name, { bytes, layers }] of Object.entries({
@@ -125,7 +128,7 @@ t.test(
   },
 );
 
-t.test('a layer or an operator that cannot be used is refused by name', async (t) => {
+t.test('the error names the layer or operator that is not supported', async (t) => {
   const out = t.testdir();
   const attempt = async (bytes: Uint8Array, layers: readonly string[]): Promise<unknown> => {
     const file = join(out, 'model.onnx');
@@ -133,14 +136,16 @@ t.test('a layer or an operator that cannot be used is refused by name', async (t
     return importExpert({ file, out: join(out, 'experts'), layers, device });
   };
   const { bytes } = residualModel(64);
-  await t.rejects(attempt(bytes, ['layer9']), { message: /computes no 'layer9'; there are conv_/ });
+  await t.rejects(attempt(bytes, ['layer9']), { message: /has no value 'layer9'; choose from conv_/ });
   await t.rejects(attempt(bytes, ['layer1', 'layer1']), { message: "the layer 'layer1' is named twice" });
-  await t.rejects(attempt(bytes, ['classes']), { message: /the operator (Gemm|Flatten) is not known here/ });
-  await t.rejects(attempt(bytes, ['globalaveragepool_26']), { message: /computes no|wanted \[N, C, H, W\]/ });
-  await t.rejects(attempt(unknownModel(64), ['layer1']), { message: /operator Erf is not known here/ });
+  await t.rejects(attempt(bytes, ['classes']), { message: /the operator (Gemm|Flatten) is not supported/ });
+  await t.rejects(attempt(bytes, ['globalaveragepool_26']), {
+    message: /has no value|wanted \[N, C, H, W\]/,
+  });
+  await t.rejects(attempt(unknownModel(64), ['layer1']), { message: /operator Erf is not supported/ });
 });
 
-t.test('what is no VGG-16 is refused, and told why', async (t) => {
+t.test('a file that is not a VGG-16 is rejected with the reason', async (t) => {
   const out = t.testdir();
   const attempt = async (name: string, bytes: Uint8Array): Promise<unknown> => {
     const file = join(out, name);
@@ -158,7 +163,7 @@ t.test('what is no VGG-16 is refused, and told why', async (t) => {
     message: /conv1_1\.bias is \[3\], wanted \[64\]/,
   });
   await t.rejects(attempt('c.safetensors', Buffer.from('nothing')), { message: /too short/ });
-  await t.rejects(attempt('d.onnx', Buffer.from('nothing')), { message: /no ONNX model|no VGG-16/ });
+  await t.rejects(attempt('d.onnx', Buffer.from('nothing')), { message: /not an ONNX model|not a VGG-16/ });
   await t.rejects(
     attempt(
       'e.onnx',

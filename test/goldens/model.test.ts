@@ -1,4 +1,4 @@
-/** The whole model against PyTorch: scores, image and weight gradients, running statistics, Adam. */
+/** The whole model compared with PyTorch: scores, image and weight gradients, running statistics, Adam. */
 import { readFile } from 'node:fs/promises';
 import t from 'tap';
 import { addGradients, guidedRules, plainRules, type Registry } from '../../src/autodiff/index.js';
@@ -80,7 +80,7 @@ function mulberry32(seed: number): () => number {
   };
 }
 
-/** The cloner of reference.py: Xavier kernels, and batch normalization that is anything but neutral. */
+/** The cloner of reference.py: Xavier kernels and non-trivial batch normalization. */
 function goldenCloner(): Map<string, ConstantTensor> {
   const cloner = new Map<string, ConstantTensor>();
   const kernels = mulberry32(1);
@@ -161,12 +161,12 @@ async function infer(rules: Registry): Promise<Tensors> {
   return outputs;
 }
 
-t.test('the goldens were made with the expert that ships, and with the same cloner', async (t) => {
+t.test('the goldens were made with the embedded expert and the same cloner', async (t) => {
   const { card } = await loadExpert(embeddedExpert);
   t.strictSame(
     golden.activationRms,
     card.schema === 'mkd.expert/1' && card.activationRms,
-    'make_goldens.py has to be run again when the card changes',
+    'run make_goldens.py again after the card changed',
   );
   for (const [name, { data }] of goldenCloner()) {
     t.ok(largestDifference(data.slice(0, 3) as Float32Array, golden.initial[name]?.first ?? []) < 1e-6, name);
@@ -196,7 +196,7 @@ t.test('scores agree within 1e-4, plain and guided image gradients within 1e-3',
 });
 
 t.test(
-  'a step of training: loss, weight gradients within 1e-3, statistics; then three losses of Adam',
+  'a training step agrees: loss, weight gradients within 1e-3, statistics, and three losses of Adam',
   async (t) => {
     const { card } = await loadExpert(embeddedExpert);
     const layers = layersOf(card).filter(({ name }) => golden.trainingLayers.includes(name));
@@ -222,7 +222,7 @@ t.test(
       losses.push(float32Data(outputs, 'loss')[0] as number);
       if (step === 1) {
         for (const [name, { largest, stride, sample }] of Object.entries(golden.training.gradients)) {
-          // The first moment starts at 0, so that it is a tenth of the gradient now.
+          // The first moment starts at 0, so after one step it is a tenth of the gradient.
           const sampled = float32Data(outputs, `${name}.m.next`).filter((_, index) => index % stride === 0);
           const difference = sample.reduce(
             (most, expected, index) =>

@@ -1,4 +1,4 @@
-/** What is too much at once waits or is turned away, and makes room again. */
+/** Work beyond the limits waits or is refused, and finished work makes room again. */
 import { readFile } from 'node:fs/promises';
 import { connect } from 'node:net';
 import { setTimeout as wait } from 'node:timers/promises';
@@ -7,31 +7,31 @@ import type { RunningService } from '../../src/http/index.js';
 import { Budget } from '../../src/http/plugins/budget.js';
 import { startService } from '../support/service.js';
 
-t.test('a budget lets in what fits, and one that is larger than all of it alone', async (t) => {
+t.test('a budget admits what fits, and an amount larger than the limit alone', async (t) => {
   const budget = new Budget(10);
   t.ok(budget.tryTake(6));
   t.notOk(budget.tryTake(5));
   t.ok(budget.tryTake(4));
-  budget.give(10);
+  budget.release(10);
   t.ok(budget.tryTake(50), 'alone');
   t.notOk(budget.tryTake(1));
-  budget.give(50);
+  budget.release(50);
   t.equal(budget.used, 0);
 });
 
-t.test('who waits for a budget comes in order, and nobody overtakes', async (t) => {
+t.test('a budget serves waiting callers in order', async (t) => {
   const budget = new Budget(10);
   const came: string[] = [];
   await budget.take(8);
   const large = budget.take(9).then(() => came.push('large'));
-  t.notOk(budget.tryTake(1), 'there would be room, but another waits');
+  t.notOk(budget.tryTake(1), 'there is room, but another caller waits');
   const small = budget.take(1).then(() => came.push('small'));
-  budget.give(8);
+  budget.release(8);
   await Promise.all([large, small]);
   t.strictSame(came, ['large', 'small']);
 });
 
-t.test('who gives up waiting makes room for those behind', async (t) => {
+t.test('a caller that stops waiting makes room for those behind it', async (t) => {
   const budget = new Budget(10);
   const gone = new AbortController();
   await budget.take(8);
@@ -63,7 +63,7 @@ const post = (
     ...(body instanceof FormData ? {} : { headers: { 'content-type': 'image/png' } }),
   });
 
-t.test('bytes that are received count until they are answered; more are turned away', async (t) => {
+t.test('received bytes count until the response; more are refused', async (t) => {
   const service = await started({ maxBytesInFlight: image.length + 1000 });
   const { port, hostname } = new URL(service.address);
   const slow = connect(Number(port), hostname);
@@ -73,7 +73,7 @@ t.test('bytes that are received count until they are answered; more are turned a
     `POST ${path} HTTP/1.1\r\nhost: x\r\ncontent-type: image/png\r\ncontent-length: ${announced}\r\n\r\n`,
   );
   await wait(100);
-  t.equal((await post(service)).status, 200, 'what is only announced keeps nobody out');
+  t.equal((await post(service)).status, 200, 'announced bytes do not block others');
   slow.write(image.subarray(0, 2000));
   await wait(100);
   const form = new FormData();
@@ -86,10 +86,10 @@ t.test('bytes that are received count until they are answered; more are turned a
   }
   slow.destroy();
   await wait(100);
-  t.equal((await post(service)).status, 200, 'the slow one has gone');
+  t.equal((await post(service)).status, 200, 'the slow client has disconnected');
 });
 
-t.test('work of clients that have gone is not begun', async (t) => {
+t.test('work of disconnected clients is not started', async (t) => {
   const service = await startService({ device: { maxBatchSize: 1 } });
   t.teardown(() => service.stop());
   const { metrics } = service.app.service;
@@ -114,7 +114,7 @@ t.test('work of clients that have gone is not begun', async (t) => {
   t.equal((await figure('mkd_batch_images_count')) + (await dropped()), images, 'each is scored or dropped');
 });
 
-t.test('what a client sends that goes away counts no longer, and is told apart from failures', async (t) => {
+t.test('uploads of a disconnected client are released, and do not count as failures', async (t) => {
   const service = await started({ maxBytesInFlight: 3 * image.length, maxImagesInFlight: 1000 });
   const { port, hostname } = new URL(service.address);
   const { metrics } = service.app.service;
@@ -147,10 +147,10 @@ t.test('what a client sends that goes away counts no longer, and is told apart f
   t.notMatch(await metrics.registry.metrics(), /mkd_errors_total\{kind="(internal|bad-request)"\} [1-9]/);
   t.equal((await post(service)).status, 200);
   const large = await post(service, Uint8Array.from(Buffer.concat([image, image, image, image])));
-  t.equal(large.status, 413, 'what never has room is refused for good');
+  t.equal(large.status, 413, 'a request that can never fit gets a 413');
 });
 
-t.test('pixels that do not fit wait for their turn', async (t) => {
+t.test('images whose pixels do not fit wait', async (t) => {
   const service = await started({ maxPixelsInFlight: 70_000 });
   const answers = await Promise.all(Array.from({ length: 8 }, () => post(service)));
   t.strictSame(

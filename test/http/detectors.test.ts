@@ -1,4 +1,4 @@
-/** Detectors that are uploaded, switched, rolled back and retired while the service runs, as an administrator does it. */
+/** An administrator uploads, activates, rolls back and retires detectors while the service runs. */
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import t from 'tap';
@@ -71,53 +71,53 @@ t.test('only an admin key changes detectors', async (t) => {
   }
 });
 
+t.test('a version is uploaded, serves, is rolled back and retired, and no request fails', async (t) => {
+  let going = true;
+  const versions = new Set<string>();
+  const load = Array.from({ length: 4 }, async () => {
+    for (; going; ) {
+      const { status, body } = await score();
+      if (status !== 200) t.fail(`answered ${status}: ${body.detail}`);
+      versions.add(body.version);
+    }
+  });
+  t.match(await upload(), { status: 201, body: { version: second, current: true } });
+  const before = (await ask('GET', `/flange?version=${first}`)).body;
+  t.match(before.versions, [
+    { version: second, current: true },
+    { version: first, current: false },
+  ]);
+  const [now, then] = [
+    await score(),
+    await ask('POST', `/flange/score?version=${first}`, image, 'image/png'),
+  ];
+  t.equal(now.body.version, second);
+  t.equal(then.body.version, first, 'both versions can be used');
+  t.ok((now.body.results[0]?.threshold ?? 0) > (then.body.results[0]?.threshold ?? 0));
+  t.match(await upload(), { status: 200 }, 'a repeated upload adds nothing');
+  t.match(await ask('POST', '/flange/rollback'), { status: 200, body: { version: first } });
+  t.match(await ask('DELETE', `/flange/versions/${first}`), { status: 409 }, 'not while it serves');
+  t.match(await ask('POST', `/flange/versions/${second}/activate`), { body: { version: second } });
+  t.match(await ask('DELETE', `/flange/versions/${first}`), { status: 204 });
+  t.match(await ask('POST', '/flange/rollback'), { status: 409 });
+  t.match(await ask('GET', `/flange?version=${first}`), { status: 404 });
+  going = false;
+  await Promise.all(load);
+  t.same([...versions].sort(), [first, second].sort());
+});
+
 t.test(
-  'a version is uploaded, serves, is rolled back and retired, and no request fails meanwhile',
+  'an upload that is not a detector is refused with a reason, and the old one still serves',
   async (t) => {
-    let going = true;
-    const versions = new Set<string>();
-    const load = Array.from({ length: 4 }, async () => {
-      for (; going; ) {
-        const { status, body } = await score();
-        if (status !== 200) t.fail(`answered ${status}: ${body.detail}`);
-        versions.add(body.version);
-      }
-    });
-    t.match(await upload(), { status: 201, body: { version: second, current: true } });
-    const before = (await ask('GET', `/flange?version=${first}`)).body;
-    t.match(before.versions, [
-      { version: second, current: true },
-      { version: first, current: false },
-    ]);
-    const [now, then] = [
-      await score(),
-      await ask('POST', `/flange/score?version=${first}`, image, 'image/png'),
-    ];
-    t.equal(now.body.version, second);
-    t.equal(then.body.version, first, 'versions side by side');
-    t.ok((now.body.results[0]?.threshold ?? 0) > (then.body.results[0]?.threshold ?? 0));
-    t.match(await upload(), { status: 200 }, 'the same again is nothing new');
-    t.match(await ask('POST', '/flange/rollback'), { status: 200, body: { version: first } });
-    t.match(await ask('DELETE', `/flange/versions/${first}`), { status: 409 }, 'not while it serves');
-    t.match(await ask('POST', `/flange/versions/${second}/activate`), { body: { version: second } });
-    t.match(await ask('DELETE', `/flange/versions/${first}`), { status: 204 });
-    t.match(await ask('POST', '/flange/rollback'), { status: 409 });
-    t.match(await ask('GET', `/flange?version=${first}`), { status: 404 });
-    going = false;
-    await Promise.all(load);
-    t.same([...versions].sort(), [first, second].sort());
+    const refused = await ask('POST', '/flange/versions', Buffer.alloc(2000, 'x'), 'application/x-tar');
+    t.match(refused, { status: 422, body: { detail: /not a tar archive of a detector/ } });
+    t.match(await ask('POST', '/flange/versions'), { status: 400, body: { detail: /application\/x-tar/ } });
+    t.match(await ask('POST', '/flange/versions', image, 'image/png'), { status: 422 });
+    t.match(await score(), { status: 200, body: { version: second } });
   },
 );
 
-t.test('what is no detector is refused with its reason, and the old one serves on', async (t) => {
-  const refused = await ask('POST', '/flange/versions', Buffer.alloc(2000, 'x'), 'application/x-tar');
-  t.match(refused, { status: 422, body: { detail: /no tar archive of a detector/ } });
-  t.match(await ask('POST', '/flange/versions'), { status: 400, body: { detail: /application\/x-tar/ } });
-  t.match(await ask('POST', '/flange/versions', image, 'image/png'), { status: 422 });
-  t.match(await score(), { status: 200, body: { version: second } });
-});
-
-t.test('a new detector comes by upload and goes by retiring it', async (t) => {
+t.test('a new detector is added by upload and removed by retiring it', async (t) => {
   const archive = await tarOf(await filesOf(join(folder, 'new')));
   t.match(await ask('POST', '/gear/versions', archive, 'application/x-tar'), { status: 201 });
   t.match(await score('/gear'), { status: 200 });
@@ -131,5 +131,5 @@ t.test('a new detector comes by upload and goes by retiring it', async (t) => {
   t.notMatch(await told('/metrics'), /"gear"/, 'an alert about it would never end');
   t.match(await told('/metrics'), /mkd_verdicts_total\{detector="flange"/);
   t.notMatch(await told('/v2/models/stats'), /"gear"/);
-  t.match(await score('/gear'), { status: 404, body: { detail: /no detector 'gear'; there are 'flange'/ } });
+  t.match(await score('/gear'), { status: 404, body: { detail: /no detector 'gear'; available: 'flange'/ } });
 });

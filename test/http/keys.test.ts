@@ -1,4 +1,4 @@
-/** API keys: the file, the ring, and what a service with keys lets in. No detector is needed to be refused. */
+/** API keys: the file, the ring, and what a service with keys allows. Refusals need no detector. */
 import { readFile, stat, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as wait } from 'node:timers/promises';
@@ -20,7 +20,7 @@ const entry = (name: string, key: string, rest: Partial<ApiKey> = {}): ApiKey =>
   ...rest,
 });
 
-t.test('keys are long, differ, and are kept as hashes in a file of their owner', async (t) => {
+t.test('keys are long and unique, and stored as hashes in a file that only its owner can read', async (t) => {
   const path = join(t.testdir(), 'keys.json');
   const [one, two] = [makeKey(), makeKey()];
   t.not(one, two);
@@ -31,11 +31,11 @@ t.test('keys are long, differ, and are kept as hashes in a file of their owner',
   const ring = await KeyRing.open(path);
   t.equal(ring.find(one)?.name, 'line-1');
   t.equal(ring.find(two), undefined);
-  t.equal(ring.find(hashKey(one)), undefined, 'the hash is no key');
+  t.equal(ring.find(hashKey(one)), undefined, 'the hash is not a key');
   t.equal(ring.find(''), undefined);
 });
 
-t.test('a file that is none of keys is refused with what is wrong', async (t) => {
+t.test('an invalid key file is refused with the reason', async (t) => {
   const root = t.testdir({ 'a.json': 'keys', 'b.json': '{"schema":"mkd.keys/1","keys":[{"name":"x y"}]}' });
   await t.rejects(readKeyFile(join(root, 'none')), {
     name: 'KeyFileError',
@@ -47,7 +47,7 @@ t.test('a file that is none of keys is refused with what is wrong', async (t) =>
   await t.rejects(readKeyFile(join(root, 'c.json')), { message: /two keys with the name same/ });
 });
 
-t.test('a service with keys lets in who has one, to what its scope allows', async (t) => {
+t.test('a service with keys accepts requests with a key of the right scope', async (t) => {
   const path = join(t.testdir(), 'keys.json');
   const [score, metrics, admin] = [makeKey(), makeKey(), makeKey()];
   await writeKeyFile(path, [
@@ -60,7 +60,7 @@ t.test('a service with keys lets in who has one, to what its scope allows', asyn
   const status = async (url: string, headers: Record<string, string> = {}): Promise<number> =>
     (await app.inject({ url, headers })).statusCode;
   const bearer = (key: string) => ({ authorization: `Bearer ${key}` });
-  // 503: let in, but this app has no detectors yet.
+  // 503: the key is accepted, but this app has no detectors yet.
   t.equal(await status('/v1/detectors', bearer(score)), 503);
   t.equal(await status('/v1/detectors', { 'x-api-key': score }), 503);
   t.equal(await status('/v1/detectors', bearer(admin)), 503);
@@ -84,7 +84,7 @@ t.test('a service with keys lets in who has one, to what its scope allows', asyn
   });
 });
 
-t.test('a key has its own rate, and the others keep theirs', async (t) => {
+t.test('a rate limit applies to its key only', async (t) => {
   const path = join(t.testdir(), 'keys.json');
   const [slow, free] = [makeKey(), makeKey()];
   await writeKeyFile(path, [entry('slow', slow, { ratePerMinute: 3 }), entry('free', free)]);
@@ -95,7 +95,7 @@ t.test('a key has its own rate, and the others keep theirs', async (t) => {
   const refused = await ask(slow);
   t.equal(refused.statusCode, 429);
   t.ok(Number(refused.headers['retry-after']) >= 1);
-  t.match(refused.json(), { detail: /the key slow may send 3 requests a minute/ });
+  t.match(refused.json(), { detail: /the key slow may send 3 requests per minute/ });
   for (let request = 0; request < 5; request++) t.equal((await ask(free)).statusCode, 503);
 });
 
@@ -118,10 +118,10 @@ t.test('keys are rotated without a restart, and a broken file changes nothing', 
   await writeFile(path, 'half a fi');
   await changed(2);
   t.type(changes[1], Error);
-  t.equal(ring.find(fresh)?.name, 'line', 'the keys of before stay');
+  t.equal(ring.find(fresh)?.name, 'line', 'the old keys stay valid');
 });
 
-t.test('answers carry headers that keep browsers from mischief, and no CORS', async (t) => {
+t.test('responses have security headers for browsers, and no CORS headers', async (t) => {
   const app = await buildApp();
   t.teardown(() => app.close());
   const { headers } = await app.inject({

@@ -1,4 +1,4 @@
-/** How the service is reached: a port of its own for metrics, HTTPS, pages of other origins. */
+/** How the service is reached: operations port, HTTPS, connections on stop, other origins. */
 
 import { once } from 'node:events';
 import { copyFile, readFile } from 'node:fs/promises';
@@ -27,13 +27,13 @@ async function started(t: Test, options: Partial<ServeOptions>): Promise<Running
   return service;
 }
 
-t.test('metrics have a port of their own when asked for, and are gone from the other', async (t) => {
+t.test('with an operations port, metrics are only there', async (t) => {
   const service = await started(t, { operationsPort: 0 });
   const status = async (address: string | undefined, path: string): Promise<number> =>
     (await fetch(`${address}${path}`)).status;
   t.equal(await status(service.operationsAddress, '/metrics'), 200);
   t.equal(await status(service.operationsAddress, '/health/ready'), 200);
-  t.equal(await status(service.operationsAddress, '/v1/detectors'), 404, 'nothing else is there');
+  t.equal(await status(service.operationsAddress, '/v1/detectors'), 404, 'it has no other routes');
   const headers = { 'x-request-id': 'probe-7' };
   const unknown = await fetch(`${service.operationsAddress}/docs`, { headers });
   t.equal(unknown.headers.get('x-request-id'), 'probe-7');
@@ -41,10 +41,10 @@ t.test('metrics have a port of their own when asked for, and are gone from the o
   t.equal(await status(service.address, '/metrics'), 404);
   t.equal(await status(service.address, '/health/ready'), 200);
   const metrics = await (await fetch(`${service.operationsAddress}/metrics`)).text();
-  t.match(metrics, /mkd_requests_total\{route="\/health\/ready"/, 'it shows what the other port answers');
+  t.match(metrics, /mkd_requests_total\{route="\/health\/ready"/, 'it counts requests of the other port');
 });
 
-t.test('connections on which nothing was asked do not keep the service from stopping', async (t) => {
+t.test('connections without a request do not delay the stop', async (t) => {
   const service = await startService({});
   const { port, hostname } = new URL(service.address);
   const unused = connectPlain(Number(port), hostname);
@@ -52,77 +52,77 @@ t.test('connections on which nothing was asked do not keep the service from stop
   const closed = once(unused, 'close');
   await service.stop();
   await closed;
-  t.pass('it has stopped');
+  t.pass('the service has stopped');
+});
+
+t.test('refused requests leave no connection behind, whether their body is complete or not', async (t) => {
+  const keys = join(t.testdir(), 'keys.json');
+  const admin = makeKey();
+  await writeKeyFile(keys, [{ name: 'admin', scopes: ['admin'], sha256: hashKey(admin) }]);
+  const service = await startService({ keys });
+  const { port, hostname } = new URL(service.address);
+  const bytes = 3_000_000;
+  const refused = async (path: string, type: string, status: number): Promise<Socket> => {
+    const client = connectPlain(Number(port), hostname);
+    client.write(
+      `POST ${path} HTTP/1.1\r\nhost: x\r\nauthorization: Bearer ${admin}\r\n` +
+        `content-type: ${type}\r\ncontent-length: ${bytes}\r\n\r\n`,
+    );
+    client.write(Buffer.alloc(bytes - 1, 1));
+    const [answer] = (await once(client, 'data')) as [Buffer];
+    t.match(answer.toString(), new RegExp(`^HTTP/1.1 ${status} `), `${path} ${type}`);
+    return client;
+  };
+  const all = (): Promise<Socket[]> =>
+    Promise.all([
+      refused('/v1/detectors/sample/score', 'image/x-unknown', 415),
+      refused('/v1/detectors/new/versions', 'image/x-unknown', 415),
+      refused('/v1/detectors/new/versions', 'application/x-tar', 422),
+      refused('/v1/detectors/n%20w/versions', 'application/x-tar', 422),
+      refused('/nowhere', 'application/x-tar', 404),
+    ]);
+  const connections = (): Promise<number> =>
+    new Promise((resolve, reject) =>
+      service.app.server.getConnections((error, count) => (error ? reject(error) : resolve(count))),
+    );
+
+  for (const client of await all()) client.end();
+  for (let tries = 0; tries < 50 && (await connections()) > 0; tries++) await wait(20);
+  t.equal(await connections(), 0, 'a disconnect is noticed');
+
+  for (const client of await all()) {
+    const again = once(client, 'data');
+    client.write(`\u0001GET /health/live HTTP/1.1\r\nhost: x\r\n\r\n`);
+    t.match(String(await again), /^HTTP\/1.1 200 /, 'the next request on the connection is answered');
+    client.end();
+  }
+
+  const silent = await all();
+  const closed = silent.map((client) => once(client, 'close'));
+  await service.stop();
+  await Promise.all(closed);
+  t.pass('silent clients do not delay the stop');
 });
 
 t.test(
-  'refused requests leave no connection behind, whether their body comes to its end or not',
+  'a stopping service is not ready at once, and still accepts requests for the stop delay',
   async (t) => {
-    const keys = join(t.testdir(), 'keys.json');
-    const admin = makeKey();
-    await writeKeyFile(keys, [{ name: 'admin', scopes: ['admin'], sha256: hashKey(admin) }]);
-    const service = await startService({ keys });
-    const { port, hostname } = new URL(service.address);
-    const bytes = 3_000_000;
-    const refused = async (path: string, type: string, status: number): Promise<Socket> => {
-      const client = connectPlain(Number(port), hostname);
-      client.write(
-        `POST ${path} HTTP/1.1\r\nhost: x\r\nauthorization: Bearer ${admin}\r\n` +
-          `content-type: ${type}\r\ncontent-length: ${bytes}\r\n\r\n`,
-      );
-      client.write(Buffer.alloc(bytes - 1, 1));
-      const [answer] = (await once(client, 'data')) as [Buffer];
-      t.match(answer.toString(), new RegExp(`^HTTP/1.1 ${status} `), `${path} ${type}`);
-      return client;
-    };
-    const all = (): Promise<Socket[]> =>
-      Promise.all([
-        refused('/v1/detectors/sample/score', 'image/x-unknown', 415),
-        refused('/v1/detectors/new/versions', 'image/x-unknown', 415),
-        refused('/v1/detectors/new/versions', 'application/x-tar', 422),
-        refused('/v1/detectors/n%20w/versions', 'application/x-tar', 422),
-        refused('/nowhere', 'application/x-tar', 404),
-      ]);
-    const connections = (): Promise<number> =>
-      new Promise((resolve, reject) =>
-        service.app.server.getConnections((error, count) => (error ? reject(error) : resolve(count))),
-      );
-
-    for (const client of await all()) client.end();
-    for (let tries = 0; tries < 50 && (await connections()) > 0; tries++) await wait(20);
-    t.equal(await connections(), 0, 'a client that leaves is noticed');
-
-    for (const client of await all()) {
-      const again = once(client, 'data');
-      client.write(`\u0001GET /health/live HTTP/1.1\r\nhost: x\r\n\r\n`);
-      t.match(String(await again), /^HTTP\/1.1 200 /, 'the next request of a connection is answered');
-      client.end();
-    }
-
-    const silent = await all();
-    const closed = silent.map((client) => once(client, 'close'));
-    await service.stop();
-    await Promise.all(closed);
-    t.pass('clients that neither send nor leave do not keep the service from stopping');
+    const service = await startService({ stopDelayMs: 1500 });
+    const image = await readFile(new URL('../../../examples/good-1.png', import.meta.url));
+    const stopped = service.stop();
+    t.equal((await fetch(`${service.address}/health/ready`)).status, 503);
+    const { status } = await fetch(`${service.address}/v1/detectors/sample/score`, {
+      method: 'POST',
+      body: Uint8Array.from(image),
+      headers: { 'content-type': 'image/png' },
+    });
+    t.equal(status, 200);
+    await stopped;
+    await t.rejects(fetch(`${service.address}/health/live`));
   },
 );
 
-t.test('a service that stops is not ready at once, and for a while still takes what comes', async (t) => {
-  const service = await startService({ stopDelayMs: 1500 });
-  const image = await readFile(new URL('../../../examples/good-1.png', import.meta.url));
-  const stopped = service.stop();
-  t.equal((await fetch(`${service.address}/health/ready`)).status, 503);
-  const { status } = await fetch(`${service.address}/v1/detectors/sample/score`, {
-    method: 'POST',
-    body: Uint8Array.from(image),
-    headers: { 'content-type': 'image/png' },
-  });
-  t.equal(status, 200);
-  await stopped;
-  await t.rejects(fetch(`${service.address}/health/live`));
-});
-
-t.test('a service that stops waits for uploads under way, but not without end', async (t) => {
+t.test('a stopping service waits for unfinished uploads, up to a limit', async (t) => {
   const service = await startService({ drainMs: 4000 });
   const { port, hostname } = new URL(service.address);
   const image = await readFile(new URL('../../../examples/good-1.png', import.meta.url));
@@ -148,7 +148,7 @@ t.test('a service that stops waits for uploads under way, but not without end', 
   await stopped;
 });
 
-t.test('HTTPS, and a renewed certificate without a restart', async (t) => {
+t.test('HTTPS works, and a renewed certificate is loaded without a restart', async (t) => {
   const folder = t.testdir();
   const tls = { cert: join(folder, 'cert.pem'), key: join(folder, 'key.pem') };
   const install = async (name: string): Promise<void> => {
@@ -175,7 +175,7 @@ t.test('HTTPS, and a renewed certificate without a restart', async (t) => {
     });
   };
   t.match(await ask('one'), /^HTTP\/1.1 200/);
-  await t.rejects(ask('two'), 'the other certificate is not there yet');
+  await t.rejects(ask('two'), 'the other certificate is not installed yet');
   await install('two');
   for (let tries = 0; tries < 30; tries++) {
     if (await ask('two').catch(() => undefined)) break;
@@ -184,7 +184,7 @@ t.test('HTTPS, and a renewed certificate without a restart', async (t) => {
   t.match(await ask('two'), /^HTTP\/1.1 200/);
 });
 
-t.test('a certificate that cannot be used stops the start and says why', async (t) => {
+t.test('an unusable certificate stops the start with a reason', async (t) => {
   await t.rejects(started(t, { tls: { cert: pem('one.cert'), key: pem('two.key') } }), {
     name: 'TlsError',
     message: /belong together/,
@@ -192,7 +192,7 @@ t.test('a certificate that cannot be used stops the start and says why', async (
   await t.rejects(started(t, { tls: { cert: 'nowhere', key: pem('two.key') } }), { message: /nowhere/ });
 });
 
-t.test('pages of other origins may call when their origin is configured, and only then', async (t) => {
+t.test('pages of other origins may call only if their origin is configured', async (t) => {
   const headersFor = async (corsOrigins: readonly string[]) => {
     const app = await buildApp({ corsOrigins });
     t.teardown(() => app.close());

@@ -8,7 +8,7 @@ function stored(id: string, bytes = 10): StoredResult {
   return { ...of, result, size: { width: 1, height: 1 }, image: new Uint8Array(bytes), maps: new Map() };
 }
 
-t.test('the oldest goes when there are too many, and is remembered as expired', async (t) => {
+t.test('the oldest result is evicted when there are too many, and is reported as expired', async (t) => {
   const store = new ResultStore({ maxResults: 2, maxBytes: 1e6, maxAgeMs: 1e6 });
   for (const id of ['a', 'b', 'c']) store.add(stored(id));
   t.equal(store.size, 2);
@@ -25,7 +25,7 @@ t.test('bytes are bounded', async (t) => {
   t.ok(store.get('d'));
 });
 
-t.test('a result expires, and the answer says when', async (t) => {
+t.test('a result expires, and the error says when', async (t) => {
   let now = Date.UTC(2026, 0, 1);
   const store = new ResultStore({ maxResults: 5, maxBytes: 1e6, maxAgeMs: 60_000 }, () => now);
   store.add(stored('a'));
@@ -36,7 +36,7 @@ t.test('a result expires, and the answer says when', async (t) => {
   t.equal(store.bytes, 0);
 });
 
-t.test('maps that come later count, and make no result younger', async (t) => {
+t.test('maps added later count, and do not extend the lifetime of a result', async (t) => {
   let now = 1000;
   const store = new ResultStore({ maxResults: 5, maxBytes: 1000, maxAgeMs: 100 }, () => now);
   const kept = stored('a', 100);
@@ -53,7 +53,7 @@ t.test('maps that come later count, and make no result younger', async (t) => {
   store.addMap(kept, { method: 'guided' }, map);
   t.equal(store.get('a').maps.size, 2, 'a map that does not fit is not kept');
   store.add(stored('c', 50));
-  t.throws(() => store.get('b'), /the result expired at/, 'the least recently used goes');
+  t.throws(() => store.get('b'), /the result expired at/, 'the least recently used is evicted');
   store.add(stored('d', 2000));
   t.throws(() => store.get('d'), /the result expired at/, 'larger than the store');
   now = 1100;

@@ -1,4 +1,4 @@
-/** The service as a client meets it: a real server on a free port with the embedded detector. */
+/** The service as a client sees it: a real server on a free port with the embedded detector. */
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import sharp from 'sharp';
@@ -61,30 +61,27 @@ async function problem(response: Response): Promise<{ status: number; detail: st
   return (await response.json()) as { status: number; detail: string; type: string };
 }
 
-t.test(
-  'an image as the body gets a score, a verdict and what each layer and the map add to it',
-  async (t) => {
-    const response = await postImage(score, good);
-    t.equal(response.status, 200);
-    const { detector, results } = (await response.json()) as Answer;
-    t.equal(detector, 'sample');
-    t.match(results, [{ width: 256, verdict: 'good' }]);
-    const [result] = results;
-    t.strictSame(
-      result?.layers.map(({ layer }) => layer),
-      ['pool4', 'pool5'],
-    );
-    t.strictSame(
-      result?.layers.map(({ meaning }) => meaning),
-      ['texture', 'structure'],
-    );
-    const terms = [...(result?.layers ?? []), result?.peak];
-    const sum = terms.reduce((whole, term) => whole + (term?.contribution ?? Number.NaN), 0);
-    t.ok(Math.abs(sum - (result?.score ?? 0)) < 1e-3, 'the contributions make the score');
-  },
-);
+t.test('an image as the body gets a score, a verdict and the contributions of layers and map', async (t) => {
+  const response = await postImage(score, good);
+  t.equal(response.status, 200);
+  const { detector, results } = (await response.json()) as Answer;
+  t.equal(detector, 'sample');
+  t.match(results, [{ width: 256, verdict: 'good' }]);
+  const [result] = results;
+  t.strictSame(
+    result?.layers.map(({ layer }) => layer),
+    ['pool4', 'pool5'],
+  );
+  t.strictSame(
+    result?.layers.map(({ meaning }) => meaning),
+    ['texture', 'structure'],
+  );
+  const terms = [...(result?.layers ?? []), result?.peak];
+  const sum = terms.reduce((whole, term) => whole + (term?.contribution ?? Number.NaN), 0);
+  t.ok(Math.abs(sum - (result?.score ?? 0)) < 1e-3, 'the contributions add up to the score');
+});
 
-t.test('the examples of the package get the verdicts their names say', async (t) => {
+t.test('the examples of the package get the verdicts in their names', async (t) => {
   for (const [name, verdict] of [
     ['good-1.png', 'good'],
     ['defect-1.png', 'anomalous'],
@@ -102,7 +99,7 @@ t.test('one bad image among several fails alone, in its place', async (t) => {
   t.equal(results[0]?.score, results[2]?.score, 'the same image, the same score');
 });
 
-t.test('every picture comes in the size of the image', async (t) => {
+t.test('every picture has the size of the image', async (t) => {
   const image = await picturePng(90, 70);
   for (const as of ['heatmap', 'overlay', 'mask']) {
     const response = await postImage(`${localize}?as=${as}`, image);
@@ -115,7 +112,7 @@ t.test('every picture comes in the size of the image', async (t) => {
   t.equal(map.length, 10 + map.readUInt16LE(8) + 70 * 90 * 4);
 });
 
-t.test('each localization method gives a map of its own, always the same', async (t) => {
+t.test('each localization method gives a different, deterministic map', async (t) => {
   const maps = new Set<string>();
   for (const method of ['gradient', 'guided', 'smoothgrad', 'gradient']) {
     const response = await postImage(`${localize}?as=map&method=${method}`, good);
@@ -124,7 +121,7 @@ t.test('each localization method gives a map of its own, always the same', async
   t.equal(maps.size, 3);
 });
 
-t.test('a result can be fetched later, its map computed then', async (t) => {
+t.test('a result can be fetched later, and its map is computed then', async (t) => {
   const { results } = (await (await postImage(score, good)).json()) as Answer;
   const [result] = results;
   const stored = (await (await fetch(url(`/v1/results/${result?.id}`))).json()) as {
@@ -136,7 +133,7 @@ t.test('a result can be fetched later, its map computed then', async (t) => {
   t.ok(sameBytes(Buffer.from(await later.arrayBuffer()), Buffer.from(await atOnce.arrayBuffer())));
 });
 
-t.test('several images have scores and links, but no single picture', async (t) => {
+t.test('several images get scores and links, but not a single picture', async (t) => {
   const two = () => form(['a.png', good], ['b.png', good]);
   const refused = await post(localize, two());
   t.equal(refused.status, 400);
@@ -145,7 +142,7 @@ t.test('several images have scores and links, but no single picture', async (t) 
   t.equal(((await answered.json()) as Answer).results.length, 2);
 });
 
-t.test('what is malformed gets a problem that says what would be right', async (t) => {
+t.test('a malformed request gets a problem that says what would be right', async (t) => {
   const jpeg = await pictureJpeg(600, 400);
   const huge = await sharp({ create: { width: 16_000, height: 16_000, channels: 3, background: '#888' } })
     .png()
@@ -184,7 +181,7 @@ t.test('what is malformed gets a problem that says what would be right', async (
       400,
       /multipart/,
     ],
-    ['an unknown detector', postImage('/v1/detectors/nope/score', good), 404, /'nope'; there are 'sample'/],
+    ['an unknown detector', postImage('/v1/detectors/nope/score', good), 404, /'nope'; available: 'sample'/],
     [
       'an unknown as',
       postImage(`${localize}?as=poem`, good),
@@ -196,7 +193,7 @@ t.test('what is malformed gets a problem that says what would be right', async (
       'an unknown parameter',
       postImage(`${localize}?size=3`, good),
       400,
-      /'size' is unknown in the query; known are as,/,
+      /'size' is unknown in the query; available: as,/,
     ],
     ...['Infinity', '-Infinity', '1e999', 'NaN', 'low'].map(
       (threshold): [string, Promise<Response>, number, RegExp] => [
@@ -214,7 +211,7 @@ t.test('what is malformed gets a problem that says what would be right', async (
       /does not support GET; it supports POST/,
     ],
     ['an unknown route', fetch(url('/v3/nothing')), 404, /docs lists/],
-    ['a path that cannot be read', fetch(url('/v1/detectors/%ff')), 400, /%ff/],
+    ['a path that cannot be decoded', fetch(url('/v1/detectors/%ff')), 400, /%ff/],
     [
       'a compressed body',
       fetch(url(score), {
@@ -235,7 +232,7 @@ t.test('what is malformed gets a problem that says what would be right', async (
   }
 });
 
-t.test('a request brings its own threshold; the score and its p-value stay', async (t) => {
+t.test('a request can set its own threshold; score and p-value do not change', async (t) => {
   interface Judged {
     results: [{ score: number; threshold: number; pValue: number; verdict: string }];
   }
@@ -254,7 +251,7 @@ t.test('a request brings its own threshold; the score and its p-value stay', asy
   t.match(refused.detail, /threshold/);
 });
 
-t.test('regions come with a map, and links keep the method that was asked for', async (t) => {
+t.test('a map includes regions, and links keep the requested method', async (t) => {
   const defect = await readFile(new URL('examples/defect-2.png', root));
   const response = await postImage(`${localize}?as=json&method=guided`, defect);
   const { results } = (await response.json()) as {
@@ -270,7 +267,7 @@ t.test('regions come with a map, and links keep the method that was asked for', 
   t.equal((await fetch(url(links.heatmap ?? ''))).status, 200);
 });
 
-t.test('each scoring layer has a map of its own, on request', async (t) => {
+t.test('each scoring layer has its own map, on request', async (t) => {
   const defect = await readFile(new URL('examples/defect-2.png', root));
   const picture = async (query: string): Promise<Buffer> => {
     const response = await postImage(`${localize}?as=map${query}`, defect);
@@ -282,9 +279,12 @@ t.test('each scoring layer has a map of its own, on request', async (t) => {
   t.notOk(maps[1]?.equals(maps[2] as Buffer));
   const { results } = (await (await postImage(score, defect)).json()) as Answer;
   const later = await fetch(url(`/v1/results/${results[0]?.id}/map?layer=pool4`));
-  t.ok(Buffer.from(await later.arrayBuffer()).equals(maps[1] as Buffer), 'also of what was only scored');
+  t.ok(
+    Buffer.from(await later.arrayBuffer()).equals(maps[1] as Buffer),
+    'also for an image that was only scored',
+  );
   const unknown = await problem(await postImage(`${localize}?layer=pool9`, defect));
-  t.match(unknown.detail, /no map of the layer 'pool9'.*pool4, pool5/);
+  t.match(unknown.detail, /no map of layer 'pool9'.*pool4, pool5/);
   const json = (await (await postImage(`${localize}?as=json&layer=pool4`, defect)).json()) as {
     results: [
       { links: { map: string }; localization: { method: string; layer: string; regions: unknown[] } },
@@ -298,7 +298,7 @@ t.test('each scoring layer has a map of its own, on request', async (t) => {
   t.ok(linked.equals(maps[1] as Buffer));
 });
 
-t.test('the documentation opens in a browser that came over plain HTTP', async (t) => {
+t.test('the documentation opens in a browser over plain HTTP', async (t) => {
   const response = await fetch(url('/'));
   t.equal(response.status, 200);
   t.match(response.url, /\/docs/);
@@ -306,7 +306,7 @@ t.test('the documentation opens in a browser that came over plain HTTP', async (
   t.match(response.headers.get('content-security-policy'), /default-src 'self'/);
 });
 
-t.test('requests that come together share batches, and each gets its own score', async (t) => {
+t.test('simultaneous requests share batches, and each gets its own score', async (t) => {
   const defect = await readFile(new URL('examples/defect-2.png', root));
   const alone = await Promise.all(
     [good, defect].map(
@@ -321,7 +321,7 @@ t.test('requests that come together share batches, and each gets its own score',
   const largest = Math.max(...(alone as number[]));
   for (const [index, own] of scores.entries()) {
     const expected = alone[index % 2] as number;
-    // As in the self-test: a good image scores near 0, where a relative difference would say nothing.
+    // As in the self-test: a good image scores near 0, where a relative difference is meaningless.
     t.ok(Math.abs((own as number) - expected) < 1e-4 * largest, `image ${index}: ${own}`);
   }
   const after = await batches();
@@ -329,7 +329,7 @@ t.test('requests that come together share batches, and each gets its own score',
   t.ok(after.count - before.count <= 12, `${after.count - before.count} batches`);
 });
 
-t.test('maps come with the score when asked for: of anomalous images, or of all', async (t) => {
+t.test('maps are computed with the score on request: of anomalous images, or of all', async (t) => {
   const defect = await readFile(new URL('examples/defect-2.png', root));
   const localized = async (image: Uint8Array, map: string) => {
     const { results } = (await (await postImage(`${score}?map=${map}`, image)).json()) as {
@@ -343,39 +343,36 @@ t.test('maps come with the score when asked for: of anomalous images, or of all'
   t.equal(await localized(good, 'always'), true);
 });
 
-t.test(
-  'what its client no longer waits for is dropped and answered 504 with when to come again',
-  async (t) => {
-    // Enough work in the way that a millisecond is over before the image's turn comes.
-    const work = Array.from({ length: 12 }, () => postImage(`${localize}?as=json`, good));
-    const response = await fetch(url(score), {
-      method: 'POST',
-      body: Uint8Array.from(good),
-      headers: { 'content-type': 'image/png', 'mkd-timeout-ms': '1' },
-    });
-    t.ok(Number(response.headers.get('retry-after')) >= 1);
-    const { status, detail } = await problem(response);
-    t.equal(status, 504);
-    t.match(detail, /within 1 ms/);
-    for (const answer of await Promise.all(work)) t.equal(answer.status, 200);
-    const began = performance.now();
-    const slow = await fetch(url(`${localize}?method=smoothgrad`), {
-      method: 'POST',
-      body: Uint8Array.from(good),
-      headers: { 'content-type': 'image/png', 'mkd-timeout-ms': '800' },
-    });
-    t.match(await problem(slow), { status: 504, detail: /within 800 ms/ }, 'also while it is worked on');
-    t.ok(performance.now() - began < 5000, 'instead of the time all its copies take');
-    const wrong = await fetch(url(score), {
-      method: 'POST',
-      body: Uint8Array.from(good),
-      headers: { 'content-type': 'image/png', 'mkd-timeout-ms': 'soon' },
-    });
-    t.match(await problem(wrong), { status: 400, detail: /mkd-timeout-ms/ });
-  },
-);
+t.test('an image past its timeout is dropped with a 504 and Retry-After', async (t) => {
+  // Enough queued work that a millisecond passes before the image is processed.
+  const work = Array.from({ length: 12 }, () => postImage(`${localize}?as=json`, good));
+  const response = await fetch(url(score), {
+    method: 'POST',
+    body: Uint8Array.from(good),
+    headers: { 'content-type': 'image/png', 'mkd-timeout-ms': '1' },
+  });
+  t.ok(Number(response.headers.get('retry-after')) >= 1);
+  const { status, detail } = await problem(response);
+  t.equal(status, 504);
+  t.match(detail, /within 1 ms/);
+  for (const answer of await Promise.all(work)) t.equal(answer.status, 200);
+  const began = performance.now();
+  const slow = await fetch(url(`${localize}?method=smoothgrad`), {
+    method: 'POST',
+    body: Uint8Array.from(good),
+    headers: { 'content-type': 'image/png', 'mkd-timeout-ms': '800' },
+  });
+  t.match(await problem(slow), { status: 504, detail: /within 800 ms/ }, 'also during inference');
+  t.ok(performance.now() - began < 5000, 'it does not wait for all gradients');
+  const wrong = await fetch(url(score), {
+    method: 'POST',
+    body: Uint8Array.from(good),
+    headers: { 'content-type': 'image/png', 'mkd-timeout-ms': 'soon' },
+  });
+  t.match(await problem(wrong), { status: 400, detail: /mkd-timeout-ms/ });
+});
 
-t.test('more than can wait is turned away with a time to come again', async (t) => {
+t.test('a full queue returns 503 with Retry-After', async (t) => {
   const small = await startService({ device: { maxBatchSize: 1 }, app: { queue: { maxQueueLength: 2 } } });
   t.teardown(() => small.stop());
   const answers = await Promise.all(
@@ -393,7 +390,7 @@ t.test('more than can wait is turned away with a time to come again', async (t) 
   for (const answer of refused) t.ok(Number(answer.headers.get('retry-after')) >= 1);
 });
 
-/** How many batches there were, of how many images. */
+/** Returns the number of batches so far, and of images in them. */
 async function batches(): Promise<{ count: number; images: number }> {
   const text = await (await fetch(url('/metrics'))).text();
   const read = (name: string): number =>
@@ -401,15 +398,15 @@ async function batches(): Promise<{ count: number; images: number }> {
   return { count: read('count'), images: read('sum') };
 }
 
-t.test('every metric that the alert rules and the dashboard ask for is there', async (t) => {
+t.test('every metric in the alert rules and the dashboard exists', async (t) => {
   const text = await (await fetch(url('/metrics'))).text();
   const known = new Set([...text.matchAll(/^# TYPE (\S+)/gm)].map(([, name]) => name));
   for (const file of ['docker/alerts.yml', 'docker/grafana/dashboards/mkd.json']) {
     const asked = new Set((await readFile(new URL(file, root), 'utf8')).match(/\bmkd_[a-z_]+/g));
-    t.ok(asked.size > 3, `${file} asks for ${asked.size} metrics`);
+    t.ok(asked.size > 3, `${file} uses ${asked.size} metrics`);
     for (const name of asked) t.ok(known.has(name.replace(/_(bucket|sum|count)$/, '')), `${file}: ${name}`);
   }
-  t.match(text, /route="\/v1\/detectors\/:detector\/score"/, 'as the rules spell it');
+  t.match(text, /route="\/v1\/detectors\/:detector\/score"/, 'as written in the rules');
 });
 
 t.test('detectors are listed with provider, calibration and manifest', async (t) => {
@@ -421,7 +418,7 @@ t.test('detectors are listed with provider, calibration and manifest', async (t)
   t.equal(info.manifest.calibration.threshold, Math.max(...info.manifest.calibration.scores));
 });
 
-t.test('health, metrics and documents', async (t) => {
+t.test('health, metrics and documentation respond', async (t) => {
   t.match(await (await fetch(url('/health/live'))).json(), { status: 'live' });
   t.match(await (await fetch(url('/health/ready'))).json(), { status: 'ready', provider: 'cpu' });
   const metrics = await (await fetch(url('/metrics'))).text();
@@ -441,9 +438,9 @@ t.test('health, metrics and documents', async (t) => {
   t.match(await (await fetch(url('/docs/'))).text(), /swagger-ui/);
 });
 
-t.test('openapi.yaml in the repository is what the schemas say', async (t) => {
+t.test('openapi.yaml in the repository matches the schemas', async (t) => {
   const served = await (await fetch(url('/openapi.yaml'))).text();
-  t.equal(served, await readFile(new URL('openapi.yaml', root), 'utf8'), 'npm run openapi writes it anew');
+  t.equal(served, await readFile(new URL('openapi.yaml', root), 'utf8'), 'npm run openapi regenerates it');
 });
 
 t.test('the event loop never waits for inference', async (t) => {
@@ -455,11 +452,11 @@ t.test('the event loop never waits for inference', async (t) => {
     slowest = Math.max(slowest, performance.now() - began);
   }
   await busy;
-  // Half of what one inference takes here would already betray a blocked loop; CI machines get some slack.
+  // Half the time of one inference would already show a blocked loop; CI machines get some slack.
   t.ok(slowest < 200, `slowest answer ${slowest.toFixed(1)} ms`);
 });
 
-t.test('until detectors are verified the service is live, not ready, and says so', async (t) => {
+t.test('until detectors are verified, the service is live but not ready', async (t) => {
   const app = await buildApp();
   t.equal((await app.inject('/health/live')).statusCode, 200);
   t.equal((await app.inject('/health/ready')).statusCode, 503);
@@ -474,14 +471,14 @@ t.test('until detectors are verified the service is live, not ready, and says so
   await app.close();
 });
 
-t.test('a folder without a sound detector stops the start, and says why', async (t) => {
+t.test('a folder without a usable detector stops the start, with a reason', async (t) => {
   const options = { experts: [], device: { provider: 'cpu' }, host: '127.0.0.1', port: 0 } as const;
   const broken = t.testdir({ bad: { 'manifest.json': '{"schema": "mkd.detector/9"}' } });
   await t.rejects(serve({ ...options, detectors: broken }), { message: /schema 'mkd.detector\/9'/ });
   await t.rejects(serve({ ...options, detectors: join(broken, 'nowhere') }), { message: /does not exist/ });
 });
 
-t.test('a service of an empty folder is ready for the first upload', async (t) => {
+t.test('a service with an empty folder is ready for the first upload', async (t) => {
   const options = { experts: [], device: { provider: 'cpu' }, host: '127.0.0.1', port: 0 } as const;
   const service = await serve({ ...options, detectors: t.testdir(), app: { logger: false } });
   t.match(await service.app.inject('/health/ready'), { statusCode: 200 });

@@ -1,4 +1,4 @@
-/** The Open Inference Protocol V2 on a real service. bench/clients/triton.py tries it with a client that others wrote. */
+/** The Open Inference Protocol V2 on a real service. bench/clients/triton.py tests it with NVIDIA's client. */
 import { readFile } from 'node:fs/promises';
 import { gzipSync } from 'node:zlib';
 import t from 'tap';
@@ -56,7 +56,7 @@ const v1Score = async (image: Uint8Array): Promise<number> => {
   return results[0].score;
 };
 
-t.test('images as base64 in JSON get the scores of /v1, and the id comes back', async (t) => {
+t.test('images as base64 in JSON get the scores of /v1, and the response has the request id', async (t) => {
   const response = await infer(asJson({ id: 'seven', inputs: [base64Input] }));
   t.equal(response.status, 200);
   const answer = (await response.json()) as Inferred;
@@ -67,7 +67,7 @@ t.test('images as base64 in JSON get the scores of /v1, and the id comes back', 
   t.match(output(answer, 'neighbor'), { shape: [2, 2] });
   t.notOk(
     answer.outputs.some(({ name }) => name === 'map'),
-    'nobody asked for a map',
+    'no map was requested',
   );
   const expected = await Promise.all(images.map(v1Score));
   for (const [index, score] of (output(answer, 'score').data as number[]).entries()) {
@@ -75,7 +75,7 @@ t.test('images as base64 in JSON get the scores of /v1, and the id comes back', 
   }
 });
 
-t.test('what would be too many images, or no tensor, is refused before anything is made of it', async (t) => {
+t.test('too many images, or an invalid tensor, are refused before they are decoded', async (t) => {
   const count = 200_000;
   const input = { name: 'image', datatype: 'UINT8', shape: [count, 1, 1, 3] };
   const refused = async (
@@ -102,7 +102,7 @@ t.test('what would be too many images, or no tensor, is refused before anything 
   await refused(deep, {}, /whole numbers from 0 to 255, not a list/);
 });
 
-t.test('tensors may go as bytes behind the JSON, both ways, and compressed', async (t) => {
+t.test('binary tensors may follow the JSON in requests and responses, also compressed', async (t) => {
   const elements = images.flatMap((image) => {
     const length = Buffer.alloc(4);
     length.writeUInt32LE(image.length);
@@ -135,7 +135,7 @@ t.test('tensors may go as bytes behind the JSON, both ways, and compressed', asy
   }
 });
 
-t.test('pixels are taken as they are', async (t) => {
+t.test('decoded pixels are accepted', async (t) => {
   const pixels = { name: 'image', shape: [1, 2, 3, 3], datatype: 'UINT8' };
   const nested = [
     [
@@ -156,25 +156,25 @@ t.test('pixels are taken as they are', async (t) => {
   t.equal(output((await response.json()) as Inferred, 'score').shape[0], 1);
 });
 
-t.test('what is wrong is said as the protocol says it', async (t) => {
+t.test('errors have the format of the protocol', async (t) => {
   const input = (changes: object): string => asJson({ inputs: [{ ...base64Input, ...changes }] });
   const cases: readonly (readonly [number, string, RegExp, Record<string, string>?])[] = [
-    [400, '', /no body|no JSON/],
-    [400, '{"inputs":', /no JSON/],
+    [400, '', /no body|not JSON/],
+    [400, '{"inputs":', /not JSON/],
     [400, '{}', /inputs/],
     [400, input({ name: 'pixels' }), /one input, 'image'.*'pixels'/],
     [400, input({ datatype: 'FP32' }), /BYTES.*UINT8.*FP32/],
     [400, input({ datatype: 'FP32', shape: [1, 128, 128, 3] }), /BYTES.*UINT8.*FP32/],
     [400, input({ datatype: 'UINT8', shape: [128, 128, 3] }), /\[n, height, width, 3\], not \[128, 128, 3\]/],
-    [400, input({ shape: [3] }), /2 elements, its shape says 3/],
+    [400, input({ shape: [3] }), /2 elements, but its shape has 3/],
     [400, input({ data: ['äöü', ''] }), /base64/],
     [400, input({ data: undefined }), /neither data/],
     [400, input({ datatype: 'UINT8', shape: [1, 1, 1, 3], data: [1, 2, 300] }), /0 to 255, not 300/],
     [400, input({ datatype: 'UINT8', shape: [3], data: [1, 2, 3] }), /\[n, height, width, 3\]/],
-    [400, input({ parameters: { binary_data_size: 10 } }), /wants 10 bytes, 0 follow/],
-    [400, asJson({ inputs: [base64Input], outputs: [{ name: 'logits' }] }), /no output 'logits'; there are/],
+    [400, input({ parameters: { binary_data_size: 10 } }), /needs 10 bytes, but 0 follow/],
+    [400, asJson({ inputs: [base64Input], outputs: [{ name: 'logits' }] }), /no output 'logits'; available/],
     [400, input({}), /not 'x'/, { 'inference-header-content-length': 'x' }],
-    [400, input({}), /cannot be expanded/, { 'content-encoding': 'gzip' }],
+    [400, input({}), /cannot be decompressed/, { 'content-encoding': 'gzip' }],
     [400, input({}), /'br' is not supported/, { 'content-encoding': 'br' }],
     [415, input({ shape: [1], data: ['AAAA'] }), /not a JPEG/],
     [415, input({ data: [base64Input.data[0], 'AAAA'] }), /^image 1: .*not a JPEG/],
@@ -194,7 +194,7 @@ t.test('what is wrong is said as the protocol says it', async (t) => {
   t.equal(unload.status, 403, 'without an admin key');
 });
 
-t.test('server, models, repository and statistics describe themselves', async (t) => {
+t.test('server, model, repository and statistics endpoints respond', async (t) => {
   const get = async (path: string, method = 'GET'): Promise<unknown> =>
     (await fetch(`${service.address}${path}`, { method })).json();
   t.match(await get('/v2'), { name: 'mkd', extensions: ['binary_tensor_data'] });

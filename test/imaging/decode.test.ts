@@ -1,7 +1,7 @@
-/** Decoding: every form of image as a user sees it, everything else refused. */
+/** Decoding: all supported formats give the image as a user sees it; everything else is rejected. */
 import sharp from 'sharp';
 import t from 'tap';
-import { seenImage } from '../../src/imaging/decode.js';
+import { openUpright } from '../../src/imaging/decode.js';
 import { plainSize } from '../../src/imaging/headers.js';
 import {
   decodeImage,
@@ -17,10 +17,10 @@ import { sameBytes } from '../support/same-bytes.js';
 const solid = (color: string, width = 8, height = 4) =>
   sharp({ create: { width, height, channels: 3, background: color } });
 
-/** An image in its own size, checked and opened as detectors' images are. */
+/** Decodes an image at its own size, with the same checks as for detectors. */
 async function decodeFullImage(bytes: Uint8Array) {
   const size = await inspectImage(bytes, defaultImageLimits);
-  const pixels: Uint8Array = await seenImage(bytes, defaultImageLimits).raw({ depth: 'uchar' }).toBuffer();
+  const pixels: Uint8Array = await openUpright(bytes, defaultImageLimits).raw({ depth: 'uchar' }).toBuffer();
   return { ...size, pixels };
 }
 
@@ -46,7 +46,7 @@ t.test('the four formats decode to the same colors', async (t) => {
   }
 });
 
-t.test('EXIF orientation is applied, and the size is that of the image as seen', async (t) => {
+t.test('EXIF orientation is applied to both pixels and size', async (t) => {
   const upright = picture(64, 48);
   const turned = await upright.clone().rotate(90).withMetadata({ orientation: 8 }).png().toBuffer();
   const image = await decodeFullImage(turned);
@@ -54,7 +54,7 @@ t.test('EXIF orientation is applied, and the size is that of the image as seen',
   t.ok(sameBytes(image.pixels, pictureRaw(64, 48)));
 });
 
-t.test('a size read from the header alone is what libvips sees, or is left to it', async (t) => {
+t.test('a size read from the header matches libvips, or is left to libvips', async (t) => {
   const upright = picture(61, 43);
   const files = {
     jpeg: await upright.clone().jpeg().toBuffer(),
@@ -79,7 +79,7 @@ t.test('a size read from the header alone is what libvips sees, or is left to it
   }
 });
 
-t.test('transparency is laid on white', async (t) => {
+t.test('transparency becomes white', async (t) => {
   const clear = await sharp({
     create: { width: 4, height: 4, channels: 4, background: { r: 255, g: 0, b: 0, alpha: 0 } },
   })
@@ -88,7 +88,7 @@ t.test('transparency is laid on white', async (t) => {
   t.strictSame(await firstPixel(clear), [255, 255, 255]);
 });
 
-t.test('16 bit, gray and CMYK come out as 8-bit sRGB', async (t) => {
+t.test('16-bit, gray and CMYK images become 8-bit sRGB', async (t) => {
   const gray16 = await sharp(new Uint16Array(64).fill(0x8080), { raw: { width: 8, height: 8, channels: 1 } })
     .toColourspace('grey16')
     .png()
@@ -123,7 +123,7 @@ async function refusal(
   }
 }
 
-t.test('a mask is white from half of its brightest on, so that 0 and 1 are a mask too', async (t) => {
+t.test('a mask is white above half of its brightest pixel, so masks of 0 and 1 work too', async (t) => {
   const marked = [0, 1, 1, 0, 0, 1];
   for (const white of [1, 100, 255]) {
     const raw = Uint8Array.from(marked, (mark) => mark * white);
@@ -137,20 +137,20 @@ t.test('a mask is white from half of its brightest on, so that 0 and 1 are a mas
   }
 });
 
-t.test('what is no image, or too large, is refused by kind', async (t) => {
+t.test('invalid and too large images are rejected with the kind of error', async (t) => {
   const jpeg = await pictureJpeg(400, 400);
   t.equal(await refusal(new Uint8Array()), 'empty');
   t.equal(await refusal(Buffer.from('not an image')), 'unsupported');
   t.equal(await refusal(Buffer.from('<svg xmlns="http://www.w3.org/2000/svg"/>')), 'unsupported');
   t.equal(await refusal(await picture().gif().toBuffer()), 'unsupported');
   t.equal(await refusal(jpeg.subarray(0, jpeg.length / 2)), 'damaged', 'a JPEG cut in half');
-  t.equal(await refusal(jpeg.subarray(0, 20)), 'damaged', 'a JPEG with nothing but a beginning');
+  t.equal(await refusal(jpeg.subarray(0, 20)), 'damaged', 'a JPEG with only its first bytes');
   t.equal(await refusal(jpeg, { maxBytes: 1000, maxPixels: 1e6 }), 'too-many-bytes');
   t.equal(await refusal(jpeg, { maxBytes: 1e6, maxPixels: 159_999 }), 'too-many-pixels');
   t.equal(await refusal(jpeg, { maxBytes: 1e6, maxPixels: 160_000 }), undefined);
 });
 
-t.test('pixels that are already decoded give what their PNG file gives', async (t) => {
+t.test('decoded pixels give the same result as their PNG file', async (t) => {
   const pixels = pictureRaw(90, 70);
   const input = { inputSize: 32 };
   const raw = await decodeImage({ pixels, width: 90, height: 70 }, input);

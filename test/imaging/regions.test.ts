@@ -1,8 +1,8 @@
-/** Regions of drawn maps: outlines, boxes and areas in the original image's coordinates. */
+/** Regions of drawn maps: outlines, boxes and areas in coordinates of the original image. */
 import t from 'tap';
 import { findRegions } from '../../src/imaging/index.js';
 
-/** A map of one digit a pixel; a point is 0. */
+/** Returns a map from rows of digits, one per pixel; a dot is 0. */
 function drawn(...rows: string[]) {
   const values = Float32Array.from([...rows.join('')], (sign) => (sign === '.' ? 0 : Number(sign)));
   return { width: rows.length, height: rows.length, values };
@@ -25,8 +25,8 @@ t.test('a block is one region with its area, box, peak and mean', async (t) => {
   t.strictSame(others, []);
   t.equal(region?.peak, 6);
   t.ok(Math.abs((region?.mean ?? 0) - 14 / 5) < 1e-6);
-  // The opening leaves a cross of five pixels; its outline runs where the map falls through 0.3 of the peak, 1.8: a
-  // tenth of a pixel outside of the centers of the outer ones, from 2 there to 0.
+  // The opening leaves a cross of five pixels. Its outline is where the map crosses 0.3 of the peak, 1.8: a tenth of a
+  // pixel outside the centers of the outer pixels, where the map falls from 2 to 0.
   t.strictSame(region?.box, { x: 24, y: 48, width: 22, height: 44 });
   t.ok(region && region.area > 0.5 * 22 * 44 && region.area <= 22 * 44, `area ${region?.area}`);
   const [rings] = region?.polygons ?? [];
@@ -34,21 +34,18 @@ t.test('a block is one region with its area, box, peak and mean', async (t) => {
   t.strictSame(rings?.[0]?.at(0), rings?.[0]?.at(-1), 'a ring is closed');
 });
 
-t.test(
-  'the rim that smoothing draws around a bright spot is no part of its region; a faint one is',
-  async (t) => {
-    const rows = ['.......', '.22222.', '.29992.', '.29992.', '.29992.', '.22222.', '.......'];
-    const [bright] = findRegions(drawn(...rows), 1, { width: 70, height: 70 });
-    t.ok((bright?.box.width ?? 0) < 40, 'nothing below 2.7');
-    const [faint] = findRegions(drawn(...rows.map((row) => row.replaceAll('9', '3'))), 1, {
-      width: 70,
-      height: 70,
-    });
-    t.ok((faint?.box.width ?? 0) > 40, 'all above the threshold');
-  },
-);
+t.test('the smoothed rim of a bright spot is not part of its region; that of a faint spot is', async (t) => {
+  const rows = ['.......', '.22222.', '.29992.', '.29992.', '.29992.', '.22222.', '.......'];
+  const [bright] = findRegions(drawn(...rows), 1, { width: 70, height: 70 });
+  t.ok((bright?.box.width ?? 0) < 40, 'no pixels below 2.7');
+  const [faint] = findRegions(drawn(...rows.map((row) => row.replaceAll('9', '3'))), 1, {
+    width: 70,
+    height: 70,
+  });
+  t.ok((faint?.box.width ?? 0) > 40, 'all pixels above the threshold');
+});
 
-t.test('specks and lines one pixel wide go, and the highest peak comes first', async (t) => {
+t.test('specks and lines one pixel wide are removed, and the highest peak comes first', async (t) => {
   const map = drawn(
     '9.........', //
     '....777777',
@@ -68,7 +65,7 @@ t.test('specks and lines one pixel wide go, and the highest peak comes first', a
   );
 });
 
-t.test('a ring has a hole, which counts in no area', async (t) => {
+t.test('a ring has a hole, which is not part of its area', async (t) => {
   const rows = Array.from({ length: 12 }, (_, y) =>
     Array.from({ length: 12 }, (_, x) => {
       const far = Math.max(Math.abs(x - 5.5), Math.abs(y - 5.5));

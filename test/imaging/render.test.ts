@@ -1,11 +1,11 @@
-/** Pictures of maps: one scale for all images, the size of the original. */
+/** Rendered maps: one color scale for all images, the size of the original. */
 import sharp from 'sharp';
 import t from 'tap';
 import { encodeNpy, renderHeatmap, renderMask, renderOverlay, resizeMap } from '../../src/imaging/index.js';
 import { picturePng } from '../support/images.js';
 import { sameBytes } from '../support/same-bytes.js';
 
-/** A map with one bright square in the middle of darkness. */
+/** Returns a dark map with one bright square in the middle. */
 function spot(bright: number, size = 32) {
   const values = Float32Array.from({ length: size * size }, (_, index) => {
     const [y, x] = [Math.floor(index / size), index % size];
@@ -24,7 +24,7 @@ async function grayLevels(png: Buffer): Promise<{ data: Buffer; width: number; h
 t.test('a heatmap has the size of the image, and good parts stay dark', async (t) => {
   const good = await grayLevels(await renderHeatmap(spot(0.5), 1, to));
   t.match(good, to);
-  t.ok(Math.max(...good.data) < 10, 'below half the threshold all is black');
+  t.ok(Math.max(...good.data) < 10, 'everything below half the threshold is black');
   const bad = await grayLevels(await renderHeatmap(spot(50), 1, to));
   t.ok((bad.data[30 * 100 + 50] as number) > 200, 'far above the threshold it is bright');
 });
@@ -37,7 +37,7 @@ t.test('a mask is white where the map reaches the threshold', async (t) => {
   t.equal(mask.data[0], 0);
 });
 
-t.test('a speck smaller than the opening is gone from the mask', async (t) => {
+t.test('a speck smaller than the opening is removed from the mask', async (t) => {
   const values = new Float32Array(32 * 32).fill(0.1);
   values[16 * 32 + 16] = 3;
   const mask = await grayLevels(
@@ -46,7 +46,7 @@ t.test('a speck smaller than the opening is gone from the mask', async (t) => {
   t.notOk(mask.data.includes(255));
 });
 
-t.test('an overlay leaves the image as it is where nothing is anomalous', async (t) => {
+t.test('an overlay does not change an image without anomalies', async (t) => {
   const image = await picturePng(100, 60);
   const overlay = await renderOverlay(image, spot(0.2), 1, to);
   const [before, after] = (await Promise.all([image, overlay].map((png) => sharp(png).raw().toBuffer()))) as [

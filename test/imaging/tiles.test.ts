@@ -1,4 +1,4 @@
-/** Tiles: they cover an image, and what comes of them is joined without seams. */
+/** Tiles cover an image, and their maps are joined without seams. */
 import t from 'tap';
 import {
   cropped,
@@ -15,7 +15,7 @@ import { picturePng } from '../support/images.js';
 const shape = { inputSize: 32, tiling: { scale: 1, overlap: 8 } };
 const all = (grid: TileGrid): number[] => Array.from({ length: tileCount(grid) }, (_, tile) => tile);
 
-t.test('tiles cover an image to its edges and overlap as told', async (t) => {
+t.test('tiles cover an image to its edges and overlap as configured', async (t) => {
   const grid = tileGrid({ width: 100, height: 60 }, shape);
   t.match(grid, { width: 100, height: 60, size: 32 });
   for (const [edges, side] of [
@@ -30,7 +30,7 @@ t.test('tiles cover an image to its edges and overlap as told', async (t) => {
   }
 });
 
-t.test('an image is one tile without tiling, and where it is no larger than a tile', async (t) => {
+t.test('an image is one tile without tiling, or if it is not larger than a tile', async (t) => {
   t.equal(tileCount(tileGrid({ width: 5000, height: 40 }, { inputSize: 32 })), 1);
   const small = tileGrid({ width: 20, height: 10 }, shape);
   t.match(small, { width: 32, height: 32, columns: [0], rows: [0] });
@@ -40,7 +40,7 @@ t.test('an image is one tile without tiling, and where it is no larger than a ti
   );
 });
 
-t.test('the tiles of an image hold its pixels', async (t) => {
+t.test('the tiles of an image contain its pixels', async (t) => {
   const image = await decodeImage(await picturePng(100, 60), shape);
   for (const tile of all(image.grid)) {
     const [x, y] = tileCorner(image.grid, tile);
@@ -58,7 +58,7 @@ t.test('the tiles of an image hold its pixels', async (t) => {
   t.strictSame(cropped(image, [0, 0]), tilePixels(image, 0));
 });
 
-t.test('joined maps are the map of the whole: no seam where tiles agree', async (t) => {
+t.test('joined maps equal the map of the whole image if the tiles agree', async (t) => {
   const grid = tileGrid({ width: 96, height: 80 }, shape);
   const whole = (x: number, y: number): number => x + 3 * y;
   const stitcher = new MapStitcher(grid);

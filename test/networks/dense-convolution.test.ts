@@ -1,4 +1,4 @@
-/** A convolution as the product with a matrix gives what the convolution gives, and the same gradient. */
+/** A convolution as a matrix product has the same values and gradient as the convolution. */
 import t from 'tap';
 import { addGradients } from '../../src/autodiff/index.js';
 import { addDenseConvolution, isDense } from '../../src/networks/dense-convolution.js';
@@ -9,7 +9,7 @@ const [images, inChannels, outChannels] = [3, 5, 7];
 const waves = (length: number, pace: number): Float32Array =>
   Float32Array.from({ length }, (_, at) => Math.sin(1 + pace * at));
 
-t.test('a convolution of 2 x 2 positions is the product with one matrix', async (t) => {
+t.test('a convolution of 2 x 2 positions equals the product with one matrix', async (t) => {
   const device = await openTestDevice();
   t.teardown(() => device.close());
   const kernel = waves(outChannels * inChannels * 9, 0.7);
@@ -46,7 +46,10 @@ t.test('a convolution of 2 x 2 positions is the product with one matrix', async 
     const apart = Math.max(
       ...expected.map((value, at) => Math.abs(value - (outputs[one]?.[at] ?? Number.NaN))),
     );
-    t.ok(apart < 1e-5 * largest, `${one} lies ${apart} from ${other}, whose largest entry is ${largest}`);
+    t.ok(
+      apart < 1e-5 * largest,
+      `${one} differs by ${apart} from ${other}, whose largest entry is ${largest}`,
+    );
   }
 });
 

@@ -1,4 +1,4 @@
-/** The distance to the nearest good image: worked by hand, and its gradient against differences. */
+/** The distance to the nearest good image, checked by hand, and its gradient, checked with differences. */
 import t, { type Test } from 'tap';
 import { addGradients } from '../../src/autodiff/index.js';
 import { addNeighborDiscrepancy, addSummary } from '../../src/objective/index.js';
@@ -28,7 +28,7 @@ const activations = [
 /** Two neighbors as columns [3, 2]: one points along the first two channels, the other along the last. */
 const neighbors = [0.6, 0, 0.8, 0, 0, 1];
 
-/** The root of each channel's strongest response, of unit length. */
+/** Returns the roots of each channel's strongest response, normalized to unit length. */
 function summaryByHand(channels: readonly (readonly number[])[]): number[] {
   const roots = channels.map((responses) => Math.sqrt(Math.max(1e-4, ...responses)));
   const length = Math.hypot(...roots);
@@ -53,19 +53,25 @@ const run = (data: readonly number[]) =>
     },
   );
 
-t.test('the nearest of the neighbors counts, by the roots of the strongest responses', async (t) => {
-  const { summary, discrepancy } = await run(activations.flat(2));
-  for (const [image, channels] of activations.entries()) {
-    const expected = summaryByHand(channels);
-    for (const [channel, entry] of expected.entries()) {
-      near(t, summary?.[image * 3 + channel] as number, entry, `image ${image}, channel ${channel}`);
+t.test(
+  'the discrepancy is that of the nearest neighbor, from the roots of the strongest responses',
+  async (t) => {
+    const { summary, discrepancy } = await run(activations.flat(2));
+    for (const [image, channels] of activations.entries()) {
+      const expected = summaryByHand(channels);
+      for (const [channel, entry] of expected.entries()) {
+        near(t, summary?.[image * 3 + channel] as number, entry, `image ${image}, channel ${channel}`);
+      }
+      const cosines = [0, 1].map((column) =>
+        expected.reduce(
+          (sum, entry, channel) => sum + entry * (neighbors[channel * 2 + column] as number),
+          0,
+        ),
+      );
+      near(t, discrepancy?.[image] as number, 1 - Math.max(...cosines), `image ${image}`);
     }
-    const cosines = [0, 1].map((column) =>
-      expected.reduce((sum, entry, channel) => sum + entry * (neighbors[channel * 2 + column] as number), 0),
-    );
-    near(t, discrepancy?.[image] as number, 1 - Math.max(...cosines), `image ${image}`);
-  }
-});
+  },
+);
 
 t.test('its gradient agrees with centered differences', async (t) => {
   const data = activations.flat(2);
@@ -79,11 +85,7 @@ t.test('its gradient agrees with centered differences', async (t) => {
     }
     const numerical = ((sums[0] as number) - (sums[1] as number)) / (2 * step);
     const exact = grad?.[at] as number;
-    t.ok(Math.abs(numerical - exact) < 1e-3, `${at}: ${exact}, by differences ${numerical}`);
+    t.ok(Math.abs(numerical - exact) < 1e-3, `${at}: ${exact}, from differences ${numerical}`);
   }
-  t.same(
-    [...(grad?.subarray(8, 12) ?? [])],
-    [0, 0, 0, 0],
-    'nothing follows from a channel that does not respond',
-  );
+  t.same([...(grad?.subarray(8, 12) ?? [])], [0, 0, 0, 0], 'a channel without response has no gradient');
 });

@@ -1,4 +1,4 @@
-/** Traces as a collector gets them. */
+/** Traces as a collector receives them. */
 import { readFile } from 'node:fs/promises';
 import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
@@ -20,7 +20,7 @@ interface Export {
   readonly resourceSpans: readonly { readonly scopeSpans: readonly { readonly spans: readonly Span[] }[] }[];
 }
 
-t.test('a request is a span of the trace its client began, with its stages under it', async (t) => {
+t.test("a request is a span of its client's trace, with its stages below it", async (t) => {
   const spans: Span[] = [];
   const collector = createServer((request, response) => {
     void json(request).then((body) => {
@@ -64,7 +64,7 @@ t.test('a request is a span of the trace its client began, with its stages under
   );
 });
 
-t.test('a collector that does not answer is told of in the log', async (t) => {
+t.test('an unreachable collector is logged', async (t) => {
   const lines: string[] = [];
   const stream = { write: (line: string) => lines.push(line) };
   const app = { traces: 'http://127.0.0.1:9/v1/traces', logger: { level: 'warn', stream } };
@@ -72,7 +72,7 @@ t.test('a collector that does not answer is told of in the log', async (t) => {
   await fetch(`${service.address}/v1/detectors`);
   const told = (): boolean =>
     lines.some((line) => line.includes('traces are not sent') && line.includes('127.0.0.1:9'));
-  // It is tried a few times first.
+  // The exporter retries a few times first.
   for (let tries = 0; tries < 600 && !told(); tries++) await wait(100);
   t.ok(told(), lines.join(''));
   await service.stop();

@@ -1,4 +1,4 @@
-/** Models that others made: the graph we build of them gives what they give, and its gradient is theirs. */
+/** Imported models: the rebuilt graph has the same values as the model, and the correct gradient. */
 import t from 'tap';
 import { addGradients } from '../../src/autodiff/index.js';
 import {
@@ -40,7 +40,7 @@ function rebuilt({ bytes, layers }: ForeignTestModel, batch: number, side: numbe
   return graph;
 }
 
-/** The same sum by the model itself, as it was written. */
+/** Computes the same sum with the original model. */
 async function sumOf(
   session: Session,
   image: Float32Array,
@@ -55,7 +55,7 @@ async function sumOf(
 
 for (const [name, model] of Object.entries({ residual: residualModel(size), mobile: mobileModel(size) })) {
   t.test(
-    `a ${name} network: the same values as the model itself, and the gradient of its differences`,
+    `a rebuilt ${name} network has the values of the original model, and a gradient that matches its differences`,
     async (t) => {
       const random = randomStream(5, name);
       const image = Float32Array.from({ length: 3 * size * size }, () => normal(random));
@@ -86,13 +86,13 @@ for (const [name, model] of Object.entries({ residual: residualModel(size), mobi
         const exact = step.reduce((sum, part, index) => sum + part * (grad[index] as number), 0);
         t.ok(
           Math.abs(numerical - exact) < 2e-2 * Math.max(Math.abs(numerical), 1e-4),
-          `${exact} by the rules, ${numerical} by differences`,
+          `${exact} from the rules, ${numerical} from differences`,
         );
       }
     },
   );
 
-  t.test(`a ${name} network is built anew for another size of input`, async (t) => {
+  t.test(`a ${name} network can be rebuilt for another input size`, async (t) => {
     const session = await device.session(encodeModel(rebuilt(model, 2, 64)));
     const image = float32([2, 3, 64, 64], new Float32Array(2 * 3 * 64 * 64).fill(0.5));
     const { outputs } = await session.run({ image });
@@ -102,7 +102,7 @@ for (const [name, model] of Object.entries({ residual: residualModel(size), mobi
   });
 }
 
-t.test('what the named layers do not need is left out, whatever it is', async (t) => {
+t.test('nodes that the requested layers do not need are left out, even unsupported ones', async (t) => {
   const graph = rebuilt(residualModel(size), 1, size);
   t.notOk(graph.nodes.some(({ operator }) => operator === 'Gemm'));
 });
@@ -115,7 +115,7 @@ t.test('a layer may be named by its node', async (t) => {
   t.strictSame(value?.shape, [1, 12, size / 8, size / 8]);
 });
 
-t.test('refusals name what is wrong', async (t) => {
+t.test('errors name what is wrong', async (t) => {
   const add = (bytes: Uint8Array, layer: string) => {
     const graph = new Graph('refused');
     const image = graph.input('image', 'float32', [1, 3, size, size]);
@@ -123,8 +123,8 @@ t.test('refusals name what is wrong', async (t) => {
   };
   t.throws(() => add(unknownModel(size), 'layer1'), {
     name: 'GraphError',
-    message: 'Erf node node_layer1: the operator Erf is not known here',
+    message: 'Erf node node_layer1: the operator Erf is not supported',
   });
-  t.throws(() => add(residualModel(size).bytes, 'layer9'), { message: "the model computes no 'layer9'" });
+  t.throws(() => add(residualModel(size).bytes, 'layer9'), { message: "the model has no value 'layer9'" });
   t.throws(() => add(Uint8Array.from([1, 2, 3]), 'layer1'), GraphError);
 });

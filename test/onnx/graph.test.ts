@@ -1,4 +1,4 @@
-/** Building graphs: shapes are inferred, and what could not run is refused by name. */
+/** Building graphs: shapes are inferred, and invalid graphs are rejected. */
 import { readFile } from 'node:fs/promises';
 import { fromBinary } from '@bufbuild/protobuf';
 import t from 'tap';
@@ -11,7 +11,7 @@ import { type ModelProto, ModelProtoSchema } from '../../src/onnx/schema/onnx_pb
 
 const decoded = (model: Uint8Array): ModelProto => fromBinary(ModelProtoSchema, model);
 
-t.test('shapes are inferred, symbolic batch included', async (t) => {
+t.test('shapes are inferred, including a symbolic batch', async (t) => {
   const graph = new Graph('shapes');
   const { op } = graph;
   const x = graph.input('x', 'float32', ['N', 3, 8, 6]);
@@ -36,14 +36,14 @@ t.test('shapes are inferred, symbolic batch included', async (t) => {
   ]);
 });
 
-t.test('a graph that could not run is refused, naming operator and value', async (t) => {
+t.test('a graph that could not run is rejected, naming operator and value', async (t) => {
   const graph = new Graph('refusals');
   const { op } = graph;
   const x = graph.input('x', 'float32', ['N', 3, 8, 8]);
   const other = new Graph('other').input('y', 'float32', [1]);
   const refusals: [string, () => unknown, RegExp][] = [
     [
-      'channels that differ',
+      'different channels',
       () => op.Conv(x, graph.input('w', 'float32', [4, 2, 3, 3])),
       /Conv: x float32\[N, 3, 8, 8\]/,
     ],
@@ -55,30 +55,34 @@ t.test('a graph that could not run is refused, naming operator and value', async
     [
       'shapes that do not broadcast',
       () => op.Add(x, graph.input('b', 'float32', [2, 1, 1])),
-      /Add: x .* do not fit/,
+      /Add: x .* differ in shape or type/,
     ],
     [
       'a symbolic size against another',
       () => op.Add(x, graph.input('m', 'float32', [7, 3, 8, 8])),
-      /do not fit/,
+      /differ in shape or type/,
     ],
-    ['types that differ', () => op.Mul(x, graph.input('h', 'float16', [1])), /Mul/],
+    ['different types', () => op.Mul(x, graph.input('h', 'float16', [1])), /Mul/],
     [
       'arithmetic on uint8',
       () => op.Add(graph.input('u', 'uint8', [2]), graph.input('v', 'uint8', [2])),
-      /does not take uint8/,
+      /does not support uint8/,
     ],
-    ['a reshape that loses entries', () => op.Reshape(x, [0, 5]), /Reshape: x .* does not fit \[0, 5\]/],
+    [
+      'a reshape that loses entries',
+      () => op.Reshape(x, [0, 5]),
+      /Reshape: x .* cannot have the shape \[0, 5\]/,
+    ],
     ['a permutation that repeats an axis', () => op.Transpose(x, [0, 0, 1, 2]), /Transpose/],
     ['an axis out of range', () => op.ReduceSum(x, [4]), /axes \[4\]/],
     [
-      'matrices that do not multiply',
+      'matrices of incompatible sizes',
       () => op.MatMul(graph.input('p', 'float32', [2, 3]), graph.input('q', 'float32', [2, 3])),
       /MatMul/,
     ],
     ['a slice along a symbolic axis', () => op.Slice(x, [0], [1], [0]), /axis 0 .* must be known/],
-    ['a value of another graph', () => op.Neg(other), /belongs to graph other/],
-    ['a name that is taken', () => graph.input('x', 'float32', [1]), /'x' is taken/],
+    ['a value from another graph', () => op.Neg(other), /belongs to graph other/],
+    ['a name that is already used', () => graph.input('x', 'float32', [1]), /'x' is taken/],
     [
       'a constant that does not fill its shape',
       () => graph.constant({ type: 'float32', shape: [3], data: Float32Array.of(1) }),
@@ -89,7 +93,7 @@ t.test('a graph that could not run is refused, naming operator and value', async
   t.throws(() => encodeModel(graph), { message: /has no output/ }, 'a graph without output');
 });
 
-t.test('what no output needs is left out of the model', async (t) => {
+t.test('nodes that no output needs are left out of the model', async (t) => {
   const graph = new Graph('pruned');
   const x = graph.input('x', 'float32', [2]);
   graph.op.Neg(graph.op.Mul(x, graph.scalar(7)));
@@ -178,7 +182,7 @@ t.test('every operator we emit has a float32 kernel on CUDA', async (t) => {
   }
   for (const operator of emitted) {
     const since = sinceVersions[operator] ?? Number.NaN;
-    // A kernel without an end matches its own version only: onnxruntime, kernel_registry.cc.
+    // A kernel without an end version matches only its own version (onnxruntime, kernel_registry.cc).
     const match = kernels[operator]?.find(
       ({ from, to }) => from === since || (to !== null && from <= since && since <= to),
     );

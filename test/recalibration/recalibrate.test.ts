@@ -1,4 +1,4 @@
-/** Calibrating the embedded detector again: new good images, labeled verdicts, what is refused. */
+/** Recalibrating the embedded detector: new good images, labeled verdicts, rejected inputs. */
 import { cp, readdir, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import sharp from 'sharp';
@@ -15,7 +15,7 @@ t.before(async () => {
 });
 t.teardown(() => engine.close());
 
-/** A copy of the embedded detector, and a folder for what goes with it. */
+/** Copies the embedded detector. @returns the copy's folder and the folder that contains it. */
 async function copied(t: Tap): Promise<{ folder: string; root: string }> {
   const root = t.testdir();
   const folder = join(root, 'detector');
@@ -27,7 +27,7 @@ type Tap = { testdir(): string };
 const calibrated = async (options: RecalibrateOptions) =>
   recalibrate(engine, await readDetector(options.folder), options);
 
-t.test('new good images give a new threshold, a new version, and the verdicts that flip', async (t) => {
+t.test('new good images give a new threshold, a new version and the flipped verdicts', async (t) => {
   const { folder, root } = await copied(t);
   const old = await readDetector(folder);
   const images = 4;
@@ -41,7 +41,7 @@ t.test('new good images give a new threshold, a new version, and the verdicts th
   t.not(now.version, old.version);
   t.strictSame(now.manifest.calibration.earlierVersions, [old.version]);
   t.equal(result.after.scores.length, images);
-  t.equal(result.after.falseAlarmRate, 1 / (images + 1), 'the least that four images support');
+  t.equal(result.after.falseAlarmRate, 1 / (images + 1), 'the lowest rate that four images support');
   t.ok(Math.abs(result.after.threshold - Math.max(...result.after.scores)) < 0.01);
   t.equal(result.verdicts, images);
   const old_ = old.manifest.calibration.threshold;
@@ -53,17 +53,17 @@ t.test('new good images give a new threshold, a new version, and the verdicts th
     files.map(async (name) => pipeline.score({ detector: now, image: await readFile(join(root, name)) })),
   );
   const verdicts = again.map(({ verdict }) => verdict);
-  t.strictSame(verdicts, Array(images).fill('good'), 'without a gradient scores are rounded otherwise');
+  t.strictSame(verdicts, Array(images).fill('good'), 'rounding without a gradient does not change verdicts');
 });
 
-t.test('labeled verdicts set the threshold; wrong ones flip, right ones stay', async (t) => {
+t.test('labeled verdicts set the threshold; wrong verdicts flip, right ones stay', async (t) => {
   const { folder, root } = await copied(t);
   const { version, manifest } = await readDetector(folder);
   const { threshold, scores } = manifest.calibration;
   const line = (image: string, score: number, label?: string) =>
     JSON.stringify({ image, version, score, label });
   const lines = [
-    // Judged again below.
+    // Labeled again below.
     line('good-0', threshold * 1.05, 'anomalous'),
     // A new kind of part, good, which the old threshold called anomalous.
     ...Array.from({ length: 19 }, (_, index) =>
@@ -87,7 +87,7 @@ t.test('labeled verdicts set the threshold; wrong ones flip, right ones stay', a
     after: 'good',
     label: 'good',
   });
-  t.strictSame((await readDetector(folder)).version, version, 'with --out the detector stays as it is');
+  t.strictSame((await readDetector(folder)).version, version, 'with --out the detector does not change');
   t.strictSame(
     (await readDetector(out)).manifest.calibration.mapThresholds,
     manifest.calibration.mapThresholds,
@@ -97,11 +97,11 @@ t.test('labeled verdicts set the threshold; wrong ones flip, right ones stay', a
   t.equal(added.after.scores.length, scores.length + 19);
   await t.resolves(
     calibrated({ folder, source: { verdicts: file } }),
-    'lines of the version before still count',
+    'verdicts of the previous version still count',
   );
 });
 
-t.test('what cannot calibrate is refused with what would do, and the detector stays as it was', async (t) => {
+t.test('invalid input is rejected with a remedy, and the detector does not change', async (t) => {
   const { folder, root } = await copied(t);
   const before = await readFile(join(folder, 'manifest.json'), 'utf8');
   const { version } = await readDetector(folder);
@@ -114,12 +114,12 @@ t.test('what cannot calibrate is refused with what would do, and the detector st
     });
   };
   const good = JSON.stringify({ image: 'a', version, score: 0.1, label: 'good' });
-  await refused('scores', /line 1 is no JSON/);
+  await refused('scores', /line 1 is not JSON/);
   await refused(
     `${good}\n${good.replace('{"image":"a"', '{"learned":true,"image":"b"')}`,
-    /learned from 1 of the 2 images labeled good in .* \(b\), which therefore score too low; bring new good images/,
+    /trained on 1 of the 2 images labeled good in .* \(b\), which therefore score too low; use new good images/,
   );
-  await refused(`${good}\n{"image": "a"}`, /line 2 is no verdict; wanted image, version and score/);
+  await refused(`${good}\n{"image": "a"}`, /line 2 is not a verdict; it must have image, version and score/);
   await refused(
     good.replace(version, 'ffffffffffff'),
     /line 1 was scored by version ffffffffffff; this detector is/,

@@ -1,4 +1,4 @@
-/** Detectors that come and go, with the embedded detector on the real runtime. */
+/** Detectors that are added and removed, with the embedded detector on the real runtime. */
 import { appendFile, mkdir, readdir, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { Readable } from 'node:stream';
@@ -30,7 +30,7 @@ const current = (repository: DetectorRepository, name = 'flange'): string | unde
 const upload = async (repository: DetectorRepository, folder: string, activate = true) =>
   repository.add('flange', Readable.from([await tarOf(await filesOf(folder))]), activate);
 
-/** What a refusal says; undefined where there is none. */
+/** Returns the error of a refused attempt; undefined if it succeeds. */
 const refusalOf = (attempt: Promise<unknown>): Promise<RepositoryError | undefined> =>
   attempt.then(
     () => undefined,
@@ -40,7 +40,7 @@ const refusalOf = (attempt: Promise<unknown>): Promise<RepositoryError | undefin
     },
   );
 
-t.test('an upload serves beside the version before it, which one can go back to', async (t) => {
+t.test('an upload serves next to the previous version, and can be rolled back', async (t) => {
   const root = t.testdir();
   const first = await copyDetector(join(root, 'detectors/flange'));
   const second = await copyDetector(join(root, 'new'), 0.5);
@@ -49,8 +49,16 @@ t.test('an upload serves beside the version before it, which one can go back to'
 
   t.strictSame(await upload(repository, join(root, 'new')), { version: second, added: true });
   t.equal(current(repository), second);
-  t.equal((await repository.acquire('flange', first)).version, first, 'the first is still there by name');
-  t.strictSame(await upload(repository, join(root, 'new')), { version: second, added: false }, 'twice');
+  t.equal(
+    (await repository.acquire('flange', first)).version,
+    first,
+    'the first version is still available by name',
+  );
+  t.strictSame(
+    await upload(repository, join(root, 'new')),
+    { version: second, added: false },
+    'uploaded twice',
+  );
 
   t.equal(await repository.rollBack('flange'), first);
   t.equal((await repository.acquire('flange')).version, first);
@@ -61,10 +69,10 @@ t.test('an upload serves beside the version before it, which one can go back to'
   t.match(await refusalOf(repository.rollBack('flange')), { kind: 'conflict' });
 
   const again = await open(join(root, 'detectors'));
-  t.equal(current(again), second, 'a restart finds what was chosen');
+  t.equal(current(again), second, 'a restart keeps the chosen version');
   await again.retire('flange');
   t.equal(again.size, 0);
-  t.match(await refusalOf(again.acquire('flange')), { kind: 'unknown-detector', message: 'there are none' });
+  t.match(await refusalOf(again.acquire('flange')), { kind: 'unknown-detector', message: 'available: none' });
 });
 
 t.test('a version can be uploaded without serving yet', async (t) => {
@@ -82,7 +90,7 @@ t.test('a version can be uploaded without serving yet', async (t) => {
   t.equal(current(repository), version);
 });
 
-t.test('going back goes to what was current before, and to nothing else', async (t) => {
+t.test('a rollback activates only versions that were current before', async (t) => {
   const root = t.testdir();
   const detectors = join(root, 'detectors');
   const a = await copyDetector(join(detectors, 'flange'));
@@ -99,19 +107,19 @@ t.test('going back goes to what was current before, and to nothing else', async 
   await refused();
   await upload(repository, join(root, 'never'), false);
   await refused();
-  t.equal(current(repository), a, 'what was uploaded and never activated is not gone back to');
+  t.equal(current(repository), a, 'a version that was never activated is not a target of a rollback');
   await upload(repository, join(root, 'b'));
   await upload(repository, join(root, 'c'));
   t.equal(current(repository), c);
   t.equal(await repository.rollBack('flange'), b);
   t.equal(await repository.rollBack('flange'), a);
   await refused();
-  t.equal(current(await open(detectors)), a, 'a restart finds the same');
+  t.equal(current(await open(detectors)), a, 'a restart keeps the version');
 
   await repository.activate('flange', b);
   await repository.activate('flange', c);
   await repository.retire('flange', b);
-  t.equal(await repository.rollBack('flange'), a, 'one that is gone is passed over');
+  t.equal(await repository.rollBack('flange'), a, 'a deleted version is skipped');
 });
 
 t.test('an empty folder waits for the first upload', async (t) => {
@@ -123,7 +131,7 @@ t.test('an empty folder waits for the first upload', async (t) => {
   t.equal(current(repository), version);
 });
 
-t.test('what cannot be a folder of detectors is said', async (t) => {
+t.test('a folder that cannot hold detectors is refused with a reason', async (t) => {
   const root = t.testdir({ 'detectors/flange': { 'cloner.safetensors': '' } });
   await copyDetector(join(root, 'one/flange'));
   const said = async (folder: string): Promise<string> => {
@@ -134,11 +142,11 @@ t.test('what cannot be a folder of detectors is said', async (t) => {
     return (error as Error).message;
   };
   t.match(await said('nowhere'), /nowhere does not exist/);
-  t.match(await said('one/flange'), /one\/flange is a detector; wanted the folder that contains it/);
-  t.match(await said('detectors'), /no detector to serve in .*flange holds no manifest.json/);
+  t.match(await said('one/flange'), /one\/flange is a detector; pass the folder that contains it/);
+  t.match(await said('detectors'), /no detector to serve in .*flange has no manifest.json/);
 });
 
-t.test('a refused upload leaves nothing behind and what serves as it was', async (t) => {
+t.test('a refused upload leaves no files behind, and the old version still serves', async (t) => {
   const root = t.testdir();
   const detectors = join(root, 'detectors');
   const first = await copyDetector(join(detectors, 'flange'));
@@ -160,7 +168,7 @@ t.test('a refused upload leaves nothing behind and what serves as it was', async
       { kind: 'refused-detector', message: /evil/ },
     ],
     [
-      'a cut archive',
+      'a truncated archive',
       Readable.from([(await tarOf(files)).subarray(0, 600_000)]),
       { kind: 'refused-detector' },
     ],
@@ -170,12 +178,12 @@ t.test('a refused upload leaves nothing behind and what serves as it was', async
       { kind: 'refused-detector' },
     ],
     [
-      'another cloner than the manifest says',
+      'a cloner that does not match the manifest',
       Readable.from([await tarOf({ ...files, 'cloner.safetensors': cloner })]),
       { kind: 'refused-detector', message: /SHA-256/ },
     ],
     [
-      'a bomb',
+      'a zip bomb',
       Readable.from([gzipSync(await tarOf({ 'cloner.safetensors': Buffer.alloc(80 * 2 ** 20) }))]),
       { kind: 'too-many-bytes' },
     ],
@@ -204,7 +212,7 @@ t.test('an archive may be gzipped, with or without a folder around its files', a
   t.equal(current(repository, 'other'), second);
 });
 
-t.test('detectors that were not used lately leave memory and come back unnoticed', async (t) => {
+t.test('least recently used detectors leave memory and are loaded again on use', async (t) => {
   const root = t.testdir();
   const names = ['a', 'b', 'c'];
   for (const [index, name] of names.entries()) await copyDetector(join(root, name), index / 10);
@@ -222,13 +230,13 @@ t.test('detectors that were not used lately leave memory and come back unnoticed
   t.match(repository.list(), [{}, { versions: [{ state: 'verified', loaded: false }] }, {}]);
 });
 
-t.test('what nobody has asked for is verified while there is nothing else to do', async (t) => {
+t.test('unused detectors are verified while the service is idle', async (t) => {
   const root = t.testdir();
   const names = ['a', 'b', 'c', 'd'];
   for (const [index, name] of names.entries()) await copyDetector(join(root, name), index / 10);
   await appendFile(join(root, 'c/cloner.safetensors'), 'x');
   const repository = await open(root, 1);
-  t.strictSame(repository.unverified(), ['b', 'c', 'd'], 'one is in memory');
+  t.strictSame(repository.unverified(), ['b', 'c', 'd'], 'one is in memory and verified');
   t.equal(repository.refused, 0);
   let [idle, asked] = [false, 0];
   const isIdle = (): boolean => {
@@ -237,21 +245,21 @@ t.test('what nobody has asked for is verified while there is nothing else to do'
   };
   t.teardown(verifyUnused(repository, isIdle, quiet));
   for (let tries = 0; tries < 500 && asked < 3; tries++) await wait(20);
-  t.equal(repository.unverified().length, 3, 'others have work');
+  t.equal(repository.unverified().length, 3, 'nothing is verified while the service is busy');
   idle = true;
   for (let tries = 0; tries < 500 && repository.unverified().length > 0; tries++) await wait(20);
   t.strictSame(repository.unverified(), []);
-  t.equal(repository.loaded, 1, 'without being kept');
+  t.equal(repository.loaded, 1, 'verified detectors are not kept in memory');
   t.match(repository.list(), [
     { versions: [{ state: 'verified', loaded: true }] },
     { versions: [{ state: 'verified', loaded: false }] },
-    { reasons: [/cloner.safetensors is not the file of the manifest/] },
+    { reasons: [/cloner.safetensors does not match the manifest/] },
     { versions: [{ state: 'verified', loaded: false }] },
   ]);
   t.equal(repository.refused, 1);
 });
 
-t.test('a detector that is unloaded serves no more until it is loaded again', async (t) => {
+t.test('an unloaded detector does not serve until it is loaded again', async (t) => {
   const root = t.testdir();
   await copyDetector(join(root, 'flange'));
   const repository = await open(root);
@@ -262,55 +270,62 @@ t.test('a detector that is unloaded serves no more until it is loaded again', as
   t.ok(await repository.acquire('flange'));
 });
 
-t.test('what is put into the watched folder serves once it passes, and what goes is retired', async (t) => {
-  const root = t.testdir();
-  await copyDetector(join(root, 'flange'));
-  const repository = await open(root);
-  t.teardown(watchRepository(repository, 20, quiet));
-  const until = async (what: string, condition: () => boolean): Promise<void> => {
-    for (let tries = 0; tries < 500 && !condition(); tries++) await wait(20);
-    t.ok(condition(), what);
-  };
-  const names = (): string[] => repository.list().map(({ name }) => name);
+t.test(
+  'a detector copied into the watched folder serves once it passes, and a removed one is retired',
+  async (t) => {
+    const root = t.testdir();
+    await copyDetector(join(root, 'flange'));
+    const repository = await open(root);
+    t.teardown(watchRepository(repository, 20, quiet));
+    const until = async (what: string, condition: () => boolean): Promise<void> => {
+      for (let tries = 0; tries < 500 && !condition(); tries++) await wait(20);
+      t.ok(condition(), what);
+    };
+    const names = (): string[] => repository.list().map(({ name }) => name);
 
-  await copyDetector(join(root, 'bracket'), 0.1);
-  await until('a new one', () => names().includes('bracket'));
+    await copyDetector(join(root, 'bracket'), 0.1);
+    await until('a new detector', () => names().includes('bracket'));
 
-  const second = await copyDetector(join(root, 'flange'), 0.5);
-  await until('another version in its place', () => current(repository) === second);
+    const second = await copyDetector(join(root, 'flange'), 0.5);
+    await until('a replaced version', () => current(repository) === second);
 
-  await appendFile(join(root, 'bracket/manifest.json'), 'x');
-  await until('a damaged one is refused', () => repository.status('bracket').reasons.length > 0);
-  t.ok(await repository.acquire('bracket'), 'and the version before it serves on');
+    await appendFile(join(root, 'bracket/manifest.json'), 'x');
+    await until('a damaged one is refused', () => repository.status('bracket').reasons.length > 0);
+    t.ok(await repository.acquire('bracket'), 'the version in memory still serves');
 
-  const third = await copyDetector(join(root, 'gear/2'), 0.2);
-  const other = await copyDetector(join(root, 'gear/1'), 0.3);
-  await writeFile(join(root, 'gear/current'), third);
-  await until(
-    'a folder of versions',
-    () => names().includes('gear') && current(repository, 'gear') === third,
-  );
-  await writeFile(join(root, 'gear/current'), '1\n');
-  await until('the choice of another, by its folder', () => current(repository, 'gear') === other);
-  await writeFile(join(root, 'gear/current'), 'typo');
-  const saidOf = (name: string): string => repository.status(name).reasons.join();
-  await until('a choice of none', () => saidOf('gear').includes("names 'typo', which is no version here"));
-  t.equal(current(repository, 'gear'), other, 'leaves what serves');
+    const third = await copyDetector(join(root, 'gear/2'), 0.2);
+    const other = await copyDetector(join(root, 'gear/1'), 0.3);
+    await writeFile(join(root, 'gear/current'), third);
+    await until(
+      'a folder of versions',
+      () => names().includes('gear') && current(repository, 'gear') === third,
+    );
+    await writeFile(join(root, 'gear/current'), '1\n');
+    await until('another current version, by its folder', () => current(repository, 'gear') === other);
+    await writeFile(join(root, 'gear/current'), 'typo');
+    const saidOf = (name: string): string => repository.status(name).reasons.join();
+    await until('a current version that does not exist', () =>
+      saidOf('gear').includes("names 'typo', which is not a version here"),
+    );
+    t.equal(current(repository, 'gear'), other, 'the serving version does not change');
 
-  await appendFile(join(root, 'flange/cloner.safetensors'), 'x');
-  await until('damage behind the same manifest', () => saidOf('flange').includes('still serves from memory'));
-  t.equal((await repository.acquire('flange')).version, second);
+    await appendFile(join(root, 'flange/cloner.safetensors'), 'x');
+    await until('a damaged cloner with an unchanged manifest', () =>
+      saidOf('flange').includes('still serves from memory'),
+    );
+    t.equal((await repository.acquire('flange')).version, second);
 
-  await mkdir(join(root, 'washer'));
-  await writeFile(join(root, 'washer/notes.txt'), '');
-  await until('a folder that is no detector', () => names().includes('washer'));
-  t.match(saidOf('washer'), /holds no manifest.json/);
+    await mkdir(join(root, 'washer'));
+    await writeFile(join(root, 'washer/notes.txt'), '');
+    await until('a folder that is not a detector', () => names().includes('washer'));
+    t.match(saidOf('washer'), /has no manifest.json/);
 
-  await rm(join(root, 'bracket'), { recursive: true });
-  await until('one that has gone', () => !names().includes('bracket'));
-});
+    await rm(join(root, 'bracket'), { recursive: true });
+    await until('a removed detector', () => !names().includes('bracket'));
+  },
+);
 
-t.test('taking a detector out of the folder is no error', async (t) => {
+t.test('removing a detector from the folder is not an error', async (t) => {
   const root = t.testdir();
   await copyDetector(join(root, 'flange'));
   const errors: object[] = [];
@@ -322,7 +337,7 @@ t.test('taking a detector out of the folder is no error', async (t) => {
   t.strictSame(errors, []);
 });
 
-t.test('what was interrupted while a version was added is put right', async (t) => {
+t.test('an interrupted upload is completed at the next start', async (t) => {
   const root = t.testdir();
   const version = await copyDetector(join(root, '.flange.moving/one'));
   await mkdir(join(root, '.incoming-1'));

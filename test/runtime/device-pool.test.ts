@@ -10,7 +10,7 @@ function model(): Uint8Array {
   return encodeModel(graph);
 }
 
-t.test('runs are spread over the workers, and each gets its own answer', async (t) => {
+t.test('runs are distributed over the workers, and each gets its own result', async (t) => {
   const pool = await DevicePool.open({ provider: 'cpu', workers: 3 });
   t.teardown(() => pool.close());
   t.equal(pool.size, 3);
@@ -23,7 +23,7 @@ t.test('runs are spread over the workers, and each gets its own answer', async (
   );
 });
 
-t.test('while one worker is replaced the others answer', async (t) => {
+t.test('while one worker is replaced, the others continue', async (t) => {
   const causes: string[] = [];
   const pool = await DevicePool.open(
     { provider: 'cpu', workers: 2 },
@@ -32,7 +32,7 @@ t.test('while one worker is replaced the others answer', async (t) => {
   t.teardown(() => pool.close());
   const session = await pool.session(model());
   const replaced = Promise.all([pool.replace(), session.run({ x: float32([1], [1]) })]);
-  t.ok(pool.alive, 'one is left');
+  t.ok(pool.alive, 'one worker is left');
   t.equal(float32Data((await session.run({ x: float32([1], [4]) })).outputs, 'y')[0], 4);
   await replaced;
   await Promise.all([pool.replace(), pool.replace()]);
@@ -40,7 +40,7 @@ t.test('while one worker is replaced the others answer', async (t) => {
   t.strictSame(causes, ['asked', 'asked', 'asked']);
 });
 
-t.test('a provider that is unavailable is refused once, by name', async (t) => {
+t.test('an unavailable provider is rejected with one clear error', async (t) => {
   const pool = await DevicePool.open({ provider: 'auto' });
   t.teardown(() => pool.close());
   if (pool.provider === 'cuda') {
@@ -60,7 +60,7 @@ t.test('a provider that is unavailable is refused once, by name', async (t) => {
   }
 });
 
-t.test('constants are sent once, kept while they are used, and are there after a replacement', async (t) => {
+t.test('constants are sent once, stored while in use, and available after a replacement', async (t) => {
   const graph = new Graph('sum');
   graph.output(graph.op.Add(graph.input('x', 'float32', [1]), graph.input('c', 'float32', [1])), 'y');
   const pool = await DevicePool.open({ provider: 'cpu' });
@@ -74,11 +74,11 @@ t.test('constants are sent once, kept while they are used, and are there after a
     t.strictSame(
       await Promise.all(many.map((constants) => sum(constants, 100))),
       expected,
-      'more than are kept',
+      'more sets than a worker stores',
     );
   }
   await pool.replace();
   t.equal(await sum(many[3] as (typeof many)[number], 1), 4);
   const { outputs } = await session.run({ x: float32([1], [1]), c: float32([1], [5]) }, many[3]);
-  t.equal(float32Data(outputs, 'y')[0], 6, 'what a run brings itself counts');
+  t.equal(float32Data(outputs, 'y')[0], 6, 'inputs of the run override constants');
 });

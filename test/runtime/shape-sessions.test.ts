@@ -1,4 +1,4 @@
-/** Sessions by shape: the right answers, a session for each set of shapes, none of them left over. */
+/** Sessions by shape: correct results, one session for each set of shapes, and all are released. */
 import t from 'tap';
 import { encodeModel, Graph } from '../../src/onnx/index.js';
 import { type BlockingSession, createSession } from '../../src/runtime/onnxruntime.js';
@@ -9,7 +9,7 @@ const graph = new Graph('sum');
 graph.output(graph.op.Add(graph.input('x', 'float32', ['N']), graph.input('constant', 'float32', [1])), 'y');
 const model = encodeModel(graph);
 
-/** Sessions that are counted. */
+/** Returns shape sessions that count created and open sessions. */
 async function counted() {
   const count = { created: 0, open: 0 };
   const sessions = await ShapeSessions.open(async (): Promise<BlockingSession> => {
@@ -31,9 +31,9 @@ async function counted() {
   return { sessions, count, sum };
 }
 
-t.test('each set of shapes has a session, whatever the constants', async (t) => {
+t.test('each set of shapes has one session, independent of the constants', async (t) => {
   const { sessions, count, sum } = await counted();
-  t.equal(count.created, 1, 'opened at once, so that a model that is none is refused');
+  t.equal(count.created, 1, 'opened at once, so that an invalid model is rejected');
   t.strictSame(await sum([1, 2], 10), [11, 12]);
   t.strictSame(await sum([3, 4], 20), [23, 24]);
   t.equal(count.created, 1);
@@ -44,20 +44,20 @@ t.test('each set of shapes has a session, whatever the constants', async (t) => 
   t.equal(count.open, 0);
 });
 
-t.test('the longest unused goes when there are too many', async (t) => {
+t.test('the least recently used session is evicted if there are too many', async (t) => {
   const { sessions, count, sum } = await counted();
   const zeros = (length: number): number[] => Array.from({ length }, () => 0);
   for (const length of [1, 2, 3, 4, 1, 5]) t.equal((await sum(zeros(length), 0)).length, length);
   t.strictSame(count, { created: 5, open: 4 });
   await sum(zeros(1), 0);
-  t.equal(count.created, 5, 'used lately');
+  t.equal(count.created, 5, 'recently used');
   await sum(zeros(2), 0);
-  t.equal(count.created, 6, 'gone');
+  t.equal(count.created, 6, 'evicted');
   await sessions.release();
   t.equal(count.open, 0);
 });
 
-t.test('one that was never run is released', async (t) => {
+t.test('a session that never ran is released', async (t) => {
   const { sessions, count } = await counted();
   await sessions.release();
   t.equal(count.open, 0);

@@ -1,7 +1,9 @@
-/** A device outlives its worker: nothing that was asked is lost, nothing is tried for ever. */
+/** A device replaces a lost worker: no run is lost, and none is retried forever. */
 import t, { type Test } from 'tap';
 import { encodeModel, Graph } from '../../src/onnx/index.js';
 import {
+  Device,
+  type DeviceOptions,
   float32,
   float32Data,
   type ReplacementCause,
@@ -15,7 +17,7 @@ const crash = {
   argument: 0,
 };
 
-/** y = relu(x), so many times that a run takes a while. */
+/** y = relu(x), applied `times` times to make the run slower. */
 function model(times = 1): Uint8Array {
   const graph = new Graph('relu');
   let x = graph.input('x', 'float32', ['N']);
@@ -34,12 +36,12 @@ async function opened(t: Test, hangMs?: number) {
   return { device, causes };
 }
 
-t.test('runs under way when the worker goes are answered by the next one', async (t) => {
+t.test('runs on a lost worker are finished by the next one', async (t) => {
   const { device, causes } = await opened(t);
   const session = await device.session(model());
   const runs = Array.from({ length: 8 }, (_, index) => session.run({ x: float32([1], [index - 3]) }));
   const replaced = device.replace();
-  t.equal(device.alive, false, 'meanwhile it says so');
+  t.equal(device.alive, false, 'the device is not alive in the meantime');
   const values = (await Promise.all(runs)).map(({ outputs }) => float32Data(outputs, 'y')[0]);
   t.strictSame(values, [0, 0, 0, 0, 1, 2, 3, 4]);
   await replaced;
@@ -48,7 +50,7 @@ t.test('runs under way when the worker goes are answered by the next one', async
   t.equal(float32Data((await session.run({ x: float32([1], [5]) })).outputs, 'y')[0], 5);
 });
 
-t.test('what ends two workers is given up, and others go on', async (t) => {
+t.test('a request that ends two workers fails, and other runs continue', async (t) => {
   const { device, causes } = await opened(t);
   const session = await device.session(model());
   await t.rejects(device.session(crash), WorkerGoneError);
@@ -56,18 +58,51 @@ t.test('what ends two workers is given up, and others go on', async (t) => {
   t.ok(causes.length >= 2 && causes.every((cause) => cause === 'crash'));
 });
 
-t.test('a worker that does not answer in time is replaced', async (t) => {
+t.test('a worker that hangs is replaced', async (t) => {
   const { device, causes } = await opened(t, 1);
   const session = await device.session(model(200));
   await t.rejects(session.run({ x: float32([2_000_000], new Float32Array(2_000_000)) }), WorkerGoneError);
   t.strictSame(causes.slice(0, 1), ['hang']);
 });
 
-t.test('a graph that fails is no reason to replace the worker', async (t) => {
+t.test('a failed graph does not replace the worker', async (t) => {
   const { device, causes } = await opened(t);
   const session = await device.session(model());
   await t.rejects(session.run({}), { name: 'RuntimeError' });
   t.strictSame(causes, []);
   await device.close();
   await t.rejects(session.run({ x: float32([1], [1]) }), WorkerGoneError);
+});
+
+t.test('a replacement uses the provider of the first worker, or fails until that is available', async (t) => {
+  const asked: DeviceOptions['provider'][] = [];
+  let available = true;
+  const device = await SupervisedDevice.open(
+    { provider: 'auto', threads: 1 },
+    {
+      open: async (options) => {
+        asked.push(options.provider);
+        if (!available) throw new Error(`no ${options.provider} here`);
+        return Device.open(options);
+      },
+    },
+  );
+  t.teardown(() => device.close());
+  const { provider } = device;
+  const session = await device.session(model());
+  await device.replace();
+  t.strictSame(asked, ['auto', provider], 'never auto again: that could be another provider');
+  t.equal(device.provider, provider);
+
+  available = false;
+  await t.rejects(device.replace(), { message: `no ${provider} here` });
+  t.equal(device.alive, false);
+  t.equal(device.provider, provider, 'what was promised at the start');
+  await t.rejects(session.run({ x: float32([1], [1]) }), { message: `no ${provider} here` });
+  t.equal(device.alive, false, 'and not alive, for whoever asks whether it is ready');
+
+  available = true;
+  t.equal(float32Data((await session.run({ x: float32([1], [3]) })).outputs, 'y')[0], 3);
+  t.ok(device.alive);
+  t.ok(asked.slice(1).every((each) => each === provider));
 });

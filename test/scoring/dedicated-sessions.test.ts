@@ -1,4 +1,4 @@
-/** Sessions of one detector each: the same scores, and who has one. */
+/** Sessions of one detector each: they give the same scores, and only the most used detectors have one. */
 import { join } from 'node:path';
 import { setTimeout as wait } from 'node:timers/promises';
 import t from 'tap';
@@ -10,7 +10,7 @@ import { ScoringEngine } from '../../src/scoring/index.js';
 import { relativeDifference } from '../support/difference.js';
 import { testProvider } from '../support/provider.js';
 
-t.test('a dedicated session scores as the shared one does, map and all', async (t) => {
+t.test('a dedicated session gives the same scores and maps as the shared one', async (t) => {
   const detector = await readDetector(join(modelsFolder, 'sample'));
   const { images } = detector.selfTest;
   const outputs = [];
@@ -29,7 +29,7 @@ t.test('a dedicated session scores as the shared one does, map and all', async (
   }
 });
 
-t.test('the detectors used most have a session of their own', async (t) => {
+t.test('the most used detectors have a dedicated session', async (t) => {
   const device = await Device.open({ provider: testProvider });
   t.teardown(() => device.close());
   const open: string[] = [];
@@ -54,26 +54,26 @@ t.test('the detectors used most have a session of their own', async (t) => {
     (await sessions.run(of, images, inputs)) !== undefined;
   await sessions.claim(a);
   await sessions.claim(b);
-  t.strictSame(open, ['a'], 'as many as there is room for');
+  t.strictSame(open, ['a'], 'no more sessions than allowed');
   t.ok(await use(a, 400));
-  t.notOk(await use(b, 400), 'used as often is not enough');
+  t.notOk(await use(b, 400), 'equal use is not enough');
   t.ok(await use(a, 1));
   for (let used = 0; used < 20; used++) await use(b, 100);
   for (let tries = 0; tries < 500 && !sessions.has(b); tries++) await wait(10);
-  t.ok(await use(b, 1), 'who is used clearly more takes the place');
+  t.ok(await use(b, 1), 'a detector used clearly more takes the place');
   t.strictSame(open, ['b'], 'and the other session is closed');
   t.notOk(await use(a, 1));
   t.notOk(await use(c, 1));
 
   const running = Promise.all(Array.from({ length: 20 }, () => use(b, 1)));
   await sessions.release(b);
-  await t.resolves(running, 'what runs ends before the session does');
+  await t.resolves(running, 'the session is closed after its runs');
   t.strictSame(open, []);
   await use(c, 49);
-  t.notOk(sessions.has(c), 'who has just come goes on with the shared one');
+  t.notOk(sessions.has(c), 'a new detector uses the shared session');
   await use(c, 1);
   for (let tries = 0; tries < 500 && !sessions.has(c); tries++) await wait(10);
-  t.ok(await use(c, 1), 'who stays when there is room has it');
+  t.ok(await use(c, 1), 'after 50 images it takes the free place');
   await sessions.close();
   t.strictSame(open, []);
 });

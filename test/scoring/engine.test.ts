@@ -1,4 +1,4 @@
-/** Batches of fixed sizes, as on CUDA: the same scores and maps, for as many images as there are. */
+/** Batches of fixed sizes, as on CUDA: the same scores and maps for any number of images. */
 import { join } from 'node:path';
 import t from 'tap';
 import { BatchSizes } from '../../src/batching/index.js';
@@ -9,7 +9,7 @@ import { DirectInference, ScoringEngine, ScoringPipeline } from '../../src/scori
 import { relativeDifference } from '../support/difference.js';
 import { testProvider } from '../support/provider.js';
 
-t.test('a batch that is filled up with blank images gives what it gives alone', async (t) => {
+t.test('a batch padded with blank images gives the same results as without padding', async (t) => {
   const detector = await readDetector(join(modelsFolder, 'sample'));
   const { images, count } = detector.selfTest;
   const imageBytes = images.length / count;
@@ -37,7 +37,7 @@ t.test('a batch that is filled up with blank images gives what it gives alone', 
     const all = squareImages(seven, detector.shape.inputSize);
     const scored = await pipeline.infer(detector, all, { map: 'none' });
     t.equal(scored.images.length, 7, 'more than the largest batch');
-    await t.rejects(engines[1].run(detector, seven, 'none'), /7 images in a batch; wanted 1 to 5/);
+    await t.rejects(engines[1].run(detector, seven, 'none'), /7 images in a batch; must be 1 to 5/);
     for (const engine of engines) await engine.closeSessions();
   }
 });

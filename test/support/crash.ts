@@ -1,4 +1,4 @@
-/** Built in an inference worker, ends it: a crash on order. */
+/** A model recipe that crashes the inference worker. */
 export function crash(): never {
   process.exit(7);
 }

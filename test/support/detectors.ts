@@ -1,4 +1,4 @@
-/** Detectors to try things with: the embedded one, and others that differ from it. */
+/** Test detectors: the embedded one and variants of it. */
 import { cp, mkdir, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { buffer } from 'node:stream/consumers';
@@ -7,8 +7,8 @@ import { detectorFiles, type Manifest, modelsFolder, readManifest } from '../../
 
 const embedded = join(modelsFolder, 'sample');
 
-/** The manifest of the embedded detector with a higher threshold, which makes another version of it. */
-export async function raisedManifest(raise: number): Promise<Buffer> {
+/** Returns the manifest of the embedded detector with a higher threshold, which makes it another version. */
+export async function manifestWithThreshold(raise: number): Promise<Buffer> {
   const manifest = JSON.parse(await readFile(join(embedded, 'manifest.json'), 'utf8')) as Manifest;
   const { calibration } = manifest;
   const threshold = calibration.threshold + raise;
@@ -23,17 +23,17 @@ export async function raisedManifest(raise: number): Promise<Buffer> {
 export async function copyDetector(folder: string, raise = 0): Promise<string> {
   await mkdir(folder, { recursive: true });
   await cp(embedded, folder, { recursive: true });
-  await writeFile(join(folder, 'manifest.json'), await raisedManifest(raise));
+  await writeFile(join(folder, 'manifest.json'), await manifestWithThreshold(raise));
   return (await readManifest(folder)).version;
 }
 
-/** The files of a detector, by name. */
+/** Reads the files of a detector, by name. */
 export async function filesOf(folder: string = embedded): Promise<Record<string, Uint8Array>> {
   const contents = await Promise.all(detectorFiles.map((name) => readFile(join(folder, name))));
   return Object.fromEntries(detectorFiles.map((name, index) => [name, contents[index] as Uint8Array]));
 }
 
-/** A tar archive. */
+/** Packs files into a tar archive. */
 export async function tarOf(files: Readonly<Record<string, Uint8Array>>): Promise<Buffer> {
   const archive = pack();
   for (const [name, bytes] of Object.entries(files)) archive.entry({ name }, Buffer.from(bytes));

@@ -1,4 +1,4 @@
-/** The largest difference between two lists, as a share of the largest entry of the first. */
+/** Returns the largest difference between two lists, relative to the largest entry of the first. */
 export function relativeDifference(expected: Float32Array, found: Float32Array): number {
   let largest = 0;
   let worst = 0;

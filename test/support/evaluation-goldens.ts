@@ -1,4 +1,4 @@
-/** test/goldens/evaluation.json as it is written by make_evaluation_goldens.py. */
+/** Contents of test/goldens/evaluation.json, written by make_evaluation_goldens.py. */
 export interface EvaluationGoldens {
   readonly rankings: readonly {
     readonly positives: readonly number[];

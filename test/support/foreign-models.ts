@@ -1,4 +1,4 @@
-/** ONNX models as others export them: batch normalization, strides, groups, hard activations, a classifier's head. */
+/** ONNX models like exported ones: batch normalization, strides, groups, hard activations, a classifier's head. */
 import { create, type MessageInitShape, toBinary } from '@bufbuild/protobuf';
 import {
   type AttributeProtoSchema,
@@ -13,7 +13,7 @@ import { normal, randomStream } from '../../src/random/random.js';
 
 type Attributes = Readonly<Record<string, number | readonly number[] | string>>;
 
-/** Writes an ONNX model node by node, with random weights that a seed determines. */
+/** Writes an ONNX model node by node, with seeded random weights. */
 class ModelWriter {
   readonly #nodes: MessageInitShape<typeof NodeProtoSchema>[] = [];
   readonly #tensors: MessageInitShape<typeof TensorProtoSchema>[] = [];
@@ -49,7 +49,7 @@ class ModelWriter {
     return name;
   }
 
-  /** Convolution, batch normalization with statistics that are anything but neutral. */
+  /** Adds a convolution and a batch normalization with non-trivial statistics. */
   convolution(
     x: string,
     [into, out]: readonly [number, number],
@@ -74,7 +74,7 @@ class ModelWriter {
     return this.node('BatchNormalization', [convolved, ...statistics], { epsilon: 1e-5 }, output);
   }
 
-  /** @param outputs [name, shape] of what the model gives. */
+  /** Encodes the model. @param outputs [name, shape] of each output. */
   bytes(size: number, outputs: readonly (readonly [string, readonly number[]])[]): Uint8Array {
     const info = (name: string, shape: readonly number[]): MessageInitShape<typeof ValueInfoProtoSchema> => {
       const dim = shape.map((size) => ({ value: { case: 'dimValue' as const, value: BigInt(size) } }));
@@ -108,14 +108,14 @@ function attribute(name: string, value: Attributes[string]): MessageInitShape<ty
     : { name, type: AttributeType.FLOAT, f: value };
 }
 
-/** A model, and where its critical layers would be. */
+/** A model and its critical layers. */
 export interface ForeignTestModel {
   readonly bytes: Uint8Array;
-  /** Name, channels, side at the model's own input size. */
+  /** Name, channels, and side at the model's own input size. */
   readonly layers: readonly (readonly [name: string, channels: number, side: number])[];
 }
 
-/** A residual network: a stem with an overlapping pooling, blocks with and without a projection, a head. */
+/** Returns a residual network: a stem with an overlapping pooling, blocks with and without a projection, a head. */
 export function residualModel(size: number): ForeignTestModel {
   const model = new ModelWriter();
   const relu = (x: string, output?: string): string => model.node('Relu', [x], {}, output);
@@ -144,7 +144,7 @@ export function residualModel(size: number): ForeignTestModel {
   return { layers, bytes: model.bytes(size, shapesOf(layers)) };
 }
 
-/** Inverted residuals as in MobileNet V3: depthwise convolutions, squeeze and excitation, linear bottlenecks. */
+/** Returns a MobileNet V3-like network: depthwise convolutions, squeeze and excitation, linear bottlenecks. */
 export function mobileModel(size: number): ForeignTestModel {
   const model = new ModelWriter();
   const block = (
@@ -201,7 +201,7 @@ function squeezed(model: ModelWriter, x: string, channels: number): string {
   return model.node('Mul', [x, gate]);
 }
 
-/** A model with an operator nobody has a rule for. */
+/** Returns a model with an unsupported operator. */
 export function unknownModel(size: number): Uint8Array {
   const model = new ModelWriter();
   const convolved = model.convolution('image', [3, 4], 3, { stride: 2 });

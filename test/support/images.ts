@@ -1,7 +1,7 @@
-/** Images that tests are made of. */
+/** Test images. */
 import sharp, { type Sharp } from 'sharp';
 
-/** A picture with content: shades from left to right, a bright square. */
+/** Returns a picture with content: shades from left to right and a bright square. */
 export function pictureRaw(width: number, height: number): Uint8Array {
   const pixels = new Uint8Array(width * height * 3);
   for (let y = 0; y < height; y++) {

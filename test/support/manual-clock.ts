@@ -1,6 +1,6 @@
 import type { Clock } from '../../src/batching/index.js';
 
-/** A clock that a test moves by hand. */
+/** A clock that a test advances. */
 export class ManualClock implements Clock {
   #now = 0;
   #timers: { at: number; callback: () => void }[] = [];
@@ -17,7 +17,7 @@ export class ManualClock implements Clock {
     };
   }
 
-  /** Moves time on, calls what falls due in order, and lets promises settle. */
+  /** Advances time, calls due timers in order, and lets promises settle. */
   async advance(ms: number): Promise<void> {
     const until = this.#now + ms;
     await settled();
@@ -34,7 +34,7 @@ export class ManualClock implements Clock {
   }
 }
 
-/** After every promise that can settle now has. */
+/** Resolves after all promises that can settle now have settled. */
 export async function settled(): Promise<void> {
   await new Promise((resolve) => setImmediate(resolve));
 }

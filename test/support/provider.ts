@@ -1,5 +1,5 @@
 /**
- * Where graphs run in tests of numbers: on the CPU, or with `TEST_PROVIDER=cuda` on the first graphics card. What is
- * the same to the bit, or takes its time, is tested on the CPU alone.
+ * Provider for numerical tests: the CPU, or the first graphics card with `TEST_PROVIDER=cuda`. Tests of bit-exact
+ * results or of timing always use the CPU.
  */
 export const testProvider = process.env.TEST_PROVIDER === 'cuda' ? 'cuda' : 'cpu';

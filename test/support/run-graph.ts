@@ -1,4 +1,4 @@
-/** Running small graphs in tests, on one device that a test file shares. */
+/** Runs small graphs in tests, on one device per test file. */
 import { encodeModel, Graph, type Value } from '../../src/onnx/index.js';
 import { Device, float32, float32Data, type Tensor } from '../../src/runtime/index.js';
 import { testProvider } from './provider.js';
@@ -7,7 +7,7 @@ export interface GraphInputs {
   readonly [name: string]: { readonly dims: readonly number[]; readonly data: readonly number[] };
 }
 
-/** Builds a graph over float32 inputs, runs it, gives its outputs by name. */
+/** Builds a graph over float32 inputs and runs it. @returns its outputs by name. */
 export async function runGraph(
   device: Device,
   inputs: GraphInputs,
@@ -29,7 +29,7 @@ export async function runGraph(
   return Object.fromEntries(names.map((name) => [name, float32Data(outputs, name)]));
 }
 
-/** A device on one thread: small graphs gain nothing from more. */
+/** Opens a device with one thread; small graphs do not benefit from more. */
 export function openTestDevice(): Promise<Device> {
   return Device.open({ provider: testProvider, threads: 1 });
 }

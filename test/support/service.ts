@@ -1,4 +1,4 @@
-/** A service as users run it: on the CPU, on a free port, with the embedded detector unless told otherwise. */
+/** Starts a service as users run it: on the CPU, on a free port, by default with the embedded detector. */
 import { modelsFolder } from '../../src/detector/index.js';
 import { type RunningService, type ServeOptions, serve } from '../../src/http/index.js';
 

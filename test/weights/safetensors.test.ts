@@ -1,4 +1,4 @@
-/** The safetensors format: what is written is read back, and damaged files are refused. */
+/** The safetensors format: tensors survive a round trip, damaged files are rejected. */
 import t from 'tap';
 import { halfToFloat } from '../../src/onnx/index.js';
 import {
@@ -14,7 +14,7 @@ const tensors = new Map([
   ['c', { type: 'float16', shape: [2], data: Uint16Array.of(0x3c00, 0xc000) }],
 ] as const);
 
-t.test('tensors survive a round trip, also from the middle of a buffer', async (t) => {
+t.test('tensors survive a round trip, even from the middle of a buffer', async (t) => {
   const bytes = writeSafetensors(tensors, { made: 'by a test' });
   const shifted = Buffer.concat([Buffer.of(0), bytes]).subarray(1);
   const read = readSafetensors(shifted);
@@ -32,7 +32,7 @@ t.test('half precision: subnormals, infinities and the largest number', async (t
   t.ok(Number.isNaN(nan));
 });
 
-t.test('damaged files are refused', async (t) => {
+t.test('damaged files are rejected', async (t) => {
   const bytes = writeSafetensors(tensors);
   t.throws(() => readSafetensors(bytes.subarray(0, 5)), SafetensorsError, 'shorter than a header');
   t.throws(() => readSafetensors(bytes.subarray(0, bytes.length - 1)), /outside the file/, 'cut off');

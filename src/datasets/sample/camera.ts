@@ -1,4 +1,4 @@
-/** The camera: a whole picture of part and table, its exposure and its sensor noise. */
+/** The camera: renders part and table, exposure and sensor noise. */
 
 import type { Flaw } from './flaws.js';
 import type { Part } from './part.js';
@@ -15,7 +15,7 @@ import {
   type Surface,
 } from './surface.js';
 
-/** Draws the good part: display levels, row-major, 3 floats (0..255) a pixel, without noise. */
+/** Draws the part without noise. @returns display levels, row-major, 3 floats (0..255) per pixel. */
 export function renderPart(part: Part, size: number): Float32Array {
   const canvas = new Float32Array(size * size * 3);
   const color = new Float64Array(3);
@@ -29,7 +29,7 @@ export function renderPart(part: Part, size: number): Float32Array {
   return canvas;
 }
 
-/** Writes one pixel's three levels at a place of a canvas. */
+/** Writes the three levels of one pixel to a canvas. */
 export function storeColor(canvas: Float32Array, at: number, color: Float64Array): void {
   canvas[at] = color[0] ?? 0;
   canvas[at + 1] = color[1] ?? 0;
@@ -62,7 +62,7 @@ export function renderPixel(
   develop(part, dx, dy, color);
 }
 
-/** Lays the metal, and whatever shows through its openings, over `color` with a weight of `cover`. */
+/** Blends the metal, and what is visible through its openings, over `color` with the weight `cover`. */
 function blendMetal(
   part: Part,
   u: number,
@@ -88,7 +88,7 @@ function blendMetal(
   }
 }
 
-/** The table: matt, a little uneven, with the part's contact shadow and its soft shadow. */
+/** Shades the table: matte, slightly uneven, with contact shadow and soft shadow of the part. */
 function shadeTable(part: Part, u: number, v: number, radius: number, color: Float64Array): void {
   const fromShadow = length(u + part.keyU * 0.075, v + part.keyV * 0.075);
   const soft = smoothStep(1.14, 0.93, fromShadow);
@@ -99,7 +99,7 @@ function shadeTable(part: Part, u: number, v: number, radius: number, color: Flo
   color.fill(part.table * lit * falloff * (1 + 0.03 * weave));
 }
 
-/** Turns linear light into display levels 0..255: vignette, the light's colour, exposure curve, gamma 2. */
+/** Converts linear light to display levels 0..255: vignette, color of the light, exposure curve, gamma 2. */
 function develop(part: Part, dx: number, dy: number, color: Float64Array): void {
   const vignette = 1 - 0.045 * (dx * dx + dy * dy);
   for (let c = 0; c < 3; c += 1) {
@@ -108,7 +108,7 @@ function develop(part: Part, dx: number, dy: number, color: Float64Array): void 
   }
 }
 
-/** Rounds levels to bytes, with noise that is mostly common to a pixel's channels. */
+/** Adds noise, mostly common to the channels of a pixel, and rounds levels to bytes. */
 export function addSensorNoise(canvas: Float32Array, deviation: number, random: Random): Uint8Array {
   const pixels = new Uint8ClampedArray(canvas.length);
   const spread = deviation * Math.sqrt(6);

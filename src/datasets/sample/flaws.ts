@@ -1,4 +1,4 @@
-/** The five flaws, each a change of the good surface or of the holes. */
+/** The five kinds of flaws. Each changes the surface or the holes of a good part. */
 
 import { bowedLine, jaggedLine, type LinePoint, lineShare, nearestOnLine } from './lines.js';
 import {
@@ -16,19 +16,19 @@ import { bevel, type Surface } from './surface.js';
 
 /** A flaw, ready to be drawn. */
 export interface Flaw {
-  /** The circle outside which nothing changes. */
+  /** The circle that contains all changes. */
   u: number;
   v: number;
   reach: number;
-  /** The part's bolt holes, where the flaw changes them. */
+  /** The part's bolt holes, if the flaw changes them. */
   holes?: Hole[];
-  /** Changes the surface at (u, v); `pixel` is a pixel's side. */
+  /** Changes the surface at (u, v); `pixel` is the side of a pixel. */
   alter?: (surface: Surface, u: number, v: number, pixel: number) => void;
-  /** Whether (u, v) belongs to the flaw even where its shading happens to equal the good part's. */
+  /** Returns whether (u, v) belongs to the flaw even if its shading equals that of the good part. */
   covers?: (u: number, v: number) => boolean;
 }
 
-/** A place on the flange's face, `clear` away from every bolt hole where such a place is found. */
+/** Draws a position on the flange's face, at least `clear` away from all bolt holes if one is found. */
 function placeOnFace(part: Part, random: Random, clear: number): { u: number; v: number } {
   let place = { u: 0, v: 0.5 };
   for (let attempt = 0; attempt < 40; attempt += 1) {
@@ -44,23 +44,23 @@ function placeOnFace(part: Part, random: Random, clear: number): { u: number; v:
   return place;
 }
 
-/** One or two thin, slightly bowed lines. */
+/** Creates one or two thin, slightly bowed lines. */
 export function makeScratch(part: Part, random: Random): Flaw {
   const { u, v } = placeOnFace(part, random, 0.03);
   const span = between(random, 0.85, 1.2);
   const half = between(random, 0.013, 0.017);
   const strength = between(random, 0.95, 1.15);
-  // Turning marks run round the centre: a scratch lies at 25 to 60 degrees to them.
+  // Turning marks run around the center; the angle between them and a scratch is 25 to 60 degrees.
   const side = random() < 0.5 ? -1 : 1;
   const angle = Math.atan2(v, u) + side * between(random, 0.52, 1.13);
   const bow = between(random, -0.12, 0.12) * span;
   const lines = [bowedLine(u, v, angle, span, bow, half)];
   if (random() < 0.5) {
     const gap = between(random, 0.04, 0.07);
-    const beside = between(random, 0.4, 0.8) * span;
+    const secondLine = between(random, 0.4, 0.8) * span;
     const besideU = u - Math.sin(angle) * gap;
     const besideV = v + Math.cos(angle) * gap;
-    lines.push(bowedLine(besideU, besideV, angle, beside, bow * 0.8, half * 0.8));
+    lines.push(bowedLine(besideU, besideV, angle, secondLine, bow * 0.8, half * 0.8));
   }
   const alter = (surface: Surface, atU: number, atV: number, pixel: number): void => {
     for (const line of lines) {
@@ -70,7 +70,7 @@ export function makeScratch(part: Part, random: Random): Flaw {
   return { u, v, reach: span / 2 + 0.12, alter };
 }
 
-/** A bright burr on one side of a line, a dark furrow on the other. */
+/** Adds a bright burr on one side of a line and a dark groove on the other. */
 function scoreLine(
   surface: Surface,
   line: LinePoint[],
@@ -86,10 +86,10 @@ function scoreLine(
   }
   const side = hit.across / Math.max(hit.half, pixel);
   bevel(surface, hit.normalU, hit.normalV, 0.3 * side, share * 0.6);
-  surface.open *= 1 + share * (side > -0.2 ? 1.1 : -0.75);
+  surface.exposure *= 1 + share * (side > -0.2 ? 1.1 : -0.75);
 }
 
-/** A smooth oval hollow. */
+/** Creates a smooth oval hollow. */
 export function makeDent(part: Part, random: Random): Flaw {
   const size = between(random, 0.16, 0.26);
   const { u, v } = placeOnFace(part, random, size * 0.5);
@@ -109,7 +109,7 @@ export function makeDent(part: Part, random: Random): Flaw {
       const slope = 2.6 * depth * (1 - square) * (1 - 0.35 * square);
       surface.slopeU += slope * (a * cos - b * sin);
       surface.slopeV += slope * (a * sin + b * cos);
-      surface.open *= 1 - 0.35 * depth * (1 - square) * (1 - square);
+      surface.exposure *= 1 - 0.35 * depth * (1 - square) * (1 - square);
     }
   };
   const covers = (atU: number, atV: number): boolean => {
@@ -119,7 +119,7 @@ export function makeDent(part: Part, random: Random): Flaw {
   return { u, v, reach: size, alter, covers };
 }
 
-/** Linear reflectance of the films a stain may be, a factor for each of R, G and B. */
+/** Linear reflectance of possible stains, a factor for each of R, G and B. */
 const stainTints: readonly (readonly [number, number, number])[] = [
   [0.72, 0.47, 0.27], // rust
   [0.5, 0.45, 0.36], // old oil
@@ -127,7 +127,7 @@ const stainTints: readonly (readonly [number, number, number])[] = [
   [0.85, 0.55, 0.2], // heat tint, straw
 ];
 
-/** A wide uneven film with a darker edge, as of something that dried. */
+/** Creates a wide uneven film with a darker edge, like a dried liquid. */
 export function makeStain(part: Part, random: Random): Flaw {
   const size = between(random, 0.2, 0.32);
   const { u, v } = placeOnFace(part, random, 0);
@@ -152,7 +152,7 @@ export function makeStain(part: Part, random: Random): Flaw {
   return { u, v, reach: size * 1.7, alter, covers };
 }
 
-/** A rounded, irregular closed outline: its radius, 0.4..1.6, at each angle. */
+/** Returns the radius (0.4..1.6) of a rounded, irregular outline at each angle. */
 function makeOutline(random: Random): (angle: number) => number {
   const waves = [2, 3, 4, 5, 7].map((count) => ({
     count,
@@ -163,7 +163,7 @@ function makeOutline(random: Random): (angle: number) => number {
     waves.reduce((sum, { count, height, phase }) => sum + height * Math.cos(count * angle + phase), 1);
 }
 
-/** Tints the surface through a film of a thickness of 0..1, which dulls it too. */
+/** Tints and dulls the surface with a film of thickness 0..1. */
 function layFilm(surface: Surface, tint: readonly [number, number, number], film: number): void {
   for (let c = 0; c < 3; c += 1) {
     surface.tint[c] = (surface.tint[c] ?? 1) * mix(1, tint[c] ?? 1, film);
@@ -171,7 +171,7 @@ function layFilm(surface: Surface, tint: readonly [number, number, number], film
   surface.gloss *= 1 - 0.25 * film;
 }
 
-/** A jagged line from an edge, with a branch. */
+/** Creates a jagged line from an edge, with a branch. */
 export function makeCrack(part: Part, random: Random): Flaw {
   const start = crackStart(part, random);
   const span = between(random, 0.7, 0.95);
@@ -187,12 +187,12 @@ export function makeCrack(part: Part, random: Random): Flaw {
     const inTrunk = lineShare(nearestOnLine(trunk, u, v), pixel);
     const inBranch = lineShare(nearestOnLine(branch, u, v), pixel);
     const share = Math.max(inTrunk, inBranch) * strength;
-    surface.open *= 1 - 0.92 * share;
+    surface.exposure *= 1 - 0.92 * share;
   };
   return { u: start.u, v: start.v, reach: span * 1.5, alter };
 }
 
-/** Where a crack starts and which way it runs: a bolt hole's edge, the rim, or the bore. */
+/** Draws start and direction of a crack: at the edge of a bolt hole, the rim, or the bore. */
 function crackStart(part: Part, random: Random): { u: number; v: number; angle: number } {
   const angle = between(random, 0, TAU);
   const kind = random();
@@ -210,7 +210,7 @@ function crackStart(part: Part, random: Random): { u: number; v: number; angle: 
   };
 }
 
-/** One bolt hole absent, off its place, or drilled too small. */
+/** Creates a bolt hole that is missing, displaced, or too small. */
 export function makeMisdrill(part: Part, random: Random): Flaw {
   const hole = pick(random, part.holes);
   const form = random();

@@ -1,16 +1,16 @@
-/** Drawn lines of varying width: bowed or jagged, and where they are nearest to a place. */
+/** Bowed and jagged lines of varying width, and their nearest point to a position. */
 
 import { between, clamp01, coverage, mix, type Random } from './random.js';
 import type { LineHit } from './surface.js';
 
-/** A place on a drawn line with the line's half width there. */
+/** A point of a line with the half width there. */
 export interface LinePoint {
   u: number;
   v: number;
   half: number;
 }
 
-/** Points of a bowed line about a middle, thin at its ends. */
+/** Returns the points of a bowed line around a center, thin at its ends. */
 export function bowedLine(
   u: number,
   v: number,
@@ -32,7 +32,7 @@ export function bowedLine(
   });
 }
 
-/** Points of a random walk that keeps near its angle and thins towards its end. */
+/** Returns the points of a random walk that stays near its angle and gets thinner toward its end. */
 export function jaggedLine(
   random: Random,
   u: number,
@@ -57,13 +57,13 @@ export function jaggedLine(
   return points;
 }
 
-/** The share of a pixel that a line covers, also where the line is thinner than the pixel. */
+/** Returns the share of a pixel that a line covers, also if the line is thinner than a pixel. */
 export function lineShare(hit: LineHit, pixel: number): number {
   const half = Math.max(hit.half, pixel * 0.5);
   return coverage(half - Math.abs(hit.across), pixel) * Math.min(1, (1.4 * hit.half) / half);
 }
 
-/** The nearest place on a line of joined points; beyond its ends the distance runs to the end point. */
+/** Returns the nearest point of a polyline; beyond its ends, the end point. */
 export function nearestOnLine(line: LinePoint[], u: number, v: number): LineHit {
   const hit: LineHit = { across: Infinity, normalU: 1, normalV: 0, half: 0 };
   for (let i = 1; i < line.length; i += 1) {
@@ -72,7 +72,7 @@ export function nearestOnLine(line: LinePoint[], u: number, v: number): LineHit 
   return hit;
 }
 
-/** Updates `hit` where this segment is nearer than what it holds. */
+/** Updates `hit` if this segment is nearer. */
 function measureSegment(from: LinePoint, to: LinePoint, u: number, v: number, hit: LineHit): void {
   const du = to.u - from.u;
   const dv = to.v - from.v;

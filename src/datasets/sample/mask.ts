@@ -1,21 +1,21 @@
-/** Draws a flaw over the picture of a good part, and the mask of what it changed. */
+/** Draws a flaw over the picture of a good part, and the mask of the changed pixels. */
 
 import { renderPixel, storeColor } from './camera.js';
 import type { Flaw } from './flaws.js';
 import type { Part } from './part.js';
 import { blankSurface } from './surface.js';
 
-/** The least change of a channel, in levels of 255 before noise, that counts as visible. */
+/** Minimum visible change of a channel, in levels of 255 before noise. */
 const VISIBLE_LEVELS = 7;
 
-/** A canvas with a flaw on it, the flaw's mask, and the number of pixels in the mask. */
+/** A canvas with a flaw, the mask of the flaw, and the number of pixels in the mask. */
 export interface FlawDrawing {
   canvas: Float32Array;
   mask: Uint8Array;
   area: number;
 }
 
-/** A block of pixels; `right` and `bottom` are one past the last. */
+/** A block of pixels; `right` and `bottom` are exclusive. */
 interface PixelBox {
   left: number;
   right: number;
@@ -23,7 +23,7 @@ interface PixelBox {
   bottom: number;
 }
 
-/** Draws the flaw's surroundings again, with it, and marks the pixels that differ visibly. */
+/** Redraws the area around a flaw with the flaw, and marks the pixels that differ visibly. */
 export function renderFlaw(good: Float32Array, part: Part, size: number, flaw: Flaw): FlawDrawing {
   const canvas = good.slice();
   const changed = new Uint8Array(size * size);
@@ -41,7 +41,7 @@ export function renderFlaw(good: Float32Array, part: Part, size: number, flaw: F
   return { canvas, ...fillPinholes(changed, size, box) };
 }
 
-/** The pixels that a flaw's circle touches. */
+/** Returns the box of pixels that a flaw's circle touches. */
 function pixelBox(part: Part, size: number, flaw: Flaw): PixelBox {
   const x = (part.centerX + (flaw.u * part.cos - flaw.v * part.sin) * part.scale) * size;
   const y = (part.centerY + (flaw.v * part.cos + flaw.u * part.sin) * part.scale) * size;
@@ -74,14 +74,14 @@ function isCovered(part: Part, size: number, x: number, y: number, flaw: Flaw): 
   return flaw.covers(u, v);
 }
 
-/** Marks also the pixels that have 6 or more marked neighbours, which fills pinholes; counts the marks. */
+/** Fills pinholes by also marking pixels with 6 or more marked neighbors, and counts the marked pixels. */
 function fillPinholes(changed: Uint8Array, size: number, box: PixelBox): { mask: Uint8Array; area: number } {
   const mask = changed.slice();
   let area = 0;
   for (let y = Math.max(1, box.top); y < Math.min(size - 1, box.bottom); y += 1) {
     for (let x = Math.max(1, box.left); x < Math.min(size - 1, box.right); x += 1) {
       const at = y * size + x;
-      if (changed[at] !== 0 || markedNeighbours(changed, at, size) >= 6) {
+      if (changed[at] !== 0 || markedNeighbors(changed, at, size) >= 6) {
         mask[at] = 255;
         area += 1;
       }
@@ -90,7 +90,7 @@ function fillPinholes(changed: Uint8Array, size: number, box: PixelBox): { mask:
   return { mask, area };
 }
 
-function markedNeighbours(mask: Uint8Array, at: number, size: number): number {
+function markedNeighbors(mask: Uint8Array, at: number, size: number): number {
   let sum = -(mask[at] ?? 0);
   for (let row = at - size; row <= at + size; row += size) {
     sum += (mask[row - 1] ?? 0) + (mask[row] ?? 0) + (mask[row + 1] ?? 0);

@@ -1,15 +1,15 @@
-/** The good part: its nominal measures, what varies between two parts, and which places are metal. */
+/** The good part: nominal dimensions, variation between parts, and which points are metal. */
 
 import { between, length, makeNoise, type Noise, type Random, TAU } from './random.js';
 
-/** A round opening: its centre and radius. */
+/** A round opening: center and radius. */
 export interface Hole {
   u: number;
   v: number;
   radius: number;
 }
 
-/** A lamp, by the unit vector halfway between it and the camera. */
+/** A lamp, given by the unit vector halfway between its direction and the camera's. */
 interface Lamp {
   x: number;
   y: number;
@@ -20,28 +20,28 @@ interface Lamp {
 
 /** Everything that varies between two good parts. */
 export interface Part {
-  /** Where the centre lies, as a fraction of the image's side. */
+  /** Position of the center, as a fraction of the image's side. */
   centerX: number;
   centerY: number;
   /** The outer radius, as a fraction of the image's side. */
   scale: number;
-  /** The turn from the part's frame to the image's. */
+  /** Rotation from the part's frame to the image's. */
   cos: number;
   sin: number;
-  /** The key lamp's direction in the table's plane, a unit vector in the part's frame. */
+  /** Direction of the key lamp in the table's plane, a unit vector in the part's frame. */
   keyU: number;
   keyV: number;
   lamps: Lamp[];
-  /** Light from all round, linear. */
+  /** Ambient light, linear. */
   ambient: number;
-  /** Colour of the light: a factor for each of R, G and B. */
+  /** Color of the light: a factor for each of R, G and B. */
   white: [number, number, number];
   /** The table's linear reflectance. */
   table: number;
-  /** Turning marks: where the tool's pattern starts, in lines, and the marks' slope. */
+  /** Turning marks: start of the tool's pattern, in lines, and slope of the marks. */
   linePhase: number;
   lineDepth: number;
-  /** Sensor noise: its standard deviation in grey levels of 255. */
+  /** Sensor noise: standard deviation in gray levels of 255. */
   grain: number;
   holes: Hole[];
   noise: Noise;
@@ -57,7 +57,7 @@ export const BOLT_CHAMFER = 0.03;
 const BOLT_COUNT = 6;
 export const RIM_START = 0.958;
 
-/** A good part, with everything that varies drawn at random. */
+/** Returns a good part with random variations. */
 export function makePart(random: Random): Part {
   const turn = between(random, -0.035, 0.035);
   const keyAngle = between(random, -2.45, -2.25) - turn;
@@ -83,7 +83,7 @@ export function makePart(random: Random): Part {
   };
 }
 
-/** The key lamp, a fill lamp to its side, and a weak third one. */
+/** Returns the key lamp, a fill lamp to its side, and a weak third lamp. */
 function makeLamps(random: Random, keyAngle: number, brightness: number): Lamp[] {
   const fillAngle = keyAngle + between(random, 1.15, 1.25);
   const thirdAngle = keyAngle - between(random, 0.8, 0.9);
@@ -94,13 +94,13 @@ function makeLamps(random: Random, keyAngle: number, brightness: number): Lamp[]
   ];
 }
 
-/** A lamp at an angle in the table's plane, whose half vector leans by `lean` from the vertical. */
+/** Returns a lamp at an angle in the table's plane, whose half vector is tilted by `lean` from the vertical. */
 function makeLamp(angle: number, lean: number, power: number): Lamp {
   const flat = Math.sin(lean);
   return { x: Math.cos(angle) * flat, y: Math.sin(angle) * flat, z: Math.cos(lean), power };
 }
 
-/** The six bolt holes, each within a drill's tolerance of its place. */
+/** Returns the six bolt holes, each within the drill's tolerance. */
 function makeHoles(random: Random): Hole[] {
   return Array.from({ length: BOLT_COUNT }, (_, i) => {
     const angle = ((i + 0.5) / BOLT_COUNT) * TAU;
@@ -112,12 +112,12 @@ function makeHoles(random: Random): Hole[] {
   });
 }
 
-/** Whether (u, v) lies in a hole. */
+/** Returns whether (u, v) is in a hole. */
 export function isWithin(hole: Hole, u: number, v: number): boolean {
   return length(u - hole.u, v - hole.v) < hole.radius;
 }
 
-/** Whether (u, v) lies on metal rather than in an opening or off the part. */
+/** Returns whether (u, v) is on metal, not in an opening or outside the part. */
 export function isMetal(part: Part, u: number, v: number): boolean {
   const radius = length(u, v);
   const inKeyway = Math.abs(u) < KEYWAY_HALF && v < 0 && v > -KEYWAY_TOP;

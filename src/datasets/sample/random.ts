@@ -1,14 +1,14 @@
-/** Seeded random numbers, value noise, and the small arithmetic of drawing. */
+/** Seeded random numbers, value noise, and basic functions for drawing. */
 
-/** Gives the next number of a stream, uniform in [0, 1). */
+/** Returns the next number of a stream, uniform in [0, 1). */
 export type Random = () => number;
 
-/** Value noise in -1..1 at (x, y); `period`, a power of two up to 256, is where y wraps round. */
+/** Value noise in -1..1 at (x, y); `period`, a power of two up to 256, is where y wraps around. */
 export type Noise = (x: number, y: number, period: number) => number;
 
 export const TAU = 2 * Math.PI;
 
-/** A mulberry32 stream, seeded by the FNV-1a hash of a name. */
+/** Returns a mulberry32 stream, seeded with the FNV-1a hash of a name. */
 export function seededRandom(name: string): Random {
   let state = 0x811c9dc5;
   for (let i = 0; i < name.length; i += 1) {
@@ -22,17 +22,17 @@ export function seededRandom(name: string): Random {
   };
 }
 
-/** A number uniform from `low` to `high`. */
+/** Draws a uniform number from `low` to `high`. */
 export function between(random: Random, low: number, high: number): number {
   return low + (high - low) * random();
 }
 
-/** One of the items, each equally likely. */
+/** Draws one of the items, all equally likely. */
 export function pick<Item>(random: Random, items: readonly Item[]): Item {
   return items[Math.floor(random() * items.length)] as Item;
 }
 
-/** A fresh noise field over a lattice of 256 x 256 random values. */
+/** Returns a noise field over a lattice of 256 x 256 random values. */
 export function makeNoise(random: Random): Noise {
   const lattice = new Float32Array(65536);
   for (let i = 0; i < lattice.length; i += 1) {
@@ -52,12 +52,12 @@ export function makeNoise(random: Random): Noise {
   };
 }
 
-/** The length of a plane vector. */
+/** Returns the length of a 2D vector. */
 export function length(u: number, v: number): number {
   return Math.sqrt(u * u + v * v);
 }
 
-/** The nearest value in 0..1. */
+/** Clamps a value to 0..1. */
 export function clamp01(value: number): number {
   if (value <= 0) {
     return 0;
@@ -68,27 +68,27 @@ export function clamp01(value: number): number {
   return value;
 }
 
-/** The value at a share of the way between two values. */
+/** Interpolates linearly between two values. */
 export function mix(from: number, to: number, share: number): number {
   return from + (to - from) * share;
 }
 
-/** The cubic ease of 0..1 onto 0..1. */
+/** Cubic ease function from 0..1 to 0..1. */
 function ease(value: number): number {
   return value * value * (3 - 2 * value);
 }
 
-/** 0 below `low`, 1 above `high`, eased between. */
+/** Returns 0 below `low`, 1 above `high`, eased in between. */
 export function smoothStep(low: number, high: number, value: number): number {
   return ease(clamp01((value - low) / (high - low)));
 }
 
-/** The share of a pixel that lies inside an edge, `depth` being the distance to it from inside. */
+/** Returns the share of a pixel inside an edge; `depth` is the distance to the edge, positive inside. */
 export function coverage(depth: number, pixel: number): number {
   return clamp01(depth / pixel + 0.5);
 }
 
-/** The share of a pixel that lies between two distances. */
+/** Returns the share of a pixel between two distances. */
 export function band(value: number, low: number, high: number, pixel: number): number {
   return coverage(value - low, pixel) * coverage(high - value, pixel);
 }

@@ -1,4 +1,4 @@
-/** The metal surface: turning marks, engraving, bore and holes, and the light that it reflects. */
+/** The metal surface: turning marks, engraving, bore and holes, reflected light. */
 
 import {
   BOLT_CHAMFER,
@@ -12,22 +12,22 @@ import {
 } from './part.js';
 import { band, clamp01, coverage, length, makeNoise, mix, seededRandom, smoothStep, TAU } from './random.js';
 
-/** The surface under one pixel, filled in by each feature in turn. */
+/** The surface at one pixel; each feature updates it in turn. */
 export interface Surface {
-  /** The height's slope along u and v. */
+  /** Slope of the height along u and v. */
   slopeU: number;
   slopeV: number;
-  /** How much light reaches the place, 0..1. */
-  open: number;
-  /** Strength of the mirror-like reflection, about 0..1.5. */
+  /** Share of the light that reaches this point, 0..1. */
+  exposure: number;
+  /** Strength of the specular reflection, about 0..1.5. */
   gloss: number;
-  /** How far the reflection is drawn out across the turning marks: 1 on them, 0 on a polished face. */
+  /** Spread of the reflection across the turning marks: 1 on them, 0 on a polished face. */
   brushed: number;
   /** Linear reflectance, a factor for each of R, G and B. */
   tint: [number, number, number];
 }
 
-/** Where a line is nearest: signed distance across it, the direction across it, and its half width there. */
+/** The nearest point of a line: signed distance across it, direction across it, half width there. */
 export interface LineHit {
   across: number;
   normalU: number;
@@ -39,23 +39,23 @@ const RING_RADIUS = 0.79;
 const RING_HALF = 0.013;
 const TICK_COUNT = 48;
 const TICK_HALF = 0.0085;
-/** Turning marks: lines for each part unit. */
+/** Turning marks per part unit. */
 const LINE_DENSITY = 56;
-/** Steel's colour: a factor for each of R, G and B. */
+/** Color of steel: a factor for each of R, G and B. */
 const STEEL: readonly [number, number, number] = [0.985, 0.995, 1.015];
-/** The marks that the tool leaves, alike on every part. */
+/** Marks of the tool, the same on every part. */
 const toolNoise = makeNoise(seededRandom('tool'));
 
-/** A flat, fully lit surface of steel. */
+/** Returns a flat, fully lit steel surface. */
 export function blankSurface(): Surface {
-  return { slopeU: 0, slopeV: 0, open: 1, gloss: 1, brushed: 1, tint: [...STEEL] };
+  return { slopeU: 0, slopeV: 0, exposure: 1, gloss: 1, brushed: 1, tint: [...STEEL] };
 }
 
 /** Makes a surface blank again. */
 export function resetSurface(surface: Surface): void {
   surface.slopeU = 0;
   surface.slopeV = 0;
-  surface.open = 1;
+  surface.exposure = 1;
   surface.gloss = 1;
   surface.brushed = 1;
   surface.tint[0] = STEEL[0];
@@ -63,7 +63,7 @@ export function resetSurface(surface: Surface): void {
   surface.tint[2] = STEEL[2];
 }
 
-/** Lines of the lathe, in rings and in arcs, with a faint unevenness of the whole face. */
+/** Adds turning marks (rings and arcs) and a slight unevenness of the whole face. */
 export function machineFace(part: Part, surface: Surface, u: number, v: number, radius: number): void {
   const { noise, linePhase, lineDepth } = part;
   const turn = Math.atan2(v, u) / TAU + 0.5;
@@ -75,14 +75,14 @@ export function machineFace(part: Part, surface: Surface, u: number, v: number, 
   const cloud = noise(u * 2.2 + 40, v * 2.2 + 40, 256);
   surface.slopeU += (slope * u) / (radius || 1);
   surface.slopeV += (slope * v) / (radius || 1);
-  surface.open *= 1 - 0.05 * Math.abs(rings + arcs) + 0.03 * nicks;
+  surface.exposure *= 1 - 0.05 * Math.abs(rings + arcs) + 0.03 * nicks;
   surface.gloss *= 1 + 0.05 * cloud;
   const edge = smoothStep(HUB_RADIUS + 0.1, HUB_RADIUS + 0.02, radius) * (radius > HUB_RADIUS ? 1 : 0);
   const away = radius > 0 ? -(u * part.keyU + v * part.keyV) / radius : 0;
-  surface.open *= 1 - edge * (0.16 + 0.3 * clamp01(away));
+  surface.exposure *= 1 - edge * (0.16 + 0.3 * clamp01(away));
 }
 
-/** The rim's and the hub's bevels, the engraved ring and the scale round it. */
+/** Adds the bevels of rim and hub, the engraved ring and the scale around it. */
 export function engrave(surface: Surface, u: number, v: number, radius: number, pixel: number): void {
   const rim = band(radius, RIM_START, 2, pixel);
   const hub = band(radius, HUB_RADIUS - 0.014, HUB_RADIUS + 0.014, pixel);
@@ -96,7 +96,7 @@ export function engrave(surface: Surface, u: number, v: number, radius: number, 
   }
 }
 
-/** The nearest line of the scale: every fourth is longer. */
+/** Adds the nearest tick of the scale; every fourth is longer. */
 function engraveTick(surface: Surface, outU: number, outV: number, radius: number, pixel: number): void {
   const steps = (Math.atan2(outV, outU) / TAU) * TICK_COUNT;
   const tick = Math.round(steps);
@@ -106,14 +106,14 @@ function engraveTick(surface: Surface, outU: number, outV: number, radius: numbe
   cutLine(surface, { across, normalU: -outV, normalV: outU, half: TICK_HALF }, 0.6, 0.6 * along, pixel);
 }
 
-/** Replaces a share of the surface by a polished slope along a direction. */
+/** Blends a polished slope along a direction into the surface. */
 export function bevel(surface: Surface, dirU: number, dirV: number, slope: number, share: number): void {
   surface.slopeU = mix(surface.slopeU, slope * dirU, share);
   surface.slopeV = mix(surface.slopeV, slope * dirV, share);
   surface.brushed = mix(surface.brushed, 0.1, share);
 }
 
-/** Cuts a V-shaped line: steep sides, and less light the nearer its middle. */
+/** Cuts a V-shaped line: steep sides, darker toward its middle. */
 function cutLine(surface: Surface, hit: LineHit, slope: number, shade: number, pixel: number): void {
   const share = coverage(hit.half - Math.abs(hit.across), pixel) * Math.min(1, (2 * hit.half) / pixel);
   if (share <= 0 || shade <= 0) {
@@ -121,7 +121,7 @@ function cutLine(surface: Surface, hit: LineHit, slope: number, shade: number, p
   }
   const side = Math.max(-1, Math.min(1, (2 * hit.across) / hit.half));
   bevel(surface, hit.normalU, hit.normalV, slope * side, share * Math.min(1, shade * 1.4));
-  surface.open *= 1 - shade * share * (1 - 0.4 * Math.abs(side));
+  surface.exposure *= 1 - shade * share * (1 - 0.4 * Math.abs(side));
 }
 
 /** Cuts the bore with its keyway and chamfers the edge; returns the share of the pixel that is open. */
@@ -155,11 +155,11 @@ export function drillHoles(holes: Hole[], surface: Surface, u: number, v: number
   const outside = distance - hole.radius;
   const sink = band(outside, 0, BOLT_CHAMFER, pixel);
   bevel(surface, (u - hole.u) / (distance || 1), (v - hole.v) / (distance || 1), 0.62, sink);
-  surface.open *= 1 - 0.22 * band(outside, BOLT_CHAMFER, BOLT_CHAMFER + 0.008, pixel);
+  surface.exposure *= 1 - 0.22 * band(outside, BOLT_CHAMFER, BOLT_CHAMFER + 0.008, pixel);
   return coverage(-outside, pixel);
 }
 
-/** The hole within whose countersink (u, v) lies, if any. */
+/** Returns the hole whose countersink contains (u, v), if any. */
 function nearestHole(holes: Hole[], u: number, v: number): Hole | undefined {
   for (const hole of holes) {
     const du = u - hole.u;
@@ -172,7 +172,7 @@ function nearestHole(holes: Hole[], u: number, v: number): Hole | undefined {
   return undefined;
 }
 
-/** How much light falls on the table seen through an opening, 0..1: the side near the key lamp is dark. */
+/** Returns the light on the table seen through an opening, from 0: the side near the key lamp is dark. */
 export function openingLight(part: Part, holes: Hole[], u: number, v: number, radius: number): number {
   const hole = nearestHole(holes, u, v);
   if (!hole) {
@@ -185,8 +185,8 @@ export function openingLight(part: Part, holes: Hole[], u: number, v: number, ra
 }
 
 /**
- * Light that the metal sends to the camera, linear: an ambient part and, for each lamp, a lobe after Ward
- * that is narrow along the turning marks and wide across them. (outU, outV) points away from the centre.
+ * Returns the linear light that the metal reflects to the camera: an ambient part and, for each lamp, a Ward lobe that
+ * is narrow along the turning marks and wide across them. (outU, outV) points away from the center.
  */
 export function reflectance(part: Part, surface: Surface, outU: number, outV: number): number {
   const { slopeU, slopeV, brushed } = surface;
@@ -203,5 +203,5 @@ export function reflectance(part: Part, surface: Surface, outU: number, outV: nu
     shine += lamp.power * Math.exp(-(across * across + along * along) / (facing * facing));
     soft += lamp.power * Math.max(0, facing - 0.45);
   }
-  return (part.ambient + 0.17 * soft + 1.3 * surface.gloss * shine) * surface.open;
+  return (part.ambient + 0.17 * soft + 1.3 * surface.gloss * shine) * surface.exposure;
 }

@@ -1,51 +1,51 @@
 /**
- * Which images the cloner learns from, and in what order: good ones, variants of them where they are few, and good
- * ones with a defect made on them. All of it follows from the seed, so a run that resumes needs no state.
+ * Which images the cloner is trained on, and in what order: good images, augmented copies if there are few, and good
+ * images with a synthetic defect. The seed determines all of it, so resuming a run needs no state.
  */
-import { drawVariation, type TileGrid, vary } from '../../imaging/index.js';
+import { augment, drawVariation, type TileGrid } from '../../imaging/index.js';
 import { normal, randomStream, shuffled } from '../../random/random.js';
 import type { Recipe } from '../recipe.js';
-import { makeDefect } from './made-defects.js';
+import { synthesizeDefect } from './synthetic-defects.js';
 import type { ImageMaker } from './training-set.js';
 
-/** Squares to cut from tiled images: so many in all, but not more from each. */
+/** Squares to cut from tiled images: the total, and the most per image. */
 const squaresInAll = 2048;
 const mostSquares = 64;
 
-/** Epochs between two states that are averaged, where there are many (MKD, section 4). */
+/** Epochs between two averaged states, if there are many (MKD, section 4). */
 const paperAverageEvery = 10;
 
-/** States to average at least, where there are epochs enough. */
+/** Minimum number of averaged states, if there are enough epochs. */
 const averagedStates = 10;
 
-/** Part of the good images that is held back. */
+/** Share of the good images that is held back. */
 const heldBackShare = 0.15;
 
-/** What of a recipe decides. */
-export type CurriculumSettings = Pick<Recipe, 'batch' | 'epochs' | 'inputSize' | 'made' | 'tiling'>;
+/** The settings of a recipe that are used here. */
+export type CurriculumSettings = Pick<Recipe, 'batch' | 'epochs' | 'inputSize' | 'augmentation' | 'tiling'>;
 
-/** Which files are held back: a share of them, every one of a fold, or none. */
+/** Which files are held back: a share of them, one fold, or none. */
 export type HoldBack = 'share' | 'none' | { readonly fold: number; readonly of: number };
 
 export class Curriculum {
-  /** Files that are not learned from, but give thresholds. */
+  /** Files that are used for thresholds, not for training. */
   readonly heldBackFiles: readonly number[];
-  /** Squares cut from them: from each file as many, the whole image where it is not cut. */
+  /** Squares cut from them, the same number from each file; the whole image without tiling. */
   readonly heldBack: readonly number[];
-  /** Squares cut from all other files, which are learned from. */
-  readonly trained: readonly number[];
+  /** Squares cut from all other files, for training. */
+  readonly trainingSquares: readonly number[];
   /** Squares cut from each file. */
   readonly squares: number;
-  /** What is made from those learned from, variants and then defects; indices follow those of all squares. */
-  readonly makers: readonly (readonly ImageMaker[])[];
-  /** Times through all good images. */
+  /** Images made from the training squares: augmented copies, then defects. Indices follow those of all squares. */
+  readonly imageMakers: readonly (readonly ImageMaker[])[];
+  /** Passes through all good images. */
   readonly epochs: number;
-  readonly stepsAnEpoch: number;
-  /** Images with a made defect in each batch. */
+  readonly stepsPerEpoch: number;
+  /** Images with a synthetic defect in each batch. */
   readonly batchDefects: number;
-  /** Epochs between two states that are averaged, where they are. */
+  /** Epochs between two averaged states. */
   readonly averageEvery: number;
-  /** What is learned from and has no made defect: squares first, then variants of them. */
+  /** Training images without a synthetic defect: squares first, then augmented copies. */
   readonly good: readonly number[];
   readonly #defective: readonly number[];
   #order: { epoch: number; good: readonly number[]; defective: readonly number[] } | undefined;
@@ -60,32 +60,32 @@ export class Curriculum {
     const order = shuffled(files, randomStream(seed, 'held back'));
     const heldBack = heldBackPlaces(files, holdBack);
     this.squares = recipe.tiling ? Math.ceil(Math.min(mostSquares, squaresInAll / files)) : 1;
-    // One square of every file, then another of every file: the first of them are of as many files as can be.
+    // One square of every file, then the next of every file: the first ones are from as many files as possible.
     const squaresOf = (list: readonly number[]): number[] =>
       range(0, this.squares).flatMap((square) => list.map((file) => file * this.squares + square));
     this.heldBackFiles = order.filter((_, place) => heldBack(place));
     this.heldBack = squaresOf(this.heldBackFiles);
-    this.trained = squaresOf(order.filter((_, place) => !heldBack(place)));
+    this.trainingSquares = squaresOf(order.filter((_, place) => !heldBack(place)));
     const read = files * this.squares;
-    const { batch, made, epochs } = recipe;
-    const variants = made ? Math.max(0, made.leastImages - this.trained.length) : 0;
-    const good = this.trained.length + variants;
-    const defects = made ? Math.round(made.defects * good) : 0;
-    this.makers = [
+    const { batch, augmentation, epochs } = recipe;
+    const variants = augmentation ? Math.max(0, augmentation.minImages - this.trainingSquares.length) : 0;
+    const good = this.trainingSquares.length + variants;
+    const defects = augmentation ? Math.round(augmentation.defects * good) : 0;
+    this.imageMakers = [
       Array.from({ length: variants }, (_, index) => this.#variant(index)),
       Array.from({ length: defects }, (_, index) => this.#defect(index)),
     ];
-    this.good = [...this.trained, ...range(read, variants)];
+    this.good = [...this.trainingSquares, ...range(read, variants)];
     this.#defective = range(read + variants, defects);
     this.batchDefects = defects > 0 ? Math.max(1, Math.round((batch * defects) / (good + defects))) : 0;
     this.epochs =
       typeof epochs === 'number' ? epochs : Math.max(epochs.least, Math.round(epochs.images / good));
-    this.stepsAnEpoch = Math.ceil(good / (batch - this.batchDefects));
+    this.stepsPerEpoch = Math.ceil(good / (batch - this.batchDefects));
     const enough = Math.floor(this.epochs / (2 * averagedStates));
     this.averageEvery = Math.min(paperAverageEvery, Math.max(1, enough));
   }
 
-  /** Where squares are cut out of a file's image; anywhere, its edges as often as what lies inside. */
+  /** Returns the corners of the squares to cut from a file's image: random, edges as likely as the inside. */
   corners(file: number, { width, height, size }: TileGrid): (readonly [number, number])[] {
     const random = randomStream(this.seed, `squares ${file}`);
     const along = (side: number): number => {
@@ -96,28 +96,28 @@ export class Curriculum {
     return Array.from({ length: this.squares }, () => [along(width), along(height)] as const);
   }
 
-  /** Steps in all. */
+  /** Total number of steps. */
   get steps(): number {
-    return this.epochs * this.stepsAnEpoch;
+    return this.epochs * this.stepsPerEpoch;
   }
 
-  /** Whether the weights after an epoch, counted from 0, go into the average: of the last half, the last among them. */
+  /** Returns whether the weights after an epoch, from 0, are averaged: in the last half, including the last epoch. */
   isAveraged(epoch: number): boolean {
     return epoch >= this.epochs / 2 && (this.epochs - 1 - epoch) % this.averageEvery === 0;
   }
 
-  /** The images of a step, counted from 0. */
+  /** Returns the images of a step, counted from 0. */
   batch(step: number): number[] {
-    const { good, defective } = this.#epochOrder(Math.floor(step / this.stepsAnEpoch));
+    const { good, defective } = this.#epochOrder(Math.floor(step / this.stepsPerEpoch));
     const part = (order: readonly number[], size: number): number[] => {
-      const first = (step % this.stepsAnEpoch) * size;
+      const first = (step % this.stepsPerEpoch) * size;
       return order.slice(first, first + size);
     };
     const defects = part(defective, this.batchDefects);
     return [...part(good, this.recipe.batch - this.batchDefects), ...defects];
   }
 
-  /** Every epoch has an order of its own. */
+  /** Returns the order of an epoch; each epoch has its own. */
   #epochOrder(epoch: number): { good: readonly number[]; defective: readonly number[] } {
     if (this.#order?.epoch !== epoch) {
       const random = randomStream(this.seed, `epoch ${epoch}`);
@@ -130,15 +130,15 @@ export class Curriculum {
     return this.#order as { good: readonly number[]; defective: readonly number[] };
   }
 
-  /** The file that a good image was cut from, or made of. */
+  /** Returns the file that a good image was cut or made from. */
   fileOf(good: number): number {
     const place = this.good.indexOf(good);
     return Math.floor(this.#original(place) / this.squares);
   }
 
-  /** The square that a good image is, or is a variant of: by its place among the good ones, or among the variants. */
+  /** Returns the square of a good image or augmented copy, by its place among the good images or among the copies. */
   #original(place: number): number {
-    return this.trained[place % this.trained.length] as number;
+    return this.trainingSquares[place % this.trainingSquares.length] as number;
   }
 
   #variant(index: number): ImageMaker {
@@ -147,7 +147,7 @@ export class Curriculum {
       const random = randomStream(this.seed, `variant ${index}`);
       const pixels = await image(of);
       return {
-        pixels: await vary(
+        pixels: await augment(
           pixels,
           this.recipe.inputSize,
           drawVariation(() => normal(random)),
@@ -161,12 +161,12 @@ export class Curriculum {
       const random = randomStream(this.seed, `defect ${index}`);
       const any = (): number => this.good[Math.floor(random() * this.good.length)] as number;
       const [pixels, other] = [await image(any()), await image(any())];
-      return makeDefect(pixels, other, this.recipe.inputSize, random);
+      return synthesizeDefect(pixels, other, this.recipe.inputSize, random);
     };
   }
 }
 
-/** Which places in the order of the files are held back. */
+/** Returns which places in the order of the files are held back. */
 function heldBackPlaces(files: number, holdBack: HoldBack): (place: number) => boolean {
   if (holdBack === 'none') return () => false;
   if (holdBack !== 'share') return (place) => place % holdBack.of === holdBack.fold;

@@ -1,6 +1,6 @@
 /**
- * Records of equal size, kept in memory up to a bound and on disk beyond it: the expert's activations of
- * every image, computed once.
+ * Records of equal size, in memory up to a limit and on disk beyond it: the expert's activations of every image,
+ * computed once.
  */
 import { type FileHandle, mkdtemp, open, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
@@ -23,7 +23,7 @@ export class RecordStore {
   /** Appends a record; its index is the number of records before it. */
   async append(record: Uint8Array): Promise<void> {
     if (record.length !== this.recordBytes) {
-      throw new RangeError(`a record has ${record.length} bytes; wanted ${this.recordBytes}`);
+      throw new RangeError(`a record has ${record.length} bytes; expected ${this.recordBytes}`);
     }
     if ((this.#inMemory.length + 1) * this.recordBytes <= this.memoryBytes) {
       this.#inMemory.push(Uint8Array.from(record));
@@ -34,9 +34,10 @@ export class RecordStore {
     this.#count++;
   }
 
-  /** Copies a record to `target` at `offset`. @throws RangeError when there is no such record. */
+  /** Copies a record to `target` at `offset`. @throws RangeError if there is no such record. */
   async read(index: number, target: Uint8Array, offset: number): Promise<void> {
-    if (index < 0 || index >= this.#count) throw new RangeError(`no record ${index} of ${this.#count}`);
+    if (index < 0 || index >= this.#count)
+      throw new RangeError(`there is no record ${index}; the store has ${this.#count}`);
     const kept = this.#inMemory[index];
     if (kept) {
       target.set(kept, offset);
@@ -44,10 +45,10 @@ export class RecordStore {
     }
     const at = (index - this.#inMemory.length) * this.recordBytes;
     const read = await this.#file?.read(target, offset, this.recordBytes, at);
-    if (read?.bytesRead !== this.recordBytes) throw new Error(`record ${index} was not written whole`);
+    if (read?.bytesRead !== this.recordBytes) throw new Error(`record ${index} is incomplete on disk`);
   }
 
-  /** Lets go of memory and disk. */
+  /** Frees memory and disk. */
   async close(): Promise<void> {
     this.#inMemory.length = 0;
     this.#count = 0;
@@ -56,7 +57,7 @@ export class RecordStore {
   }
 }
 
-/** A file without a name, which goes when it is closed, or whoever has it open is killed. */
+/** Opens a file without a name, which is deleted when it is closed or the process ends. */
 async function openUnnamed(): Promise<FileHandle> {
   const folder = await mkdtemp(join(tmpdir(), 'mkd-activations-'));
   try {

@@ -1,5 +1,5 @@
 /**
- * The images a cloner learns from, and others made from them, with the expert's activations for each: computed once, and
+ * The training images of a cloner, and others made from them, with the expert's activations for each: computed once and
  * kept in memory or on disk.
  */
 import { createHash } from 'node:crypto';
@@ -17,11 +17,11 @@ import { type Device, float32, float32Data, type Session, type Tensors, uint8 } 
 import { expertModel } from '../models.js';
 import { RecordStore } from './record-store.js';
 
-/** An image made from those that were cut from files. */
+/** An image made from images cut from files. */
 export interface MadeImage {
   /** uint8 RGB [inputSize, inputSize, 3] */
   readonly pixels: Uint8Array;
-  /** uint8 [inputSize, inputSize]: 1 where the cloner is not to follow the expert; undefined where nowhere. */
+  /** uint8 [inputSize, inputSize]: 1 where the cloner must not follow the expert; undefined if nowhere. */
   readonly mask?: Uint8Array;
 }
 
@@ -30,26 +30,26 @@ export type ImageMaker = (image: (index: number) => Promise<Uint8Array>) => Prom
 
 export interface TrainingSetOptions {
   readonly paths: readonly string[];
-  /** Images to make; their indices follow those of the files. A later list may use what an earlier one made. */
+  /** Images to make; their indices follow those of the files. A list may use images made by earlier lists. */
   readonly makers?: readonly (readonly ImageMaker[])[];
   readonly input: InputShape;
   /** Corners of the squares to cut from a file's image, in its scaled size; by default its one tile. */
   readonly corners?: (file: number, grid: TileGrid) => readonly (readonly [x: number, y: number])[];
   readonly layers: readonly LayerSpec[];
   readonly expertCard: string;
-  /** How much of pixels and activations stays in memory. */
+  /** How much of pixels and activations is kept in memory. */
   readonly memoryBytes: number;
   readonly signal?: AbortSignal | undefined;
   readonly onProgress?: (done: number, total: number) => void;
 }
 
-/** The least deviation of a channel, as a share of the layer's mean deviation. */
+/** Lower bound of a channel's deviation, as a share of the layer's mean deviation. */
 const leastDeviationShare = 0.05;
 
 /** Images in one run of the expert: more gain little and cost memory. */
 const expertBatch = 8;
 
-const { inputs, ofLayer, stored } = tensorNames;
+const { inputs, layerNames, storedNames } = tensorNames;
 
 export class TrainingSet {
   readonly #masks = new Map<number, Uint8Array>();
@@ -62,7 +62,7 @@ export class TrainingSet {
     private readonly activations: ReadonlyMap<LayerSpec, RecordStore>,
   ) {}
 
-  /** Decodes and makes all images, and runs the expert on them. @throws ImageError naming the file that is not an image. */
+  /** Decodes and makes all images, and runs the expert on them. @throws ImageError naming the invalid file. */
   static async prepare(device: Device, options: TrainingSetOptions): Promise<TrainingSet> {
     const { makers = [], layers, memoryBytes } = options;
     const { inputSize } = options.input;
@@ -99,7 +99,7 @@ export class TrainingSet {
     }
   }
 
-  /** Squares cut from the images of files, and images made from them. */
+  /** Number of squares cut from files and of images made from them. */
   get count(): number {
     return this.#count;
   }
@@ -136,19 +136,19 @@ export class TrainingSet {
     for (const layer of layers) {
       const bytes = await gather(this.activations.get(layer) as RecordStore, indices);
       const dims = [indices.length, ...activationShape(layer, this.inputSize)];
-      feeds[ofLayer.expert(layer.name)] = float32(dims, new Float32Array(bytes.buffer));
+      feeds[layerNames.expert(layer.name)] = float32(dims, new Float32Array(bytes.buffer));
     }
     return feeds;
   }
 
-  /** The pixels of one image, uint8 [inputSize, inputSize, 3]. */
+  /** Returns the pixels of one image, uint8 [inputSize, inputSize, 3]. */
   async image(index: number): Promise<Uint8Array> {
     return gather(this.pixels, [index]);
   }
 
   /**
    * Returns mean and deviation of each of the expert's channels over all positions of these images. The deviation of a
-   * channel that hardly varies is raised to a twentieth of the layer's mean deviation, so that its noise is not amplified.
+   * channel is at least a twentieth of the layer's mean deviation, so that noise is not amplified.
    */
   async channelStatistics(indices: readonly number[]): Promise<Map<string, ConstantTensor>> {
     const statistics = new Map<string, ConstantTensor>();
@@ -174,9 +174,9 @@ export class TrainingSet {
       );
       const least = (deviation.reduce((sum, value) => sum + value, 0) / channels) * leastDeviationShare;
       const vector = (data: Float32Array): ConstantTensor => ({ type: 'float32', shape: [channels], data });
-      statistics.set(stored.channelMean(layer.name), vector(mean));
+      statistics.set(storedNames.channelMean(layer.name), vector(mean));
       statistics.set(
-        stored.channelDeviation(layer.name),
+        storedNames.channelDeviation(layer.name),
         vector(deviation.map((value) => Math.max(value, least, Number.EPSILON))),
       );
     }
@@ -217,7 +217,7 @@ export class TrainingSet {
     }
   }
 
-  /** Runs the expert on images, and keeps both. */
+  /** Runs the expert on images, and stores images and activations. */
   async #append(session: Session, images: readonly Uint8Array[]): Promise<void> {
     const dims = [images.length, this.inputSize, this.inputSize, 3];
     const { outputs } = await session.run({ [inputs.image]: uint8(dims, Buffer.concat(images)) });
@@ -233,7 +233,7 @@ export class TrainingSet {
   }
 }
 
-/** [C, H, W] of a critical layer. */
+/** Returns [C, H, W] of a critical layer. */
 function activationShape({ channels, stride }: LayerSpec, inputSize: number): number[] {
   return [channels, inputSize / stride, inputSize / stride];
 }
@@ -242,7 +242,7 @@ function count(shape: readonly number[]): number {
   return shape.reduce((product, size) => product * size, 1);
 }
 
-/** Waits for all results. Of several failures the first in the list is thrown, whichever came first. */
+/** Waits for all results. If several fail, the first in the list is thrown, not the first in time. */
 async function inOrder<Result>(work: readonly Promise<Result>[]): Promise<Result[]> {
   await Promise.allSettled(work);
   const results: Result[] = [];

@@ -12,12 +12,12 @@ declare module 'fastify' {
   }
 
   interface FastifyContextConfig {
-    /** The scope this route needs, if its path does not tell. */
+    /** The scope this route needs, if its path does not determine it. */
     scope?: Scope | 'none';
   }
 }
 
-/** Health and documents are open; everything else needs a key. */
+/** Health and documentation are open; everything else needs a key. */
 function scopeOf({ url, config }: FastifyRequest['routeOptions']): Scope | undefined {
   if (config.scope) return config.scope === 'none' ? undefined : config.scope;
   if (/^\/v[12](\/|$)/.test(url ?? '')) return 'score';
@@ -25,7 +25,7 @@ function scopeOf({ url, config }: FastifyRequest['routeOptions']): Scope | undef
 }
 
 /**
- * @param keys without them everybody may score and read, and nobody may change detectors.
+ * @param keys without them everyone may score and read, and no one may change detectors.
  * @param forOtherOrigins whether pages of other origins may show pictures.
  */
 export async function addAccessControl(
@@ -34,7 +34,7 @@ export async function addAccessControl(
   forOtherOrigins: boolean,
 ): Promise<void> {
   await app.register(helmet, {
-    // The documents have a content policy of their own, and plain HTTP is normal next to a production line.
+    // The documentation has its own content policy, and plain HTTP is normal next to a production line.
     contentSecurityPolicy: false,
     hsts: false,
     crossOriginResourcePolicy: { policy: forOtherOrigins ? 'cross-origin' : 'same-origin' },
@@ -71,7 +71,7 @@ export async function addAccessControl(
       const seconds = Math.ceil(ttl / 1000);
       return new ProblemError(
         'too-many-requests',
-        `the key ${apiKey?.name} may send ${max} requests a minute; try again in ${seconds} s`,
+        `the key ${apiKey?.name} may send ${max} requests per minute; try again in ${seconds} s`,
         seconds,
       );
     },

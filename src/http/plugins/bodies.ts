@@ -1,17 +1,17 @@
-/** Bodies of requests: counted as they arrive; what is left of them after the answer is discarded. */
+/** Request bodies: counted as they arrive; what is unread after the response is discarded. */
 import { finished, Transform } from 'node:stream';
 import type { FastifyInstance, RequestPayload } from 'fastify';
-import type { Admission, ByteHold } from './limits.js';
+import type { Admission, ByteReservation } from './limits.js';
 import { multipartMediaType } from './media-types.js';
 
 declare module 'fastify' {
   interface FastifyRequest {
-    /** Its bytes so far. */
-    byteHold: ByteHold;
+    /** Counts the bytes received so far. */
+    byteHold: ByteReservation;
   }
 }
 
-/** Counts what is received; a request with more bytes than there is room for is refused. */
+/** Counts received bytes; refuses a request with more bytes than there is room for. */
 export function countBodies(app: FastifyInstance, admission: Admission): void {
   app.decorateRequest('byteHold');
   app.addHook('onRequest', async (request, { raw }) => {
@@ -28,7 +28,7 @@ export function countBodies(app: FastifyInstance, admission: Admission): void {
   );
 }
 
-function counted(payload: RequestPayload, hold: ByteHold): RequestPayload {
+function counted(payload: RequestPayload, hold: ByteReservation): RequestPayload {
   const counter: Transform & RequestPayload = new Transform({
     transform(chunk: Buffer, _encoding, done) {
       try {
@@ -40,21 +40,21 @@ function counted(payload: RequestPayload, hold: ByteHold): RequestPayload {
       }
     },
   });
-  // Not a pipeline: that would destroy the request with its reader, and its connection could not be used again.
+  // Not a pipeline: that would destroy the request together with its reader, and the connection could not be reused.
   finished(payload, (error) => error && counter.destroy(error));
-  // Its reader gets the error.
+  // The reader gets the error.
   counter.on('error', () => {});
   return payload.pipe(counter);
 }
 
-/** How long a client may still send after its answer. */
+/** How long a client may still send after the response. */
 const discardMs = 5000;
 
 /**
- * Reads and discards what is left of a body when its request has been answered, as happens with most refused requests. If
- * it were left unread, the connection would be paused: it would see neither that its client disconnects nor the next
- * request, and the service would wait for it when it stops. If it were closed at once, the answer could be lost (RFC 9112,
- * section 9.6).
+ * Reads and discards what is left of a body when its request has been answered, as happens with most refused requests.
+ * If it were left unread, the connection would be paused: it would see neither that its client disconnects nor the next
+ * request, and the service would wait for it when it stops. If it were closed at once, the answer could be lost (RFC
+ * 9112, section 9.6).
  */
 export function discardUnreadBodies(app: FastifyInstance): void {
   app.addHook('onResponse', async ({ raw }) => {

@@ -1,6 +1,6 @@
 /**
- * A bound on what is in use at once: bytes of uploads, pixels of decoded images. An amount larger than the whole bound is
- * admitted alone, because the size of a single image is bounded elsewhere.
+ * A limit on what is in use at once: bytes of uploads, pixels of decoded images. An amount larger than the limit is
+ * admitted alone, because the size of a single image is limited elsewhere.
  */
 
 interface Waiting {
@@ -13,13 +13,13 @@ export class Budget {
   #used = 0;
   #queue: Waiting[] = [];
 
-  constructor(readonly most: number) {}
+  constructor(readonly limit: number) {}
 
   get used(): number {
     return this.#used;
   }
 
-  /** Takes an amount if there is room now. */
+  /** Takes an amount if there is room now. @returns whether it did. */
   tryTake(amount: number): boolean {
     if (!this.#fits(amount) || this.#queue.length > 0) return false;
     this.#used += amount;
@@ -50,13 +50,13 @@ export class Budget {
     }
   }
 
-  give(amount: number): void {
+  release(amount: number): void {
     this.#used -= amount;
     this.#admit();
   }
 
   #fits(amount: number): boolean {
-    return this.#used === 0 || this.#used + amount <= this.most;
+    return this.#used === 0 || this.#used + amount <= this.limit;
   }
 
   #admit(): void {

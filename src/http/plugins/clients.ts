@@ -1,7 +1,6 @@
 /**
- * When a client began to wait, and when it disconnects. Fastify's own `request.signal` follows the request, which is
- * closed once its body has been read: it aborts too early or never. What counts is the connection of an answer that has
- * not been sent yet.
+ * When a request arrived, and when its client disconnects. Fastify's own `request.signal` follows the request, which is
+ * closed once its body has been read: it aborts too early or never. This follows the connection of the response.
  */
 import { setMaxListeners } from 'node:events';
 import type { FastifyInstance, FastifyRequest } from 'fastify';
@@ -10,32 +9,35 @@ import type { Deadline } from '../../scoring/index.js';
 
 declare module 'fastify' {
   interface FastifyRequest {
-    /** Aborted when the client disconnects before it has its answer. */
-    gone: AbortSignal;
+    /** Aborted if the client disconnects before it has the response. */
+    disconnected: AbortSignal;
     /** When it arrived, by {@link systemClock}, in milliseconds. */
-    arrivedMs: number;
+    receivedAtMs: number;
   }
 }
 
-/** Notes for every request when it arrived, and whether its client is {@link FastifyRequest.gone}. */
+/** Records when every request arrived, and whether its client is {@link FastifyRequest.disconnected}. */
 export function watchClients(app: FastifyInstance): void {
-  app.decorateRequest('gone');
-  app.decorateRequest('arrivedMs', 0);
+  app.decorateRequest('disconnected');
+  app.decorateRequest('receivedAtMs', 0);
   app.addHook('onRequest', async (request, { raw }) => {
     const gone = new AbortController();
     // Each image of the request listens.
     setMaxListeners(0, gone.signal);
-    request.gone = gone.signal;
-    request.arrivedMs = systemClock.now();
+    request.disconnected = gone.signal;
+    request.receivedAtMs = systemClock.now();
     raw.once('close', () => {
       if (!raw.writableFinished) gone.abort();
     });
   });
 }
 
-/** @param defaultMs how long an image may take unless the client says so. */
-export function deadlineOf({ headers, gone, arrivedMs }: FastifyRequest, defaultMs: number): Deadline {
+/** @param defaultMs timeout of an image, unless the client sets one. */
+export function deadlineOf(
+  { headers, disconnected, receivedAtMs }: FastifyRequest,
+  defaultMs: number,
+): Deadline {
   const asked = Number(headers['mkd-timeout-ms'] ?? Number.NaN);
   const timeoutMs = Number.isFinite(asked) ? asked : defaultMs;
-  return { signal: gone, timeoutMs, atMs: arrivedMs + timeoutMs };
+  return { signal: disconnected, timeoutMs, atMs: receivedAtMs + timeoutMs };
 }

@@ -1,4 +1,4 @@
-/** Connections that Node would wait for when it stops, though they carry no accepted request. */
+/** Connections that Node would wait for on close, although they carry no accepted request. */
 import type { IncomingMessage, Server } from 'node:http';
 import type { Socket } from 'node:net';
 

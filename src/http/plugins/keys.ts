@@ -1,13 +1,13 @@
 /**
  * API keys: a file of names, scopes and hashes. A key is 32 random bytes, so that one SHA-256 protects it as well as
- * a slow hash protects a password; the key itself is shown once, when it is made, and kept nowhere.
+ * a slow hash protects a password; the key itself is shown once, when it is created, and never stored.
  */
 import { createHash, randomBytes, timingSafeEqual } from 'node:crypto';
 import { unwatchFile, watchFile } from 'node:fs';
 import { readFile } from 'node:fs/promises';
 import { type Static, Type } from 'typebox';
 import { Value } from 'typebox/value';
-import { explain } from '../../files/explain.js';
+import { describeError } from '../../files/explain.js';
 import { replaceFile } from '../../files/replace-file.js';
 
 /** What a key may do: score and read results, read metrics, or everything. */
@@ -33,7 +33,7 @@ export class KeyFileError extends Error {
   override readonly name = 'KeyFileError';
 }
 
-/** A new key. */
+/** Creates a key. */
 export function makeKey(): string {
   return `mkd_${randomBytes(32).toString('base64url')}`;
 }
@@ -42,16 +42,18 @@ export function hashKey(key: string): string {
   return createHash('sha256').update(key).digest('hex');
 }
 
-/** @throws KeyFileError when it cannot be read, or a name comes twice. */
+/** @throws KeyFileError if it cannot be read, or a name is used twice. */
 export async function readKeyFile(path: string): Promise<ApiKey[]> {
   const text = await readFile(path, 'utf8').catch((error: unknown) => {
-    throw new KeyFileError(`the key file cannot be read: ${explain(error, path)}; mkd keys add creates one`);
+    throw new KeyFileError(
+      `the key file cannot be read: ${describeError(error, path)}; mkd keys add creates one`,
+    );
   });
   let file: unknown;
   try {
     file = JSON.parse(text);
   } catch {
-    throw new KeyFileError(`${path} is not JSON; wanted a file that mkd keys add has written`);
+    throw new KeyFileError(`${path} is not JSON; pass a file that mkd keys add has written`);
   }
   if (!Value.Check(keyFileSchema, file)) {
     const [first] = Value.Errors(keyFileSchema, file);

@@ -1,5 +1,11 @@
-/** What is accepted at once: images, bytes of uploads, pixels of decoded images. Whatever is too much is answered 503. */
-import { type Deadline, endOf, type MemoryLimit, type Reservation, tooLate } from '../../scoring/index.js';
+/** Limits on images, upload bytes and decoded pixels in flight. Too many images or bytes get a 503; pixels wait. */
+import {
+  type Deadline,
+  deadlineError,
+  endOf,
+  type MemoryLimit,
+  type Reservation,
+} from '../../scoring/index.js';
 import { Budget } from './budget.js';
 import { ProblemError } from './problems.js';
 
@@ -19,8 +25,8 @@ export const defaultAdmissionLimits: AdmissionLimits = {
 };
 
 /** The bytes of one request and its answer. */
-export interface ByteHold {
-  /** @throws ProblemError `overloaded`; `too-many-bytes` if there is never room for it. */
+export interface ByteReservation {
+  /** @throws ProblemError `overloaded`; `too-many-bytes` if it can never fit. */
   add(count: number): void;
   release(): void;
 }
@@ -30,7 +36,7 @@ export class Admission implements MemoryLimit {
   readonly #bytes: Budget;
   readonly #pixels: Budget;
 
-  /** @param estimateSeconds how long so many images will take, for clients that are refused. */
+  /** @param estimateSeconds how long a number of images will take, for Retry-After. */
   constructor(
     limits: AdmissionLimits,
     private readonly estimateSeconds: (images: number) => number,
@@ -49,40 +55,37 @@ export class Admission implements MemoryLimit {
     return { images: this.#images.used, bytes: this.#bytes.used, pixels: this.#pixels.used };
   }
 
-  /** @returns a function that gives them back. @throws ProblemError `overloaded` */
+  /** Reserves images. @returns a function that releases them. @throws ProblemError `overloaded` */
   images(count: number): () => void {
     this.#take(this.#images, count, 'images');
-    return () => this.#images.give(count);
+    return () => this.#images.release(count);
   }
 
   /**
-   * Refuses a request before its body is read, if none of its images could be accepted: under overload refusals must be
-   * cheap.
+   * Refuses a request before its body is read, if none of its images could be accepted: under overload, refusals must
+   * be cheap.
    * @throws ProblemError `overloaded`
    */
   refuseIfFull(): void {
-    if (this.#images.used >= this.#images.most) this.#take(this.#images, 1, 'images');
+    if (this.#images.used >= this.#images.limit) this.#take(this.#images, 1, 'images');
   }
 
-  /** Counts the bytes of one request as they arrive: bytes that are only announced keep nobody out. */
-  bytes(): ByteHold {
+  /** Counts the bytes of one request as they arrive: bytes that are only announced do not block others. */
+  bytes(): ByteReservation {
     let [held, over] = [0, false];
     return {
       add: (count) => {
-        // What still arrives after the answer is discarded.
+        // Bytes that arrive after the response are discarded.
         if (over) return;
-        const { most } = this.#bytes;
-        if (held + count > most) {
-          throw new ProblemError(
-            'too-many-bytes',
-            `the request has more than ${most} bytes, the most that is accepted`,
-          );
+        const { limit } = this.#bytes;
+        if (held + count > limit) {
+          throw new ProblemError('too-many-bytes', `the request has more than ${limit} bytes, the maximum`);
         }
         this.#take(this.#bytes, count, 'bytes');
         held += count;
       },
       release: () => {
-        this.#bytes.give(held);
+        this.#bytes.release(held);
         [held, over] = [0, true];
       },
     };
@@ -93,7 +96,7 @@ export class Admission implements MemoryLimit {
     let held = 0;
     const shrink = (pixels: number): void => {
       if (pixels >= held) return;
-      this.#pixels.give(held - pixels);
+      this.#pixels.release(held - pixels);
       held = pixels;
     };
     return {
@@ -110,7 +113,7 @@ export class Admission implements MemoryLimit {
     try {
       await this.#pixels.take(pixels, endOf(deadline));
     } catch {
-      throw tooLate(deadline, this.estimateSeconds(this.#images.used));
+      throw deadlineError(deadline, this.estimateSeconds(this.#images.used));
     }
   }
 
@@ -119,7 +122,7 @@ export class Admission implements MemoryLimit {
     const seconds = this.estimateSeconds(this.#images.used);
     throw new ProblemError(
       'overloaded',
-      `${budget.used} ${what} are being processed, at most ${budget.most} are accepted; try again in ${seconds} s`,
+      `${budget.used} ${what} are being processed, the maximum is ${budget.limit}; try again in ${seconds} s`,
       seconds,
     );
   }

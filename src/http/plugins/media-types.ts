@@ -1,6 +1,6 @@
-/** Content types that the service takes. */
+/** Content types that the service accepts. */
 
-/** Content types of an image as the body. What it really is, its first bytes say. */
+/** Content types of an image as the body. The first bytes decide the actual format. */
 export const imageMediaTypes = [
   'image/jpeg',
   'image/png',

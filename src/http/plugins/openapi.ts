@@ -1,4 +1,4 @@
-/** What openapi.yaml says beyond the schemas of the routes. */
+/** The parts of openapi.yaml that are not schemas of routes. */
 import { readFileSync } from 'node:fs';
 import { isDeepStrictEqual } from 'node:util';
 import type {
@@ -9,7 +9,7 @@ import type {
 import type { FastifySchema } from 'fastify';
 import { imageMediaTypes, multipartMediaType } from './media-types.js';
 
-/** Of package.json. */
+/** From package.json. */
 export const packageVersion: string = (
   JSON.parse(readFileSync(new URL('../../../../package.json', import.meta.url), 'utf8')) as {
     version: string;
@@ -28,16 +28,21 @@ export const openApiInfo: NonNullable<FastifyDynamicSwaggerOptions['openapi']> =
   },
   components: {
     securitySchemes: {
-      bearer: { type: 'http', scheme: 'bearer', description: 'API key, where the service asks for one' },
-      apiKey: { type: 'apiKey', in: 'header', name: 'X-API-Key', description: 'The same in another header' },
+      bearer: { type: 'http', scheme: 'bearer', description: 'API key, if the service requires one' },
+      apiKey: {
+        type: 'apiKey',
+        in: 'header',
+        name: 'X-API-Key',
+        description: 'The same key in another header',
+      },
     },
   },
   security: [{}, { bearer: [] }, { apiKey: [] }],
   tags: [
     { name: 'scoring', description: 'Scores and maps of images' },
-    { name: 'detectors', description: 'What can be scored with' },
-    { name: 'inference protocol v2', description: 'What Triton and KServe clients speak' },
-    { name: 'operations', description: 'Health, metrics, documents' },
+    { name: 'detectors', description: 'Detectors and their versions' },
+    { name: 'inference protocol v2', description: 'For Triton and KServe clients' },
+    { name: 'operations', description: 'Health, metrics, documentation' },
   ],
 };
 
@@ -52,26 +57,27 @@ const multipartBody = {
   required: ['image'],
 } as const;
 
-/** Bodies by content type: a schema where they are JSON, nothing where they are bytes. */
-export type BodiesTaken = Readonly<Record<string, object | undefined>>;
+/** Bodies by content type: a schema for JSON, undefined for bytes. */
+export type AcceptedBodies = Readonly<Record<string, object | undefined>>;
 
 declare module 'fastify' {
   interface FastifyContextConfig {
-    /** What a body is, where the route reads it by itself. */
-    takes?: 'images' | BodiesTaken;
-    /** Whether a request without a body is right too. */
+    /** The body, if the route reads it itself. */
+    accepts?: 'images' | AcceptedBodies;
+    /** Whether the body may be omitted. */
     bodyIsOptional?: true;
   }
 }
 
-/** The body of routes that read it by themselves: documented here, checked by what the bytes turn out to be. */
+/** Documents the bodies of routes that read them themselves; the routes check the bytes. */
 export const withUploadBodies: SwaggerTransform<FastifySchema> = ({ schema, url, route }) => {
-  const takes = route.config?.takes;
+  const takes = route.config?.accepts;
   if (!takes) return { schema, url };
-  // Any of them may come as bytes of no said type, which tells a reader less.
+  // octet-stream is accepted too, but tells a reader less.
   const named = imageMediaTypes.filter((type) => type.startsWith('image/'));
   const images = Object.fromEntries(named.map((type) => [type, undefined]));
-  const bodies: BodiesTaken = takes === 'images' ? { [multipartMediaType]: multipartBody, ...images } : takes;
+  const bodies: AcceptedBodies =
+    takes === 'images' ? { [multipartMediaType]: multipartBody, ...images } : takes;
   const content = Object.fromEntries(
     Object.entries(bodies).map(([type, body]) => [type, { schema: body ?? binary }]),
   );
@@ -79,11 +85,11 @@ export const withUploadBodies: SwaggerTransform<FastifySchema> = ({ schema, url,
 };
 
 /**
- * Completes the document: bodies that may be left out are not required, and every schema with a title becomes a component
- * of that name, so that generated clients have names for it.
- * @param optionalBodies ids of the operations whose body may be left out.
+ * Completes the document: bodies that may be omitted are not required, and every schema with a title becomes a
+ * component of that name, so that generated clients have names for it.
+ * @param optionalBodies ids of the operations whose body may be omitted.
  */
-export function completed(optionalBodies: ReadonlySet<string>): SwaggerTransformObject {
+export function completeDocument(optionalBodies: ReadonlySet<string>): SwaggerTransformObject {
   return (document) => {
     if (!('openapiObject' in document)) return document.swaggerObject;
     const { openapiObject } = document;
@@ -99,7 +105,7 @@ export function completed(optionalBodies: ReadonlySet<string>): SwaggerTransform
   };
 }
 
-/** Replaces schemas that have a title by references to components. @throws Error if two with one title differ. */
+/** Replaces schemas with a title by references to components. @throws Error if two with the same title differ. */
 function named(value: unknown, schemas: Record<string, object>): unknown {
   if (Array.isArray(value)) return value.map((entry) => named(entry, schemas));
   if (typeof value !== 'object' || value === null) return value;

@@ -1,4 +1,4 @@
-/** The table of errors that the service answers with, as problem details (RFC 9457). */
+/** Errors of the service as problem details (RFC 9457). */
 import type { FastifyReply, FastifyRequest } from 'fastify';
 import type { FastifySchemaValidationError } from 'fastify/types/schema.js';
 import { ImageError, type ImageErrorKind } from '../../imaging/index.js';
@@ -10,9 +10,9 @@ import type { Problem } from '../v1/schemas/index.js';
 import { imageMediaTypes, multipartMediaType } from './media-types.js';
 
 const table = {
-  'bad-request': { status: 400, title: 'The request is wrong' },
+  'bad-request': { status: 400, title: 'The request is invalid' },
   'no-image': { status: 400, title: 'There is no image in the request' },
-  'one-image-only': { status: 400, title: 'A picture can be given for one image only' },
+  'one-image-only': { status: 400, title: 'A picture shows only one image' },
   'empty-image': { status: 400, title: 'The image is empty' },
   'damaged-image': { status: 422, title: 'The image is damaged or incomplete' },
   'unsupported-image': { status: 415, title: 'This image format is not supported' },
@@ -20,21 +20,21 @@ const table = {
   'too-many-pixels': { status: 413, title: 'The image has too many pixels' },
   'too-many-bytes': { status: 413, title: 'There is too much data' },
   'too-many-parts': { status: 413, title: 'There are too many parts' },
-  'no-key': { status: 401, title: 'An API key is needed' },
+  'no-key': { status: 401, title: 'An API key is required' },
   'wrong-scope': { status: 403, title: 'The API key does not allow this' },
   'too-many-requests': { status: 429, title: 'The API key has sent too many requests' },
   'unknown-detector': { status: 404, title: 'There is no such detector' },
   'unknown-version': { status: 404, title: 'There is no such version of the detector' },
   'unknown-map': { status: 404, title: 'The detector has no such map' },
   'refused-detector': { status: 422, title: 'The detector is refused' },
-  conflict: { status: 409, title: 'The detector is not in a state that allows this' },
+  conflict: { status: 409, title: 'The state of the detector does not allow this' },
   'read-only': { status: 409, title: 'The folder of detectors cannot be written' },
   'unknown-result': { status: 404, title: 'There is no such result' },
   'expired-result': { status: 404, title: 'The result has expired' },
   'unknown-route': { status: 404, title: 'There is no such resource' },
   'method-not-allowed': { status: 405, title: 'The resource does not support this method' },
   'request-timeout': { status: 408, title: 'The request took too long to arrive' },
-  'deadline-exceeded': { status: 504, title: 'The time the client waits is over' },
+  'deadline-exceeded': { status: 504, title: 'The timeout has passed' },
   'client-gone': { status: 499, title: 'The client disconnected' },
   internal: { status: 500, title: 'The service failed' },
   'not-ready': { status: 503, title: 'The service is not ready' },
@@ -43,7 +43,7 @@ const table = {
 
 export type ProblemKind = keyof typeof table;
 
-/** An error with its answer. `detail` says what is wrong and what would be right. */
+/** An error with its problem details. `detail` says what is wrong and what would be right. */
 export class ProblemError extends Error {
   override readonly name = 'ProblemError';
 
@@ -58,21 +58,21 @@ export class ProblemError extends Error {
 
 export const problemMediaType = 'application/problem+json';
 
-/** Problem details of one image among several, which are counted here. */
+/** Returns the problem details of one image among several, and counts the problem. */
 export function imageProblem(error: unknown, metrics: Metrics): Problem {
   const { kind, ...problem } = problemOf(error);
   metrics.problem(kind);
   return problem;
 }
 
-/** Problem details of an error, for a whole answer or for one image among several. */
+/** Returns the problem details of an error, for a whole response or for one image among several. */
 export function problemOf(error: unknown): Problem & { kind: ProblemKind } {
   const { kind, message } = classified(error);
   const { status, title } = table[kind];
   return { type: `urn:mkd:problem:${kind}`, title, status, detail: message, kind };
 }
 
-/** Logs and counts the error of a request, and sets Retry-After. @returns the problem to answer with. */
+/** Logs and counts the error of a request, and sets Retry-After. @returns the problem to send. */
 export function reportProblem(
   error: unknown,
   request: FastifyRequest,
@@ -81,30 +81,32 @@ export function reportProblem(
 ): Problem {
   // Work that was interrupted because its client disconnected.
   const { kind, ...problem } = problemOf(
-    request.gone?.aborted
-      ? new ProblemError('client-gone', 'the client disconnected before it was answered')
+    request.disconnected?.aborted
+      ? new ProblemError('client-gone', 'the client disconnected before the response')
       : error,
   );
-  if (problem.status >= 500 && !ofClients.has(kind)) request.log.error(error);
+  if (problem.status >= 500 && !clientCaused.has(kind)) request.log.error(error);
   metrics.problem(kind);
   const retryAfter =
     error instanceof ProblemError || error instanceof ScoringError ? error.retryAfterSeconds : undefined;
   if (retryAfter !== undefined) reply.header('retry-after', String(retryAfter));
-  const detail = error instanceof ProblemError ? problem.detail : (ofBody(kind, request) ?? problem.detail);
+  const detail =
+    error instanceof ProblemError ? problem.detail : (bodyProblemDetail(kind, request) ?? problem.detail);
   return { ...problem, detail, instance: request.id };
 }
 
-/** 5xx answers that are not failures of the service: too many requests, or too little time. */
-const ofClients: ReadonlySet<ProblemKind> = new Set(['overloaded', 'not-ready', 'deadline-exceeded']);
+/** 5xx responses that are not failures of the service: too many requests, or too little time. */
+const clientCaused: ReadonlySet<ProblemKind> = new Set(['overloaded', 'not-ready', 'deadline-exceeded']);
 
-/** What a route accepts, for a body that was refused before its route was known. */
-function ofBody(kind: ProblemKind, { headers, routeOptions }: FastifyRequest): string | undefined {
+/** Returns what a route accepts, for a body that was refused before its handler ran. */
+function bodyProblemDetail(kind: ProblemKind, { headers, routeOptions }: FastifyRequest): string | undefined {
   const { bodyLimit, config } = routeOptions;
-  if (kind === 'too-many-bytes')
-    return `the body is larger than ${bodyLimit} bytes, the most that is accepted`;
+  if (kind === 'too-many-bytes') return `the body is larger than ${bodyLimit} bytes, the maximum`;
   if (kind !== 'unsupported-media-type') return undefined;
   const taken =
-    typeof config.takes === 'object' ? Object.keys(config.takes) : [multipartMediaType, ...imageMediaTypes];
+    typeof config.accepts === 'object'
+      ? Object.keys(config.accepts)
+      : [multipartMediaType, ...imageMediaTypes];
   return `the content type '${headers['content-type'] ?? ''}' is not supported; send ${taken.join(', ')}`;
 }
 
@@ -155,7 +157,7 @@ function classified(error: unknown): { kind: ProblemKind; message: string } {
     if (typeof status === 'number' && status >= 400 && status < 500)
       return { kind: 'bad-request', message: error.message };
   }
-  return { kind: 'internal', message: 'the request could not be answered; the log says why' };
+  return { kind: 'internal', message: 'the request failed; the log says why' };
 }
 
 const longerHint =
@@ -165,13 +167,13 @@ const longerHint =
 const places: Readonly<Record<string, string>> = { querystring: 'query', params: 'path' };
 
 /** Messages of the validator in plain words. */
-const inWords: Readonly<Record<string, string>> = {
+const plainMessages: Readonly<Record<string, string>> = {
   'must be number': 'must be a number',
   'must be integer': 'must be a whole number',
   'must be boolean': 'must be true or false',
 };
 
-/** Says what the schema wanted, and lists the allowed words. */
+/** Says what the schema requires, and lists the allowed words. */
 function validationMessage(error: Error): string | undefined {
   const context: unknown = Reflect.get(error, 'validationContext');
   const validation: unknown = Reflect.get(error, 'validation');
@@ -184,12 +186,12 @@ function validationMessage(error: Error): string | undefined {
   const place = places[String(context)] ?? String(context);
   if (typeof params.additionalProperty === 'string') {
     const known = Object.keys(parentSchema?.properties ?? {}).join(', ');
-    return `'${params.additionalProperty}' is unknown in the ${place}; known are ${known}`;
+    return `'${params.additionalProperty}' is unknown in the ${place}; available: ${known}`;
   }
   if (typeof params.missingProperty === 'string') return `the ${place} lacks '${params.missingProperty}'`;
   const { allowedValues } = params;
   const wanted = Array.isArray(allowedValues)
     ? `must be one of ${allowedValues.join(', ')}`
-    : (inWords[message] ?? message);
+    : (plainMessages[message] ?? message);
   return `'${instancePath.slice(1)}' in the ${place} ${wanted}, not '${String(data)}'`;
 }

@@ -2,7 +2,7 @@
 import { unwatchFile, watchFile } from 'node:fs';
 import { readFile } from 'node:fs/promises';
 import { createSecureContext } from 'node:tls';
-import { explain } from '../../files/explain.js';
+import { describeError } from '../../files/explain.js';
 
 export interface TlsFiles {
   /** Path of the certificate with its chain, PEM. */
@@ -16,7 +16,7 @@ export class TlsError extends Error {
   override readonly name = 'TlsError';
 }
 
-/** @throws TlsError if a file cannot be read, or the two do not belong together. */
+/** @throws TlsError if a file cannot be read, or certificate and key do not belong together. */
 export async function readTls({ cert, key }: TlsFiles): Promise<{ cert: Buffer; key: Buffer }> {
   try {
     const pair = { cert: await readFile(cert), key: await readFile(key) };
@@ -24,7 +24,7 @@ export async function readTls({ cert, key }: TlsFiles): Promise<{ cert: Buffer; 
     return pair;
   } catch (error) {
     throw new TlsError(
-      `certificate ${cert} and key ${key} cannot be used: ${explain(error)}; wanted two PEM files that belong together`,
+      `certificate ${cert} and key ${key} cannot be used: ${describeError(error)}; pass two PEM files that belong together`,
     );
   }
 }

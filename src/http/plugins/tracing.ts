@@ -1,4 +1,4 @@
-/** A span for every request, if traces are recorded. */
+/** Records a span for every request, if traces are on. */
 import type { FastifyInstance } from 'fastify';
 import type { Traces } from '../../observability/index.js';
 

@@ -3,7 +3,7 @@ import type { MultipartFile } from '@fastify/multipart';
 import type { FastifyRequest } from 'fastify';
 import type { ImageLimits } from '../../imaging/index.js';
 import type { Upload } from '../scoring-service.js';
-import type { ByteHold } from './limits.js';
+import type { ByteReservation } from './limits.js';
 import { multipartMediaType } from './media-types.js';
 import { ProblemError } from './problems.js';
 
@@ -70,7 +70,7 @@ async function readMultipart(
   return uploads;
 }
 
-async function fileOf({ file, filename }: MultipartFile, hold: ByteHold): Promise<Buffer> {
+async function fileOf({ file, filename }: MultipartFile, hold: ByteReservation): Promise<Buffer> {
   const chunks: Buffer[] = [];
   for await (const chunk of file as AsyncIterable<Buffer>) {
     hold.add(chunk.length);
@@ -85,10 +85,7 @@ async function fileOf({ file, filename }: MultipartFile, hold: ByteHold): Promis
 function explained(error: unknown, maxImages: number, maxBytes: number): unknown {
   const code: unknown = error instanceof Error ? Reflect.get(error, 'code') : undefined;
   if (code === 'FST_REQ_FILE_TOO_LARGE') {
-    return new ProblemError(
-      'too-many-bytes',
-      `an image has more than ${maxBytes} bytes, the most that is accepted`,
-    );
+    return new ProblemError('too-many-bytes', `an image has more than ${maxBytes} bytes, the maximum`);
   }
   if (code === 'FST_PARTS_LIMIT' || code === 'FST_FILES_LIMIT' || code === 'FST_FIELDS_LIMIT') {
     return new ProblemError(

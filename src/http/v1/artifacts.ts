@@ -1,4 +1,4 @@
-/** Sending pictures and maps of a result. */
+/** Sends pictures and maps of a result. */
 import type { FastifyReply } from 'fastify';
 import type { LoadedDetector } from '../../detector/index.js';
 import type { Artifact, MapRequest } from '../../scoring/index.js';
@@ -24,7 +24,7 @@ export async function sendArtifact(
   const { request } = reply;
   const deadline = deadlineOf(request, service.timeoutMs);
   const body = await service.scoring().artifact(stored, detector, artifact, map, { deadline, request });
-  // A client may take its time to read it.
+  // The client may read it slowly.
   request.byteHold.add(body.length);
   const { id, score, threshold, verdict } = stored.result;
   return reply

@@ -1,4 +1,4 @@
-/** /v1/detectors: which detectors there are, and with an admin key the operations that change them. */
+/** /v1/detectors: lists the detectors and, with an admin key, changes them. */
 import { Readable } from 'node:stream';
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox';
 import { Type } from 'typebox';
@@ -39,7 +39,7 @@ export const detectorRoutes: FastifyPluginAsyncTypebox<{ service: Service }> = a
       schema: {
         operationId: 'listDetectors',
         tags: ['detectors'],
-        summary: 'All detectors, and those that were refused',
+        summary: 'All detectors, including refused ones',
         response: { 200: detectorListSchema, ...problemResponses },
       },
     },
@@ -59,7 +59,7 @@ export const detectorRoutes: FastifyPluginAsyncTypebox<{ service: Service }> = a
       schema: {
         operationId: 'getDetector',
         tags: ['detectors'],
-        summary: 'Versions of a detector, manifest and calibration of one',
+        summary: 'Versions of a detector, and the manifest and calibration of one',
         params: detectorParamsSchema,
         querystring: versionQuerySchema,
         response: { 200: detectorInfoSchema, ...problemResponses },
@@ -90,7 +90,7 @@ const adminRoutes: FastifyPluginAsyncTypebox<{ service: Service }> = async (admi
     '/v1/detectors/:detector/versions',
     {
       config: {
-        takes: Object.fromEntries(
+        accepts: Object.fromEntries(
           [...archiveMediaTypes, 'application/octet-stream'].map((type) => [type, undefined]),
         ),
       },
@@ -101,7 +101,7 @@ const adminRoutes: FastifyPluginAsyncTypebox<{ service: Service }> = async (admi
         summary: 'Upload a detector, or a version of one',
         description:
           'A tar archive, gzipped or not, of manifest.json, cloner.safetensors and self-test.safetensors. The detector runs ' +
-          'its self-test and serves only if it passes; otherwise nothing changes. An upload of a version that is damaged on ' +
+          'its self-test and serves only if it passes; otherwise nothing changes. Uploading a version that is damaged on ' +
           'disk repairs it. Needs an admin key.',
         params: detectorParamsSchema,
         querystring: uploadQuerySchema,
@@ -124,7 +124,7 @@ const adminRoutes: FastifyPluginAsyncTypebox<{ service: Service }> = async (admi
         operationId: 'activateVersion',
         tags: ['detectors'],
         summary: 'Make a version the current one',
-        description: 'Requests under way keep the version they began with. Needs an admin key.',
+        description: 'Running requests keep the version they started with. Needs an admin key.',
         params: versionParamsSchema,
         response: { 200: currentVersionSchema, ...problemResponses },
       },
@@ -141,7 +141,7 @@ const adminRoutes: FastifyPluginAsyncTypebox<{ service: Service }> = async (admi
       schema: {
         operationId: 'rollBack',
         tags: ['detectors'],
-        summary: 'Go back to the version that was current before',
+        summary: 'Roll back to the version that was current before',
         description: 'Needs an admin key.',
         params: detectorParamsSchema,
         response: { 200: currentVersionSchema, ...problemResponses },

@@ -44,7 +44,7 @@ export const healthRoutes: FastifyPluginAsyncTypebox<{ service: Service }> = asy
   );
 };
 
-/** For Prometheus; on the port of the API, or on one of its own. */
+/** For Prometheus; on the port of the API, or on a separate one. */
 export const metricsRoutes: FastifyPluginAsyncTypebox<{ service: Service }> = async (app, { service }) => {
   app.get(
     '/metrics',

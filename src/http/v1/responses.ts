@@ -9,7 +9,7 @@ const problem = (description: string) => ({
 
 /** Errors that any request may get. */
 export const problemResponses = {
-  '4xx': problem('The request is wrong; the problem says what would be right'),
+  '4xx': problem('The request is invalid; the problem says what would be right'),
   '5xx': problem('The service failed, is not ready, or is overloaded'),
 };
 

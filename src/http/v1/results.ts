@@ -36,7 +36,7 @@ export const resultRoutes: FastifyPluginAsyncTypebox<{ service: Service }> = asy
       schema: {
         operationId: 'getArtifact',
         tags: ['scoring'],
-        summary: 'A picture or the map of a result, in the size of its image',
+        summary: 'A picture or the map of a result, with the size of its image',
         params: artifactParamsSchema,
         querystring: resultQuerySchema,
         headers: deadlineHeadersSchema,

@@ -24,14 +24,14 @@ export const scoreRoutes: FastifyPluginAsyncTypebox<{ service: Service }> = asyn
   app.post(
     '/v1/detectors/:detector/score',
     {
-      config: { takes: 'images' },
+      config: { accepts: 'images' },
       schema: {
         operationId: 'score',
         tags: ['scoring'],
         summary: 'Score one or more images',
         description:
-          'An image as the body, also as application/octet-stream, or several as multipart/form-data. One bad image among several fails ' +
-          'alone: its place in `results` holds an error.',
+          'Send one image as the body, also as application/octet-stream, or several as multipart/form-data. One bad image among ' +
+          'several fails alone: its entry in `results` has an error.',
         params: detectorParamsSchema,
         querystring: scoreQuerySchema,
         headers: deadlineHeadersSchema,
@@ -57,14 +57,14 @@ export const scoreRoutes: FastifyPluginAsyncTypebox<{ service: Service }> = asyn
   app.post(
     '/v1/detectors/:detector/localize',
     {
-      config: { takes: 'images' },
+      config: { accepts: 'images' },
       schema: {
         operationId: 'localize',
         tags: ['scoring'],
         summary: 'Show where an image is anomalous',
         description:
-          'Gives a picture of one image, or with `as=json` the scores of one or more, whose pictures are then at their links. ' +
-          'Headers `mkd-result-id`, `mkd-score`, `mkd-threshold` and `mkd-verdict` come with every picture.',
+          'Returns a picture of one image, or with `as=json` the scores of one or more, with links to their pictures. Every ' +
+          'picture has the headers `mkd-result-id`, `mkd-score`, `mkd-threshold` and `mkd-verdict`.',
         params: detectorParamsSchema,
         querystring: localizeQuerySchema,
         headers: deadlineHeadersSchema,
@@ -102,12 +102,12 @@ export const scoreRoutes: FastifyPluginAsyncTypebox<{ service: Service }> = asyn
   );
 };
 
-/** Whether there was no room for an image. */
+/** Returns whether an image was refused because the queue was full. */
 function isRefused(outcome: StoredResult | FailedUpload): boolean {
   return 'error' in outcome && outcome.error instanceof ScoringError && outcome.error.kind === 'queue-full';
 }
 
-/** @throws the error of the image, if the request had only one, or if there was no room for any. */
+/** @throws the error of the image, if the request had only one, or if the queue was full for all of them. */
 function answerOf(
   detector: string,
   version: string,

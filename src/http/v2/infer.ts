@@ -1,15 +1,15 @@
-/** One inference request of the Open Inference Protocol, from its bytes to its answer. */
+/** One inference request of the Open Inference Protocol, from its bytes to the response. */
 import type { IncomingHttpHeaders } from 'node:http';
 import { promisify } from 'node:util';
 import { gunzip, inflate } from 'node:zlib';
-import type { ByteHold } from '../plugins/limits.js';
+import type { ByteReservation } from '../plugins/limits.js';
 import { ProblemError, problemOf } from '../plugins/problems.js';
 import type { StoredResult } from '../result-store.js';
 import type { ScoringRequest } from '../scoring-service.js';
 import type { Service } from '../service.js';
 import { imagesOf, mapOfRequest, wantedOutputs, writeOutputs } from './model.js';
 import type { InferResponse } from './schemas.js';
-import { bad, parseRequest } from './tensors.js';
+import { badRequest, parseRequest } from './tensors.js';
 
 /** Header with the length of the JSON, if binary tensors follow it. */
 export const lengthHeaderName = 'inference-header-content-length';
@@ -19,13 +19,13 @@ interface InferRequest extends Pick<ScoringRequest, 'deadline' | 'request'> {
   readonly version?: string;
   readonly headers: IncomingHttpHeaders;
   readonly body: unknown;
-  /** Counts the expanded body too. */
-  readonly byteHold: ByteHold;
+  /** Also counts the decompressed body. */
+  readonly byteHold: ByteReservation;
 }
 
 interface InferAnswer {
   readonly answer: InferResponse;
-  /** Binary tensors that follow the answer. */
+  /** Binary tensors that follow the JSON. */
   readonly binary: readonly Uint8Array[];
 }
 
@@ -61,7 +61,7 @@ export async function infer(
 function lengthHeader(value: string | string[] | undefined): number | undefined {
   if (value === undefined) return undefined;
   if (typeof value === 'string' && /^\d{1,10}$/.test(value)) return Number(value);
-  throw bad(`${lengthHeaderName} is the number of bytes of the JSON, not '${String(value)}'`);
+  throw badRequest(`${lengthHeaderName} must be the number of bytes of the JSON, not '${String(value)}'`);
 }
 
 async function uncompressed(
@@ -69,16 +69,17 @@ async function uncompressed(
   encoding: string | undefined,
   maxOutputLength: number,
 ): Promise<Uint8Array> {
-  if (!(body instanceof Uint8Array)) throw bad('the request has no body; send an inference request');
+  if (!(body instanceof Uint8Array)) throw badRequest('the request has no body; send an inference request');
   if (encoding === undefined || encoding === 'identity') return body;
   const expand = encoding === 'gzip' ? gunzip : encoding === 'deflate' ? inflate : undefined;
-  if (!expand) throw bad(`the content encoding '${encoding}' is not supported; send gzip, deflate or none`);
+  if (!expand)
+    throw badRequest(`the content encoding '${encoding}' is not supported; send gzip, deflate or none`);
   return promisify<Uint8Array, object, Buffer>(expand)(body, { maxOutputLength }).catch((thrown: Error) => {
-    throw bad(`the body cannot be expanded: ${thrown.message}`);
+    throw badRequest(`the body cannot be decompressed: ${thrown.message}`);
   });
 }
 
-/** The problem of one image, with its name. */
+/** Returns the problem of one image, with its name in front. */
 function named(name: string | undefined, thrown: unknown): ProblemError {
   const { kind, detail } = problemOf(thrown);
   return new ProblemError(kind, `${name ?? 'an image'}: ${detail}`);

@@ -6,7 +6,7 @@ import { mapKey, type StoredResult } from '../result-store.js';
 import type { Upload } from '../scoring-service.js';
 import type { InferRequest, InputTensor, OutputTensor } from './schemas.js';
 import {
-  bad,
+  badRequest,
   bytesElements,
   elements,
   type OutputData,
@@ -15,23 +15,23 @@ import {
   writeOutput,
 } from './tensors.js';
 
-/** What `platform` says in the metadata. */
+/** The `platform` in the metadata. */
 export const platform = 'mkd_onnxruntime';
 
 interface TensorMetadata {
   readonly name: string;
   readonly datatype: string;
-  /** -1 where it varies. */
+  /** -1 for a dimension that varies. */
   readonly shape: number[];
 }
 
 /** One input: encoded images as BYTES [n], or pixels as UINT8 [n, height, width, 3]. */
 export const modelInputs: TensorMetadata[] = [{ name: 'image', datatype: 'BYTES', shape: [-1] }];
 
-/** An output by name, from the results of all images of a request. */
+/** An output, computed from the results of all images of a request. */
 interface Output {
-  /** Whether a detector gives it; by default all do. */
-  readonly givenBy?: (detector: LoadedDetector) => boolean;
+  /** Whether a detector has this output; by default all do. */
+  readonly availableFor?: (detector: LoadedDetector) => boolean;
   readonly metadata: (layers: number) => Omit<TensorMetadata, 'name'>;
   readonly of: (results: readonly StoredResult[]) => { readonly shape: number[]; readonly data: OutputData };
 }
@@ -70,7 +70,7 @@ const outputs: Readonly<Record<string, Output>> = {
   value: byLayer(({ value }) => value),
   neighbor: {
     ...byLayer(({ neighbor }) => neighbor ?? Number.NaN),
-    givenBy: ({ manifest }) => manifest.terms.neighbors !== undefined,
+    availableFor: ({ manifest }) => manifest.terms.neighbors !== undefined,
   },
   result_id: {
     metadata: () => ({ datatype: 'BYTES', shape: [-1] }),
@@ -85,7 +85,7 @@ const outputs: Readonly<Record<string, Output>> = {
       const maps = results.map(mapOf);
       const [{ width, height }] = maps as [LocalizationMap];
       if (maps.some((map) => map.width !== width || map.height !== height)) {
-        throw bad('the maps of these images differ in size; send each image in a request of its own');
+        throw badRequest('the maps of these images differ in size; send each image in its own request');
       }
       const data = new Float32Array(maps.length * width * height);
       for (const [index, { values }] of maps.entries()) data.set(values, index * width * height);
@@ -100,8 +100,8 @@ function mapOf({ maps, localization }: StoredResult): LocalizationMap {
   return map;
 }
 
-/** The one output that costs a gradient or a larger answer: it is given only on request. */
-const onRequest = 'map';
+/** The only output that costs a gradient or a larger response: it is returned only on request. */
+const onDemandOutput = 'map';
 
 export function modelOutputs(detector: LoadedDetector): TensorMetadata[] {
   const layers = detector.manifest.scoringLayers.length;
@@ -109,29 +109,29 @@ export function modelOutputs(detector: LoadedDetector): TensorMetadata[] {
 }
 
 function outputsOf(detector: LoadedDetector): [string, Output][] {
-  return Object.entries(outputs).filter(([, { givenBy }]) => givenBy?.(detector) ?? true);
+  return Object.entries(outputs).filter(([, { availableFor }]) => availableFor?.(detector) ?? true);
 }
 
-/** The images of a request. @throws ProblemError saying which inputs there are, or that there are too many images. */
+/** Returns the images of a request. @throws ProblemError if an input is invalid, or there are too many images. */
 export function imagesOf({ message, binary }: WireRequest, maxImages: number): Upload[] {
   const [input, other] = message.inputs;
   if (input?.name !== 'image' || other) {
     const names = message.inputs.map(({ name }) => `'${name}'`).join(', ');
-    throw bad(`the model has one input, 'image'; the request has ${names}`);
+    throw badRequest(`the model has one input, 'image'; the request has ${names}`);
   }
   const { datatype, shape } = input;
   if (datatype !== 'BYTES' && datatype !== 'UINT8') {
-    throw bad(
+    throw badRequest(
       `the input 'image' is BYTES (encoded images) or UINT8 (pixels, [n, height, width, 3]), not ${datatype}`,
     );
   }
   if (datatype === 'UINT8' && (shape.length !== 4 || shape[3] !== 3 || shape.slice(1).includes(0))) {
-    throw bad(`pixels have the shape [n, height, width, 3], not [${shape.join(', ')}]`);
+    throw badRequest(`pixels must have the shape [n, height, width, 3], not [${shape.join(', ')}]`);
   }
-  // Before their bytes are read.
+  // Checked before their bytes are read.
   const count = datatype === 'UINT8' ? (shape[0] ?? 0) : elements(input);
   if (count < 1 || count > maxImages) {
-    throw bad(`a request has 1 to ${maxImages} images, this one has ${count}`);
+    throw badRequest(`a request must have 1 to ${maxImages} images, not ${count}`);
   }
   const bytes = binary.get(input.name);
   if (datatype === 'UINT8') return pixelsOf(input, uint8Elements(input, bytes));
@@ -143,7 +143,7 @@ function pixelsOf({ shape }: InputTensor, pixels: Uint8Array): Upload[] {
   const size = height * width * 3;
   return Array.from({ length: count }, (_, index) => ({
     name: `image ${index}`,
-    // A copy, so that a kept result does not keep the whole request.
+    // A copy, so that a stored result does not keep the whole request in memory.
     image: { pixels: pixels.slice(index * size, (index + 1) * size), width, height },
   }));
 }
@@ -155,27 +155,27 @@ export function wantedOutputs(
 ): ReadonlyMap<string, boolean> {
   const allAsBytes = message.parameters?.binary_data_output === true;
   const given = outputsOf(detector).map(([name]) => name);
-  const usual = given.filter((name) => name !== onRequest);
+  const usual = given.filter((name) => name !== onDemandOutput);
   const asked: NonNullable<InferRequest['outputs']> = message.outputs ?? usual.map((name) => ({ name }));
   const wanted = new Map<string, boolean>();
   for (const { name, parameters } of asked) {
     if (!given.includes(name)) {
-      throw bad(`there is no output '${name}'; there are ${given.join(', ')}`);
+      throw badRequest(`there is no output '${name}'; available: ${given.join(', ')}`);
     }
     wanted.set(name, (parameters?.binary_data ?? allAsBytes) === true);
   }
   return wanted;
 }
 
-/** The map that a request needs, if any. */
+/** Returns the map that a request needs, if any. */
 export function mapOfRequest(
   wanted: ReadonlyMap<string, boolean>,
   detector: LoadedDetector,
 ): MapRequest | undefined {
-  return wanted.has(onRequest) ? mapRequest(detector) : undefined;
+  return wanted.has(onDemandOutput) ? mapRequest(detector) : undefined;
 }
 
-/** Outputs as they go over the wire. */
+/** Encodes the outputs for the response. */
 export function writeOutputs(
   results: readonly StoredResult[],
   wanted: ReadonlyMap<string, boolean>,

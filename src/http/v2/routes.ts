@@ -1,11 +1,10 @@
 /**
- * The Open Inference Protocol V2, as Triton and KServe speak it over HTTP: health, metadata, inference with JSON and
+ * The Open Inference Protocol V2 over HTTP, as in Triton and KServe: health, metadata, inference with JSON and
  * binary tensors, versions, and the extensions for repository and statistics. Its errors are `{"error": string}`.
  */
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox';
 import { type Static, type TSchema, Type } from 'typebox';
 import { Value } from 'typebox/value';
-import type { Duration, VersionStatistics } from '../../observability/index.js';
 import type { DetectorStatus } from '../../repository/index.js';
 import { deadlineOf } from '../plugins/clients.js';
 import { packageVersion } from '../plugins/openapi.js';
@@ -24,7 +23,8 @@ import {
   serverMetadataSchema,
   statisticsSchema,
 } from './schemas.js';
-import { bad } from './tensors.js';
+import { statisticsOf } from './statistics.js';
+import { badRequest } from './tensors.js';
 
 const error = { description: 'What is wrong', content: { 'application/json': { schema: errorSchema } } };
 const errors = { '4xx': error, '5xx': error };
@@ -33,7 +33,7 @@ const modelVersion = Type.Object({
   ...model.properties,
   version: Type.String({ minLength: 1, maxLength: 100 }),
 });
-const empty = Type.Null({ description: 'Yes' });
+const empty = Type.Null({ description: 'No content' });
 const tags = ['inference protocol v2'];
 
 /** Paths of a model, with and without a version. */
@@ -43,7 +43,7 @@ interface ModelParams {
 }
 
 export const v2Routes: FastifyPluginAsyncTypebox<{ service: Service }> = async (app, { service }) => {
-  // Clients send any content type for JSON that binary tensors follow.
+  // Clients send any content type for JSON followed by binary tensors.
   app.removeAllContentTypeParsers();
   app.addContentTypeParser('*', { parseAs: 'buffer' }, (_request, body, done) => done(null, body));
   app.get(
@@ -52,7 +52,7 @@ export const v2Routes: FastifyPluginAsyncTypebox<{ service: Service }> = async (
       schema: {
         operationId: 'v2Server',
         tags,
-        summary: 'The server',
+        summary: 'Server metadata',
         response: { 200: serverMetadataSchema, ...errors },
       },
     },
@@ -114,7 +114,7 @@ export const v2Routes: FastifyPluginAsyncTypebox<{ service: Service }> = async (
         schema: {
           operationId: `v2ModelReady${suffix}`,
           tags,
-          summary: 'The detector can be scored with',
+          summary: 'The detector is ready to score',
           params,
           response: { 200: empty, ...errors },
         },
@@ -132,7 +132,7 @@ export const v2Routes: FastifyPluginAsyncTypebox<{ service: Service }> = async (
         schema: {
           operationId: `v2ModelStatistics${suffix}`,
           tags,
-          summary: 'What the detector has done since the start',
+          summary: 'Statistics of the detector since the start',
           params,
           response: { 200: statisticsSchema, ...errors },
         },
@@ -153,7 +153,9 @@ export const v2Routes: FastifyPluginAsyncTypebox<{ service: Service }> = async (
       {
         bodyLimit: service.uploads.maxRequestBytes,
         onRequest: async () => service.admission.refuseIfFull(),
-        config: { takes: { 'application/json': inferRequestSchema, 'application/octet-stream': undefined } },
+        config: {
+          accepts: { 'application/json': inferRequestSchema, 'application/octet-stream': undefined },
+        },
         schema: {
           operationId: `v2Infer${suffix}`,
           tags,
@@ -192,7 +194,7 @@ export const v2Routes: FastifyPluginAsyncTypebox<{ service: Service }> = async (
       schema: {
         operationId: 'v2Statistics',
         tags,
-        summary: 'What all detectors have done since the start',
+        summary: 'Statistics of all detectors since the start',
         response: { 200: statisticsSchema, ...errors },
       },
     },
@@ -202,7 +204,7 @@ export const v2Routes: FastifyPluginAsyncTypebox<{ service: Service }> = async (
   app.post(
     '/v2/repository/index',
     {
-      config: { takes: { 'application/json': indexRequestSchema }, bodyIsOptional: true },
+      config: { accepts: { 'application/json': indexRequestSchema }, bodyIsOptional: true },
       schema: {
         operationId: 'v2RepositoryIndex',
         tags,
@@ -224,7 +226,7 @@ export const v2Routes: FastifyPluginAsyncTypebox<{ service: Service }> = async (
     app.post(
       `/v2/repository/models/:model/${action}`,
       {
-        config: { scope: 'admin', takes: { 'application/json': loadRequestSchema }, bodyIsOptional: true },
+        config: { scope: 'admin', accepts: { 'application/json': loadRequestSchema }, bodyIsOptional: true },
         schema: {
           operationId: `v2Repository${action}`,
           tags,
@@ -250,7 +252,7 @@ function bodyOf<Schema extends TSchema>(body: unknown, schema: Schema): Static<S
     value = JSON.parse(text);
   } catch {}
   if (Value.Check(schema, value)) return value;
-  throw bad('the body is not the JSON object that the API describes; send that, or no body');
+  throw badRequest('the body must be a JSON object as described in /docs; send that, or no body');
 }
 
 function indexOf({ name, available, versions, current }: DetectorStatus) {
@@ -263,37 +265,4 @@ function indexOf({ name, available, versions, current }: DetectorStatus) {
       reason: reason ?? (available ? '' : 'unloaded'),
     };
   });
-}
-
-function statisticsOf(statistics: VersionStatistics) {
-  const {
-    name,
-    version,
-    lastInference,
-    inferences,
-    executions,
-    success,
-    fail,
-    queue,
-    decode,
-    inference,
-    batches,
-  } = statistics;
-  const none: Duration = { count: 0, ns: 0 };
-  return {
-    name,
-    version,
-    last_inference: lastInference,
-    inference_count: inferences,
-    execution_count: executions,
-    inference_stats: {
-      success,
-      fail,
-      queue,
-      compute_input: decode,
-      compute_infer: inference,
-      compute_output: none,
-    },
-    batch_stats: [...batches].map(([size, duration]) => ({ batch_size: size, compute_infer: duration })),
-  };
 }

@@ -1,4 +1,4 @@
-/** The messages of the Open Inference Protocol V2 that this service speaks, as TypeBox. */
+/** TypeBox schemas of the Open Inference Protocol V2 messages. */
 import { type Static, Type } from 'typebox';
 
 const parameters = Type.Optional(Type.Record(Type.String(), Type.Unknown()));
@@ -93,9 +93,11 @@ export const statisticsSchema = Type.Object(
         {
           name: Type.String(),
           version: Type.String(),
-          last_inference: Type.Integer({ description: 'Milliseconds since 1970; 0 before the first' }),
-          inference_count: Type.Integer({ description: 'Images' }),
-          execution_count: Type.Integer({ description: 'Batches' }),
+          last_inference: Type.Integer({
+            description: 'Milliseconds since 1970; 0 before the first inference',
+          }),
+          inference_count: Type.Integer({ description: 'Number of images' }),
+          execution_count: Type.Integer({ description: 'Number of batches' }),
           inference_stats: Type.Object(
             {
               success: duration,
@@ -121,12 +123,12 @@ export const statisticsSchema = Type.Object(
   { title: 'ModelStatisticsList' },
 );
 
-/** Clients may say how to load a model; there is nothing to choose here. */
+/** Clients may send parameters for loading; they are ignored. */
 export const loadRequestSchema = Type.Object({ parameters }, { title: 'LoadRequest' });
 
 export const indexRequestSchema = Type.Object(
   {
-    ready: Type.Optional(Type.Boolean({ description: 'Only those that are ready' })),
+    ready: Type.Optional(Type.Boolean({ description: 'Only models that are ready' })),
   },
   { title: 'IndexRequest' },
 );

@@ -1,4 +1,4 @@
-/** What all families of operators check, and how they add a node. */
+/** Checks shared by all families of operators, and adding a node. */
 import { normalAxis } from '../shapes.js';
 import { type Attribute, type DataType, type Dim, GraphError } from '../types.js';
 import { describe, knownShape, type NodeSink, type Value, type ValueInfo } from '../value.js';
@@ -25,12 +25,12 @@ export function addNode(
 
 const floatingPoint: readonly DataType[] = ['float32', 'float16'];
 
-/** @throws GraphError if the values are not of one floating-point type. */
+/** @throws GraphError if the values do not all have the same floating-point type. */
 export function checkFloat(operator: string, ...values: readonly Value[]): void {
   const type = values[0]?.type;
   for (const value of values) {
     if (!floatingPoint.includes(value.type)) {
-      throw refusal(operator, `takes floating point, not ${describe(value)}`);
+      throw refusal(operator, `supports floating point only, not ${describe(value)}`);
     }
     if (value.type !== type) throw refusal(operator, `types differ: ${values.map(describe).join(', ')}`);
   }
@@ -40,7 +40,7 @@ export function checkFloat(operator: string, ...values: readonly Value[]): void 
 export function normalAxes(operator: string, axes: readonly number[], rank: number): number[] {
   const normal = axes.map((axis) => normalAxis(axis, rank) ?? -1);
   if (normal.includes(-1) || new Set(normal).size !== normal.length) {
-    throw refusal(operator, `axes [${axes.join(', ')}] of a tensor of rank ${rank}`);
+    throw refusal(operator, `axes [${axes.join(', ')}] are out of range or repeated; the rank is ${rank}`);
   }
   return normal;
 }

@@ -4,7 +4,7 @@ import type { DataType } from '../types.js';
 import { describe, type NodeSink, type Value } from '../value.js';
 import { addNode, checkFloat, float, int, refusal } from './checks.js';
 
-/** Element types by their number in TensorProto.DataType, which Cast takes. */
+/** Numbers of the element types in TensorProto.DataType, for Cast. */
 export const dataTypeNumbers: Readonly<Record<DataType, number>> = {
   float32: 1,
   uint8: 2,
@@ -25,9 +25,9 @@ export function elementwiseOperators(graph: NodeSink) {
     (a: Value, b: Value): Value => {
       const shape = broadcast(a.shape, b.shape);
       if (!shape || a.type !== b.type)
-        throw refusal(operator, `${describe(a)} and ${describe(b)} do not fit`);
+        throw refusal(operator, `${describe(a)} and ${describe(b)} differ in shape or type`);
       if (a.type === 'bool' || a.type === 'uint8') {
-        throw refusal(operator, `does not take ${a.type}: ${describe(a)}`);
+        throw refusal(operator, `does not support ${a.type}: ${describe(a)}`);
       }
       return addNode(graph, operator, [a, b], {}, { type: result ?? a.type, shape });
     };

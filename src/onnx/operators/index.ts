@@ -1,7 +1,7 @@
 /**
- * The operators we emit, one function each, spelled as in the ONNX specification (opset 18), in the same families as
+ * The operators we emit, one function each, named as in the ONNX specification (opset 18), in the same families as
  * their gradients (src/autodiff). A function checks what the runtime would check, infers type and shape of the result,
- * and adds the node. What could not run throws a GraphError that names the operator.
+ * and adds the node. It throws a GraphError that names the operator if the node could not run.
  */
 import type { NodeSink } from '../value.js';
 import { convolutionOperators } from './convolution.js';

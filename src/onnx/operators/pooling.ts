@@ -11,7 +11,7 @@ export interface PoolAttributes {
 
 export function poolingOperators(graph: NodeSink) {
   return {
-    /** Largest value of each window; {@link maxPoolIndices} gives its position. */
+    /** Largest value of each window; {@link maxPoolIndices} returns its position. */
     MaxPool(x: Value, attributes: PoolAttributes): Value {
       checkFloat('MaxPool', x);
       const { kernel_shape, strides = [1, 1], pads = [0, 0, 0, 0] } = attributes;
@@ -25,7 +25,7 @@ export function poolingOperators(graph: NodeSink) {
   };
 }
 
-/** Flat positions, int64, of the maxima that a MaxPool took: the second output of its node. */
+/** Returns the flat positions (int64) of a MaxPool's maxima: the second output of its node. */
 export function maxPoolIndices(node: Node): Value {
   const pooled = node.outputs[0] as Value;
   return pooled.graph.optionalOutput(node, 1, { type: 'int64', shape: pooled.shape });

@@ -20,7 +20,7 @@ export function reductionOperators(graph: NodeSink) {
         else if (keepdims) shape.push(1);
       }
       const attributes = { keepdims: int(keepdims ? 1 : 0) };
-      // Before opset 18 only ReduceSum took its axes as an input; since then all of them do.
+      // Before opset 18 only ReduceSum had its axes as an input; since then all of them do.
       return addNode(graph, operator, [x, graph.ints(reduced)], attributes, { type: x.type, shape });
     };
   return {

@@ -1,4 +1,4 @@
-/** Operators that read or change shapes, and that move, repeat or cut entries. */
+/** Operators that read or change shapes, or move, repeat or cut entries. */
 import { broadcast, elementCount, reshape, sameShape } from '../shapes.js';
 import type { Dim } from '../types.js';
 import { describe, type NodeSink, type Value } from '../value.js';
@@ -8,7 +8,7 @@ export function shapeOperators(graph: NodeSink) {
   const shapeOf = (x: Value): Value =>
     addNode(graph, 'Shape', [x], {}, { type: 'int64', shape: [x.shape.length] });
   return {
-    /** int64 vector of the sizes of `x`. */
+    /** The sizes of `x`, an int64 vector. */
     Shape: shapeOf,
 
     /** The number of elements of `x`, an int64 scalar. */
@@ -16,17 +16,17 @@ export function shapeOperators(graph: NodeSink) {
       return addNode(graph, 'Size', [x], {}, { type: 'int64', shape: [] });
     },
 
-    /** `shape` as in the specification: 0 copies a dimension of `x`, one -1 takes what is left. */
+    /** `shape` as in the specification: 0 copies a dimension of `x`, one -1 is inferred. */
     Reshape(x: Value, shape: readonly number[]): Value {
       const result = reshape(x.shape, shape);
-      if (!result) throw refusal('Reshape', `${describe(x)} does not fit [${shape.join(', ')}]`);
+      if (!result) throw refusal('Reshape', `${describe(x)} cannot have the shape [${shape.join(', ')}]`);
       return addNode(graph, 'Reshape', [x, graph.ints(shape)], {}, { type: x.type, shape: result });
     },
 
     /** Reshapes `x` to the sizes that `like` has when the graph runs. */
     ReshapeLike(x: Value, like: Value): Value {
       if (elementCount(x.shape) !== elementCount(like.shape)) {
-        throw refusal('Reshape', `${describe(x)} does not fill the shape of ${describe(like)}`);
+        throw refusal('Reshape', `${describe(x)} cannot have the shape of ${describe(like)}`);
       }
       return addNode(graph, 'Reshape', [x, shapeOf(like)], {}, { type: x.type, shape: like.shape });
     },
@@ -43,7 +43,7 @@ export function shapeOperators(graph: NodeSink) {
     Transpose(x: Value, perm: readonly number[]): Value {
       const rank = x.shape.length;
       if (perm.length !== rank || new Set(perm).size !== rank || perm.some((axis) => !(axis in x.shape))) {
-        throw refusal('Transpose', `[${perm.join(', ')}] does not order the axes of ${describe(x)}`);
+        throw refusal('Transpose', `[${perm.join(', ')}] is not a permutation of the axes of ${describe(x)}`);
       }
       const shape = perm.map((axis) => x.shape[axis] as Dim);
       return addNode(graph, 'Transpose', [x], { perm: ints(perm) }, { type: x.type, shape });
@@ -68,7 +68,7 @@ export function shapeOperators(graph: NodeSink) {
       return addNode(graph, 'Squeeze', [x, graph.ints(at)], {}, { type: x.type, shape });
     },
 
-    /** Part of `x`: from `starts` up to but without `ends`, along `axes`, by `steps` (default 1). */
+    /** Part of `x`: from `starts` to before `ends`, along `axes`, by `steps` (default 1). */
     Slice(
       x: Value,
       starts: readonly number[],
@@ -84,14 +84,15 @@ export function shapeOperators(graph: NodeSink) {
         const size = shape[axis];
         if (typeof size !== 'number') throw refusal('Slice', `axis ${axis} of ${describe(x)} must be known`);
         const step = steps[index] as number;
-        if (!Number.isInteger(step) || step === 0) throw refusal('Slice', `step ${step} along axis ${axis}`);
+        if (!Number.isInteger(step) || step === 0)
+          throw refusal('Slice', `step ${step} along axis ${axis}; wanted a whole number, not 0`);
         shape[axis] = sliceSize(size, starts[index] as number, ends[index] as number, step);
       }
       const lists = [starts, ends, axes, steps].map((list) => graph.ints(list));
       return addNode(graph, 'Slice', [x, ...lists], {}, { type: x.type, shape });
     },
 
-    /** Zero padding: `pads` holds how much to add before each axis, then after each axis. */
+    /** Zero padding: `pads` holds the number of zeros before each axis, then after each axis. */
     Pad(x: Value, pads: readonly number[]): Value {
       const rank = x.shape.length;
       if (pads.length !== 2 * rank) {
@@ -129,12 +130,12 @@ export function shapeOperators(graph: NodeSink) {
       return addNode(graph, 'Concat', values, { axis: int(at) }, { type: first.type, shape });
     },
 
-    /** Repeats every entry of an image [N, C, H, W]: `times` along its height and its width (nearest neighbor). */
+    /** Repeats every entry of an image [N, C, H, W] `times` along height and width (nearest neighbor). */
     Resize(x: Value, times: readonly [number, number]): Value {
       checkFloat('Resize', x);
       const [batch, channels, height, width] = imageDims('Resize', x);
       if (times.some((factor) => !Number.isInteger(factor) || factor < 1)) {
-        throw refusal('Resize', `repeats a whole number of times, not [${times.join(', ')}]`);
+        throw refusal('Resize', `factors [${times.join(', ')}]; wanted whole numbers from 1`);
       }
       const attributes = {
         mode: text('nearest'),
@@ -146,7 +147,7 @@ export function shapeOperators(graph: NodeSink) {
       return addNode(graph, 'Resize', inputs, attributes, { type: x.type, shape });
     },
 
-    /** `data` with `updates` written, or added, at flat positions `indices`; all along axis 0. */
+    /** `data` with `updates` written or added at positions `indices` along axis 0. */
     ScatterElements(data: Value, indices: Value, updates: Value, reduction: 'none' | 'add'): Value {
       if (
         indices.type !== 'int64' ||

@@ -1,4 +1,4 @@
-/** Schemas of answers about detectors and about the service. */
+/** Schemas of responses about detectors and about the service. */
 import { Type } from 'typebox';
 import { manifestSchema } from '../../../detector/index.js';
 import { oneOf } from './words.js';
@@ -10,16 +10,16 @@ const provider = oneOf(['cpu', 'cuda'], {
 export const detectorSummarySchema = Type.Object(
   {
     name: Type.String(),
-    version: Type.String({ description: 'The current one' }),
+    version: Type.String({ description: 'Current version' }),
     inputSize: Type.Integer(),
     threshold: Type.Number(),
-    versions: Type.Integer({ description: 'How many there are' }),
+    versions: Type.Integer({ description: 'Number of versions' }),
     loaded: Type.Boolean({
-      description: 'Whether the current version is in memory; if not it is read when used',
+      description: 'Whether the current version is in memory; if not, it is read on first use',
     }),
     available: Type.Boolean({
       description:
-        'False once it was unloaded (POST /v2/repository/models/{model}/unload), until it is loaded again',
+        'False after an unload (POST /v2/repository/models/{model}/unload), until it is loaded again',
     }),
   },
   { title: 'Detector' },
@@ -32,7 +32,7 @@ export const detectorListSchema = Type.Object(
     refused: Type.Array(
       Type.Object({ name: Type.String(), reason: Type.String() }, { title: 'RefusedDetector' }),
       {
-        description: 'Detectors, or versions of them, that were found and not taken',
+        description: 'Detectors, or versions of them, that failed the checks',
       },
     ),
   },
@@ -42,10 +42,10 @@ export const detectorListSchema = Type.Object(
 const versionStatus = Type.Object(
   {
     version: Type.String(),
-    created: Type.String({ description: 'When it was distilled, or calibrated anew, ISO 8601' }),
+    created: Type.String({ description: 'When it was distilled or recalibrated, ISO 8601' }),
     state: oneOf(['verified', 'unverified', 'refused'], {
       description:
-        'Of its self-test on this machine; what is unverified is verified when it is first used, or when the service has time',
+        'Result of its self-test on this machine; unverified versions run it on first use, or when the service is idle',
     }),
     reason: Type.Optional(Type.String({ description: 'Why it is refused' })),
     current: Type.Boolean(),
@@ -60,7 +60,7 @@ export const detectorInfoSchema = Type.Object(
     version: Type.String(),
     provider,
     versions: Type.Array(versionStatus, {
-      description: 'The current one first, then those it would be rolled back to',
+      description: 'The current version first, then those that a rollback would activate',
     }),
     manifest: manifestSchema,
   },
@@ -71,7 +71,7 @@ export const uploadedSchema = Type.Object(
   {
     detector: Type.String(),
     version: Type.String(),
-    current: Type.Boolean({ description: 'Whether it serves requests that name no version' }),
+    current: Type.Boolean({ description: 'Whether it serves requests that do not name a version' }),
   },
   { title: 'UploadedVersion' },
 );
@@ -79,7 +79,7 @@ export const uploadedSchema = Type.Object(
 export const currentVersionSchema = Type.Object(
   {
     detector: Type.String(),
-    version: Type.String({ description: 'The current one' }),
+    version: Type.String({ description: 'Current version' }),
   },
   { title: 'CurrentVersion' },
 );

@@ -1,6 +1,6 @@
 /**
- * Everything /v1 says, as TypeBox: types, validators, serializers and openapi.yaml come from here. A schema with a title
- * becomes a named component of openapi.yaml.
+ * TypeBox schemas of /v1: the source of types, validators, serializers and openapi.yaml. A schema with a title becomes
+ * a named component of openapi.yaml.
  */
 export * from './detectors.js';
 export * from './requests.js';

@@ -7,7 +7,7 @@ const mapLayer = Type.Optional(
   Type.String({
     minLength: 1,
     maxLength: 200,
-    description: 'The discrepancy map of this scoring layer alone',
+    description: 'Only the discrepancy map of this scoring layer',
   }),
 );
 
@@ -18,7 +18,7 @@ const threshold = Type.Optional(
 const version = Type.String({
   minLength: 1,
   maxLength: 100,
-  description: 'Version of the detector, which the list of its versions shows',
+  description: 'Version of the detector, from the list of its versions',
 });
 const otherVersion = Type.Optional(
   Type.String({ ...version, description: 'Instead of the current version' }),
@@ -31,7 +31,7 @@ export const scoreQuerySchema = Type.Object(
     map: Type.Optional(
       oneOf(['never', 'anomalous', 'always'], {
         default: 'never',
-        description: 'Of which images the map is computed at once; of the others when it is fetched',
+        description: 'For which images to compute the map now; for others, it is computed when it is fetched',
       }),
     ),
   },
@@ -44,8 +44,7 @@ export const deadlineHeadersSchema = Type.Object({
     Type.Integer({
       minimum: 1,
       maximum: 600_000,
-      description:
-        'How long the client waits: an image that has not started by then is dropped and answered 504',
+      description: 'How long the client waits. An image that has not started by then is dropped with a 504',
     }),
   ),
 });
@@ -55,7 +54,7 @@ export const localizeQuerySchema = Type.Object(
     as: Type.Optional(
       oneOf(['heatmap', 'overlay', 'mask', 'map', 'json'], {
         default: 'heatmap',
-        description: 'heatmap, overlay and mask are PNG, map is float32 .npy; all in the size of the image',
+        description: 'heatmap, overlay and mask are PNG, map is float32 .npy; all have the size of the image',
       }),
     ),
     method: Type.Optional(localizationMethodSchema),
@@ -85,7 +84,8 @@ export const uploadQuerySchema = Type.Object(
     activate: Type.Optional(
       Type.Boolean({
         default: true,
-        description: 'Whether the version becomes the current one; the first of a detector does in any case',
+        description:
+          'Whether the version becomes the current one; the first version of a detector always does',
       }),
     ),
   },

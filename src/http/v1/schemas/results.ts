@@ -1,4 +1,4 @@
-/** Schemas of answers with results. */
+/** Schemas of responses with results. */
 import { type Static, Type } from 'typebox';
 import { localizationMethods } from '../../../detector/index.js';
 import { oneOf, problemSchema } from './words.js';
@@ -9,13 +9,14 @@ const layerScore = Type.Object(
     value: Type.Number({ description: 'Value discrepancy, at least 0' }),
     direction: Type.Number({ description: 'Direction discrepancy, 0 to 2' }),
     neighbor: Type.Optional(
-      Type.Number({ description: 'Discrepancy to the nearest good image, 0 to 1, where it counts' }),
+      Type.Number({ description: 'Discrepancy to the nearest good image, 0 to 1, if the detector uses it' }),
     ),
     meaning: oneOf(['texture', 'structure'], {
-      description: 'What the layer sees: texture at the shallower half, structure at the deeper one',
+      description: 'What the layer detects: texture in the shallower half, structure in the deeper half',
     }),
     contribution: Type.Number({
-      description: 'What it adds to the score, less what is typical; all contributions add up to the score',
+      description:
+        'Contribution to the score, minus the typical value; all contributions add up to the score',
     }),
   },
   { title: 'Layer' },
@@ -26,7 +27,7 @@ const timings = Type.Object(
     decodeMs: Type.Number(),
     queueMs: Type.Number({ description: 'Waiting for the device' }),
     inferenceMs: Type.Number({
-      description: 'Of the batch the image was in; where it was cut, what its tiles took together',
+      description: 'Time of the batch that contained the image; for a tiled image, the sum over its tiles',
     }),
   },
   { title: 'Timings', description: 'Milliseconds' },
@@ -34,7 +35,7 @@ const timings = Type.Object(
 
 export const localizationMethodSchema = oneOf(localizationMethods, {
   description:
-    "Localization method; the detector's own by default. smoothgrad takes fifty gradients: seconds an image on a CPU",
+    "Localization method; by default the detector's own. smoothgrad computes 50 gradients: seconds per image on a CPU",
 });
 
 const point = Type.Array(Type.Number(), { minItems: 2, maxItems: 2 });
@@ -47,8 +48,8 @@ const box = Type.Object(
 const region = Type.Object(
   {
     area: Type.Number({ description: 'Square pixels' }),
-    peak: Type.Number({ description: 'Largest value of the map inside, in multiples of its threshold' }),
-    mean: Type.Number({ description: 'Mean value of the map inside, in multiples of its threshold' }),
+    peak: Type.Number({ description: 'Largest map value in the region, in multiples of the map threshold' }),
+    mean: Type.Number({ description: 'Mean map value in the region, in multiples of the map threshold' }),
     box,
     polygons: Type.Array(Type.Array(Type.Array(point)), {
       description: "Outlines as GeoJSON's MultiPolygon coordinates: outer ring, then holes; [x, y]",
@@ -67,31 +68,31 @@ const links = Type.Object(
   { title: 'Links' },
 );
 
-const imageName = Type.Optional(Type.String({ description: 'File name, where the request gave one' }));
+const imageName = Type.Optional(Type.String({ description: 'File name, if the request has one' }));
 
 export const resultSchema = Type.Object(
   {
     id: Type.String({ description: 'For GET /v1/results/{id}' }),
     name: imageName,
-    width: Type.Integer({ description: 'Of the image as seen, pixels' }),
+    width: Type.Integer({ description: 'In pixels, after EXIF orientation' }),
     height: Type.Integer(),
     score: Type.Number({
       description:
-        'Anomaly score. By the default recipe in deviations of good images, where 0 is typical; by the paper recipe a sum of discrepancies',
+        'Anomaly score. Default recipe: in deviations of good images, 0 is typical. Paper recipe: a sum of discrepancies',
     }),
     threshold: Type.Number({ description: "The request's, or the detector's own" }),
     pValue: Type.Number({
-      description: 'Chance that a good image scores at least this high: conformal, 1 / (n + 1) to 1',
+      description: 'Probability that a good image scores at least this high: conformal, 1 / (n + 1) to 1',
     }),
-    verdict: oneOf(['good', 'anomalous'], { description: 'anomalous above the threshold' }),
+    verdict: oneOf(['good', 'anomalous'], { description: 'anomalous if the score is above the threshold' }),
     layers: Type.Array(layerScore),
     peak: Type.Optional(
       Type.Object(
         {
           value: Type.Number({ description: 'Largest entry of the discrepancy map, at least 0' }),
-          contribution: Type.Number({ description: 'What it adds to the score' }),
+          contribution: Type.Number({ description: 'Contribution to the score' }),
         },
-        { title: 'Peak', description: 'If positions are compared' },
+        { title: 'Peak', description: 'If the detector compares positions' },
       ),
     ),
     tiles: Type.Optional(
@@ -102,7 +103,7 @@ export const resultSchema = Type.Object(
         },
         {
           title: 'Tiles',
-          description: 'If images are cut into tiles; the image scores what its highest tile scores',
+          description: 'If images are cut into tiles; the score of the image is that of its highest tile',
         },
       ),
     ),
@@ -110,7 +111,7 @@ export const resultSchema = Type.Object(
       Type.Object(
         {
           method: localizationMethodSchema,
-          layer: Type.Optional(Type.String({ description: 'If the map is that of one layer' })),
+          layer: Type.Optional(Type.String({ description: 'If the map is of a single layer' })),
           regions: Type.Array(region, {
             description: 'Where the map reaches its threshold, highest peak first, in pixels of the image',
           }),
@@ -130,9 +131,9 @@ const failedImage = Type.Object({ name: imageName, error: problemSchema }, { tit
 export const scoreAnswerSchema = Type.Object(
   {
     detector: Type.String(),
-    version: Type.String({ description: 'Changes whenever the detector does' }),
+    version: Type.String({ description: 'Changes whenever the detector changes' }),
     results: Type.Array(Type.Union([resultSchema, failedImage]), {
-      description: 'In the order of the images; one that could not be scored holds an error',
+      description: 'In the order of the images; an image that could not be scored has an error',
     }),
   },
   { title: 'ScoreAnswer' },

@@ -1,7 +1,7 @@
 /** Schemas that all routes share. */
 import { type Static, Type } from 'typebox';
 
-/** One of a few words; the message of a refusal lists them. */
+/** Returns an enum of strings; validation errors list the allowed words. */
 export function oneOf<const Words extends readonly string[]>(
   words: Words,
   options: Record<string, unknown> = {},

@@ -1,23 +1,23 @@
 /**
- * Defects made on good images: a stain or a scratch, a patch of another image or of another place, noise. They are no
- * models of real defects. They tell the cloner where not to follow the expert, as something it never saw would be.
+ * Synthetic defects on good images: stains, scratches, patches of another image or place, noise. They do not model real
+ * defects. They train the cloner not to follow the expert on anything it has not seen.
  */
 import { normal, type Random } from '../../random/random.js';
 
-export interface MadeDefect {
+export interface SyntheticDefect {
   /** uint8 RGB [size, size, 3] */
   readonly pixels: Uint8Array;
   /** uint8 [size, size]: 1 where the image was changed. */
   readonly mask: Uint8Array;
 }
 
-/** How much of the defect covers each pixel, 0..1. */
+/** How much the defect covers each pixel, 0..1. */
 type Cover = Float32Array;
 
-/** Fewer changed pixels than this are no defect; it is drawn again. */
+/** A defect with fewer changed pixels is drawn again. */
 const fewestPixels = 8;
 
-/** Changes smaller than this, of 255, are not seen. */
+/** Smaller changes, of 255, are not marked in the mask. */
 const leastChange = 3;
 
 /**
@@ -25,7 +25,12 @@ const leastChange = 3;
  * @param pixels uint8 RGB [size, size, 3], a good image.
  * @param other another good image, or the same.
  */
-export function makeDefect(pixels: Uint8Array, other: Uint8Array, size: number, random: Random): MadeDefect {
+export function synthesizeDefect(
+  pixels: Uint8Array,
+  other: Uint8Array,
+  size: number,
+  random: Random,
+): SyntheticDefect {
   for (;;) {
     const kind = kinds[Math.floor(random() * kinds.length)] as (typeof kinds)[number];
     const cover = kind.cover(size, random);
@@ -35,13 +40,13 @@ export function makeDefect(pixels: Uint8Array, other: Uint8Array, size: number, 
   }
 }
 
-/** What a defect of a kind covers, and what it puts there. Stains and scratches come twice as often. */
+/** Cover and filling of each kind of defect. Stains and scratches are listed twice, to be twice as frequent. */
 const kinds = [
   { cover: stainOrScratch, filling: tone },
   { cover: stainOrScratch, filling: tone },
-  { cover: patch, filling: elsewhere },
-  { cover: patch, filling: roughness },
-  { cover: patch, filling: displaced },
+  { cover: patch, filling: otherImage },
+  { cover: patch, filling: noise },
+  { cover: patch, filling: sameImage },
 ] as const;
 
 function stainOrScratch(size: number, random: Random): Cover {
@@ -52,7 +57,7 @@ function patch(size: number, random: Random): Cover {
   return blob(size, 0.004, 0.1, random);
 }
 
-/** An ellipse with a ragged edge, of a share of the image between two bounds. */
+/** Returns an ellipse with a ragged edge; `least` and `most` bound its share of the image. */
 function blob(size: number, least: number, most: number, random: Random): Cover {
   const share = least * (most / least) ** random();
   const radius = Math.sqrt(share / Math.PI) * size;
@@ -69,7 +74,7 @@ function blob(size: number, least: number, most: number, random: Random): Cover 
   });
 }
 
-/** A line that wanders. */
+/** Returns a randomly curved line. */
 function scratch(size: number, random: Random): Cover {
   const cover = new Float32Array(size * size);
   const width = (between(0.6, 2.2, random) * size) / 128;
@@ -86,7 +91,7 @@ function scratch(size: number, random: Random): Cover {
   return cover;
 }
 
-/** Covers what lies within a radius of a point, with an edge one pixel wide. */
+/** Covers pixels within a radius of a point, with an edge one pixel wide. */
 function touch(cover: Cover, size: number, [x, y]: readonly [number, number], radius: number): void {
   const reach = Math.ceil(radius + 1);
   for (let row = Math.max(0, Math.floor(y) - reach); row <= Math.min(size - 1, y + reach); row++) {
@@ -99,24 +104,24 @@ function touch(cover: Cover, size: number, [x, y]: readonly [number, number], ra
 
 type Filling = (at: number) => number;
 
-/** Darker or lighter by half to twice what the image itself varies. */
+/** Darker or lighter by half to twice the contrast of the image. */
 function tone(pixels: Uint8Array, _other: Uint8Array, _size: number, random: Random): Filling {
   const change = (random() < 0.5 ? -1 : 1) * between(0.5, 2, random) * contrastOf(pixels);
   return (at) => (pixels[at] as number) + change;
 }
 
-/** Another image, from another place, perhaps mirrored across its diagonal. */
-function elsewhere(_pixels: Uint8Array, other: Uint8Array, size: number, random: Random): Filling {
+/** Another place of another image, possibly mirrored across its diagonal. */
+function otherImage(_pixels: Uint8Array, other: Uint8Array, size: number, random: Random): Filling {
   return moved(other, size, random, random() < 0.5 ? 'transposed' : 'upright');
 }
 
-/** The image itself from another place, perhaps mirrored. */
-function displaced(pixels: Uint8Array, _other: Uint8Array, size: number, random: Random): Filling {
+/** Another place of the same image, possibly mirrored. */
+function sameImage(pixels: Uint8Array, _other: Uint8Array, size: number, random: Random): Filling {
   return moved(pixels, size, random, random() < 0.5 ? 'mirrored' : 'upright');
 }
 
 /** Coarse or fine noise on top. */
-function roughness(pixels: Uint8Array, _other: Uint8Array, size: number, random: Random): Filling {
+function noise(pixels: Uint8Array, _other: Uint8Array, size: number, random: Random): Filling {
   const noise = smoothNoise(size, Math.round(size / between(2, 10, random)), random);
   const strength = between(0.5, 1.5, random) * contrastOf(pixels);
   return (at) => (pixels[at] as number) + strength * (noise[Math.floor(at / 3)] as number);
@@ -145,7 +150,7 @@ function moved(
   };
 }
 
-function blended(pixels: Uint8Array, filling: Filling, cover: Cover): MadeDefect {
+function blended(pixels: Uint8Array, filling: Filling, cover: Cover): SyntheticDefect {
   const changed = Uint8Array.from(pixels);
   const mask = new Uint8Array(cover.length);
   for (const [at, share] of cover.entries()) {
@@ -162,14 +167,14 @@ function blended(pixels: Uint8Array, filling: Filling, cover: Cover): MadeDefect
   return { pixels: changed, mask };
 }
 
-/** Standard deviation over all entries, at least 12 so that plain images get visible defects. */
+/** Returns the standard deviation of all entries, at least 12 so that plain images get visible defects. */
 function contrastOf(pixels: Uint8Array): number {
   const mean = pixels.reduce((sum, value) => sum + value, 0) / pixels.length;
   const variance = pixels.reduce((sum, value) => sum + (value - mean) ** 2, 0) / pixels.length;
   return Math.max(12, Math.sqrt(variance));
 }
 
-/** Normal noise on a grid of `cells` x `cells`, interpolated smoothly to `size` x `size`. */
+/** Returns normal noise on a grid of `cells` x `cells`, interpolated smoothly to `size` x `size`. */
 function smoothNoise(size: number, cells: number, random: Random): Float32Array {
   const side = cells + 1;
   const grid = Float32Array.from({ length: side * side }, () => normal(random));

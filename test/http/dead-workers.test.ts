@@ -1,0 +1,48 @@
+/** What the service says of itself once no inference worker is left, and when one is there again. */
+import { readFile } from 'node:fs/promises';
+import t from 'tap';
+import type { Runner } from '../../src/runtime/index.js';
+import { startService } from '../support/service.js';
+
+/** Ends the worker that runs it, and the one that replaces it: after two, it is given up. */
+const crash = {
+  module: new URL('../support/crash.js', import.meta.url).href,
+  function: 'crash',
+  argument: 0,
+};
+
+t.test(
+  'without a worker the service is not ready, metrics say so, and the next image starts one',
+  async (t) => {
+    const service = await startService();
+    t.teardown(() => service.stop());
+    const ready = async (): Promise<{ status: number; body: unknown }> => {
+      const response = await fetch(`${service.address}/health/ready`);
+      return { status: response.status, body: await response.json() };
+    };
+    const metrics = async (): Promise<string> => (await fetch(`${service.address}/metrics`)).text();
+    t.match(await ready(), { status: 200, body: { status: 'ready', provider: 'cpu' } });
+    t.match(await metrics(), /^mkd_ready 1$/m);
+
+    const { device } = service.app.service.readyCatalog().engine as unknown as { device: Runner };
+    await t.rejects(device.session(crash), { name: 'WorkerGoneError' });
+    t.match(await ready(), { status: 503, body: { status: 'failed', provider: 'cpu' } });
+    const dead = await metrics();
+    t.match(dead, /^mkd_ready 0$/m);
+    t.match(dead, /^mkd_provider_info\{provider="cpu"\} 1$/m, 'the provider that was promised');
+    t.match(dead, /^mkd_worker_restarts_total\{cause="crash"\} 1$/m);
+    t.equal((await fetch(`${service.address}/health/live`)).status, 200, 'the process is alive');
+
+    const image = await readFile(new URL('../../../examples/defect-1.png', import.meta.url));
+    const answer = await fetch(`${service.address}/v1/detectors/sample/score`, {
+      method: 'POST',
+      body: Uint8Array.from(image),
+      headers: { 'content-type': 'image/png' },
+    });
+    t.match(await answer.json(), { results: [{ verdict: 'anomalous' }] });
+    t.match(await ready(), { status: 200, body: { status: 'ready' } });
+    const again = await metrics();
+    t.match(again, /^mkd_ready 1$/m);
+    t.match(again, /^mkd_worker_restarts_total\{cause="crash"\} 2$/m);
+  },
+);
