@@ -155,7 +155,7 @@ t.test('an item whose client disconnected is dropped before processing', async (
   const client = new AbortController();
   const gone = submit(1, 'a', { signal: client.signal });
   client.abort();
-  await t.rejects(gone, { name: 'DroppedError', why: 'aborted' });
+  await t.rejects(gone, { name: 'DroppedError', reason: 'aborted' });
   t.equal(batcher.waiting, 0);
   await clock.advance(20);
   t.strictSame(batches, []);
@@ -186,7 +186,7 @@ t.test(
     const late = submit(2, 'a', { deadlineMs: 8 });
     await clock.advance(10);
     t.equal((await hurried).result, 2);
-    await t.rejects(late, { name: 'DroppedError', why: 'deadline' });
+    await t.rejects(late, { name: 'DroppedError', reason: 'deadline' });
     t.strictSame(batches, ['a:1']);
   },
 );
@@ -197,8 +197,8 @@ t.test('closing drops waiting items and finishes running ones', async (t) => {
   await settled();
   const waits = submit(2);
   batcher.close();
-  await t.rejects(waits, { name: 'DroppedError', why: 'closed' });
-  await t.rejects(submit(3), { name: 'DroppedError', why: 'closed' });
+  await t.rejects(waits, { name: 'DroppedError', reason: 'closed' });
+  await t.rejects(submit(3), { name: 'DroppedError', reason: 'closed' });
   await clock.advance(10);
   t.equal((await runs).result, 2);
 });
