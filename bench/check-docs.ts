@@ -6,6 +6,7 @@
  *     <!-- check: start -->          the next block starts a service; it runs until the next one starts
  *     <!-- check: node -->           the next block is a module
  *     <!-- check: python NAMES -->   the next block is Python with these packages
+ *     <!-- check: error -->          the service refuses what the next block asks
  *     <!-- check: skip, WHY -->      the next block is not run
  *
  * `mkd distill` gets flags that make it quick. Needs Python 3, curl and tar.
@@ -149,9 +150,12 @@ async function runBlock(shell: Shell, { language, code, check, setup }: Block): 
     await writeFile(join(folder, 'snippet.py'), code);
     await shell.run(`${pythonWith(check.replace('python ', ''))} snippet.py`);
   } else {
-    await shell.run(code);
+    const output = await shell.run(code);
+    // For curl an answer with an error is a success.
+    const refused = /"status":\s*[45]\d\d|^\{"error":/m.test(output);
+    if (refused !== (check === 'error')) throw new Error(output);
   }
-  return 'ran';
+  return check === 'error' ? 'was refused, as it says' : 'ran';
 }
 
 /** The checkout as a reader clones it: what git knows of it or would. */

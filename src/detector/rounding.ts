@@ -7,7 +7,7 @@ import type { Terms } from './manifest.js';
 /** Discrepancies are 1 minus a float32 number: their error is a few units in the last place of 1. */
 const ofDiscrepancy = 4 * 2 ** -23;
 
-/** Relative error of the rest of the score. */
+/** Relative error of the rest of the score, the map's maximum among it: a sum of thousands of positions. */
 const share = 1e-5;
 
 /** Returns the largest expected difference between this score and another score of the same image. */

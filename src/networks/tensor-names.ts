@@ -34,6 +34,7 @@ export const inputs = {
 export const outputs = {
   /** float32 [N] */
   score: 'score',
+  /** float32 [N], the largest entry of the discrepancy map; {@link inputs.mapWeight} weights it in the score. */
   peak: 'peak',
   /** float32 [N, L] */
   value: 'value',

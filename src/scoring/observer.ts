@@ -25,7 +25,7 @@ export interface ObservedImage extends NamedDetector {
 
 /** A stage that begins. */
 export type StageBegan =
-  /** The whole processing of an image. */
+  /** An image from its bytes to its score; a map on its own and pictures are not part of it. */
   | { readonly stage: 'image'; readonly image: ObservedImage }
   | { readonly stage: 'decode'; readonly image: ObservedImage }
   /** All tiles of an image, from the queue to their scores. */

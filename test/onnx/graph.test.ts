@@ -181,7 +181,8 @@ t.test('every operator we emit has a float32 kernel on CUDA', async (t) => {
     for (const node of model.graph?.node ?? []) emitted.add(node.opType ?? '');
   }
   for (const operator of emitted) {
-    const since = sinceVersions[operator] ?? Number.NaN;
+    const since = sinceVersions[operator];
+    if (since === undefined) throw new Error(`${operator}: add it to sinceVersions`);
     // A kernel without an end version matches only its own version (onnxruntime, kernel_registry.cc).
     const match = kernels[operator]?.find(
       ({ from, to }) => from === since || (to !== null && from <= since && since <= to),
