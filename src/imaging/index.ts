@@ -30,7 +30,6 @@ export {
   firstTile,
   type InputShape,
   MapStitcher,
-  mapEntries,
   type ScaledImage,
   squareImages,
   type TileGrid,

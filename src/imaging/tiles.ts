@@ -55,12 +55,6 @@ export function tileCount({ columns, rows }: TileGrid): number {
   return columns.length * rows.length;
 }
 
-/** Returns the number of entries of the map of a whole image. */
-export function mapEntries(grid: TileGrid): number {
-  const { width, height } = grid;
-  return tileCount(grid) === 1 ? width * height : (width * height) / coarseness ** 2;
-}
-
 /** Returns the upper left corner of a tile in the scaled image; tiles are numbered in reading order. */
 export function tileCorner({ columns, rows }: TileGrid, tile: number): readonly [x: number, y: number] {
   return [columns[tile % columns.length] as number, rows[Math.floor(tile / columns.length)] as number];

@@ -48,17 +48,17 @@ export class ForeignNode {
     return attribute ? Number(attribute.i) : fallback;
   }
 
-  float(name: string, otherwise: number): number {
-    return this.attributes.get(name)?.f ?? otherwise;
+  float(name: string, fallback: number): number {
+    return this.attributes.get(name)?.f ?? fallback;
   }
 
   ints(name: string): number[] | undefined {
     return this.attributes.get(name)?.ints.map(Number);
   }
 
-  text(name: string, otherwise: string): string {
+  text(name: string, fallback: string): string {
     const bytes = this.attributes.get(name)?.s;
-    return bytes ? new TextDecoder().decode(bytes) : otherwise;
+    return bytes ? new TextDecoder().decode(bytes) : fallback;
   }
 
   /** Returns axes: an attribute in older opsets, an input in newer ones. */

@@ -154,11 +154,6 @@ export class ScoringPipeline {
     }
   }
 
-  /** Decodes an image and scales it for a detector. @throws ImageError */
-  decode(image: ImageInput, { input }: Pick<Scorer, 'input'>): Promise<DetectorImage> {
-    return decodeImage(image, input, this.#limits);
-  }
-
   /**
    * Runs decoded images, with their tiles in shared batches.
    * @returns the scores of each image, and its map if one was requested.

@@ -30,25 +30,11 @@ export function rawScores(outputs: Tensors, withMap: boolean): RawScores {
 
 /** Returns the scores of the first `count` of `images` images. */
 export function firstRows(scores: RawScores, images: number, count: number): RawScores {
-  return mapEntries(scores, (entries) => entries.slice(0, (entries.length / images) * count));
-}
-
-/** Joins the scores of several batches. @throws RangeError if there are none. */
-export function joinedScores(parts: readonly RawScores[]): RawScores {
-  const [first] = parts;
-  if (!first) throw new RangeError('no images to score');
-  if (parts.length === 1) return first;
-  return mapEntries(first, (_, name) => concatenated(parts.map((part) => part[name] ?? new Float32Array())));
-}
-
-function mapEntries(
-  scores: RawScores,
-  change: (entries: Float32Array, name: keyof RawScores) => Float32Array,
-): RawScores {
-  const names = Object.keys(scores) as (keyof RawScores)[];
-  return Object.fromEntries(
-    names.map((name) => [name, change(scores[name] as Float32Array, name)]),
-  ) as unknown as RawScores;
+  const first = Object.entries(scores).map(([name, entries]: [string, Float32Array]) => [
+    name,
+    entries.slice(0, (entries.length / images) * count),
+  ]);
+  return Object.fromEntries(first) as unknown as RawScores;
 }
 
 /** Returns the rows of one output, each of an image of its own, one after another; empty if there is no such output. */
