@@ -27,7 +27,7 @@ ENV NODE_ENV=production PORT=8080 MALLOC_ARENA_MAX=2
 USER node
 EXPOSE 8080
 HEALTHCHECK --interval=10s --timeout=3s --start-period=60s \
-    CMD ["node", "-e", "fetch(`http://127.0.0.1:${process.env.PORT}/health/ready`).then((r) => process.exit(r.ok ? 0 : 1), () => process.exit(1))"]
+    CMD ["node", "dist/src/cli/health.js"]
 ENTRYPOINT ["node", "dist/src/cli/main.js"]
 CMD ["serve"]
 
@@ -45,6 +45,6 @@ RUN useradd --system --create-home --shell /usr/sbin/nologin mkd
 USER mkd
 EXPOSE 8080
 HEALTHCHECK --interval=10s --timeout=3s --start-period=120s \
-    CMD ["node", "-e", "fetch(`http://127.0.0.1:${process.env.PORT}/health/ready`).then((r) => process.exit(r.ok ? 0 : 1), () => process.exit(1))"]
+    CMD ["node", "dist/src/cli/health.js"]
 ENTRYPOINT ["node", "dist/src/cli/main.js"]
 CMD ["serve"]

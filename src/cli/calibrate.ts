@@ -14,7 +14,7 @@ import {
   UsageError,
   withRuntimeOptions,
 } from './options.js';
-import type { Output } from './output.js';
+import { type Output, Warnings } from './output.js';
 import { startProgress } from './progress.js';
 
 interface Flags extends RuntimeFlags {
@@ -59,6 +59,7 @@ export function calibrateCommand(output: Output): Command {
       const detector = await readDetector(found, flags.experts);
       const engine = await ScoringEngine.open(deviceOptions(flags));
       const progress = startProgress(output);
+      const warnings = new Warnings(output);
       try {
         await runSelfTest(engine, detector);
         const result = await recalibrate(engine, detector, {
@@ -68,9 +69,11 @@ export function calibrateCommand(output: Output): Command {
           add: flags.add ?? false,
           out,
           onProgress: (done, total) => progress.update('Calibrate', done, total),
+          onWarning: warnings.add,
         });
         if (newVersionFolder !== undefined) await addAsCurrent(folder, newVersionFolder, result.version);
         progress.stop();
+        warnings.print();
         warnIfMostlyAnomalous(output, result, 'goodImages' in source);
         const weak = calibrationWarning(result.after, flags.falseAlarmRate);
         if (weak) output.stderr.write(`mkd: ${weak}\n`);

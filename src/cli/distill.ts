@@ -8,6 +8,7 @@ import {
   type RecipeName,
   recipeNames,
 } from '../distillation/index.js';
+import { isValueRange, type ValueRange } from '../imaging/index.js';
 import {
   calibrationWarning,
   type DeviceFlags,
@@ -18,7 +19,7 @@ import {
   wholeNumber,
   withDeviceOptions,
 } from './options.js';
-import type { Output } from './output.js';
+import { type Output, Warnings } from './output.js';
 import { startProgress } from './progress.js';
 
 interface Flags extends DeviceFlags {
@@ -28,6 +29,7 @@ interface Flags extends DeviceFlags {
   readonly epochs?: number;
   readonly batch?: number;
   readonly tileScale?: number;
+  readonly range?: ValueRange;
   readonly augmentTo?: number;
   readonly average?: true;
   readonly folds?: number;
@@ -54,6 +56,11 @@ export function distillCommand(output: Output): Command {
       '--tile-scale <share>',
       'cut images into tiles instead of resizing each to one square; 1 keeps their size, 0.5 halves it; at most 4',
       tileScale,
+    )
+    .option(
+      '--range <low:high>',
+      'values of images with 16 bits per sample that become black and white; by default their lowest and highest',
+      valueRange,
     )
     .option('--epochs <n>', 'passes over all images', wholeNumber(1))
     .option('--batch <n>', 'images per step', wholeNumber(2))
@@ -95,6 +102,7 @@ export function distillCommand(output: Output): Command {
         );
       }
       const progress = startProgress(output);
+      const warnings = new Warnings(output);
       try {
         const manifest = await distill({
           dataset,
@@ -109,6 +117,7 @@ export function distillCommand(output: Output): Command {
           epochs: flags.epochs,
           batch: flags.batch,
           tileScale: flags.tileScale,
+          range: flags.range,
           augmentTo: flags.augmentTo,
           average: flags.average,
           folds: flags.folds,
@@ -116,6 +125,7 @@ export function distillCommand(output: Output): Command {
           normalClass: flags.normalClass,
           falseAlarmRate: flags.falseAlarmRate,
           expertCard: flags.expert,
+          onWarning: warnings.add,
           onProgress: (step) =>
             progress.update(labelOf(step, flags.folds), step.done, step.total, {
               unit: step.phase === 'distill' ? 'steps' : 'images',
@@ -123,13 +133,19 @@ export function distillCommand(output: Output): Command {
             }),
         });
         progress.stop();
-        const { distillation, calibration, data } = manifest;
+        warnings.print();
+        const { distillation, calibration, data, range } = manifest;
         output.stdout.write(
           `${flags.out}: distilled from ${data.images} images (${copiesOf(data)}${heldBackOf(data)}), trained for ${distillation.seconds} s, ` +
             `loss ${distillation.loss.toFixed(4)}, held-back loss ${distillation.heldBackLoss.toFixed(4)}, ` +
             `threshold ${calibration.threshold.toPrecision(4)} ` +
             `(false alarms at most ${percent(calibration.falseAlarmRate)}${data.folds === undefined ? '' : ', at worst twice that with folds'})\n`,
         );
+        if (range) {
+          output.stdout.write(
+            `values ${range.low} to ${range.high} of the 16-bit images become black to white\n`,
+          );
+        }
         const folds = data.folds === undefined ? '; --folds calibrates with all images' : '';
         const weak = calibrationWarning(calibration, flags.falseAlarmRate, folds);
         if (weak) output.stderr.write(`mkd: ${weak}\n`);
@@ -171,6 +187,12 @@ function tileScale(text: string): number {
   const scale = number()(text);
   if (isTileScale(scale)) return scale;
   throw new InvalidArgumentError('Must be a number above 0 and at most 4.');
+}
+
+function valueRange(text: string): ValueRange {
+  const [low = Number.NaN, high = Number.NaN] = text.split(':').map(Number);
+  if (isValueRange({ low, high })) return { low, high };
+  throw new InvalidArgumentError('must be two whole numbers, such as 0:4095 or -1000:3000.');
 }
 
 function inputSize(text: string): number {

@@ -19,7 +19,7 @@ import {
   wholeNumber,
   withRuntimeOptions,
 } from './options.js';
-import type { Output } from './output.js';
+import { type Output, Warnings } from './output.js';
 import { startProgress } from './progress.js';
 
 interface Flags extends RuntimeFlags {
@@ -56,14 +56,17 @@ export function evaluateCommand(output: Output): Command {
       const detector = await readDetector(await findDetector(folder), flags.experts);
       const engine = await ScoringEngine.open(deviceOptions(flags));
       const progress = startProgress(output);
+      const warnings = new Warnings(output);
       try {
         await runSelfTest(engine, detector);
         const report = await evaluate(engine, detector, source, {
           seed: flags.seed,
           method: flags.method,
           onProgress: (done, total) => progress.update('Evaluate ', done, total),
+          onWarning: warnings.add,
         });
         progress.stop();
+        warnings.print();
         for (const note of warningsOf(report)) output.stderr.write(`mkd: ${note}\n`);
         output.stdout.write(describe(report));
         if (flags.json) await writeFile(flags.json, `${JSON.stringify(report, null, 2)}\n`);

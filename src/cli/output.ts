@@ -8,6 +8,28 @@ export interface Output {
   readonly stderr: Writable & { readonly isTTY?: boolean };
 }
 
+/** Collects warnings while a bar is drawn, and prints them when it has gone. */
+export class Warnings {
+  readonly #messages = new Set<string>();
+
+  constructor(private readonly output: Output) {}
+
+  readonly add = (message: string): void => {
+    this.#messages.add(message);
+  };
+
+  print(): void {
+    const [...all] = this.#messages;
+    for (const message of all.slice(0, mostPrinted)) this.output.stderr.write(`mkd: ${message}\n`);
+    if (all.length > mostPrinted) {
+      this.output.stderr.write(`mkd: ${all.length - mostPrinted} more files have warnings like these\n`);
+    }
+    this.#messages.clear();
+  }
+}
+
+const mostPrinted = 10;
+
 /** The command failed and has already said why. */
 export class ReportedFailure extends Error {
   override readonly name = 'ReportedFailure';

@@ -1,7 +1,7 @@
 import { readFile, writeFile } from 'node:fs/promises';
 import { dirname, join, parse, relative, resolve } from 'node:path';
 import { Command } from 'commander';
-import { DatasetError, foldersIn, imagesIn } from '../datasets/index.js';
+import { DatasetError, listImages, wantedFiles } from '../datasets/index.js';
 import { describeError, firstNames } from '../files/explain.js';
 import { isFolder, makeFolder } from '../files/folders.js';
 import { type Detector, type Localization, openDetector } from '../library.js';
@@ -37,7 +37,7 @@ export function scoreCommand(output: Output): Command {
     .option('--threshold <score>', "an image is anomalous above it, instead of the detector's own", number())
     .action(async (nameOrPath: string, images: string[], flags: Flags) => {
       if (flags.regions && !flags.json) throw new UsageError('--regions needs --json');
-      const files = heatmapPaths([...new Set(await listImages(images))]);
+      const files = heatmapPaths([...new Set(await filesToScore(images, flags.heatmaps, output))]);
       if (flags.heatmaps !== undefined) checkNoOverwrite(files, flags.heatmaps);
       const detector = await openDetector(nameOrPath, {
         ...deviceOptions(flags),
@@ -49,7 +49,9 @@ export function scoreCommand(output: Output): Command {
           // Nobody reads the output and there are no heatmaps to write: stop here.
           if (output.stdout.errored && flags.heatmaps === undefined) break;
           try {
-            output.stdout.write(`${await scoreFile(detector, path, heatmap, flags)}\n`);
+            const { line, warnings } = await scoreFile(detector, path, heatmap, flags);
+            output.stdout.write(`${line}\n`);
+            for (const warning of warnings) output.stderr.write(`mkd: ${path}: ${warning}\n`);
           } catch (error) {
             failed++;
             const why = describeError(error);
@@ -63,8 +65,13 @@ export function scoreCommand(output: Output): Command {
     });
 }
 
-/** Scores a file and writes its heatmap if requested. @returns the line to print. */
-async function scoreFile(detector: Detector, path: string, heatmap: string, flags: Flags): Promise<string> {
+/** Scores a file and writes its heatmap if requested. @returns the line to print, and warnings of the file. */
+async function scoreFile(
+  detector: Detector,
+  path: string,
+  heatmap: string,
+  flags: Flags,
+): Promise<{ readonly line: string; readonly warnings: readonly string[] }> {
   const bytes = await readFile(path);
   const options = { threshold: flags.threshold };
   let localization: Localization | undefined;
@@ -74,23 +81,35 @@ async function scoreFile(detector: Detector, path: string, heatmap: string, flag
     await makeFolder(dirname(target));
     await writeFile(target, await localization.heatmap());
   }
-  const { score, threshold, pValue, verdict, layers, peak } =
-    localization ?? (await detector.score(bytes, options));
+  const {
+    score,
+    threshold,
+    pValue,
+    pValueIsBound,
+    verdict,
+    layers,
+    peak,
+    warnings = [],
+  } = localization ?? (await detector.score(bytes, options));
   if (!flags.json) {
-    return `${verdict.padEnd(9)} ${score.toFixed(5)} (threshold ${threshold.toFixed(5)}, p ${pValue.toFixed(3)}) ${path}`;
+    const scored = `${score.toFixed(5)} (threshold ${threshold.toFixed(5)}, p ${pValueIsBound ? '<= ' : ''}${pValue.toFixed(3)})`;
+    return { line: `${verdict.padEnd(9)} ${scored} ${path}`, warnings };
   }
-  return JSON.stringify({
+  const line = JSON.stringify({
     image: path,
     version: detector.version,
     score,
     threshold,
     pValue,
+    pValueIsBound,
     verdict,
     ...(detector.hasLearned(bytes) ? { learned: true } : {}),
     layers,
     ...(peak ? { peak } : {}),
+    ...(warnings.length > 0 ? { warnings } : {}),
     ...(flags.regions ? { regions: localization?.regions } : {}),
   });
+  return { line, warnings };
 }
 
 /** @throws UsageError if a heatmap would overwrite an image. */
@@ -104,19 +123,34 @@ function checkNoOverwrite(files: ReadonlyMap<string, string>, folder: string): v
   }
 }
 
-/** Returns the files, and the images of the folders. */
-async function listImages(paths: readonly string[]): Promise<string[]> {
-  const lists = await Promise.all(
-    paths.map(async (path) => {
-      if (!(await isFolder(path))) return [path];
-      const images = await imagesIn(path);
-      if (images.length > 0) return images;
-      const folders = await foldersIn(path);
-      const hint = folders.length > 0 ? `; it has folders: ${firstNames(folders)}` : '';
-      throw new DatasetError(`${path} has no images (JPEG, PNG, WebP or TIFF)${hint}`);
-    }),
-  );
-  return lists.flat();
+/**
+ * Returns the files, and the images of the folders and of folders in them; not those of the folder for heatmaps.
+ * @throws DatasetError if a folder has no images.
+ */
+async function filesToScore(
+  paths: readonly string[],
+  heatmaps: string | undefined,
+  output: Output,
+): Promise<string[]> {
+  const files: string[] = [];
+  for (const path of paths) {
+    if (!(await isFolder(path))) {
+      files.push(path);
+      continue;
+    }
+    const { images, leftOut } = await listImages(path, true);
+    const photos = images.filter((image) => heatmaps === undefined || !isInside(image, heatmaps));
+    if (photos.length === 0) throw new DatasetError(`${path} has no images; wanted ${wantedFiles}`);
+    if (leftOut.length > 0) {
+      output.stderr.write(`mkd: ${path}: ${leftOut.length} files are left out: ${firstNames(leftOut)}\n`);
+    }
+    files.push(...photos);
+  }
+  return files;
+}
+
+function isInside(path: string, folder: string): boolean {
+  return !relative(resolve(folder), resolve(path)).startsWith('..');
 }
 
 /**

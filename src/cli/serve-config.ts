@@ -2,10 +2,10 @@
  * Settings of the service from flags, environment variables and a file. Flags take precedence over variables, variables
  * over the file, the file over defaults. Unknown settings are refused.
  */
-import { readFile } from 'node:fs/promises';
 import { type Command, Option } from 'commander';
 import { Value } from 'typebox/value';
 import { describeError } from '../files/explain.js';
+import { readText } from '../files/read-text.js';
 import { httpUrl, stringList, UsageError, wholeNumber, wholeNumbers } from './options.js';
 import { type ServeConfig, type SettingSchema, serveConfigSchema, settings } from './serve-settings.js';
 
@@ -88,7 +88,7 @@ function isServiceLink(name: string, value = ''): boolean {
 }
 
 async function readConfigFile(path: string): Promise<Partial<ServeConfig>> {
-  const text = await readFile(path, 'utf8').catch((error: unknown) => {
+  const text = await readText(path).catch((error: unknown) => {
     throw new Error(`the configuration cannot be read: ${describeError(error, path)}`);
   });
   let config: unknown;

@@ -1,8 +1,9 @@
 /** Data sets on disk: an MVTec AD tree, or plain folders of images. */
 import { readdir, stat } from 'node:fs/promises';
-import { basename, extname, join, parse, resolve } from 'node:path';
+import { basename, dirname, join, parse, relative, resolve } from 'node:path';
 import { firstNames } from '../files/explain.js';
 import { isFolder } from '../files/folders.js';
+import { imagesIn, isHidden, isImageName, type OnWarning, wantedFiles } from './image-files.js';
 
 /** The folder is not a usable data set; the message says what would be one. */
 export class DatasetError extends Error {
@@ -15,21 +16,24 @@ export interface TestImage {
   /** `good`, or the kind of defect: the name of its folder. */
   readonly kind: string;
   readonly anomalous: boolean;
-  /** Path of its mask, white where defective; undefined if there is none. */
-  readonly mask: string | undefined;
+  /** Paths of its masks, which are joined: not black where defective. Empty if there are none. */
+  readonly masks: readonly string[];
 }
-
-const imageExtensions: ReadonlySet<string> = new Set(['.jpg', '.jpeg', '.png', '.webp', '.tif', '.tiff']);
 
 /** Default name of the folder of good images. */
 const goodFolder = 'good';
 
 /**
  * Returns the sorted paths of the good training images: `train/<normal>` of a tree, or the images of a folder.
+ * Folders in `train/<normal>` are searched too; those in a plain folder are not, because they may hold anything.
  * @param normal the good class, in a data set with a folder for each class.
  * @throws DatasetError if there are none.
  */
-export async function trainingImages(root: string, normal = goodFolder): Promise<string[]> {
+export async function trainingImages(
+  root: string,
+  normal = goodFolder,
+  onWarning?: OnWarning,
+): Promise<readonly string[]> {
   await checkFolder(root);
   const good = join(root, 'train', normal);
   const inTree = await isFolder(good);
@@ -38,19 +42,17 @@ export async function trainingImages(root: string, normal = goodFolder): Promise
     throw new DatasetError(`there is no folder ${good}${foundHint(classes)}`);
   }
   const folder = inTree ? good : root;
-  const images = await imagesIn(folder);
+  const images = await imagesIn(folder, inTree, onWarning);
   if (images.length > 0) return images;
   const classes = await foldersIn(join(root, 'train'));
   const hint = classes.length > 0 ? `, or a folder of train as the normal class${foundHint(classes)}` : '';
-  throw new DatasetError(
-    `${folder} holds no images; wanted JPEG, PNG, WebP or TIFF files there or in ${good}${hint}`,
-  );
+  throw new DatasetError(`${folder} holds no images; wanted ${wantedFiles} there or in ${good}${hint}`);
 }
 
 /** Location of test images. */
 export type TestSource =
   | {
-      /** A tree: `test/<normal>/*`, `test/<kind>/*`, masks `ground_truth/<kind>/<stem>_mask.png`. */
+      /** A tree: `test/<normal>/*`, `test/<kind>/*`, masks `ground_truth/<kind>/<stem>_mask.png` and so on. */
       readonly root: string;
       /** The good class; default `good`. */
       readonly normal?: string;
@@ -60,7 +62,10 @@ export type TestSource =
       readonly normal: string;
       /** Folders of defective images; the folder name is the kind of defect. */
       readonly abnormal: readonly string[];
-      /** Folder of masks: `<kind>/<stem>_mask.png`, `<kind>/<stem>.png`, or either without the kind. */
+      /**
+       * Folder of masks: `<kind>/<stem>_mask.png`, `<kind>/<stem>.png`, or a folder `<kind>/<stem>` of several, as in
+       * MVTec LOCO; or any of these without the kind.
+       */
       readonly masks?: string;
     };
 
@@ -68,8 +73,9 @@ export type TestSource =
  * Returns the images of a test split, good ones first, then by kind and name.
  * @throws DatasetError if good or defective images are missing.
  */
-export async function testImages(source: TestSource): Promise<TestImage[]> {
-  const images = 'root' in source ? await imagesOfTree(source) : await imagesOfFolders(source);
+export async function testImages(source: TestSource, onWarning?: OnWarning): Promise<TestImage[]> {
+  const images =
+    'root' in source ? await imagesOfTree(source, onWarning) : await imagesOfFolders(source, onWarning);
   for (const anomalous of [false, true]) {
     if (images.some((image) => image.anomalous === anomalous)) continue;
     throw new DatasetError(
@@ -79,10 +85,10 @@ export async function testImages(source: TestSource): Promise<TestImage[]> {
   return images;
 }
 
-async function imagesOfTree({
-  root,
-  normal = goodFolder,
-}: Extract<TestSource, { root: string }>): Promise<TestImage[]> {
+async function imagesOfTree(
+  { root, normal = goodFolder }: Extract<TestSource, { root: string }>,
+  onWarning?: OnWarning,
+): Promise<TestImage[]> {
   const test = join(root, 'test');
   await checkFolder(root);
   const classes = await foldersIn(test);
@@ -92,18 +98,21 @@ async function imagesOfTree({
         `or the name of the good class, or folders of normal and abnormal images${foundHint(classes)}`,
     );
   }
-  const images = await goodImages(join(test, normal));
+  const images = await goodImages(join(test, normal), onWarning);
   for (const kind of classes.filter((name) => name !== normal)) {
-    images.push(...(await defectiveImages(join(test, kind), kind, join(root, 'ground_truth'))));
+    images.push(...(await defectiveImages(join(test, kind), kind, join(root, 'ground_truth'), onWarning)));
   }
   return images;
 }
 
-async function imagesOfFolders(source: Exclude<TestSource, { root: string }>): Promise<TestImage[]> {
+async function imagesOfFolders(
+  source: Exclude<TestSource, { root: string }>,
+  onWarning?: OnWarning,
+): Promise<TestImage[]> {
   for (const folder of [source.normal, ...source.abnormal, ...(source.masks ? [source.masks] : [])]) {
     await checkFolder(folder);
   }
-  const images = await goodImages(source.normal);
+  const images = await goodImages(source.normal, onWarning);
   const kinds = source.abnormal.map((folder) => basename(resolve(folder)));
   const duplicate = kinds.find((kind, index) => kinds.indexOf(kind) !== index);
   if (duplicate !== undefined) {
@@ -112,11 +121,11 @@ async function imagesOfFolders(source: Exclude<TestSource, { root: string }>): P
     );
   }
   for (const [index, folder] of source.abnormal.entries()) {
-    images.push(...(await defectiveImages(folder, kinds[index] as string, source.masks)));
+    images.push(...(await defectiveImages(folder, kinds[index] as string, source.masks, onWarning)));
   }
   checkSharedMasks(images);
   const [example] = images.filter(({ anomalous }) => anomalous);
-  if (source.masks && example && !images.some(({ mask }) => mask)) {
+  if (source.masks && example && !images.some(({ masks }) => masks.length > 0)) {
     const { name } = parse(example.path);
     throw new DatasetError(
       `${source.masks} holds no mask of any image; for ${example.path} wanted ` +
@@ -133,9 +142,9 @@ async function checkFolder(path: string): Promise<void> {
   throw new DatasetError(there ? `${path} is a file; wanted a folder` : `${path} does not exist`);
 }
 
-/** Returns the sorted names of the folders in a folder; none if it does not exist. */
+/** Returns the sorted names of the folders in a folder, hidden ones left out; none if it does not exist. */
 export async function foldersIn(folder: string): Promise<string[]> {
-  const names = await readdir(folder).catch(() => []);
+  const names = (await readdir(folder).catch(() => [])).filter((name) => !isHidden(name));
   const found = await Promise.all(names.map((name) => isFolder(join(folder, name))));
   return names.filter((_, index) => found[index]).sort();
 }
@@ -147,8 +156,9 @@ function foundHint(names: readonly string[]): string {
 /** @throws DatasetError if two images have the same mask. */
 function checkSharedMasks(images: readonly TestImage[]): void {
   const owners = new Map<string, string>();
-  for (const { path, mask } of images) {
-    if (mask === undefined) continue;
+  for (const [path, mask] of images.flatMap(({ path, masks }) =>
+    masks.map((mask) => [path, mask] as const),
+  )) {
     const other = owners.get(mask);
     if (other !== undefined) {
       throw new DatasetError(
@@ -159,45 +169,66 @@ function checkSharedMasks(images: readonly TestImage[]): void {
   }
 }
 
-async function goodImages(folder: string): Promise<TestImage[]> {
-  const paths = await imagesIn(folder);
-  return paths.map((path) => ({ path, kind: goodFolder, anomalous: false, mask: undefined }));
+async function goodImages(folder: string, onWarning?: OnWarning): Promise<TestImage[]> {
+  const paths = await imagesIn(folder, true, onWarning);
+  return paths.map((path) => ({ path, kind: goodFolder, anomalous: false, masks: [] }));
 }
 
-async function defectiveImages(folder: string, kind: string, masks?: string): Promise<TestImage[]> {
-  const paths = await imagesIn(folder);
-  return Promise.all(
-    paths.map(async (path) => ({ path, kind, anomalous: true, mask: await maskOf(path, kind, masks) })),
+async function defectiveImages(
+  folder: string,
+  kind: string,
+  masks: string | undefined,
+  onWarning?: OnWarning,
+): Promise<TestImage[]> {
+  const paths = await imagesIn(folder, true, onWarning);
+  const unreadable: string[] = [];
+  const images = await Promise.all(
+    paths.map(async (path): Promise<TestImage> => {
+      const found = masks === undefined ? noMasks : await masksOf(relative(folder, path), kind, masks);
+      unreadable.push(...found.unreadable);
+      return { path, kind, anomalous: true, masks: found.masks };
+    }),
   );
+  if (unreadable.length > 0) {
+    const names = firstNames(unreadable);
+    onWarning?.(
+      `${unreadable.length} masks cannot be read, because of their format: ${names}; wanted PNG files`,
+    );
+  }
+  return images;
 }
 
-async function maskOf(path: string, kind: string, masks: string | undefined): Promise<string | undefined> {
-  if (masks === undefined) return undefined;
-  const { name } = parse(path);
-  for (const folder of [join(masks, kind), masks]) {
-    for (const file of [`${name}_mask.png`, `${name}.png`]) {
-      if (await isFile(join(folder, file))) return join(folder, file);
-    }
+interface MasksOfImage {
+  readonly masks: readonly string[];
+  /** Masks by their names, but in formats that are not read. */
+  readonly unreadable: readonly string[];
+}
+
+const noMasks: MasksOfImage = { masks: [], unreadable: [] };
+
+/**
+ * Finds the masks of an image, in the first folder that has any.
+ * @param image path in the folder of its kind.
+ */
+async function masksOf(image: string, kind: string, root: string): Promise<MasksOfImage> {
+  const { name: stem } = parse(image);
+  const isMask = (name: string): boolean => [stem, `${stem}_mask`].includes(parse(name).name);
+  for (const folder of [join(root, kind, dirname(image)), join(root, dirname(image))]) {
+    const entries = await readdir(folder, { withFileTypes: true }).catch(() => []);
+    const files = entries.filter((entry) => !entry.isDirectory() && isMask(entry.name));
+    const several = entries.find((entry) => entry.isDirectory() && entry.name === stem);
+    if (several) return { masks: await imagesIn(join(folder, stem), true), unreadable: [] };
+    const masks = files.filter(({ name }) => isImageName(name)).map(({ name }) => join(folder, name));
+    if (files.length === 0) continue;
+    // Beside <stem>_mask, <stem> alone may be a copy of the image.
+    const [marked] = masks.filter((path) => parse(path).name !== stem);
+    if (marked ?? masks[0]) return { masks: [(marked ?? masks[0]) as string], unreadable: [] };
+    return { masks: [], unreadable: files.map(({ name }) => join(folder, name)) };
   }
-  return undefined;
+  return noMasks;
 }
 
 /** Returns the name of a test source for messages and reports. */
 export function describeSource(source: TestSource): string {
   return 'root' in source ? source.root : [source.normal, ...source.abnormal].join(', ');
-}
-
-/** Returns the sorted paths of the images in a folder; other files are ignored. */
-export async function imagesIn(folder: string): Promise<string[]> {
-  const entries = await readdir(folder, { withFileTypes: true });
-  return entries
-    .filter((entry) => !entry.isDirectory())
-    .map(({ name }) => name)
-    .filter((name) => imageExtensions.has(extname(name).toLowerCase()))
-    .sort()
-    .map((name) => join(folder, name));
-}
-
-async function isFile(path: string): Promise<boolean> {
-  return (await stat(path).catch(() => undefined))?.isFile() ?? false;
 }

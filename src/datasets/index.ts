@@ -3,11 +3,11 @@ export {
   DatasetError,
   describeSource,
   foldersIn,
-  imagesIn,
   type TestImage,
   type TestSource,
   testImages,
   trainingImages,
 } from './dataset.js';
+export { listImages, wantedFiles } from './image-files.js';
 export { drawSample, type SampleDefect, type SampleImage, sampleDefects } from './sample-product.js';
 export { type SampleOptions, writeSample } from './write-sample.js';

@@ -57,5 +57,10 @@ export function pValue(scores: readonly number[], score: number): number {
   return (1 + scores.filter((good) => good >= score).length) / (scores.length + 1);
 }
 
+/** Returns whether a p-value is at its lower bound: no good image scored that high, so it may be lower still. */
+export function isLowestPValue(scores: readonly number[], p: number): boolean {
+  return p * (scores.length + 1) < 1.5;
+}
+
 /** 20 * 0.95 is a little more than 19 in floating point; a rank must not depend on that. */
 const roundingSlack = 1e-9;

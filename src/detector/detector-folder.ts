@@ -7,6 +7,7 @@ import { copyFile, mkdtemp, readFile, rename, rm, rmdir, stat, writeFile } from 
 import { dirname, join, resolve } from 'node:path';
 import { firstNames } from '../files/explain.js';
 import { makeFolder } from '../files/folders.js';
+import { readText } from '../files/read-text.js';
 import { replaceFile } from '../files/replace-file.js';
 import {
   floatTensor,
@@ -53,7 +54,7 @@ export async function readDetector(
     neighbors: manifest.terms.neighbors !== undefined,
   };
   return {
-    ...assembleScorer(shape, manifest.terms, clonerTensors, manifest.tiling),
+    ...assembleScorer(shape, manifest.terms, clonerTensors, manifest),
     manifest,
     version,
     selfTest: parseSelfTest(selfTestTensors, manifest),
@@ -69,7 +70,7 @@ export async function readManifest(
   folder: string,
 ): Promise<{ readonly manifest: Manifest; readonly version: string }> {
   const path = join(folder, 'manifest.json');
-  const text = await readFile(path, 'utf8').catch(async () => {
+  const text = await readText(path).catch(async () => {
     if (!(await stat(folder).catch(() => undefined))) {
       const embedded = (await detectorsIn(modelsFolder)).join(', ');
       throw new DetectorError(
@@ -149,7 +150,7 @@ export async function replaceCalibration(
   calibration: Manifest['calibration'],
   out: string = folder,
 ): Promise<string> {
-  const old = parseManifest(await readFile(join(folder, 'manifest.json'), 'utf8'), folder);
+  const old = parseManifest(await readText(join(folder, 'manifest.json')), folder);
   const earlierVersions = [...(old.calibration.earlierVersions ?? []), versionOf(old)];
   const created = new Date().toISOString();
   const manifest: Manifest = { ...old, created, calibration: { ...calibration, earlierVersions } };
@@ -192,9 +193,13 @@ async function checkWritable(folder: string): Promise<void> {
   }
 }
 
-function versionOf({ cloner, calibration, terms, scoringLayers, tiling }: Manifest): string {
+function versionOf({ cloner, calibration, terms, scoringLayers, tiling, range }: Manifest): string {
   const { earlierVersions: _, ...current } = calibration;
-  const versionInput = JSON.stringify([cloner.sha256, current, terms, scoringLayers, tiling]);
+  const versionInput = JSON.stringify([
+    ...[cloner.sha256, current, terms, scoringLayers, tiling],
+    // Only if there is one, so that versions of older detectors stay the same.
+    ...(range ? [range] : []),
+  ]);
   return hashOf(Buffer.from(versionInput)).slice(0, 12);
 }
 

@@ -5,6 +5,7 @@ export {
   conformalThreshold,
   defaultFalseAlarmRate,
   imagesNeeded,
+  isLowestPValue,
   pValue,
   supportedRate,
 } from './conformal.js';

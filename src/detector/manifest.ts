@@ -97,6 +97,15 @@ export const manifestSchema = Type.Object(
       { title: 'ClonerFile' },
     ),
     inputSize: Type.Integer({ minimum: 32, maximum: 1024, description: 'Side of the square input, pixels' }),
+    range: Type.Optional(
+      Type.Object(
+        {
+          low: Type.Integer({ minimum: -32_768, maximum: 65_535, description: 'Becomes black' }),
+          high: Type.Integer({ minimum: -32_768, maximum: 65_535, description: 'Becomes white' }),
+        },
+        { title: 'ValueRange', description: 'Values of images with 16 bits per sample' },
+      ),
+    ),
     tiling: Type.Optional(
       Type.Object(
         {

@@ -1,5 +1,5 @@
 /** A detector's inputs to the serving graph: folded weights, discrepancy weights, statistics of good images. */
-import type { Tiling } from '../imaging/index.js';
+import type { InputShape } from '../imaging/index.js';
 import {
   type CriticalLayer,
   foldBatchNormalization,
@@ -26,7 +26,7 @@ export function assembleScorer(
   shape: ServingShape,
   terms: Terms,
   cloner: TensorMap,
-  tiling?: Tiling,
+  { tiling, range }: Pick<InputShape, 'tiling' | 'range'> = {},
 ): Scorer {
   const { layout, scoringLayers } = shape;
   checkCloner(layout, cloner);
@@ -34,7 +34,7 @@ export function assembleScorer(
   const offset = offsetOf(terms);
   return {
     shape,
-    input: { inputSize: shape.inputSize, tiling },
+    input: { inputSize: shape.inputSize, tiling, range },
     // Compact copies, so that the bytes of the whole file can be freed.
     feeds: compact({
       [inputs.valueWeights]: vector(terms.value),

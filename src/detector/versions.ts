@@ -3,8 +3,10 @@
  * for each version. The file `current` in that folder lists one version per line: the current one first, then those
  * that were current before. Without this file, the newest version is current.
  */
-import { readdir, readFile } from 'node:fs/promises';
+
+import { readdir } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
+import { readText } from '../files/read-text.js';
 import { readManifest } from './detector-folder.js';
 import { detectorsIn, isDetector } from './detectors-in.js';
 import { modelsFolder } from './find-expert.js';
@@ -99,7 +101,7 @@ export async function versionFolders(folder: string): Promise<string[]> {
 
 /** @param versions that the file may name by version or by folder. */
 async function readHistory(folder: string, versions: readonly VersionFolder[]): Promise<string[]> {
-  const text = await readFile(join(folder, historyFile), 'utf8').catch(() => '');
+  const text = await readText(join(folder, historyFile)).catch(() => '');
   const lines = text.split(/\s+/).filter((line) => line !== '');
   const byFolder = new Map(versions.map((known) => [basename(known.folder), known.version]));
   return [...new Set(lines.map((line) => byFolder.get(line) ?? line))];

@@ -83,6 +83,7 @@ export async function writeCalibratedDetector(
       cloner: { layout: plan.layout.map((block) => ({ ...block, widths: [...block.widths] })) },
       inputSize: plan.inputSize,
       ...(plan.tiling ? { tiling: plan.tiling } : {}),
+      ...(plan.range ? { range: plan.range } : {}),
       trainingLayers: plan.trainingLayers.map(({ name }) => name),
       scoringLayers: [...plan.scoringLayers],
       lambda: plan.lambda,
@@ -150,7 +151,7 @@ async function scaledScorer(
       )
     : { terms: paperTerms(scoringLayers, plan.lambda), tensors: new Map() };
   const tensors = new Map([...known, ...scaled.tensors]);
-  return { scorer: assembleScorer(shape, scaled.terms, tensors, plan.tiling), terms: scaled.terms, tensors };
+  return { scorer: assembleScorer(shape, scaled.terms, tensors, plan), terms: scaled.terms, tensors };
 }
 
 function heldBackImages(

@@ -84,8 +84,8 @@ interface Start {
   readonly epochSum: EpochSum;
 }
 
-export function inputOf({ inputSize, tiling }: Plan): InputShape {
-  return { inputSize, tiling };
+export function inputOf({ inputSize, tiling, range }: Plan): InputShape {
+  return { inputSize, tiling, range };
 }
 
 export class ClonerTraining {
@@ -175,6 +175,7 @@ export class ClonerTraining {
       expertCard: expert.path,
       memoryBytes: options.memoryBytes ?? 2 * 2 ** 30,
       signal: options.signal,
+      onWarning: options.onWarning,
       onProgress: (done, total) => this.#report({ phase: 'expert', done, total }),
     });
   }
@@ -190,6 +191,7 @@ export class ClonerTraining {
       batch: plan.batch,
       clonerWidth: plan.clonerWidth,
       tileScale: plan.tiling?.scale ?? 0,
+      ...(plan.range ? { range: `${plan.range.low}:${plan.range.high}` } : {}),
       augmentTo: plan.augmentation?.minImages ?? 0,
       average: String(plan.average),
       lambda: plan.lambda,

@@ -3,6 +3,7 @@ import { resolve } from 'node:path';
 import { DatasetError, trainingImages } from '../datasets/index.js';
 import { checkTarget, embeddedExpert, type Manifest } from '../detector/index.js';
 import { distinctFiles } from '../files/distinct-files.js';
+import { isValueRange, rangeOfFile, type ValueRange } from '../imaging/index.js';
 import { readExpertCard } from '../networks/index.js';
 import { Device } from '../runtime/index.js';
 import { measureHeldBack, writeCalibratedDetector } from './calibrated-detector.js';
@@ -49,7 +50,9 @@ export async function distill(options: DistillOptions): Promise<Manifest> {
   const device = await Device.open(options.device);
   try {
     const expert = { path: expertCard, card };
-    const common = { options, plan: planFor(recipe, card), expert, images, device };
+    const range = await valueRange(images.paths, options);
+    const plan = { ...planFor(recipe, card), ...(range ? { range } : {}) };
+    const common = { options, plan, expert, images, device };
     const resume = options.resume ?? false;
     if (options.folds !== undefined) return await crossFitted(common, options.folds, checkpoint, resume);
     const training = new ClonerTraining(common, { holdBack: 'share', checkpoint, resume });
@@ -63,13 +66,43 @@ export async function distill(options: DistillOptions): Promise<Manifest> {
 }
 
 /** Lists each image once: a copy could be trained on and held back at the same time. @throws DatasetError */
-async function goodImages({ dataset, normalClass }: DistillOptions): Promise<ImageFiles> {
-  const files = await trainingImages(dataset, normalClass);
+async function goodImages({ dataset, normalClass, onWarning }: DistillOptions): Promise<ImageFiles> {
+  const files = await trainingImages(dataset, normalClass, onWarning);
   const paths = (await distinctFiles(files)).map(({ path }) => path);
   const copies = files.length - paths.length;
   if (paths.length >= fewestImages) return { paths, copies };
   const counted = copies > 0 ? ', copies not counted' : '';
   throw new DatasetError(`${paths.length} images are too few${counted}; at least ${fewestImages} are needed`);
+}
+
+/**
+ * Returns the value range of the images with 16 bits per sample: the one that was asked for, or from their lowest to
+ * their highest value. @throws DistillSettingsError, ImageError
+ */
+async function valueRange(
+  paths: readonly string[],
+  { range: requested, onWarning }: DistillOptions,
+): Promise<ValueRange | undefined> {
+  if (requested && !isValueRange(requested)) {
+    const { low, high } = requested;
+    throw new DistillSettingsError(
+      `range ${low}:${high}: must be two whole numbers from -32768 to 65535, the lower one first`,
+    );
+  }
+  const ranges: ValueRange[] = [];
+  for (const path of paths) {
+    const range = await rangeOfFile(path);
+    if (range) ranges.push(range);
+    if (ranges.length > 0 && requested) return requested;
+  }
+  if (ranges.length === 0) return undefined;
+  if (ranges.length < paths.length) {
+    onWarning?.(`${ranges.length} of the ${paths.length} images have 16 bits per sample, the others 8`);
+  }
+  const low = Math.min(...ranges.map((range) => range.low));
+  const high = Math.max(...ranges.map((range) => range.high));
+  if (low < high) return { low, high };
+  throw new DatasetError(`all images have the same value everywhere, ${low}; wanted photos`);
 }
 
 /** @throws DistillSettingsError */

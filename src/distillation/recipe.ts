@@ -1,5 +1,5 @@
 /** Recipes: the settings of a distillation, by name. */
-import type { Tiling } from '../imaging/index.js';
+import type { Tiling, ValueRange } from '../imaging/index.js';
 import {
   type CriticalLayer,
   clonerLayout,
@@ -44,6 +44,8 @@ export interface Recipe {
   readonly inputSize: number;
   /** How images are cut into tiles; by default each is scaled to one square. */
   readonly tiling?: Tiling;
+  /** Values of images with 16 bits per sample that become black and white. */
+  readonly range?: ValueRange;
   /** Number of epochs; or the total number of images to train on, and the minimum number of epochs. */
   readonly epochs: number | { readonly images: number; readonly least: number };
   readonly batch: number;

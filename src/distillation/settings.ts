@@ -1,4 +1,5 @@
 /** Options of a distillation, and their validation. */
+import type { ValueRange } from '../imaging/index.js';
 import type { DeviceOptions } from '../runtime/index.js';
 import { type Recipe, type RecipeName, recipeByName } from './recipe.js';
 
@@ -16,6 +17,8 @@ export interface DistillOptions {
   readonly batch?: number | undefined;
   /** Cuts images into tiles: pixels of the scaled image per pixel of the original, above 0 and at most 4. */
   readonly tileScale?: number | undefined;
+  /** Values of images with 16 bits per sample that become black and white; by default their lowest and highest. */
+  readonly range?: ValueRange | undefined;
   /** Augmented copies are added up to this number of training images; 0 for none. */
   readonly augmentTo?: number | undefined;
   /** Averages weights over the last half of the epochs, every tenth from 200 epochs, as in the paper. */
@@ -41,6 +44,8 @@ export interface DistillOptions {
   /** Aborting leaves a checkpoint and rejects with `DistillationInterrupted`. */
   readonly signal?: AbortSignal | undefined;
   readonly onProgress?: (progress: DistillProgress) => void;
+  /** Called with what a user should know of a file: it was repaired, or only a part of it is used. */
+  readonly onWarning?: ((message: string) => void) | undefined;
 }
 
 export interface DistillProgress {

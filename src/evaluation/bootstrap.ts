@@ -7,7 +7,7 @@ export type Interval = readonly [low: number, high: number];
 const confidence = 0.95;
 
 /**
- * Returns the percentile interval of a figure (Efron and Tibshirani 1993, chapter 13). Items are drawn with
+ * Returns the percentile interval of a figure, widened to contain the figure itself if few items differ (Efron and Tibshirani 1993, chapter 13). Items are drawn with
  * replacement, as many from each group as it has.
  * @param seed determines the draws.
  */
@@ -21,5 +21,6 @@ export function bootstrapInterval<Item>(
     figure(groups.map((group) => group.map(() => group[Math.floor(random() * group.length)] as Item))),
   ).sort();
   const at = (share: number): number => figures[Math.round(share * (resamples - 1))] as number;
-  return [at((1 - confidence) / 2), at((1 + confidence) / 2)];
+  const estimate = figure(groups);
+  return [Math.min(estimate, at((1 - confidence) / 2)), Math.max(estimate, at((1 + confidence) / 2))];
 }

@@ -35,6 +35,8 @@ export interface EvaluateOptions {
   /** Samples of the bootstrap intervals; default 1,000. */
   readonly resamples?: number;
   readonly onProgress?: (done: number, total: number) => void;
+  /** Called with what a user should know of a file: it was repaired, or only a part of it is used. */
+  readonly onWarning?: ((message: string) => void) | undefined;
 }
 
 /** Images decoded and scored together. */
@@ -49,12 +51,12 @@ export async function evaluate(
   engine: ScoringEngine,
   detector: UnverifiedDetector,
   source: TestSource,
-  { seed = 0, resamples = 1000, method: asked, onProgress }: EvaluateOptions = {},
+  { seed = 0, resamples = 1000, method: asked, onProgress, onWarning }: EvaluateOptions = {},
 ): Promise<EvaluationReport> {
   // Checked before anything is read.
   const { method: localization } = mapRequest(detector, { method: asked });
-  const images = await testImages(source);
-  const method = images.some(({ mask }) => mask) ? localization : 'none';
+  const images = await testImages(source, onWarning);
+  const method = images.some(({ masks }) => masks.length > 0) ? localization : 'none';
   const pipeline = new ScoringPipeline(new DirectInference(engine));
   const rows: Parameters<typeof rowsOf>[0][number][] = [];
   const maps: JudgedImage[] = [];
@@ -66,11 +68,14 @@ export async function evaluate(
     const began = performance.now();
     const decoded = await Promise.all(part.map(({ path }) => decode(path, detector)));
     decodeSeconds += (performance.now() - began) / 1000;
+    for (const [index, { warnings }] of decoded.entries()) {
+      for (const warning of warnings) onWarning?.(`${part[index]?.path}: ${warning}`);
+    }
     learned.push(...part.filter((_, index) => decoded[index]?.learned).map(({ path }) => path));
     const { images: scored, timings } = await pipeline.infer(detector, decoded, { map: method });
     inferenceSeconds += timings.runtimeSeconds;
     rows.push(...scored);
-    maps.push(...(await judge(part, decoded, scored)));
+    maps.push(...(await judge(part, decoded, scored, onWarning)));
     onProgress?.(Math.min(first + imagesAtOnce, images.length), images.length);
   }
   const measured: Measured = {
@@ -100,16 +105,29 @@ async function judge(
   images: readonly TestImage[],
   decoded: readonly DetectorImage[],
   scored: readonly { readonly map?: LocalizationMap }[],
+  onWarning: EvaluateOptions['onWarning'],
 ): Promise<JudgedImage[]> {
   const judged: JudgedImage[] = [];
-  for (const [index, { path, kind, anomalous, mask }] of images.entries()) {
+  for (const [index, { path, kind, anomalous, masks }] of images.entries()) {
     const map = scored[index]?.map;
-    if (!map || (anomalous && !mask)) continue;
-    const marked =
-      mask === undefined ? undefined : await readMask(mask, decoded[index] as DetectorImage, map);
+    if (!map || (anomalous && masks.length === 0)) continue;
+    const marked = await readMasks(masks, decoded[index] as DetectorImage, map);
+    if (marked?.every((value) => value > 0)) {
+      onWarning?.(`${masks.join(', ')}: the whole mask is a defect; wanted black where the part is good`);
+    }
     judged.push({ path, ...judgeMap(kind, map, marked) });
   }
   return judged;
+}
+
+/** Reads the masks of an image, joined; undefined if there are none. @throws DatasetError, ImageError */
+async function readMasks(
+  paths: readonly string[],
+  image: PictureSize,
+  size: PictureSize,
+): Promise<Uint8Array | undefined> {
+  const [first, ...others] = await Promise.all(paths.map((path) => readMask(path, image, size)));
+  return first?.map((value, at) => Math.max(value, ...others.map((other) => other[at] as number)));
 }
 
 /** Allowed relative difference between the aspect ratios of a mask and its image. */

@@ -121,7 +121,7 @@ export function makeReport(
       good: good.length,
       defective: defective.length,
       learned: measured.learned,
-      withoutMask: pathsOf(images.filter(({ anomalous, mask }) => anomalous && mask === undefined)),
+      withoutMask: pathsOf(images.filter(({ anomalous, masks }) => anomalous && masks.length === 0)),
       unmarked: pathsOf(maps.filter(({ anomalous, regions }) => anomalous && regions.length === 0)),
     },
     threshold,

@@ -20,6 +20,7 @@ import type { KeyRing } from './plugins/keys.js';
 import { imageMediaTypes } from './plugins/media-types.js';
 import { completeDocument, openApiInfo, packageVersion, withUploadBodies } from './plugins/openapi.js';
 import { ProblemError, problemMediaType, reportProblem } from './plugins/problems.js';
+import { withoutSecrets } from './plugins/request-log.js';
 import { addTracing } from './plugins/tracing.js';
 import { Service, type ServiceOptions } from './service.js';
 import { detectorRoutes } from './v1/detectors.js';
@@ -56,7 +57,7 @@ export async function buildApp(options: AppOptions = {}): Promise<App> {
   const service = new Service({ ...options, observers: traces ? [traces] : [] });
   const app = Fastify({
     ...(options.tls ? { https: options.tls } : {}),
-    logger: options.logger ?? false,
+    logger: withoutSecrets(options.logger),
     bodyLimit: service.image.maxBytes,
     requestTimeout: 120_000,
     // Requests over open connections are still answered, and the answer closes the connection.
@@ -92,7 +93,8 @@ export async function buildApp(options: AppOptions = {}): Promise<App> {
   if (corsOrigins.length > 0) {
     const methods = ['GET', 'HEAD', 'POST', 'DELETE'];
     await app.register(cors, {
-      origin: corsOrigins.includes('*') ? '*' : [...corsOrigins],
+      // Browsers send the host in lower case.
+      origin: corsOrigins.includes('*') ? '*' : corsOrigins.map((origin) => new URL(origin).origin),
       methods,
       exposedHeaders: [...exposedHeaders],
     });
@@ -139,7 +141,7 @@ export async function buildOperationsApp(
   logger: AppOptions['logger'],
 ): Promise<FastifyInstance> {
   const app = Fastify({
-    logger: logger ?? false,
+    logger: withoutSecrets(logger),
     forceCloseConnections: 'idle',
     requestIdHeader: false,
     genReqId: requestId,

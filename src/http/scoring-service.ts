@@ -126,7 +126,7 @@ export class ScoringService {
 
 /** @param linked the map that the links refer to, unless it is the detector's own. */
 function resultOf(scored: ScoredImage, name: string | undefined, linked: MapRequest | undefined): Result {
-  const { size, localization, timings, tiles, peak } = scored;
+  const { size, localization, timings, tiles, peak, warnings } = scored;
   const id = randomUUID();
   return {
     id,
@@ -136,8 +136,10 @@ function resultOf(scored: ScoredImage, name: string | undefined, linked: MapRequ
     score: scored.score,
     threshold: scored.threshold,
     pValue: scored.pValue,
+    pValueIsBound: scored.pValueIsBound,
     verdict: scored.verdict,
     layers: [...scored.layers],
+    ...(warnings ? { warnings: [...warnings] } : {}),
     ...(peak ? { peak } : {}),
     ...(tiles ? { tiles } : {}),
     timings: {

@@ -107,6 +107,12 @@ export async function serve(options: ServeOptions): Promise<RunningService> {
     throw error;
   }
   app.log.info({ address, provider: app.service.catalog?.provider }, 'ready');
+  if (!keys && !isLoopback(host)) {
+    app.log.warn(
+      { host },
+      'there are no keys: whoever reaches this address may score; make keys with mkd keys add and pass --keys',
+    );
+  }
   return {
     app,
     address,
@@ -128,6 +134,10 @@ export async function serve(options: ServeOptions): Promise<RunningService> {
       await app.service.close();
     },
   };
+}
+
+function isLoopback(host: string): boolean {
+  return host === 'localhost' || host === '::1' || host.startsWith('127.');
 }
 
 /** @param flag that chooses the port. @throws ListenError */

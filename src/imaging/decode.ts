@@ -2,12 +2,16 @@
  * Decodes images to a detector's input, the same way for distillation and serving. Only JPEG, PNG, WebP and TIFF within
  * the limits on bytes and pixels reach a decoder.
  */
+import { readFile } from 'node:fs/promises';
 import sharp, { type Sharp } from 'sharp';
+import { formatOf, type ImageFormat } from './formats.js';
 import { plainSize } from './headers.js';
+import { damaged, ImageError } from './image-error.js';
+import { repairedJpeg } from './jpeg-repair.js';
 import type { PictureSize } from './map.js';
+import { type FileReading, readingOf } from './supported.js';
 import { type InputShape, type ScaledImage, tileGrid } from './tiles.js';
-
-export type ImageFormat = 'jpeg' | 'png' | 'webp' | 'tiff';
+import { decodeDeep, eightBits, rangeOf, type ValueRange } from './value-range.js';
 
 /** Limits on images. */
 export interface ImageLimits {
@@ -32,26 +36,17 @@ export interface PixelImage extends PictureSize {
   readonly pixels: Uint8Array;
 }
 
-export type ImageErrorKind = 'empty' | 'unsupported' | 'damaged' | 'too-many-bytes' | 'too-many-pixels';
-
-/** The image cannot be used. The message says what is wrong and what would be right. */
-export class ImageError extends Error {
-  override readonly name = 'ImageError';
-
-  constructor(
-    readonly kind: ImageErrorKind,
-    message: string,
-  ) {
-    super(message);
-  }
-}
-
 /** An image scaled for a detector, with its tiles and its original size after EXIF orientation. */
-export type DetectorImage = PictureSize & ScaledImage;
+export type DetectorImage = PictureSize &
+  ScaledImage & {
+    /** What a user should know of the file: it was repaired, or only a part of it is used. */
+    readonly warnings: readonly string[];
+  };
 
 /**
  * Decodes an image and scales it for a detector: to its square input, ignoring the aspect ratio, or for tiling. Applies
- * EXIF orientation and converts transparency to white, and 16-bit, gray and CMYK images to 8-bit sRGB.
+ * EXIF orientation and converts transparency to white, and 16-bit, gray and CMYK images to 8-bit sRGB. A JPEG whose
+ * faults cost no pixels is repaired. The same pixels give the same result, whatever file holds them.
  * @throws ImageError
  */
 export async function decodeImage(
@@ -59,7 +54,32 @@ export async function decodeImage(
   shape: InputShape,
   limits: ImageLimits & Admission = defaultImageLimits,
 ): Promise<DetectorImage> {
-  const { width: columns, height: rows } = await inspectImage(image, limits);
+  let admitted = false;
+  const admit = async (pixels: number): Promise<void> => {
+    if (!admitted) await limits.admit?.(pixels);
+    admitted = true;
+  };
+  const once = { ...limits, admit };
+  try {
+    return await decodeStrictly(image, shape, once);
+  } catch (error) {
+    const damaged = error instanceof ImageError && error.kind === 'damaged';
+    const repaired =
+      damaged && image instanceof Uint8Array && formatOf(image) === 'jpeg' ? repairedJpeg(image) : undefined;
+    if (!repaired) throw error;
+    const decoded = await decodeStrictly(repaired.bytes, shape, once);
+    const repair = `the JPEG was repaired, no pixel is lost: ${repaired.faults.join(', ')}`;
+    return { ...decoded, warnings: [...decoded.warnings, repair] };
+  }
+}
+
+/** Decodes an image; whatever its decoder warns of is an error. */
+async function decodeStrictly(
+  image: ImageInput,
+  shape: InputShape,
+  limits: ImageLimits & Admission,
+): Promise<DetectorImage> {
+  const { width: columns, height: rows, reading } = await inspect(image, limits);
   const grid = tileGrid({ width: columns, height: rows }, shape);
   const scaled = grid.width * grid.height;
   if (scaled > Math.max(limits.maxPixels, shape.inputSize ** 2)) {
@@ -70,38 +90,32 @@ export async function decodeImage(
   }
   await limits.admit?.(Math.max(columns * rows, scaled));
   const { width, height } = grid;
-  const scaling = openUpright(image, limits).resize(width, height, { fit: 'fill', kernel: 'cubic' });
-  return { width: columns, height: rows, grid, pixels: await rawPixels(scaling) };
+  const eight = reading.deep
+    ? eightBits(await decodeDeep(image as Uint8Array, limits.maxPixels), shape.range)
+    : undefined;
+  const opened = eight
+    ? openUpright({ pixels: eight.pixels, width: columns, height: rows }, limits)
+    : openUpright(image, limits, { page: reading.page });
+  // JPEG and WebP could be scaled while they are read, but by another kernel: scores would differ from those of a PNG.
+  // What is cut out first, even if it is all of it, is read in full.
+  const full = opened.extract({ left: 0, top: 0, width: columns, height: rows });
+  const scaling = full.resize(width, height, { fit: 'fill', kernel: 'cubic' });
+  const pixels = await rawPixels(scaling, reading);
+  const warnings = [...reading.warnings, ...(eight?.warnings ?? [])];
+  return { width: columns, height: rows, grid, pixels, warnings };
 }
 
 /** Like {@link decodeImage}, for a file. @throws ImageError with the path in its message. */
-export async function decodeNamedImage(
-  bytes: Uint8Array,
-  path: string,
-  shape: InputShape,
-): Promise<DetectorImage> {
-  return decodeImage(bytes, shape).catch((error: unknown) => {
+export function decodeNamedImage(bytes: Uint8Array, path: string, shape: InputShape): Promise<DetectorImage> {
+  return named(path, () => decodeImage(bytes, shape));
+}
+
+/** Does something with a file, and names it in errors. */
+async function named<Result>(path: string, work: () => Promise<Result>): Promise<Result> {
+  return work().catch((error: unknown) => {
     if (error instanceof ImageError) throw new ImageError(error.kind, `${path}: ${error.message}`);
     throw error;
   });
-}
-
-/**
- * Decodes a mask and scales it with nearest neighbor. @returns one byte for each pixel: 255 if it is brighter than half
- * of white, or than half of the brightest pixel if all are dark (masks of 0 and 1), else 0.
- * @throws ImageError
- */
-export async function decodeMask(bytes: Uint8Array, { width, height }: PictureSize): Promise<Uint8Array> {
-  await inspectImage(bytes, defaultImageLimits);
-  const gray = await openUpright(bytes, defaultImageLimits)
-    .resize(width, height, { fit: 'fill', kernel: 'nearest' })
-    .toColourspace('b-w')
-    .raw({ depth: 'uchar' })
-    .toBuffer({ resolveWithObject: true });
-  const { channels } = gray.info;
-  const values = Uint8Array.from({ length: width * height }, (_, index) => gray.data[index * channels] ?? 0);
-  const brightest = values.reduce((most, value) => Math.max(most, value), 0);
-  return values.map((value) => (value > Math.min(127, brightest / 2) ? 255 : 0));
 }
 
 /**
@@ -110,6 +124,14 @@ export async function decodeMask(bytes: Uint8Array, { width, height }: PictureSi
  * @throws ImageError
  */
 export async function inspectImage(image: ImageInput, limits: ImageLimits): Promise<PictureSize> {
+  const { width, height } = await inspect(image, limits);
+  return { width, height };
+}
+
+async function inspect(
+  image: ImageInput,
+  limits: ImageLimits,
+): Promise<PictureSize & { readonly reading: FileReading }> {
   const bytes = image instanceof Uint8Array ? image : image.pixels;
   if (bytes.length === 0) {
     throw new ImageError('empty', 'the image is empty; wanted a JPEG, PNG, WebP or TIFF file');
@@ -120,18 +142,21 @@ export async function inspectImage(image: ImageInput, limits: ImageLimits): Prom
       `the image has ${bytes.length} bytes; at most ${limits.maxBytes} are accepted`,
     );
   }
-  const { width, height } = image instanceof Uint8Array ? await fileSize(image) : image;
+  const { width, height, reading } =
+    image instanceof Uint8Array ? await inspectFile(image) : { ...image, reading: decodedPixels };
   if (width * height > limits.maxPixels) {
     throw new ImageError(
       'too-many-pixels',
       `the image has ${width} x ${height} = ${megapixels(width * height)}; at most ${megapixels(limits.maxPixels)} are accepted`,
     );
   }
-  return { width, height };
+  return { width, height, reading };
 }
 
-/** Reads the size of an image file. @throws ImageError if the format is not supported. */
-async function fileSize(bytes: Uint8Array): Promise<PictureSize> {
+const decodedPixels: FileReading = { page: 0, deep: false, signed: false, warnings: [] };
+
+/** Reads the size of an image file and how to decode it. @throws ImageError if it is not supported. */
+async function inspectFile(bytes: Uint8Array): Promise<PictureSize & { readonly reading: FileReading }> {
   const format = formatOf(bytes);
   if (!format) {
     throw new ImageError(
@@ -139,12 +164,15 @@ async function fileSize(bytes: Uint8Array): Promise<PictureSize> {
       'this is not a JPEG, PNG, WebP or TIFF image; wanted one of these formats',
     );
   }
-  return plainSize(bytes, format) ?? (await uprightSize(bytes, format));
+  const reading = readingOf(bytes, format);
+  if (reading.refusal !== undefined) throw new ImageError('unsupported', reading.refusal);
+  const size = plainSize(bytes, format) ?? (await uprightSize(bytes, format, reading.page));
+  return { ...size, reading };
 }
 
 /** Returns width and height after EXIF orientation, read by libvips. */
-async function uprightSize(bytes: Uint8Array, format: ImageFormat): Promise<PictureSize> {
-  const metadata = await sharp(bytes, { limitInputPixels: false })
+async function uprightSize(bytes: Uint8Array, format: ImageFormat, page: number): Promise<PictureSize> {
+  const metadata = await sharp(bytes, { limitInputPixels: false, page })
     .metadata()
     .catch((error: unknown) => {
       throw damaged(format, error);
@@ -162,11 +190,19 @@ function megapixels(count: number): string {
   return `${Math.round(count / 1e5) / 10} megapixels`;
 }
 
-/** Opens an image upright, in sRGB without transparency. */
-export function openUpright(image: ImageInput, { maxPixels }: ImageLimits): Sharp {
+/**
+ * Opens an image upright, in sRGB without transparency.
+ * @param page of a TIFF; by default the page that {@link decodeImage} uses.
+ * @param failOn what is an error; by default everything that the decoder warns of.
+ */
+export function openUpright(
+  image: ImageInput,
+  { maxPixels }: ImageLimits,
+  { page, failOn = 'warning' }: { readonly page?: number; readonly failOn?: 'none' | 'warning' } = {},
+): Sharp {
   const opened =
     image instanceof Uint8Array
-      ? sharp(image, { limitInputPixels: maxPixels, failOn: 'warning' })
+      ? sharp(image, { limitInputPixels: maxPixels, failOn, page: page ?? pageOf(image) })
       : sharp(image.pixels, {
           raw: { width: image.width, height: image.height, channels: 3 },
           limitInputPixels: maxPixels,
@@ -174,12 +210,17 @@ export function openUpright(image: ImageInput, { maxPixels }: ImageLimits): Shar
   return opened.autoOrient().flatten({ background: '#ffffff' }).toColourspace('srgb');
 }
 
-async function rawPixels(pipeline: Sharp): Promise<Uint8Array> {
+function pageOf(bytes: Uint8Array): number {
+  const format = formatOf(bytes);
+  return format === 'tiff' ? readingOf(bytes, format).page : 0;
+}
+
+async function rawPixels(pipeline: Sharp, { suspicion }: FileReading): Promise<Uint8Array> {
   const { data, info } = await pipeline
     .raw({ depth: 'uchar' })
     .toBuffer({ resolveWithObject: true })
     .catch((error: unknown) => {
-      throw damaged('image', error);
+      throw suspicion === undefined ? damaged('image', error) : new ImageError('unsupported', suspicion);
     });
   if (info.channels === 3) return data;
   throw new ImageError(
@@ -188,18 +229,28 @@ async function rawPixels(pipeline: Sharp): Promise<Uint8Array> {
   );
 }
 
-function damaged(format: string, error: unknown): ImageError {
-  const [reason = ''] = (error instanceof Error ? error.message : String(error)).split('\n');
-  return new ImageError('damaged', `the ${format} is damaged or incomplete: ${reason}`);
+/**
+ * Returns the lowest and highest value of a file with 16 bits per sample; undefined if it has fewer.
+ * @throws ImageError with the path in its message.
+ */
+export async function rangeOfFile(path: string): Promise<ValueRange | undefined> {
+  const bytes = await readFile(path);
+  return named(path, async () => {
+    const { reading } = await inspect(bytes, defaultImageLimits);
+    return reading.deep ? rangeOf(await decodeDeep(bytes, defaultImageLimits.maxPixels)) : undefined;
+  });
 }
 
-/** Returns the format from the first bytes, because file names and content types may be wrong. */
-function formatOf(bytes: Uint8Array): ImageFormat | undefined {
-  const starts = (at: number, ...expected: number[]): boolean =>
-    expected.every((byte, index) => bytes[at + index] === byte);
-  if (starts(0, 0xff, 0xd8, 0xff)) return 'jpeg';
-  if (starts(0, 0x89, 0x50, 0x4e, 0x47, 0x0d, 0x0a, 0x1a, 0x0a)) return 'png';
-  if (starts(0, 0x52, 0x49, 0x46, 0x46) && starts(8, 0x57, 0x45, 0x42, 0x50)) return 'webp';
-  if (starts(0, 0x49, 0x49, 0x2a, 0x00) || starts(0, 0x4d, 0x4d, 0x00, 0x2a)) return 'tiff';
-  return undefined;
+/** Returns an image as people see it: with 8 bits per sample, by the value range if it has more. @throws ImageError */
+export async function asSeen(
+  image: ImageInput,
+  range: ValueRange | undefined,
+  limits: ImageLimits,
+): Promise<Sharp> {
+  // What its decoder warned of was judged when it was scored.
+  if (!(image instanceof Uint8Array) || !(await inspect(image, limits)).reading.deep) {
+    return openUpright(image, limits, { failOn: 'none' });
+  }
+  const deep = await decodeDeep(image, limits.maxPixels);
+  return openUpright({ ...deep, pixels: eightBits(deep, range).pixels }, limits);
 }

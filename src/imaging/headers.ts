@@ -53,6 +53,25 @@ function pngSize(view: DataView): PictureSize | undefined {
   return undefined;
 }
 
+/** Every start of frame (ITU T.81, B.1), with arithmetic coding and lossless ones too. */
+function isFrame(marker: number): boolean {
+  return marker >= 0xc0 && marker <= 0xcf && ![0xc4, 0xc8, 0xcc].includes(marker);
+}
+
+/** Returns the precision of a JPEG; undefined if its header is damaged. */
+export function jpegFrame(bytes: Uint8Array): { readonly bitsPerSample: number } | undefined {
+  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+  try {
+    for (let at = 2; view.getUint8(at) === 0xff; at += 2 + view.getUint16(at + 2)) {
+      if (isFrame(view.getUint8(at + 1))) return { bitsPerSample: view.getUint8(at + 4) };
+      if (view.getUint16(at + 2) < 2) return undefined;
+    }
+  } catch (error) {
+    if (!(error instanceof RangeError)) throw error;
+  }
+  return undefined;
+}
+
 function sized(width: number, height: number): PictureSize | undefined {
   return width > 0 && height > 0 ? { width, height } : undefined;
 }

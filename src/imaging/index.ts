@@ -4,18 +4,18 @@ export { type Components, labelComponents } from './components.js';
 export {
   type DetectorImage,
   decodeImage,
-  decodeMask,
   decodeNamedImage,
   defaultImageLimits,
-  ImageError,
-  type ImageErrorKind,
   type ImageInput,
   type ImageLimits,
   inspectImage,
   type PixelImage,
+  rangeOfFile,
 } from './decode.js';
 export { encodePng } from './encode.js';
+export { ImageError, type ImageErrorKind } from './image-error.js';
 export type { LocalizationMap, PictureSize } from './map.js';
+export { decodeMask } from './mask.js';
 export { encodeNpy } from './npy.js';
 export { applyProcessSettings } from './process-settings.js';
 export { findRegions, type Region } from './regions.js';
@@ -38,3 +38,4 @@ export {
   tileCount,
   tilePixels,
 } from './tiles.js';
+export { isValueRange, type ValueRange } from './value-range.js';

@@ -53,30 +53,67 @@ export function findRegions(map: LocalizationMap, threshold: number, to: Picture
   const outlined = outlinedMap(map, threshold);
   const mask = Uint8Array.from(outlined.values, (value) => (value >= 1 ? 1 : 0));
   const { labels, count } = labelComponents(mask, map.width);
-  return Array.from({ length: count }, (_, index) => {
-    const inside = map.values.filter((_, pixel) => labels[pixel] === index + 1);
-    return {
-      ...shapeOf(outlined, labels, index + 1, to),
-      peak: inside.reduce((largest, value) => Math.max(largest, value), 0) / threshold,
-      mean: inside.reduce((sum, value) => sum + value, 0) / inside.length / threshold,
-    };
-  }).sort((a, b) => b.peak - a.peak);
+  return extentsOf(map, labels, count)
+    .map(({ peak, sum, pixels, ...extent }) => ({
+      ...shapeOf(outlined, labels, extent, to),
+      peak: significant(peak / threshold),
+      mean: significant(sum / pixels / threshold),
+    }))
+    .sort((a, b) => b.peak - a.peak);
 }
 
+/** Where the pixels of a region are, and what the map has there. */
+interface Extent {
+  readonly label: number;
+  left: number;
+  right: number;
+  top: number;
+  bottom: number;
+  peak: number;
+  sum: number;
+  pixels: number;
+}
+
+/** Measures all regions in one pass: a noisy map may have thousands. */
+function extentsOf({ width, values }: LocalizationMap, labels: Int32Array, count: number): Extent[] {
+  const extents = Array.from({ length: count }, (_, index): Extent => {
+    const [far, none] = [Number.POSITIVE_INFINITY, Number.NEGATIVE_INFINITY];
+    return { label: index + 1, left: far, right: none, top: far, bottom: none, peak: 0, sum: 0, pixels: 0 };
+  });
+  for (const [pixel, label] of labels.entries()) {
+    const extent = extents[label - 1];
+    if (!extent) continue;
+    const [x, y, value] = [pixel % width, Math.floor(pixel / width), values[pixel] as number];
+    extent.left = Math.min(extent.left, x);
+    extent.right = Math.max(extent.right, x);
+    extent.top = Math.min(extent.top, y);
+    extent.bottom = Math.max(extent.bottom, y);
+    extent.peak = Math.max(extent.peak, value);
+    extent.sum += value;
+    extent.pixels++;
+  }
+  return extents;
+}
+
+/** Outlines a region, in the part of the map that has it and the pixels around it. */
 function shapeOf(
   { width, height, values }: LocalizationMap,
   labels: Int32Array,
-  label: number,
+  { label, left, right, top, bottom }: Omit<Extent, 'peak' | 'sum' | 'pixels'>,
   to: PictureSize,
 ): Pick<Region, 'area' | 'box' | 'polygons'> {
-  // Pixels of other regions must not join this region's outline.
-  const own = Array.from(values, (value, pixel) =>
-    labels[pixel] === label ? value : Math.min(value, justBelow),
-  );
-  const { coordinates } = contours().size([width, height]).contour(own, 1);
+  const [x0, y0] = [Math.max(0, left - 1), Math.max(0, top - 1)];
+  const [columns, rows] = [Math.min(width, right + 2) - x0, Math.min(height, bottom + 2) - y0];
+  const own = Array.from({ length: columns * rows }, (_, at) => {
+    const pixel = (y0 + Math.floor(at / columns)) * width + x0 + (at % columns);
+    const value = values[pixel] as number;
+    // Pixels of other regions must not join this region's outline.
+    return labels[pixel] === label ? value : Math.min(value, justBelow);
+  });
+  const { coordinates } = contours().size([columns, rows]).contour(own, 1);
   const inPixels = ([x = 0, y = 0]: number[]): number[] => [
-    tenth((x * to.width) / width),
-    tenth((y * to.height) / height),
+    tenth(((x0 + x) * to.width) / width),
+    tenth(((y0 + y) * to.height) / height),
   ];
   const polygons = coordinates.map((rings) => rings.map((ring) => ring.map(inPixels)));
   return {
@@ -84,6 +121,11 @@ function shapeOf(
     box: boxOf(polygons.flat(2)),
     polygons,
   };
+}
+
+/** Five digits: a map says no more. */
+function significant(value: number): number {
+  return Number(value.toPrecision(5));
 }
 
 type Ring = readonly (readonly number[])[];

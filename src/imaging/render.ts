@@ -3,9 +3,10 @@
  * are computed at the map's own size and then scaled up in sharp's threads.
  */
 import sharp, { type Sharp, type SharpOptions } from 'sharp';
-import { defaultImageLimits, type ImageInput, type ImageLimits, openUpright } from './decode.js';
+import { asSeen, defaultImageLimits, type ImageInput, type ImageLimits } from './decode.js';
 import type { LocalizationMap, PictureSize } from './map.js';
 import { outlinedMap } from './regions.js';
+import type { ValueRange } from './value-range.js';
 
 /** Multiples of the threshold where the logarithmic color scale starts and ends; good parts are below 1. */
 const darkBelow = 0.5;
@@ -36,6 +37,7 @@ export async function renderOverlay(
   threshold: number,
   to: PictureSize,
   limits: ImageLimits = defaultImageLimits,
+  range?: ValueRange,
 ): Promise<Buffer> {
   const rgba = Buffer.alloc(map.values.length * 4);
   for (const [index, value] of map.values.entries()) {
@@ -45,7 +47,7 @@ export async function renderOverlay(
   const layer = await upscaled(sharp(rgba, rawImage(map, 4)), to)
     .png({ compressionLevel: 1 })
     .toBuffer();
-  const base = await openUpright(image, limits).png({ compressionLevel: 0 }).toBuffer();
+  const base = await (await asSeen(image, range, limits)).png({ compressionLevel: 0 }).toBuffer();
   return sharp(base, { limitInputPixels: limits.maxPixels })
     .composite([{ input: layer }, { input: await outline(map, threshold, to) }])
     .removeAlpha()

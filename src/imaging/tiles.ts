@@ -3,6 +3,7 @@
  * seams. An image that fits is one tile.
  */
 import type { LocalizationMap, PictureSize } from './map.js';
+import type { ValueRange } from './value-range.js';
 
 /** How images are cut. */
 export interface Tiling {
@@ -18,6 +19,8 @@ export interface InputShape {
   readonly inputSize: number;
   /** If undefined, the whole image is scaled to one square, ignoring the aspect ratio. */
   readonly tiling?: Tiling | undefined;
+  /** Values of images with 16 bits per sample that become black and white. */
+  readonly range?: ValueRange | undefined;
 }
 
 /** Positions of the tiles in an image. */

@@ -1,7 +1,7 @@
 /** The card of an expert: a JSON file next to its weights that describes them and how to use them. */
 import { createHash } from 'node:crypto';
-import { readFile } from 'node:fs/promises';
 import { describeError } from '../files/explain.js';
+import { readText } from '../files/read-text.js';
 import { convolutions, expertLayout, type LayerSpec } from './layout.js';
 
 /** How an expert's input is computed from images in 0..1: `(scale * image - mean) / deviation`, for each channel. */
@@ -82,7 +82,7 @@ export function fingerprintOf(card: ExpertCard): string {
 
 /** Reads a card, without the weights. @throws ExpertError if it is missing or invalid. */
 export async function readExpertCard(path: string): Promise<ExpertCard> {
-  const text = await readFile(path, 'utf8').catch((error: unknown) => {
+  const text = await readText(path).catch((error: unknown) => {
     throw new ExpertError(`the expert's card cannot be read: ${describeError(error, path)}`);
   });
   let card: unknown;

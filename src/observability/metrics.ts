@@ -75,7 +75,7 @@ export class Metrics implements ScoringObserver {
   ]);
   readonly #scores = this.#histogram(
     'mkd_anomaly_score_threshold_ratio',
-    'Anomaly scores divided by the threshold of their detector',
+    'Anomaly scores divided by the threshold of their detector, if that is above 0',
     ['detector'],
     [0.1, 0.25, 0.5, 0.6, 0.7, 0.8, 0.9, 1, 1.1, 1.25, 1.5, 2, 3, 5, 10],
   );
@@ -204,7 +204,9 @@ export class Metrics implements ScoringObserver {
   #image({ name: detector, detector: { manifest } }: NamedDetector, outcome: ImageOutcome): void {
     if ('error' in outcome) return;
     const { score, verdict, layers } = outcome.scored;
-    this.#scores.observe({ detector }, score / manifest.calibration.threshold);
+    const { threshold } = manifest.calibration;
+    // Below 0 the order would turn round, and at 0 there is no ratio.
+    if (threshold > 0) this.#scores.observe({ detector }, score / threshold);
     this.#verdicts.inc({ detector, verdict });
     for (const { layer, direction } of layers) this.#layerDirections.observe({ detector, layer }, direction);
   }

@@ -13,6 +13,7 @@ import {
 } from '../detector/index.js';
 import { distinctFiles } from '../files/distinct-files.js';
 import { describeError, firstNames } from '../files/explain.js';
+import { readText } from '../files/read-text.js';
 import { decodeNamedImage } from '../imaging/index.js';
 import {
   DirectInference,
@@ -39,6 +40,8 @@ export interface RecalibrateOptions {
   /** Folder of the result; by default the detector is changed in place. */
   readonly out?: string | undefined;
   readonly onProgress?: (done: number, total: number) => void;
+  /** Called with what a user should know of a file: it was repaired, or only a part of it is used. */
+  readonly onWarning?: ((message: string) => void) | undefined;
 }
 
 /** A verdict that the new threshold reverses. */
@@ -74,7 +77,7 @@ export async function recalibrate(
   if (options.out !== undefined) await checkTarget(options.out);
   const { good, known } =
     'goodImages' in options.source
-      ? await fromImages(engine, detector, options.source.goodImages, options.onProgress)
+      ? await fromImages(engine, detector, options.source.goodImages, options)
       : await fromVerdicts(detector, options.source.verdicts);
   const all = options.add ? mergeCalibration(before, good) : good;
   const after = calibration(all, detector.manifest.terms, options.falseAlarmRate);
@@ -112,18 +115,20 @@ async function fromImages(
   engine: ScoringEngine,
   detector: UnverifiedDetector,
   folder: string,
-  onProgress: RecalibrateOptions['onProgress'] = () => {},
+  { onProgress = () => {}, onWarning }: Pick<RecalibrateOptions, 'onProgress' | 'onWarning'>,
 ): Promise<{ good: GoodImages; known: Known[] }> {
   // Duplicates add no information.
-  const files = await distinctFiles(await trainingImages(folder));
+  const files = await distinctFiles(await trainingImages(folder, undefined, onWarning));
   const paths = files.map(({ path }) => path);
   const learned = files
     .filter(({ sha256 }) => detector.learned.hasSha256(sha256))
     .map(({ path }) => basename(path));
   refuseLearned(learned, `${paths.length} images in ${folder}`);
-  const images = paths.map(
-    (path) => async () => decodeNamedImage(await readFile(path), path, detector.input),
-  );
+  const images = paths.map((path) => async () => {
+    const image = await decodeNamedImage(await readFile(path), path, detector.input);
+    for (const warning of image.warnings) onWarning?.(`${path}: ${warning}`);
+    return image;
+  });
   const pipeline = new ScoringPipeline(new DirectInference(engine));
   const good = await measureGoodImages(pipeline, detector, images, { onProgress });
   const known = paths.map((image, index) => ({ image, score: good.scores[index] as number }));
@@ -144,7 +149,7 @@ async function fromVerdicts(
   detector: UnverifiedDetector,
   file: string,
 ): Promise<{ good: GoodImages; known: Known[] }> {
-  const text = await readFile(file, 'utf8').catch((error: unknown) => {
+  const text = await readText(file).catch((error: unknown) => {
     throw new CalibrationError(`the verdicts cannot be read: ${describeError(error, file)}`);
   });
   const known = parseVerdicts(text, detector);

@@ -70,7 +70,8 @@ export interface Runner {
 export class Device implements Runner {
   readonly #worker: Worker;
   readonly #pending = new Map<number, Pending>();
-  readonly #ended: Promise<void>;
+  /** Resolves when the worker has ended. */
+  readonly ended: Promise<void>;
   /** Numbers of the constant inputs stored in the worker. */
   readonly #kept = new LRUCache<Tensors, number>({
     max: maxStoredConstants,
@@ -90,7 +91,7 @@ export class Device implements Runner {
     this.#worker = worker;
     worker.on('message', (reply: Reply) => this.#settle(reply));
     worker.on('error', (error) => this.#fail(`the inference worker failed: ${error.message}`));
-    this.#ended = new Promise((resolve) => {
+    this.ended = new Promise((resolve) => {
       worker.on('exit', () => {
         this.#fail('the inference worker has ended');
         resolve();
@@ -139,7 +140,7 @@ export class Device implements Runner {
   async close(): Promise<void> {
     this.abandon('the device is closed');
     this.#worker.ref();
-    await this.#ended;
+    await this.ended;
   }
 
   /**

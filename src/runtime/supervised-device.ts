@@ -30,6 +30,9 @@ interface Generation {
   readonly session: Promise<Session>;
 }
 
+/** How long a lost worker is not replaced unless a run needs one. */
+const restartMs = 2000;
+
 export class SupervisedDevice implements Runner {
   readonly size = 1;
   #device: Device;
@@ -42,6 +45,7 @@ export class SupervisedDevice implements Runner {
     private readonly supervision: SupervisionOptions & Required<Pick<SupervisionOptions, 'open'>>,
   ) {
     this.#device = device;
+    this.#restartWhenLost(device);
   }
 
   /** Starts the worker. @throws RuntimeError if the provider is unavailable. */
@@ -131,6 +135,21 @@ export class SupervisedDevice implements Runner {
     return this.#device.alive || this.#closed ? this.#device : this.#replace(this.#device, 'crash');
   }
 
+  /**
+   * Starts another worker a while after one was lost, if no run has done so: a service without a worker is not ready, and
+   * gets no runs.
+   */
+  #restartWhenLost(device: Device): void {
+    const restart = (): void => {
+      if (this.#closed || this.#device !== device || device.alive) return;
+      this.#replace(device, 'crash').catch(later);
+    };
+    const later = (): void => {
+      setTimeout(restart, restartMs).unref();
+    };
+    void device.ended.then(later);
+  }
+
   /** Replaces a worker. @param old the worker that failed; does nothing if it was already replaced. */
   #replace(old: Device, cause: ReplacementCause): Promise<Device> {
     if (this.#replacing) return this.#replacing;
@@ -140,6 +159,7 @@ export class SupervisedDevice implements Runner {
       old.abandon(`the inference worker was replaced (${cause})`);
       // The same provider or an error: a silent switch from CUDA to the CPU would go unnoticed.
       this.#device = await this.supervision.open({ ...this.options, provider: old.provider });
+      this.#restartWhenLost(this.#device);
       return this.#device;
     })();
     this.#replacing = replacing;

@@ -13,6 +13,7 @@ import {
   renderMask,
   renderOverlay,
   resizeMap,
+  type ValueRange,
 } from '../imaging/index.js';
 
 /** How a map is computed, and of which critical layer if of a single one. */
@@ -91,6 +92,7 @@ export class Localization {
     readonly size: PictureSize,
     private readonly image: ImageInput,
     private readonly limits: ImageLimits,
+    private readonly range: ValueRange | undefined,
   ) {}
 
   /** Regions that reach the threshold, highest peak first. */
@@ -106,7 +108,7 @@ export class Localization {
 
   /** PNG of the image under the heatmap. */
   overlay(): Promise<Buffer> {
-    return renderOverlay(this.image, this.map, this.threshold, this.size, this.limits);
+    return renderOverlay(this.image, this.map, this.threshold, this.size, this.limits, this.range);
   }
 
   /** PNG, 255 where the map reaches the threshold. */

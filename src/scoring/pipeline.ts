@@ -135,7 +135,15 @@ export class ScoringPipeline {
     map: LocalizationMap,
   ): Localization {
     const threshold = mapThreshold(detector, request);
-    return new Localization(request, map, threshold, { width, height }, image, this.#limits);
+    return new Localization(
+      request,
+      map,
+      threshold,
+      { width, height },
+      image,
+      this.#limits,
+      detector.input.range,
+    );
   }
 
   /** Renders a picture of a map, or encodes the map itself. */
@@ -206,6 +214,7 @@ export class ScoringPipeline {
       ...score,
       size: { width, height },
       grid,
+      ...(decoded.warnings.length > 0 ? { warnings: decoded.warnings } : {}),
       ...(wanted && mapped.map ? { localization: this.localization(job, decoded, map, mapped.map) } : {}),
       timings: {
         decode: decodeSeconds,

@@ -1,6 +1,7 @@
 /** The result of an image: its score and the terms of the score. */
-import { type LoadedDetector, pValue, scoreRounding } from '../detector/index.js';
+import { isLowestPValue, type LoadedDetector, pValue, scoreRounding } from '../detector/index.js';
 import { type PictureSize, type TileGrid, tileBox, tileCount } from '../imaging/index.js';
+import { shortest, significant } from './decimals.js';
 import type { Localization } from './localization.js';
 import type { RawScores } from './raw-scores.js';
 
@@ -25,8 +26,12 @@ export interface ImageScore {
   readonly threshold: number;
   /** The chance that a good image scores at least this high; see {@link pValue}. */
   readonly pValue: number;
+  /** Whether the p-value is a bound: no good image of the calibration scored that high. */
+  readonly pValueIsBound: boolean;
   readonly verdict: Verdict;
   readonly layers: readonly LayerScore[];
+  /** What a user should know of the file: it was repaired, or only a part of it is used. */
+  readonly warnings?: readonly string[];
   /** The discrepancy map's largest entry and what it adds to the score, if positions are compared. */
   readonly peak?: { readonly value: number; readonly contribution: number };
   /** If the detector cuts images into tiles: how many, and which one scored highest, in pixels of the image. */
@@ -85,23 +90,30 @@ export function imageScore(
     const meaning = at < Math.floor(scoringLayers.length / 2) ? 'texture' : 'structure';
     return {
       layer,
-      value,
-      direction,
+      value: shortest(value),
+      direction: shortest(direction),
       meaning,
-      contribution,
-      ...(neighbor === undefined ? {} : { neighbor }),
+      contribution: significant(contribution, 7),
+      ...(neighbor === undefined ? {} : { neighbor: shortest(neighbor) }),
     };
   });
   const peak = outputs.peak?.[index];
+  const p = pValue(calibration.scores, score - scoreRounding(terms, score));
   return {
-    score,
-    threshold,
-    pValue: pValue(calibration.scores, score - scoreRounding(terms, score)),
+    score: shortest(score),
+    threshold: shortest(threshold),
+    pValue: significant(p, 4),
+    pValueIsBound: isLowestPValue(calibration.scores, p),
     verdict: verdictOf(score, threshold),
     layers,
     ...(peak === undefined || !terms.map
       ? {}
-      : { peak: { value: peak, contribution: terms.map.weight * (peak - typical.peak) } }),
+      : {
+          peak: {
+            value: shortest(peak),
+            contribution: significant(terms.map.weight * (peak - typical.peak), 7),
+          },
+        }),
     ...(detector.input.tiling
       ? { tiles: { count: tileCount(grid), highest: tileBox(grid, tile, { width, height }) } }
       : {}),

@@ -23,7 +23,7 @@ t.test('the sample product is written as an MVTec tree and read back', async (t)
     new Set(images.filter(({ anomalous }) => anomalous).map(({ kind }) => kind)),
     new Set(sampleDefects),
   );
-  t.ok(images.every(({ anomalous, mask }) => anomalous === (mask !== undefined)));
+  t.ok(images.every(({ anomalous, masks }) => anomalous === (masks.length === 1)));
 });
 
 t.test('the same seed gives the same sample, and the mask of a flaw is never empty', async (t) => {
@@ -41,7 +41,7 @@ t.test('the same seed gives the same sample, and the mask of a flaw is never emp
   );
 });
 
-t.test('a plain folder of images is a data set; other files are ignored', async (t) => {
+t.test('a plain folder of images is a data set; other files are left out', async (t) => {
   const root = t.testdir({ 'b.JPG': '', 'a.png': '', 'notes.txt': '', 'c.tiff': '', 'old.jpg': {} });
   t.strictSame(
     await trainingImages(root),
@@ -72,15 +72,15 @@ t.test('folders of normal and abnormal images are a test set, with masks by kind
   const folders = { normal: at('ok'), abnormal: [at('crack'), `${at('dent')}/`] };
   const images = await testImages({ ...folders, masks: at('masks') });
   t.strictSame(
-    images.map(({ kind, anomalous, mask }) => [kind, anomalous, mask]),
+    images.map(({ kind, anomalous, masks }) => [kind, anomalous, ...masks]),
     [
-      ['good', false, undefined],
+      ['good', false],
       ['crack', true, at('masks', 'crack', 'b_mask.png')],
-      ['crack', true, undefined],
+      ['crack', true],
       ['dent', true, at('masks', 'd.png')],
     ],
   );
-  t.ok((await testImages(folders)).every(({ mask }) => mask === undefined));
+  t.ok((await testImages(folders)).every(({ masks }) => masks.length === 0));
   await t.rejects(testImages({ normal: at('none'), abnormal: [at('crack')] }), {
     message: /none does not exist/,
   });
@@ -123,4 +123,74 @@ t.test('one class of several can be selected as the good one', async (t) => {
     ['good', 'cat', 'dog'],
   );
   await t.rejects(testImages({ root }), { message: /or the name of the good class/ });
+});
+
+t.test('hidden files and folders never count, and whatever else is left out is told', async (t) => {
+  const root = t.testdir({
+    train: {
+      good: {
+        'a.png': '',
+        '._a.png': '',
+        'Thumbs.db': '',
+        '.ipynb_checkpoints': { 'a-checkpoint.png': '' },
+        cam1: { 'b.jfif': '', 'c.JPE': '', 'd.bmp': '' },
+        'e.heic': '',
+      },
+    },
+    test: {
+      good: { 'f.png': '' },
+      '.ipynb_checkpoints': { 'f-checkpoint.png': '' },
+      __MACOSX: { 'f.png': '' },
+      crack: { 'g.png': '' },
+    },
+  });
+  const warnings: string[] = [];
+  const names = (paths: readonly string[]) => paths.map((path) => path.slice(root.length + 1));
+  const training = await trainingImages(root, undefined, (warning) => warnings.push(warning));
+  t.strictSame(
+    names(training),
+    ['a.png', 'cam1/b.jfif', 'cam1/c.JPE'].map((name) => `train/good/${name}`),
+  );
+  t.match(warnings, [/train\/good: 2 entries are left out: cam1\/d\.bmp, e\.heic; images are JPEG/]);
+  warnings.length = 0;
+  const images = await testImages({ root }, (warning) => warnings.push(warning));
+  t.strictSame(
+    images.map(({ kind }) => kind),
+    ['good', 'crack'],
+  );
+  t.strictSame(warnings, []);
+  const plain = t.testdir({ 'a.png': '', line1: { 'b.png': '' } });
+  t.strictSame(
+    await trainingImages(plain, undefined, (warning) => warnings.push(warning)),
+    [join(plain, 'a.png')],
+    'a folder in a plain folder may hold anything',
+  );
+  t.match(warnings, [/1 entry is left out: line1\/; images are/]);
+});
+
+t.test('masks are found by any name and format that tools give them, or named if unreadable', async (t) => {
+  const root = t.testdir({
+    test: {
+      good: { 'a.png': '' },
+      crack: { '000.png': '', '001.png': '', '002.png': '', '003.png': '', cam1: { '000.png': '' } },
+    },
+    ground_truth: {
+      crack: {
+        '000_mask.PNG': '',
+        '001': { '000.png': '', '001.png': '' },
+        '002.bmp': '',
+        '003.png': '',
+        '003_mask.tif': '',
+        cam1: { '000_mask.png': '' },
+      },
+    },
+  });
+  const warnings: string[] = [];
+  const images = await testImages({ root }, (warning) => warnings.push(warning));
+  const truth = join(root, 'ground_truth', 'crack');
+  t.strictSame(
+    images.slice(1).map(({ masks }) => masks.map((path) => path.slice(truth.length + 1))),
+    [['000_mask.PNG'], ['001/000.png', '001/001.png'], [], ['003_mask.tif'], ['cam1/000_mask.png']],
+  );
+  t.match(warnings, [/1 masks cannot be read, because of their format: .*002\.bmp; wanted PNG files/]);
 });

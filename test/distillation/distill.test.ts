@@ -1,6 +1,7 @@
 /** Small but complete distillations: from drawn parts to a detector, interrupted and resumed. */
 import { copyFile, mkdir, readdir, readFile, readlink, stat } from 'node:fs/promises';
 import { basename, join } from 'node:path';
+import sharp from 'sharp';
 import t from 'tap';
 import { trainingImages, writeSample } from '../../src/datasets/index.js';
 import { readDetector } from '../../src/detector/index.js';
@@ -255,6 +256,52 @@ t.test('invalid settings are rejected by name', async (t) => {
   await t.rejects(distill({ ...small, dataset, out, resume: true }), { message: /no checkpoint/ });
   await t.rejects(distill({ dataset, out: join(folder, 'taken') }), {
     message: /is not a detector; choose a new folder/,
+  });
+});
+
+t.test('photos of 12 bits in 16 give the detector that the same photos of 8 bits give', async (t) => {
+  const folder = t.testdir({ deep: {} });
+  for (const path of await trainingImages(dataset)) {
+    const { data, info } = await sharp(path).raw().toBuffer({ resolveWithObject: true });
+    const { width, height, channels } = info;
+    const deep = sharp(
+      Uint16Array.from(data, (value) => 16 * value),
+      { raw: { width, height, channels } },
+    );
+    await deep
+      .toColourspace('rgb16')
+      .png()
+      .toFile(join(folder, 'deep', basename(path)));
+  }
+  const settings = { ...small, expertCard: expert.card, epochs: 1 };
+  const plain = join(folder, 'plain');
+  await distill({ ...settings, dataset, out: plain });
+  const out = join(folder, 'out');
+  const given = await distill({
+    ...settings,
+    dataset: join(folder, 'deep'),
+    out,
+    range: { low: 0, high: 4080 },
+  });
+  t.strictSame(given.range, { low: 0, high: 4080 });
+  t.strictSame(
+    given.calibration.scores,
+    (await readDetector(plain, [expert.folder])).manifest.calibration.scores,
+  );
+  const measured = await distill({ ...settings, dataset: join(folder, 'deep'), out });
+  t.ok(
+    measured.range && measured.range.low >= 0 && measured.range.high <= 4080 && measured.range.high > 2000,
+  );
+  const detector = await openDetector(out, { ...small.device, expertFolders: [expert.folder] });
+  t.teardown(() => detector.close());
+  const [path = ''] = await trainingImages(join(folder, 'deep'));
+  t.equal((await detector.score(await readFile(path))).warnings, undefined);
+  const [eight = ''] = await trainingImages(dataset);
+  const brighter = await sharp(eight).linear(4, 0).toColourspace('rgb16').png().toBuffer();
+  t.match((await detector.score(brighter)).warnings, [/outside the detector's value range/]);
+  const wrong = { low: 4095, high: 0 };
+  await t.rejects(distill({ ...settings, dataset, out, range: wrong }), {
+    message: /range 4095:0: must be two/,
   });
 });
 

@@ -1,5 +1,6 @@
 /** What the service says of itself once no inference worker is left, and when one is there again. */
 import { readFile } from 'node:fs/promises';
+import { setTimeout as wait } from 'node:timers/promises';
 import t from 'tap';
 import type { Runner } from '../../src/runtime/index.js';
 import { startService } from '../support/service.js';
@@ -46,3 +47,14 @@ t.test(
     t.match(again, /^mkd_worker_restarts_total\{cause="crash"\} 2$/m);
   },
 );
+
+t.test('a service that gets no images starts a worker by itself', async (t) => {
+  const service = await startService();
+  t.teardown(() => service.stop());
+  const { device } = service.app.service.readyCatalog().engine as unknown as { device: Runner };
+  await t.rejects(device.session(crash), { name: 'WorkerGoneError' });
+  const status = async (): Promise<number> => (await fetch(`${service.address}/health/ready`)).status;
+  t.equal(await status(), 503);
+  for (let tries = 0; tries < 300 && (await status()) !== 200; tries++) await wait(100);
+  t.equal(await status(), 200);
+});

@@ -1,5 +1,6 @@
 /** How the service is reached: operations port, HTTPS, connections on stop, other origins. */
 
+import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { copyFile, readFile } from 'node:fs/promises';
 import { connect as connectPlain, type Socket } from 'node:net';
@@ -148,6 +149,14 @@ t.test('a stopping service waits for unfinished uploads, up to a limit', async (
   await stopped;
 });
 
+/** Runs the container's health check. @returns its exit code */
+async function healthOf(variables: Readonly<Record<string, string>>): Promise<number | null> {
+  const check = fileURLToPath(new URL('../../src/cli/health.js', import.meta.url));
+  const child = spawn(process.execPath, [check], { env: { ...process.env, ...variables }, stdio: 'ignore' });
+  const [code] = (await once(child, 'exit')) as [number | null];
+  return code;
+}
+
 t.test('HTTPS works, and a renewed certificate is loaded without a restart', async (t) => {
   const folder = t.testdir();
   const tls = { cert: join(folder, 'cert.pem'), key: join(folder, 'key.pem') };
@@ -175,6 +184,8 @@ t.test('HTTPS works, and a renewed certificate is loaded without a restart', asy
     });
   };
   t.match(await ask('one'), /^HTTP\/1.1 200/);
+  t.equal(await healthOf({ PORT: port, MKD_TLS_CERT: tls.cert }), 0, 'the health check of the container');
+  t.equal(await healthOf({ PORT: port }), 1, 'which knows HTTPS by the variable');
   await t.rejects(ask('two'), 'the other certificate is not installed yet');
   await install('two');
   for (let tries = 0; tries < 30; tries++) {

@@ -6,9 +6,9 @@ import { createHash } from 'node:crypto';
 import { readFile } from 'node:fs/promises';
 import {
   cropped,
+  type DetectorImage,
   decodeNamedImage,
   type InputShape,
-  type ScaledImage,
   type TileGrid,
 } from '../../imaging/index.js';
 import { type LayerSpec, tensorNames } from '../../networks/index.js';
@@ -41,6 +41,8 @@ export interface TrainingSetOptions {
   readonly memoryBytes: number;
   readonly signal?: AbortSignal | undefined;
   readonly onProgress?: (done: number, total: number) => void;
+  /** Called with what a user should know of a file: it was repaired, or only a part of it is used. */
+  readonly onWarning?: ((message: string) => void) | undefined;
 }
 
 /** Lower bound of a channel's deviation, as a share of the layer's mean deviation. */
@@ -185,7 +187,7 @@ export class TrainingSet {
 
   async #read(
     session: Session,
-    { paths, input, corners = () => [[0, 0]] }: TrainingSetOptions,
+    { paths, input, corners = () => [[0, 0]], onWarning }: TrainingSetOptions,
     onBatch: (files: number) => void,
   ): Promise<void> {
     const digests: Buffer[] = [];
@@ -195,6 +197,9 @@ export class TrainingSet {
       const squares = files.flatMap(({ image }, index) =>
         corners(first + index, image.grid).map((corner) => cropped(image, corner)),
       );
+      for (const [index, { image }] of files.entries()) {
+        for (const warning of image.warnings) onWarning?.(`${part[index]}: ${warning}`);
+      }
       digests.push(...files.map(({ sha256 }) => sha256));
       for (let from = 0; from < squares.length; from += expertBatch) {
         await this.#append(session, squares.slice(from, from + expertBatch));
@@ -250,7 +255,7 @@ async function inOrder<Result>(work: readonly Promise<Result>[]): Promise<Result
   return results;
 }
 
-async function readImage(path: string, input: InputShape): Promise<{ image: ScaledImage; sha256: Buffer }> {
+async function readImage(path: string, input: InputShape): Promise<{ image: DetectorImage; sha256: Buffer }> {
   const bytes = await readFile(path);
   const image = await decodeNamedImage(bytes, path, input);
   return { image, sha256: createHash('sha256').update(bytes).digest() };

@@ -2,7 +2,7 @@
 import { finished, Transform } from 'node:stream';
 import type { FastifyInstance, RequestPayload } from 'fastify';
 import type { Admission, ByteReservation } from './limits.js';
-import { multipartMediaType } from './media-types.js';
+import { isMultipart } from './media-types.js';
 
 declare module 'fastify' {
   interface FastifyRequest {
@@ -22,9 +22,7 @@ export function countBodies(app: FastifyInstance, admission: Admission): void {
   });
   // The parts of a multipart body are counted where they are read.
   app.addHook('preParsing', async (request, _reply, payload) =>
-    request.headers['content-type']?.startsWith(multipartMediaType)
-      ? payload
-      : counted(payload, request.byteHold),
+    isMultipart(request.headers['content-type']) ? payload : counted(payload, request.byteHold),
   );
 }
 

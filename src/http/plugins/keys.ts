@@ -4,10 +4,10 @@
  */
 import { createHash, randomBytes, timingSafeEqual } from 'node:crypto';
 import { unwatchFile, watchFile } from 'node:fs';
-import { readFile } from 'node:fs/promises';
 import { type Static, Type } from 'typebox';
 import { Value } from 'typebox/value';
 import { describeError } from '../../files/explain.js';
+import { readText } from '../../files/read-text.js';
 import { replaceFile } from '../../files/replace-file.js';
 
 /** What a key may do: score and read results, read metrics, or everything. */
@@ -44,7 +44,7 @@ export function hashKey(key: string): string {
 
 /** @throws KeyFileError if it cannot be read, or a name is used twice. */
 export async function readKeyFile(path: string): Promise<ApiKey[]> {
-  const text = await readFile(path, 'utf8').catch((error: unknown) => {
+  const text = await readText(path).catch((error: unknown) => {
     throw new KeyFileError(
       `the key file cannot be read: ${describeError(error, path)}; mkd keys add creates one`,
     );

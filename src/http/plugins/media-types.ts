@@ -3,6 +3,8 @@
 /** Content types of an image as the body. The first bytes decide the actual format. */
 export const imageMediaTypes = [
   'image/jpeg',
+  // Not registered, and sent all the same.
+  'image/jpg',
   'image/png',
   'image/webp',
   'image/tiff',
@@ -10,3 +12,8 @@ export const imageMediaTypes = [
 ] as const;
 
 export const multipartMediaType = 'multipart/form-data';
+
+/** Returns whether a content type is multipart; types are case-insensitive (RFC 9110, section 8.3.1). */
+export function isMultipart(contentType: string | undefined): boolean {
+  return contentType?.split(';', 1)[0]?.trim().toLowerCase() === multipartMediaType;
+}

@@ -1,10 +1,12 @@
 /** Reading the images of a request: multipart with one or more files, or one image as the body. */
 import type { MultipartFile } from '@fastify/multipart';
 import type { FastifyRequest } from 'fastify';
+import { systemClock } from '../../batching/index.js';
 import type { ImageLimits } from '../../imaging/index.js';
+import type { Deadline } from '../../scoring/index.js';
 import type { Upload } from '../scoring-service.js';
 import type { ByteReservation } from './limits.js';
-import { multipartMediaType } from './media-types.js';
+import { isMultipart, multipartMediaType } from './media-types.js';
 import { ProblemError } from './problems.js';
 
 export interface UploadLimits {
@@ -16,14 +18,19 @@ export interface UploadLimits {
 
 export const defaultUploadLimits: UploadLimits = { maxImages: 32, maxRequestBytes: 128 * 2 ** 20 };
 
-/** @throws ProblemError if there is no image, or more than the limits allow. */
+/**
+ * Reads the images of a request.
+ * @throws ProblemError if there is no image, or more than the limits allow; `request-timeout` if the body has not arrived when
+ * the deadline passes.
+ */
 export async function readUploads(
   request: FastifyRequest,
   limits: UploadLimits,
   image: ImageLimits,
+  deadline: Deadline,
 ): Promise<Upload[]> {
-  const uploads = request.isMultipart()
-    ? await readMultipart(request, limits, image)
+  const uploads = isMultipart(request.headers['content-type'])
+    ? await beforeDeadline(request, deadline, readMultipart(request, limits, image))
     : request.body instanceof Uint8Array && request.body.length > 0
       ? [{ name: undefined, image: request.body }]
       : [];
@@ -32,6 +39,51 @@ export async function readUploads(
     'no-image',
     `the request has no image; send ${multipartMediaType} with one or more files, or an image as the body`,
   );
+}
+
+/** How often it is checked whether the parser still reads. */
+const checkEveryMs = 250;
+
+/** Checks without progress after which the parser counts as stuck. */
+const stuckChecks = 8;
+
+/**
+ * Waits for a body. Some bodies make the parser stop without an error, a part without Content-Disposition for example: a
+ * parser that reads nothing though there are bytes, or does not end though all have arrived, is stuck.
+ */
+async function beforeDeadline<Result>(
+  { raw }: FastifyRequest,
+  { atMs }: Deadline,
+  work: Promise<Result>,
+): Promise<Result> {
+  let timer: NodeJS.Timeout | undefined;
+  let [unread, stuck] = [-1, 0];
+  const late = new Promise<never>((_, reject) => {
+    timer = setInterval(() => {
+      const waits = raw.readableLength > 0 || raw.complete;
+      stuck = waits && raw.readableLength === unread ? stuck + 1 : 0;
+      unread = raw.readableLength;
+      if (stuck >= stuckChecks) {
+        reject(
+          new ProblemError(
+            'bad-request',
+            'the multipart body is malformed: each part needs a header Content-Disposition: form-data with a name, and the body its closing boundary',
+          ),
+        );
+      } else if (systemClock.now() > atMs) {
+        reject(
+          new ProblemError('request-timeout', 'the body of the request did not arrive before its deadline'),
+        );
+      }
+    }, checkEveryMs);
+  });
+  // Whoever loses the race may still fail.
+  work.catch(() => undefined);
+  try {
+    return await Promise.race([work, late]);
+  } finally {
+    clearInterval(timer);
+  }
 }
 
 async function readMultipart(

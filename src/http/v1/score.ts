@@ -42,7 +42,12 @@ export const scoreRoutes: FastifyPluginAsyncTypebox<{ service: Service }> = asyn
       const { detector: name } = request.params;
       const { threshold, version, map = 'never' } = request.query;
       const detector = await service.readyCatalog().acquire(name, version);
-      const uploads = await readUploads(request, service.uploads, service.image);
+      const uploads = await readUploads(
+        request,
+        service.uploads,
+        service.image,
+        deadlineOf(request, service.timeoutMs),
+      );
       const outcomes = await service.scoring().score({ name, detector }, uploads, {
         map: map === 'never' ? undefined : mapRequest(detector),
         mapIfAnomalous: map === 'anomalous',
@@ -82,7 +87,12 @@ export const scoreRoutes: FastifyPluginAsyncTypebox<{ service: Service }> = asyn
       const { as = 'heatmap', threshold, version, method, layer } = request.query;
       const detector = await service.readyCatalog().acquire(name, version);
       const map = mapRequest(detector, { method, layer });
-      const uploads = await readUploads(request, service.uploads, service.image);
+      const uploads = await readUploads(
+        request,
+        service.uploads,
+        service.image,
+        deadlineOf(request, service.timeoutMs),
+      );
       if (as !== 'json' && uploads.length > 1) {
         throw new ProblemError(
           'one-image-only',

@@ -84,12 +84,23 @@ export const resultSchema = Type.Object(
     pValue: Type.Number({
       description: 'Probability that a good image scores at least this high: conformal, 1 / (n + 1) to 1',
     }),
+    pValueIsBound: Type.Boolean({
+      description: 'Whether the p-value is a bound: no good image of the calibration scored that high',
+    }),
     verdict: oneOf(['good', 'anomalous'], { description: 'anomalous if the score is above the threshold' }),
     layers: Type.Array(layerScore),
+    warnings: Type.Optional(
+      Type.Array(Type.String(), {
+        description: 'What to know of the file: it was repaired, or only a part of it is used',
+      }),
+    ),
     peak: Type.Optional(
       Type.Object(
         {
-          value: Type.Number({ description: 'Largest entry of the discrepancy map, at least 0' }),
+          value: Type.Number({
+            description:
+              'Largest entry of the discrepancy map, at least 0; regions give it in multiples of the map threshold',
+          }),
           contribution: Type.Number({ description: 'Contribution to the score' }),
         },
         { title: 'Peak', description: 'If the detector compares positions' },

@@ -1,0 +1,104 @@
+/** Image files that are whole, but that cannot be decoded to the colors they hold. Each is refused by its right name. */
+import type { ImageFormat } from './formats.js';
+import { jpegFrame } from './headers.js';
+import { type TiffPage, tiffPages } from './tiff-tags.js';
+
+/** How to read a file: which of its pages, and what else it holds. */
+export interface FileReading {
+  readonly page: number;
+  /** Whether samples have 16 bits. */
+  readonly deep: boolean;
+  /** Whether samples are signed. */
+  readonly signed: boolean;
+  /** What a user should know, for example that there are other pages. */
+  readonly warnings: readonly string[];
+  /** Why the file cannot be used. */
+  readonly refusal?: string | undefined;
+  /** What cannot be decoded, if it fails. */
+  readonly suspicion?: string | undefined;
+}
+
+/** Where a PNG file says how many bits a sample has: in IHDR, its first chunk. */
+const pngBitDepth = 24;
+
+/** Reads from the header of a file how it is to be decoded. */
+export function readingOf(bytes: Uint8Array, format: ImageFormat): FileReading {
+  if (format === 'tiff') return tiffReading(tiffPages(bytes));
+  const plain = { page: 0, deep: format === 'png' && bytes[pngBitDepth] === 16, signed: false, warnings: [] };
+  const frame = format === 'jpeg' ? jpegFrame(bytes) : undefined;
+  if (!frame || frame.bitsPerSample === 8) return plain;
+  return { ...plain, refusal: `the JPEG has ${frame.bitsPerSample} bits per sample; save it with 8` };
+}
+
+function tiffReading(pages: readonly TiffPage[]): FileReading {
+  const whole = pages.flatMap(({ reduced }, index) => (reduced ? [] : [index]));
+  const [page = 0] = whole;
+  const warnings: string[] = [];
+  if (whole.length > 1) warnings.push(`the TIFF has ${whole.length} pages; only the first is used`);
+  if (page > 0) warnings.push('the first page of the TIFF is a smaller version; the next one is used');
+  const tags = pages[page];
+  if (!tags) return { page, deep: false, signed: false, warnings };
+  const compression = compressions[tags.compression];
+  return {
+    page,
+    deep: tags.bitsPerSample === 16 && [0, 1, 2].includes(tags.photometric),
+    signed: tags.sampleFormat === 2,
+    warnings,
+    refusal: refusalOf(tags),
+    suspicion:
+      compression === undefined
+        ? undefined
+        : `the TIFF is compressed with ${compression}, which is not supported; save it with LZW, Deflate or no compression`,
+  };
+}
+
+/** Compressions that libvips may lack, by their number in the file. */
+const compressions: Readonly<Record<number, string>> = {
+  34661: 'JBIG',
+  34712: 'JPEG 2000',
+  34887: 'LERC',
+  34892: 'lossy JPEG of raw files',
+  34925: 'LZMA',
+  50000: 'Zstandard',
+  50001: 'WebP',
+  50002: 'JPEG XL',
+};
+
+/** Color spaces by their number in the file, and how many samples they have. */
+const photometrics: Readonly<Record<number, readonly [name: string, samples: number]>> = {
+  0: ['gray', 1],
+  1: ['gray', 1],
+  2: ['RGB', 3],
+  3: ['a palette', 1],
+  5: ['CMYK', 4],
+  6: ['YCbCr', 3],
+  8: ['Lab', 3],
+};
+
+const wantedBands = 'wanted gray, RGB or CMYK, with or without transparency';
+
+function refusalOf(page: TiffPage): string | undefined {
+  const { bitsPerSample, photometric, samplesPerPixel, extraSamples, sampleFormat } = page;
+  if (photometric === 32803) {
+    return 'the TIFF holds the color filter mosaic of a sensor; convert it to RGB first';
+  }
+  if (photometric === 34892) {
+    return 'the TIFF holds linear raw data of a camera; convert it to RGB first';
+  }
+  if (sampleFormat === 3)
+    return 'the TIFF has floating-point pixels; wanted unsigned integers of 8 or 16 bits';
+  if (sampleFormat === 2 && !(bitsPerSample === 16 && photometric === 1 && samplesPerPixel === 1)) {
+    return 'the TIFF has signed integers; wanted unsigned ones of 8 or 16 bits, or signed ones in a gray image of 16 bits';
+  }
+  if (![1, 2, 4, 8, 16].includes(bitsPerSample)) {
+    return `the TIFF has ${bitsPerSample} bits per sample; wanted 8 or 16`;
+  }
+  const [name, samples] = photometrics[photometric] ?? [];
+  if (name === undefined || samples === undefined) return undefined;
+  const extra = samplesPerPixel - samples;
+  if (extra === 1 && extraSamples[0] !== 1 && extraSamples[0] !== 2) {
+    return `the TIFF has ${samplesPerPixel} bands: ${name}, and one that is not marked as transparency, such as near infrared; ${wantedBands}`;
+  }
+  if (extra > 1) return `the TIFF has ${samplesPerPixel} bands; ${wantedBands}`;
+  return undefined;
+}

@@ -1,0 +1,310 @@
+/** Files as cameras and tools write them: the same pixels in any of them score the same; what cannot be used is named. */
+import sharp from 'sharp';
+import t from 'tap';
+import { drawSample } from '../../src/datasets/index.js';
+import { decodeImage, decodeMask, type ImageError } from '../../src/imaging/index.js';
+import { sameBytes } from '../support/same-bytes.js';
+import { tiff } from '../support/tiff.js';
+
+const part = drawSample({ seed: 5, index: 0 });
+const drawn = (scale: number) =>
+  sharp(part.pixels, { raw: { width: part.width, height: part.height, channels: 3 } }).resize(
+    part.width * scale,
+    part.height * scale,
+    { kernel: 'cubic' },
+  );
+
+const refused = async (bytes: Uint8Array): Promise<ImageError> => {
+  try {
+    await decodeImage(bytes, { inputSize: 32 });
+  } catch (error) {
+    return error as ImageError;
+  }
+  throw new Error('it was not refused');
+};
+
+t.test('the same pixels are the same input, whatever the container and the scale', async (t) => {
+  for (const scale of [0.5, 1, 2]) {
+    const raw = await drawn(scale).raw().toBuffer();
+    const size = { width: scale * part.width, height: scale * part.height };
+    const source = sharp(raw, { raw: { ...size, channels: 3 } });
+    const png = await source.clone().png().toBuffer();
+    for (const inputSize of [96, 128]) {
+      const expected = (await decodeImage(png, { inputSize })).pixels;
+      for (const [name, bytes] of Object.entries({
+        webp: await source.clone().webp({ lossless: true }).toBuffer(),
+        'tiff lzw': await source.clone().tiff({ compression: 'lzw' }).toBuffer(),
+        'tiff deflate': await source
+          .clone()
+          .tiff({ compression: 'deflate', predictor: 'horizontal' })
+          .toBuffer(),
+        'tiff tiles': await source.clone().tiff({ compression: 'lzw', tile: true }).toBuffer(),
+        BigTIFF: await source.clone().tiff({ compression: 'none', bigtiff: true }).toBuffer(),
+        'big-endian': tiff({ ...size, pixels: raw, samples: 3, photometric: 2, big: true }),
+      })) {
+        const found = await decodeImage(bytes, { inputSize });
+        t.match(found, size);
+        t.ok(sameBytes(found.pixels, expected), `${name}, ${size.width} to ${inputSize}`);
+        t.strictSame(found.warnings, [], name);
+      }
+      const { pixels } = await decodeImage({ pixels: raw, ...size }, { inputSize });
+      t.ok(sameBytes(pixels, expected), 'decoded pixels');
+      for (const [factor, high] of [
+        [256, 65_280],
+        [257, 65_535],
+        [16, 4080],
+        [4, 1020],
+      ] as const) {
+        const deep = sharp(
+          Uint16Array.from(raw, (value) => value * factor),
+          { raw: { ...size, channels: 3 } },
+        );
+        const range = { low: 0, high };
+        for (const bytes of [
+          await deep.clone().toColourspace('rgb16').png().toBuffer(),
+          await deep.clone().toColourspace('rgb16').tiff({ compression: 'lzw' }).toBuffer(),
+        ]) {
+          const found = await decodeImage(bytes, { inputSize, range });
+          t.ok(sameBytes(found.pixels, expected), `16 bits, up to ${high}`);
+          t.strictSame(found.warnings, []);
+        }
+      }
+    }
+  }
+});
+
+t.test('a JPEG is scaled like its pixels in a PNG', async (t) => {
+  for (const scale of [0.5, 1, 2, 4]) {
+    const jpeg = await drawn(scale).jpeg({ quality: 90 }).toBuffer();
+    const png = await sharp(jpeg).png().toBuffer();
+    const [found, expected] = await Promise.all(
+      [jpeg, png].map((bytes) => decodeImage(bytes, { inputSize: 64 })),
+    );
+    t.ok(found && expected && sameBytes(found.pixels, expected.pixels), `scale ${scale}`);
+  }
+});
+
+/** Returns where a marker's segment starts. */
+function segment(jpeg: Uint8Array, marker: number): number {
+  for (let at = 2; at < jpeg.length; ) {
+    if (jpeg[at + 1] === marker) return at;
+    at += 2 + (((jpeg[at + 2] as number) << 8) | (jpeg[at + 3] as number));
+  }
+  throw new Error('there is no such segment');
+}
+
+t.test('faults of a JPEG that cost no pixel are repaired and told; others are refused', async (t) => {
+  const jpeg = await drawn(1).jpeg({ quality: 90 }).toBuffer();
+  const intact = await decodeImage(jpeg, { inputSize: 64 });
+  t.strictSame(intact.warnings, []);
+  const sos = segment(jpeg, 0xda);
+  const dqt = segment(jpeg, 0xdb);
+  const selection = Buffer.from(jpeg);
+  const scan = sos + 2 + jpeg.readUInt16BE(sos + 2);
+  selection.fill(0, scan - 3, scan);
+  const junk = (bytes: Buffer) =>
+    Buffer.concat([bytes.subarray(0, dqt), Buffer.from([0x00, 0x12]), bytes.subarray(dqt)]);
+  for (const [fault, bytes, message] of [
+    ['spectral selection as Samsung writes it', selection, /spectral selection/],
+    ['bytes before a segment', junk(jpeg), /extra bytes between/],
+    ['no end marker', jpeg.subarray(0, jpeg.length - 2), /end marker is missing/],
+    ['all of it', junk(selection).subarray(0, jpeg.length), /extra bytes.*spectral selection.*end marker/],
+  ] as const) {
+    const found = await decodeImage(bytes, { inputSize: 64 });
+    t.ok(sameBytes(found.pixels, intact.pixels), fault);
+    t.equal(found.warnings.length, 1, fault);
+    t.match(found.warnings[0], message);
+    t.match(found.warnings[0], /no pixel is lost/);
+  }
+  const trailing = Buffer.concat([jpeg, Buffer.from('camera 7, 2026-11-27')]);
+  t.ok(
+    sameBytes((await decodeImage(trailing, { inputSize: 64 })).pixels, intact.pixels),
+    'bytes after the end',
+  );
+
+  for (const [fault, bytes] of [
+    ['cut in half', jpeg.subarray(0, jpeg.length / 2)],
+    ['cut in half and ended', Buffer.concat([jpeg.subarray(0, jpeg.length / 2), Buffer.from([0xff, 0xd9])])],
+    ['junk before a segment, and cut', junk(jpeg).subarray(0, jpeg.length / 2)],
+    ['only its first bytes', jpeg.subarray(0, 20)],
+  ] as const) {
+    t.equal((await refused(bytes)).kind, 'damaged', fault);
+  }
+  const corrupt = Buffer.from(junk(jpeg));
+  corrupt.fill(0x5a, corrupt.length - 600, corrupt.length - 200);
+  t.equal((await refused(corrupt)).kind, 'damaged', 'a fault that can be repaired hides none that cannot');
+});
+
+t.test('what is not supported is not called damaged', async (t) => {
+  const size = { width: 16, height: 16 };
+  const gray = new Uint8Array(256).fill(100);
+  const bands = (samples: number) => new Uint8Array(256 * samples).fill(100);
+  const jpeg = await drawn(1).jpeg().toBuffer();
+  const twelve = Buffer.from(jpeg);
+  twelve[segment(jpeg, 0xc0) + 4] = 12;
+  for (const [bytes, message] of [
+    [
+      tiff({ ...size, pixels: bands(5), samples: 5, photometric: 1, extra: [0, 0, 0, 0] }),
+      /has 5 bands; wanted gray, RGB or CMYK/,
+    ],
+    [
+      tiff({ ...size, pixels: bands(4), samples: 4, photometric: 2, extra: [0] }),
+      /4 bands: RGB, and one that is not marked as transparency/,
+    ],
+    [tiff({ ...size, pixels: bands(4), samples: 4, photometric: 2 }), /4 bands: RGB, and one that is not/],
+    [tiff({ ...size, pixels: gray, samples: 1, photometric: 32803 }), /color filter mosaic/],
+    [
+      tiff({ ...size, pixels: gray, samples: 1, photometric: 1, bits: 12 }),
+      /12 bits per sample; wanted 8 or 16/,
+    ],
+    [tiff({ ...size, pixels: bands(4), samples: 1, photometric: 1, bits: 32 }), /32 bits per sample/],
+    [tiff({ ...size, pixels: gray, samples: 1, photometric: 1, format: 2 }), /signed integers/],
+    [tiff({ ...size, pixels: bands(4), samples: 1, photometric: 1, bits: 32, format: 3 }), /floating-point/],
+    [
+      tiff({ ...size, pixels: gray, samples: 1, photometric: 1, compression: 50000 }),
+      /compressed with Zstandard/,
+    ],
+    [tiff({ ...size, pixels: gray, samples: 1, photometric: 1, compression: 34887 }), /compressed with LERC/],
+    [twelve, /JPEG has 12 bits per sample/],
+  ] as const) {
+    const { kind, message: said } = await refused(bytes);
+    t.equal(kind, 'unsupported', said);
+    t.match(said, message);
+  }
+});
+
+t.test('transparency in a TIFF is what the file says is transparency', async (t) => {
+  const pixels = new Uint8Array(16 * 16 * 4).map((_, at) => (at % 4 === 3 ? 0 : 50));
+  for (const extra of [[1], [2]]) {
+    const clear = tiff({ width: 16, height: 16, pixels, samples: 4, photometric: 2, extra });
+    const { pixels: found } = await decodeImage(clear, { inputSize: 32 });
+    t.ok(
+      found.every((value) => value === 255),
+      'all of it is transparent, so white',
+    );
+  }
+});
+
+t.test('of several pages the first that is no thumbnail is used, and that is told', async (t) => {
+  const size = { width: 16, height: 16 };
+  const page = (value: number, reduced = false) => ({
+    ...size,
+    pixels: new Uint8Array(256).fill(value),
+    samples: 1,
+    photometric: 1,
+    reduced,
+  });
+  const whole = await decodeImage(tiff(page(40), page(90)), { inputSize: 32 });
+  t.equal(whole.pixels[0], 40);
+  t.match(whole.warnings, ['the TIFF has 2 pages; only the first is used']);
+  const small = { ...page(10, true), width: 4, height: 4, pixels: new Uint8Array(16).fill(10) };
+  const after = await decodeImage(tiff(small, page(90)), { inputSize: 32 });
+  t.match(after, size);
+  t.equal(after.pixels[0], 90);
+  t.match(after.warnings, [/the first page of the TIFF is a smaller version/]);
+  t.strictSame((await decodeImage(tiff(page(90), small), { inputSize: 32 })).warnings, []);
+});
+
+t.test('every pixel of a mask that is not black is a defect, in any kind of file', async (t) => {
+  const size = { width: 4, height: 1 };
+  const raw = (values: readonly number[], channels: 1 | 3 | 4 = 1) =>
+    sharp(Uint8Array.from(values), { raw: { ...size, channels } });
+  const clear = [0, 0, 0, 0];
+  const red = [255, 0, 0, 255];
+  const black = [0, 0, 0, 255];
+  const sixteen = sharp(Uint16Array.from([0, 1, 200, 65_535]), { raw: { ...size, channels: 1 } });
+  for (const [name, bytes, expected] of [
+    ['numbers of defects', await raw([0, 1, 2, 3]).png().toBuffer(), [0, 1, 1, 1]],
+    ['0 and 1', await raw([0, 1, 1, 0]).png().toBuffer(), [0, 1, 1, 0]],
+    ['two levels, neither black', await raw([10, 200, 200, 10]).png().toBuffer(), [0, 1, 1, 0]],
+    ['16 bits', await sixteen.toColourspace('grey16').png().toBuffer(), [0, 1, 1, 1]],
+    ['colors', await raw([0, 0, 0, 9, 0, 0, 0, 0, 9, 0, 9, 0], 3).png().toBuffer(), [0, 1, 1, 1]],
+    [
+      'red on transparent',
+      await raw([...clear, ...red, ...red, ...clear], 4)
+        .png()
+        .toBuffer(),
+      [0, 1, 1, 0],
+    ],
+    [
+      'black on transparent',
+      await raw([...clear, ...black, ...clear, ...black], 4)
+        .png()
+        .toBuffer(),
+      [0, 1, 0, 1],
+    ],
+    [
+      'red on opaque black',
+      await raw([...black, ...red, ...black, ...red], 4)
+        .png()
+        .toBuffer(),
+      [0, 1, 0, 1],
+    ],
+    [
+      'a palette',
+      await raw([0, 0, 0, 255, 0, 0, 0, 255, 0, 0, 0, 0], 3).png({ palette: true }).toBuffer(),
+      [0, 1, 1, 0],
+    ],
+    [
+      'a lossless WebP',
+      await raw([0, 0, 0, 3, 3, 3, 0, 0, 0, 7, 7, 7], 3).webp({ lossless: true }).toBuffer(),
+      [0, 1, 0, 1],
+    ],
+    ['nothing', await raw([0, 0, 0, 0]).png().toBuffer(), [0, 0, 0, 0]],
+    ['everything', await raw([255, 255, 255, 255]).png().toBuffer(), [1, 1, 1, 1]],
+  ] as const) {
+    const mask = await decodeMask(bytes, size);
+    t.strictSame(
+      [...mask],
+      expected.map((mark) => mark * 255),
+      name,
+    );
+  }
+  const wide = { width: 64, height: 32 };
+  const halves = Uint8Array.from({ length: 64 * 32 }, (_, at) => (at % 64 < 32 ? 0 : 255));
+  const jpeg = await sharp(halves, { raw: { ...wide, channels: 1 } })
+    .jpeg({ quality: 60 })
+    .toBuffer();
+  t.ok(sameBytes(await decodeMask(jpeg, wide), halves), 'the noise of a JPEG around black is no defect');
+});
+
+t.test(
+  'values of 16 bits are scaled by the range of the detector, and what lies outside is told',
+  async (t) => {
+    const size = { width: 32, height: 32 };
+    const values = Array.from({ length: 1024 }, (_, at) => at * 4);
+    const png = await sharp(Uint16Array.from(values), { raw: { ...size, channels: 1 } })
+      .toColourspace('grey16')
+      .png()
+      .toBuffer();
+    const levels = async (bytes: Uint8Array, range?: { low: number; high: number }) => {
+      const { pixels, warnings } = await decodeImage(bytes, { inputSize: 32, range });
+      return { pixels: pixels.filter((_, at) => at % 3 === 0), warnings };
+    };
+    const within = await levels(png, { low: 0, high: 4092 });
+    t.strictSame(
+      [...within.pixels],
+      values.map((value) => Math.round((255 * value) / 4092)),
+    );
+    t.strictSame(within.warnings, []);
+    const outside = await levels(png, { low: 1024, high: 2048 });
+    t.equal(outside.pixels[0], 0);
+    t.equal(outside.pixels.at(-1), 255);
+    t.match(outside.warnings, [
+      /^75 % of the image's values lie outside the detector's value range, 1024 to 2048$/,
+    ]);
+    t.match((await levels(png)).warnings, [/16 bits per sample, but the detector has no value range/]);
+
+    const ct = Int16Array.from(values, (value) => value - 1024);
+    const signed = tiff({
+      ...size,
+      pixels: new Uint8Array(ct.buffer),
+      samples: 1,
+      photometric: 1,
+      bits: 16,
+      format: 2,
+    });
+    const shifted = await levels(signed, { low: -1024, high: 3068 });
+    t.strictSame(shifted.pixels, within.pixels, 'signed values, as of a CT');
+  },
+);
