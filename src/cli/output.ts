@@ -3,7 +3,7 @@ import type { Writable } from 'node:stream';
 
 export interface Output {
   /** Results. */
-  readonly stdout: Writable;
+  readonly stdout: Writable & { readonly isTTY?: boolean };
   /** Progress, warnings and errors. */
   readonly stderr: Writable & { readonly isTTY?: boolean };
 }

@@ -1,7 +1,8 @@
 import { setTimeout as wait } from 'node:timers/promises';
 import { Command, Option } from 'commander';
+import { PinoPretty as pretty } from 'pino-pretty';
 import { isFolder } from '../files/folders.js';
-import { type RunningService, serve } from '../http/index.js';
+import { type AppOptions, type RunningService, serve } from '../http/index.js';
 import { deviceOptions, UsageError, withRuntimeOptions } from './options.js';
 import type { Output } from './output.js';
 import { effectiveConfig, withSettings } from './serve-config.js';
@@ -35,14 +36,14 @@ export function serveCommand(output: Output): Command {
       }
       const signals = stopSignals();
       try {
-        await serveUntilStopped(flags, signals);
+        await serveUntilStopped(flags, signals, output);
       } finally {
         signals.close();
       }
     });
 }
 
-async function serveUntilStopped(flags: ServeConfig, signals: StopSignals): Promise<void> {
+async function serveUntilStopped(flags: ServeConfig, signals: StopSignals, output: Output): Promise<void> {
   const starting = new AbortController();
   const first = signals.next();
   void first.then(() => starting.abort());
@@ -67,7 +68,7 @@ async function serveUntilStopped(flags: ServeConfig, signals: StopSignals): Prom
     stopDelayMs: flags.stopDelayMs,
     drainMs: flags.drainMs,
     app: {
-      logger: { level: flags.logLevel },
+      logger: loggerFor(output, flags.logLevel),
       queue: {
         maxQueueDelayMs: flags.maxQueueDelayMs,
         maxQueueLength: flags.maxQueueLength,
@@ -86,6 +87,7 @@ async function serveUntilStopped(flags: ServeConfig, signals: StopSignals): Prom
     if (!starting.signal.aborted) throw error;
   });
   if (!service) return;
+  if (output.stdout.isTTY) output.stdout.write(welcome(service, flags));
   service.app.log.info({ signal: await first }, 'stopping');
   const ended = await Promise.race([
     service.stop().then(() => 'drained' as const),
@@ -98,6 +100,38 @@ async function serveUntilStopped(flags: ServeConfig, signals: StopSignals): Prom
   }
   service.app.log.warn({ ended }, 'exiting with unanswered requests');
   exitNow(service);
+}
+
+/** JSON lines for programs that read them; on a terminal, lines for people. */
+function loggerFor({ stdout }: Output, level: string): NonNullable<AppOptions['logger']> {
+  if (!stdout.isTTY) return stdout === process.stdout ? { level } : { level, stream: stdout };
+  const stream = pretty({
+    destination: stdout,
+    colorize: true,
+    translateTime: 'SYS:HH:MM:ss',
+    ignore: 'pid,hostname,reqId,method,url,status,ms,remoteAddress,key',
+    singleLine: true,
+  });
+  return { level, stream };
+}
+
+/** What a person at a terminal does next. */
+function welcome({ address, app }: RunningService, { keys, tlsCert }: ServeConfig): string {
+  const url = address.replace('0.0.0.0', 'localhost').replace('[::]', 'localhost');
+  const { provider, repository } = app.service.readyCatalog();
+  const names = repository.list().map(({ name }) => name);
+  const [name = '<detector>'] = names;
+  const key = keys === undefined ? '' : ` -H "Authorization: Bearer $KEY"`;
+  const insecure = tlsCert === undefined ? '' : ' -k';
+  return [
+    '',
+    `  ${url} serves ${names.join(', ') || 'no detector yet'} on ${provider}`,
+    `  Score a photo:  curl -s${insecure}${key} -F image=@photo.png ${url}/v1/detectors/${name}/score`,
+    `  The whole API:  ${url}/docs`,
+    '  Stop:           Ctrl-C',
+    '',
+    '',
+  ].join('\n');
 }
 
 /** A normal exit during inference would wait for it, or abort. */

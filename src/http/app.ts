@@ -20,7 +20,7 @@ import type { KeyRing } from './plugins/keys.js';
 import { imageMediaTypes } from './plugins/media-types.js';
 import { completeDocument, openApiInfo, packageVersion, withUploadBodies } from './plugins/openapi.js';
 import { ProblemError, problemMediaType, reportProblem } from './plugins/problems.js';
-import { withoutSecrets } from './plugins/request-log.js';
+import { logRequests } from './plugins/request-log.js';
 import { addTracing } from './plugins/tracing.js';
 import { Service, type ServiceOptions } from './service.js';
 import { detectorRoutes } from './v1/detectors.js';
@@ -57,7 +57,8 @@ export async function buildApp(options: AppOptions = {}): Promise<App> {
   const service = new Service({ ...options, observers: traces ? [traces] : [] });
   const app = Fastify({
     ...(options.tls ? { https: options.tls } : {}),
-    logger: withoutSecrets(options.logger),
+    logger: options.logger ?? false,
+    disableRequestLogging: true,
     bodyLimit: service.image.maxBytes,
     requestTimeout: 120_000,
     // Requests over open connections are still answered, and the answer closes the connection.
@@ -82,6 +83,7 @@ export async function buildApp(options: AppOptions = {}): Promise<App> {
   if (traces) addTracing(app, traces);
   watchClients(app);
   app.addHook('onRequest', showRequestId);
+  logRequests(app);
   app.addHook('onSend', async ({ raw }, reply) => {
     // Closing the connection while the body arrives would lose the response.
     if (service.stopping && raw.complete) reply.header('connection', 'close');
@@ -118,7 +120,9 @@ export async function buildApp(options: AppOptions = {}): Promise<App> {
     routePrefix: '/docs',
     staticCSP: true,
     // Next to a production line the service speaks plain HTTP; browsers must not be sent to HTTPS.
-    transformStaticCSP: (policy) => policy.replace(/\s*upgrade-insecure-requests;/, ''),
+    // Pictures in answers are shown as blobs.
+    transformStaticCSP: (policy) =>
+      policy.replace(/\s*upgrade-insecure-requests;/, '').replace(/img-src ([^;]*)/, 'img-src $1 blob:'),
   });
   addErrorHandling(app, service.metrics, '; /docs lists all routes');
   addRequestMetrics(app, service.metrics);
@@ -141,12 +145,14 @@ export async function buildOperationsApp(
   logger: AppOptions['logger'],
 ): Promise<FastifyInstance> {
   const app = Fastify({
-    logger: withoutSecrets(logger),
+    logger: logger ?? false,
+    disableRequestLogging: true,
     forceCloseConnections: 'idle',
     requestIdHeader: false,
     genReqId: requestId,
   });
   app.addHook('onRequest', showRequestId);
+  logRequests(app);
   addErrorHandling(app, service.metrics, ' on this port, which has /metrics and /health');
   await app.register(healthRoutes, { service });
   await app.register(metricsRoutes, { service });

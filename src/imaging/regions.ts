@@ -156,23 +156,33 @@ function tenth(value: number): number {
 
 /** Erosion with a cross: a pixel stays if all its neighbors are set. The image border does not erode. */
 function eroded(mask: Uint8Array, width: number): Uint8Array {
-  return mask.map((set, pixel) =>
-    set && crossOf(pixel, width, mask.length).every((near) => mask[near]) ? 1 : 0,
-  );
+  return overCross(mask, width, 1, (pixel, up, down, left, right) => pixel & up & down & left & right);
 }
 
 /** Dilation with a cross. */
 function dilated(mask: Uint8Array, width: number): Uint8Array {
-  return mask.map((set, pixel) =>
-    set || crossOf(pixel, width, mask.length).some((near) => mask[near]) ? 1 : 0,
-  );
+  return overCross(mask, width, 0, (pixel, up, down, left, right) => pixel | up | down | left | right);
 }
 
-/** Returns the up to four neighbors of a pixel. */
-function crossOf(pixel: number, width: number, length: number): number[] {
-  const column = pixel % width;
-  const near = [pixel - width, pixel + width].filter((other) => other >= 0 && other < length);
-  if (column > 0) near.push(pixel - 1);
-  if (column < width - 1) near.push(pixel + 1);
-  return near;
+/** Computes each pixel of a mask from itself and its four neighbors. @param outside what lies beyond the border. */
+function overCross(
+  mask: Uint8Array,
+  width: number,
+  outside: 0 | 1,
+  compute: (pixel: number, up: number, down: number, left: number, right: number) => number,
+): Uint8Array {
+  const result = new Uint8Array(mask.length);
+  for (let start = 0; start < mask.length; start += width) {
+    for (let x = 0; x < width; x++) {
+      const at = start + x;
+      result[at] = compute(
+        mask[at] as number,
+        mask[at - width] ?? outside,
+        mask[at + width] ?? outside,
+        x > 0 ? (mask[at - 1] as number) : outside,
+        x < width - 1 ? (mask[at + 1] as number) : outside,
+      );
+    }
+  }
+  return result;
 }

@@ -2,6 +2,7 @@
  * SmoothGrad (Smilkov et al. 2017; MKD, section 3.3): the mean gradient over noisy copies of an image. Copies go through
  * the graph in parts that fit into memory; between two parts the device can do other work.
  */
+import { setImmediate as nextTurn } from 'node:timers/promises';
 import { LRUCache } from 'lru-cache';
 import { tensorNames } from '../networks/index.js';
 import { normal, randomStream } from '../random/random.js';
@@ -40,7 +41,7 @@ export async function smoothGradMaps(
     let sum = float32([1, 3, size, size], new Float32Array(3 * plane));
     for (let copy = 0; copy < smoothGrad.copies; copy += smoothGrad.copiesAtOnce) {
       signal?.throwIfAborted();
-      const noise = gaussianNoise(smoothGrad.copiesAtOnce * 3 * plane, copy);
+      const noise = await gaussianNoise(smoothGrad.copiesAtOnce * 3 * plane, copy);
       const result = await run({
         [inputs.image]: image,
         [inputs.noise]: float32([smoothGrad.copiesAtOnce, 3, size, size], noise),
@@ -61,13 +62,20 @@ const keptNoise = new LRUCache<string, Float32Array>({
   sizeCalculation: (noise) => noise.byteLength,
 });
 
+/** Random numbers between two yields to the event loop: a few milliseconds. */
+const numbersPerTurn = 50_000;
+
 /** Returns the same noise for every image, so that the map of an image is always the same. */
-function gaussianNoise(length: number, part: number): Float32Array {
+async function gaussianNoise(length: number, part: number): Promise<Float32Array> {
   const key = `${length}/${part}`;
   const kept = keptNoise.get(key);
   if (kept) return kept;
   const random = randomStream(smoothGrad.seed, `smoothgrad/${part}`);
-  const noise = Float32Array.from({ length }, () => smoothGrad.deviation * normal(random));
+  const noise = new Float32Array(length);
+  for (let at = 0; at < length; at++) {
+    noise[at] = smoothGrad.deviation * normal(random);
+    if (at % numbersPerTurn === numbersPerTurn - 1) await nextTurn();
+  }
   keptNoise.set(key, noise);
   return noise;
 }

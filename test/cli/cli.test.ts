@@ -3,6 +3,7 @@ import { execFile } from 'node:child_process';
 import { copyFile, cp, readdir, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { Writable } from 'node:stream';
+import { setTimeout as wait } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import sharp from 'sharp';
 import t from 'tap';
@@ -259,6 +260,51 @@ t.test('flags override variables, variables override the file, and wrong setting
   const misspelt = await mkdWith({ MKD_MAX_BACH_SIZE: '2' }, 'serve', '--print-config');
   t.equal(misspelt.code, 2);
   t.match(misspelt.err, /no variable MKD_MAX_BACH_SIZE; available: .*MKD_MAX_BATCH_SIZE/);
+});
+
+/** Runs `mkd serve` until its output has a text, and stops it as Ctrl-C does. @returns the output */
+async function served(terminal: boolean, until: string): Promise<string> {
+  let out = '';
+  let address: string | undefined;
+  const stdout = Object.assign(
+    new Writable({
+      write(chunk, _encoding, done) {
+        out += String(chunk);
+        address ??= /http:\/\/127\.0\.0\.1:\d+/.exec(out)?.[0];
+        done();
+      },
+    }),
+    { isTTY: terminal },
+  );
+  const args = ['serve', '--host', '127.0.0.1', '--port', '0', '--provider', 'cpu', '--stop-delay-ms', '0'];
+  const ended = runProgram(args, { stdout, stderr: process.stderr });
+  const has = async (what: string): Promise<void> => {
+    for (let tries = 0; tries < 600 && !out.includes(what); tries++) await wait(100);
+  };
+  await has(terminal ? 'Ctrl-C' : '"ready"');
+  await fetch(`${address}/v1/detectors?api_key=mkd_secret`);
+  await has(until);
+  process.emit('SIGINT', 'SIGINT');
+  if ((await ended) !== 0) throw new Error(out);
+  return out;
+}
+
+t.test('on a terminal the log is lines for people, with what to do next; in a pipe it is JSON', async (t) => {
+  const shown = await served(true, 'GET /v1/detectors');
+  t.match(shown, /http:\/\/127\.0\.0\.1:\d+ serves sample on cpu\n/);
+  t.match(shown, /curl -s -F image=@photo\.png http:\S+\/v1\/detectors\/sample\/score\n/);
+  t.match(shown, /GET \/v1\/detectors\?api_key=\[redacted\] 4\d\d in \d+ ms/);
+  t.notMatch(shown, /[{}]/, 'no JSON');
+  const piped = await served(false, 'GET /v1/detectors');
+  const lines = piped
+    .trim()
+    .split('\n')
+    .map((line) => JSON.parse(line) as { msg: string; status?: number });
+  t.match(
+    lines.filter(({ msg }) => msg.startsWith('GET')),
+    [{ method: 'GET', url: '/v1/detectors?api_key=[redacted]', remoteAddress: '127.0.0.1' }],
+    'one line for a request',
+  );
 });
 
 t.test('keys are created, listed and revoked', async (t) => {
