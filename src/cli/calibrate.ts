@@ -9,6 +9,7 @@ import {
   deviceOptions,
   falseAlarmRateOption,
   goodImages,
+  number,
   percent,
   type RuntimeFlags,
   UsageError,
@@ -19,6 +20,7 @@ import { startProgress } from './progress.js';
 
 interface Flags extends RuntimeFlags {
   readonly verdicts?: string;
+  readonly threshold?: number;
   readonly falseAlarmRate?: number;
   readonly add?: true;
   readonly out?: string;
@@ -38,12 +40,13 @@ export function calibrateCommand(output: Output): Command {
       '--verdicts <file>',
       'instead of images: lines of mkd score --json with a label, good or anomalous',
     )
+    .option('--threshold <score>', 'set the threshold by hand; the scores of the calibration stay', number())
     .addOption(falseAlarmRateOption())
     .option('--add', 'add the new scores to the existing ones instead of replacing them')
     .option('--out <detector>', 'write a new detector and leave this one unchanged')
     .option('--json', 'print one JSON object')
     .action(async (folder: string, dataset: string | undefined, flags: Flags) => {
-      const source = sourceOf(dataset, flags.verdicts);
+      const source = sourceOf(dataset, flags);
       const found = await findDetector(folder);
       // In a folder of versions, the calibrated detector becomes a new version and the current one.
       const newVersionFolder =
@@ -75,7 +78,8 @@ export function calibrateCommand(output: Output): Command {
         progress.stop();
         warnings.print();
         warnIfMostlyAnomalous(output, result, 'goodImages' in source);
-        const weak = calibrationWarning(result.after, flags.falseAlarmRate);
+        const weak =
+          flags.threshold === undefined ? calibrationWarning(result.after, flags.falseAlarmRate) : undefined;
         if (weak) output.stderr.write(`mkd: ${weak}\n`);
         output.stdout.write(
           flags.json ? `${JSON.stringify(result)}\n` : describe(flags.out ?? folder, result),
@@ -96,10 +100,20 @@ function warnIfMostlyAnomalous(output: Output, { flips, verdicts }: Recalibratio
   );
 }
 
-function sourceOf(dataset: string | undefined, verdicts: string | undefined): CalibrationSource {
-  if (dataset !== undefined && verdicts === undefined) return { goodImages: dataset };
-  if (verdicts !== undefined && dataset === undefined) return { verdicts };
-  throw new UsageError('pass either a folder of good images or --verdicts');
+function sourceOf(
+  dataset: string | undefined,
+  { verdicts, threshold, falseAlarmRate, add }: Flags,
+): CalibrationSource {
+  const given = [dataset, verdicts, threshold].filter((source) => source !== undefined);
+  if (given.length !== 1) {
+    throw new UsageError('pass either a folder of good images or --verdicts, or --threshold');
+  }
+  if (dataset !== undefined) return { goodImages: dataset };
+  if (verdicts !== undefined) return { verdicts };
+  if (falseAlarmRate !== undefined || add) {
+    throw new UsageError('--threshold sets the threshold itself; leave out --false-alarm-rate and --add');
+  }
+  return { threshold: threshold as number };
 }
 
 function describe(folder: string, { before, after, version, verdicts, flips }: Recalibration): string {
@@ -110,7 +124,7 @@ function describe(folder: string, { before, after, version, verdicts, flips }: R
   return [
     `${folder}: version ${version}, threshold ${before.threshold.toPrecision(6)} -> ${after.threshold.toPrecision(6)}, ` +
       `false alarms at most ${percent(after.falseAlarmRate)} with ${goodImages(after.scores.length)}`,
-    `${flips.length} of ${verdicts} verdicts flip`,
+    ...(verdicts > 0 ? [`${flips.length} of ${verdicts} verdicts flip`] : []),
     ...lines,
     '',
   ].join('\n');

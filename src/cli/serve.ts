@@ -109,10 +109,24 @@ function loggerFor({ stdout }: Output, level: string): NonNullable<AppOptions['l
     destination: stdout,
     colorize: true,
     translateTime: 'SYS:HH:MM:ss',
-    ignore: 'pid,hostname,reqId,method,url,status,ms,remoteAddress,key',
-    singleLine: true,
+    ignore: 'pid,hostname',
+    hideObject: true,
+    messageFormat: (log, messageKey) =>
+      [log[messageKey], ...Object.entries(log).flatMap(([name, value]) => detail(name, value))].join('  '),
   });
   return { level, stream };
+}
+
+/** Fields that a line has anyway, or that only programs need. */
+const hidden: ReadonlySet<string> = new Set(
+  'level time pid hostname msg reqId method url status ms remoteAddress'.split(' '),
+);
+
+function detail(name: string, value: unknown): string[] {
+  if (hidden.has(name)) return [];
+  if (typeof value === 'string') return [`${name} ${value}`];
+  if (typeof value !== 'number') return [];
+  return [`${name} ${Number.isInteger(value) ? value : Number(value.toPrecision(3))}`];
 }
 
 /** What a person at a terminal does next. */

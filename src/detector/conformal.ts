@@ -50,6 +50,19 @@ export function conformalThreshold(scores: readonly number[], falseAlarmRate: nu
 }
 
 /**
+ * Returns the false-alarm rate that a threshold promises: the lowest for which {@link conformalThreshold} is not above it.
+ * @throws CalibrationError if all good images lie above it.
+ */
+export function promisedRate(scores: readonly number[], threshold: number): number {
+  const above = scores.filter((score) => score > threshold).length;
+  if (above < scores.length) return (above + 1) / (scores.length + 1);
+  const [lowest, highest] = [Math.min(...scores), Math.max(...scores)].map((score) => score.toPrecision(4));
+  throw new CalibrationError(
+    `a threshold of ${threshold} would call all ${scores.length} good images anomalous; they score ${lowest} to ${highest}`,
+  );
+}
+
+/**
  * Returns the probability that a good image scores at least this high, in 1 / (n + 1)..1. Over all good images, the
  * p-value is at most r with a probability of at most r.
  */

@@ -6,6 +6,7 @@ export {
   defaultFalseAlarmRate,
   imagesNeeded,
   isLowestPValue,
+  promisedRate,
   pValue,
   supportedRate,
 } from './conformal.js';

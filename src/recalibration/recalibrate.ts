@@ -8,6 +8,7 @@ import {
   calibration,
   checkTarget,
   type GoodImages,
+  promisedRate,
   replaceCalibration,
   type UnverifiedDetector,
 } from '../detector/index.js';
@@ -26,8 +27,11 @@ import {
 import { isSameDirection, isSameScore } from './same-score.js';
 import { type PastVerdict, parseVerdicts } from './verdicts.js';
 
-/** What a detector is calibrated with: a folder (or MVTec tree) of good images, or a file of labeled verdicts. */
-export type CalibrationSource = { readonly goodImages: string } | { readonly verdicts: string };
+/** What a detector is calibrated with: a folder (or MVTec tree) of good images, a file of labeled verdicts, or by hand. */
+export type CalibrationSource =
+  | { readonly goodImages: string }
+  | { readonly verdicts: string }
+  | { readonly threshold: number };
 
 export interface RecalibrateOptions {
   /** Folder of the detector. */
@@ -75,6 +79,12 @@ export async function recalibrate(
 ): Promise<Recalibration> {
   const before = detector.manifest.calibration;
   if (options.out !== undefined) await checkTarget(options.out);
+  if ('threshold' in options.source) {
+    const { threshold } = options.source;
+    const after = { ...before, threshold, falseAlarmRate: promisedRate(before.scores, threshold) };
+    const version = await replaceCalibration(options.folder, after, options.out);
+    return { before, after, version, verdicts: 0, flips: [] };
+  }
   const { good, known } =
     'goodImages' in options.source
       ? await fromImages(engine, detector, options.source.goodImages, options)

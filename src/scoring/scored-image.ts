@@ -73,7 +73,7 @@ export function imageScore(
   detector: LoadedDetector,
   { outputs, index, tile }: ScoreRow,
   { grid, width, height }: PictureSize & { readonly grid: TileGrid },
-  threshold = detector.manifest.calibration.threshold,
+  threshold = shortest(detector.manifest.calibration.threshold),
 ): ImageScore {
   const { scoringLayers, terms, calibration } = detector.manifest;
   const score = outputs.score[index] as number;
@@ -101,10 +101,10 @@ export function imageScore(
   const p = pValue(calibration.scores, score - scoreRounding(terms, score));
   return {
     score: shortest(score),
-    threshold: shortest(threshold),
+    threshold,
     pValue: significant(p, 4),
     pValueIsBound: isLowestPValue(calibration.scores, p),
-    verdict: verdictOf(score, threshold),
+    verdict: verdictOf(shortest(score), threshold),
     layers,
     ...(peak === undefined || !terms.map
       ? {}

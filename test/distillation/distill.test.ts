@@ -135,6 +135,7 @@ t.test('with cross-fitting every image counts for the threshold, also after inte
   const options: DistillOptions = {
     ...small,
     dataset,
+    expertCard: expert.card,
     epochs: 2,
     folds: 2,
     falseAlarmRate: 1 / 15,
