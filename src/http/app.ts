@@ -10,6 +10,7 @@ import Fastify, {
   type FastifyReply,
   type FastifyRequest,
   type FastifyServerOptions,
+  LogController,
   type RawRequestDefaultExpression,
 } from 'fastify';
 import { type Metrics, Traces } from '../observability/index.js';
@@ -58,7 +59,7 @@ export async function buildApp(options: AppOptions = {}): Promise<App> {
   const app = Fastify({
     ...(options.tls ? { https: options.tls } : {}),
     logger: options.logger ?? false,
-    disableRequestLogging: true,
+    logController: new LogController({ disableRequestLogging: true }),
     bodyLimit: service.image.maxBytes,
     requestTimeout: 120_000,
     // Requests over open connections are still answered, and the answer closes the connection.
@@ -146,7 +147,7 @@ export async function buildOperationsApp(
 ): Promise<FastifyInstance> {
   const app = Fastify({
     logger: logger ?? false,
-    disableRequestLogging: true,
+    logController: new LogController({ disableRequestLogging: true }),
     forceCloseConnections: 'idle',
     requestIdHeader: false,
     genReqId: requestId,
