@@ -3,6 +3,7 @@ import { resolve } from 'node:path';
 import { DatasetError, trainingImages } from '../datasets/index.js';
 import { checkTarget, embeddedExpert, type Manifest } from '../detector/index.js';
 import { distinctFiles } from '../files/distinct-files.js';
+import { withLock } from '../files/lock.js';
 import { isValueRange, rangeOfFile, type ValueRange } from '../imaging/index.js';
 import { readExpertCard } from '../networks/index.js';
 import { Device } from '../runtime/index.js';
@@ -15,7 +16,7 @@ import {
   type ImageFiles,
 } from './cloner-training.js';
 import { foldFolder, joinFolds, readFolds, writeFolds } from './cross-fit.js';
-import { planFor } from './recipe.js';
+import { planFor, type Recipe } from './recipe.js';
 import { applyOptions, type DistillOptions, DistillSettingsError } from './settings.js';
 
 /** Fewer images are not enough to train and calibrate. */
@@ -36,11 +37,15 @@ export class DistillationInterrupted extends Error {
 
 /**
  * Distills a detector and writes it to `options.out`.
- * @throws DatasetError, ImageError, CalibrationError, CheckpointError, DistillSettingsError, DetectorError, DistillationInterrupted
+ * @throws LockedError if another process distills to the same folder; DatasetError, ImageError, CalibrationError, CheckpointError, DistillSettingsError, DetectorError, DistillationInterrupted
  */
 export async function distill(options: DistillOptions): Promise<Manifest> {
   const recipe = applyOptions(options);
   await checkTarget(options.out);
+  return withLock(resolve(options.out), () => distillAlone(options, recipe));
+}
+
+async function distillAlone(options: DistillOptions, recipe: Recipe): Promise<Manifest> {
   const checkpoint = checkpointFolder(resolve(options.out));
   await checkFolder(checkpoint, options.resume ?? false, options.folds !== undefined);
   const expertCard = options.expertCard ?? embeddedExpert;

@@ -12,7 +12,9 @@ export type RepositoryErrorKind =
   /** The version is the current one, or there is no earlier version to roll back to. */
   | 'conflict'
   /** The folder of detectors cannot be written. */
-  | 'read-only';
+  | 'read-only'
+  /** Its disk is full. */
+  | 'disk-full';
 
 export class RepositoryError extends Error {
   override readonly name = 'RepositoryError';
@@ -34,12 +36,18 @@ export function rethrowAsRefused(error: unknown, hidden?: string): never {
   throw new RepositoryError('refused-detector', message);
 }
 
-/** Runs work that writes to the folder of detectors. @throws RepositoryError `read-only` if that is not allowed. */
+/** Runs work that writes to the folder of detectors. @throws RepositoryError `read-only`, `disk-full` */
 export async function withWriteErrors<Result>(work: () => Promise<Result>): Promise<Result> {
   try {
     return await work();
   } catch (error) {
     const code: unknown = error instanceof Error ? Reflect.get(error, 'code') : undefined;
+    if (code === 'ENOSPC' || code === 'EDQUOT') {
+      throw new RepositoryError(
+        'disk-full',
+        'the disk with the folder of detectors is full; make room on it',
+      );
+    }
     if (code !== 'EACCES' && code !== 'EROFS' && code !== 'EPERM') throw error;
     throw new RepositoryError(
       'read-only',

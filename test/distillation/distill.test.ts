@@ -1,5 +1,6 @@
 /** Small but complete distillations: from drawn parts to a detector, interrupted and resumed. */
-import { copyFile, mkdir, readdir, readFile, readlink, stat } from 'node:fs/promises';
+import { copyFile, mkdir, readdir, readFile, readlink, stat, writeFile } from 'node:fs/promises';
+import { hostname } from 'node:os';
 import { basename, join } from 'node:path';
 import sharp from 'sharp';
 import t from 'tap';
@@ -328,6 +329,26 @@ t.test('duplicate images are used once', async (t) => {
     message: /7 images are too few, copies not counted; at least 8/,
   });
 });
+
+t.test(
+  'two distillations to one folder do not both run, and a lock of a process that ended is taken over',
+  async (t) => {
+    const folder = t.testdir();
+    const out = join(folder, 'out');
+    const settings = { ...small, dataset, out, expertCard: expert.card, epochs: 1 };
+    const first = distill(settings);
+    await t.rejects(distill(settings), {
+      name: 'LockedError',
+      message: /process \d+ is writing .*out; wait for it, or remove .*out\.lock/,
+    });
+    await first;
+    t.strictSame(await readdir(folder), ['out'], 'the lock is gone');
+    // No process has this number.
+    await writeFile(`${out}.lock`, `4194304 ${hostname()}\n`);
+    await distill(settings);
+    t.strictSame(await readdir(folder), ['out']);
+  },
+);
 
 t.test('an invalid image is named', async (t) => {
   const folder = t.testdir(

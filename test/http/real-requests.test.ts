@@ -69,6 +69,20 @@ t.test(
   },
 );
 
+t.test('too many form fields are called fields, not images', async (t) => {
+  const service = await startService();
+  t.teardown(() => service.stop());
+  const form = new FormData();
+  for (let field = 0; field < 33; field++) form.append(`field-${field}`, 'x');
+  form.append('image', new Blob([Uint8Array.from(image)]), 'a.png');
+  const answer = await fetch(`${service.address}${path}`, { method: 'POST', body: form });
+  t.match(
+    await answer.json(),
+    { status: 413, detail: /at most 32 form fields beside its images/ },
+    'one more than allowed',
+  );
+});
+
 t.test('a body that does not arrive before the deadline gets an answer', async (t) => {
   const service = await startService();
   t.teardown(() => service.stop());

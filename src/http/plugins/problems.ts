@@ -29,6 +29,7 @@ const table = {
   'refused-detector': { status: 422, title: 'The detector is refused' },
   conflict: { status: 409, title: 'The state of the detector does not allow this' },
   'read-only': { status: 409, title: 'The folder of detectors cannot be written' },
+  'disk-full': { status: 507, title: 'The disk is full' },
   'unknown-result': { status: 404, title: 'There is no such result' },
   'expired-result': { status: 404, title: 'The result has expired' },
   'unknown-route': { status: 404, title: 'There is no such resource' },

@@ -139,7 +139,13 @@ function explained(error: unknown, maxImages: number, maxBytes: number): unknown
   if (code === 'FST_REQ_FILE_TOO_LARGE') {
     return new ProblemError('too-many-bytes', `an image has more than ${maxBytes} bytes, the maximum`);
   }
-  if (code === 'FST_PARTS_LIMIT' || code === 'FST_FILES_LIMIT' || code === 'FST_FIELDS_LIMIT') {
+  if (code === 'FST_FIELDS_LIMIT') {
+    return new ProblemError(
+      'too-many-parts',
+      `a request has at most ${maxImages} form fields beside its images; leave them out, they are not read`,
+    );
+  }
+  if (code === 'FST_PARTS_LIMIT' || code === 'FST_FILES_LIMIT') {
     return new ProblemError(
       'too-many-parts',
       `a request has at most ${maxImages} images; send several requests`,
