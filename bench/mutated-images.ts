@@ -27,6 +27,16 @@ const originals: readonly Buffer[] = await Promise.all([
   source.clone().webp({ lossless: true }).toBuffer(),
   source.clone().tiff({ compression: 'lzw' }).toBuffer(),
   source.clone().tiff({ compression: 'jpeg' }).toBuffer(),
+  source.clone().tiff({ compression: 'deflate', bigtiff: true }).toBuffer(),
+  source.clone().tiff({ compression: 'none', tile: true }).toBuffer(),
+  source.clone().toColourspace('rgb16').tiff({ compression: 'lzw' }).toBuffer(),
+  source.clone().toColourspace('rgb16').png().toBuffer(),
+  // Its faults are repaired.
+  source
+    .clone()
+    .jpeg()
+    .toBuffer()
+    .then((jpeg) => jpeg.subarray(0, jpeg.length - 2)),
 ]);
 
 /** Applies one to eight changes, half of them near the start, where headers are. */

@@ -106,7 +106,7 @@ function sourceOf(
 ): CalibrationSource {
   const given = [dataset, verdicts, threshold].filter((source) => source !== undefined);
   if (given.length !== 1) {
-    throw new UsageError('pass either a folder of good images or --verdicts, or --threshold');
+    throw new UsageError('pass one of: a folder of good images, --verdicts, --threshold');
   }
   if (dataset !== undefined) return { goodImages: dataset };
   if (verdicts !== undefined) return { verdicts };

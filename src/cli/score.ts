@@ -1,8 +1,8 @@
 import { readFile, writeFile } from 'node:fs/promises';
 import { dirname, join, parse, relative, resolve } from 'node:path';
 import { Command } from 'commander';
-import { DatasetError, listImages, wantedFiles } from '../datasets/index.js';
-import { describeError, firstNames } from '../files/explain.js';
+import { DatasetError, leftOutMessage, listImages, wantedFiles } from '../datasets/index.js';
+import { describeError } from '../files/explain.js';
 import { isFolder, makeFolder } from '../files/folders.js';
 import { type Detector, type Localization, openDetector } from '../library.js';
 import {
@@ -142,7 +142,7 @@ async function filesToScore(
     const photos = images.filter((image) => heatmaps === undefined || !isInside(image, heatmaps));
     if (photos.length === 0) throw new DatasetError(`${path} has no images; wanted ${wantedFiles}`);
     if (leftOut.length > 0) {
-      output.stderr.write(`mkd: ${path}: ${leftOut.length} files are left out: ${firstNames(leftOut)}\n`);
+      output.stderr.write(`mkd: ${leftOutMessage(path, leftOut)}\n`);
     }
     files.push(...photos);
   }

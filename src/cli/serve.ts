@@ -133,7 +133,7 @@ function detail(name: string, value: unknown): string[] {
 function welcome({ address, app }: RunningService, { keys, tlsCert }: ServeConfig): string {
   const url = address.replace('0.0.0.0', 'localhost').replace('[::]', 'localhost');
   const { provider, repository } = app.service.readyCatalog();
-  const names = repository.list().map(({ name }) => name);
+  const names = repository.list().flatMap(({ name, current }) => (current ? [name] : []));
   const [name = '<detector>'] = names;
   const key = keys === undefined ? '' : ` -H "Authorization: Bearer $KEY"`;
   const insecure = tlsCert === undefined ? '' : ' -k';

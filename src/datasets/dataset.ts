@@ -46,7 +46,7 @@ export async function trainingImages(
   if (images.length > 0) return images;
   const classes = await foldersIn(join(root, 'train'));
   const hint = classes.length > 0 ? `, or a folder of train as the normal class${foundHint(classes)}` : '';
-  throw new DatasetError(`${folder} holds no images; wanted ${wantedFiles} there or in ${good}${hint}`);
+  throw new DatasetError(`${folder} has no images; wanted ${wantedFiles} there or in ${good}${hint}`);
 }
 
 /** Location of test images. */
@@ -79,7 +79,7 @@ export async function testImages(source: TestSource, onWarning?: OnWarning): Pro
   for (const anomalous of [false, true]) {
     if (images.some((image) => image.anomalous === anomalous)) continue;
     throw new DatasetError(
-      `${describeSource(source)} holds no ${anomalous ? 'defective' : 'good'} images; both are needed`,
+      `${describeSource(source)} has no ${anomalous ? 'defective' : 'good'} images; both are needed`,
     );
   }
   return images;

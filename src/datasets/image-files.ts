@@ -64,7 +64,8 @@ export async function imagesIn(
   return images;
 }
 
-function leftOutMessage(folder: string, leftOut: readonly string[]): string {
+/** Says what is left out of a folder. */
+export function leftOutMessage(folder: string, leftOut: readonly string[]): string {
   const names = firstNames(leftOut.map((path) => relative(folder, path) + (path.endsWith('/') ? '/' : '')));
   const [files, are] = leftOut.length === 1 ? ['entry', 'is'] : ['entries', 'are'];
   return `${folder}: ${leftOut.length} ${files} ${are} left out: ${names}; images are ${wantedFiles}`;

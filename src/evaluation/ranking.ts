@@ -53,6 +53,31 @@ export function averagePrecision(positives: Float32Array, negatives: Float32Arra
   return sum;
 }
 
+/** Points of the curves behind the figures, from the highest threshold to the lowest; shares in 0..1. */
+export interface Curves {
+  readonly roc: readonly { readonly falsePositiveRate: number; readonly truePositiveRate: number }[];
+  readonly precisionRecall: readonly { readonly recall: number; readonly precision: number }[];
+}
+
+/** Returns the curves, a point for each distinct score. @throws RangeError if there are no positives or no negatives. */
+export function curvesOf(positives: Float32Array, negatives: Float32Array): Curves {
+  checkBoth(positives, negatives);
+  const points = [...thresholds(positives, negatives)];
+  return {
+    roc: [
+      { falsePositiveRate: 0, truePositiveRate: 0 },
+      ...points.map(({ truePositives, falsePositives }) => ({
+        falsePositiveRate: falsePositives / negatives.length,
+        truePositiveRate: truePositives / positives.length,
+      })),
+    ],
+    precisionRecall: points.map(({ truePositives, falsePositives }) => ({
+      recall: truePositives / positives.length,
+      precision: truePositives / (truePositives + falsePositives),
+    })),
+  };
+}
+
 export interface BestF1 {
   /** Harmonic mean of precision and recall, 0..1. */
   readonly f1: number;

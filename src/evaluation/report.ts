@@ -1,6 +1,7 @@
 /** The report of an evaluation, computed from measured scores and maps. */
 import type { TestImage } from '../datasets/index.js';
 import type { LoadedDetector, LocalizationMethod, Manifest } from '../detector/index.js';
+import { shortest, type Verdict, verdictOf } from '../scoring/index.js';
 import { bootstrapInterval, type Interval } from './bootstrap.js';
 import {
   histogramAuroc,
@@ -9,7 +10,7 @@ import {
   pixelFigures,
   pixelHistograms,
 } from './pixel-figures.js';
-import { auroc, averagePrecision, type BestF1, bestF1 } from './ranking.js';
+import { auroc, averagePrecision, type BestF1, bestF1, type Curves, curvesOf } from './ranking.js';
 
 /** Figures over image scores: defective images against good ones. */
 export interface ImageFigures {
@@ -38,6 +39,14 @@ export interface TermFigures {
   readonly imageAurocWithout: number;
   /** Whether the term is part of the score. */
   readonly counts: boolean;
+}
+
+/** Numbers of images. */
+export interface Confusion {
+  readonly truePositives: number;
+  readonly falsePositives: number;
+  readonly trueNegatives: number;
+  readonly falseNegatives: number;
 }
 
 /** What `mkd evaluate` prints, and writes as JSON. */
@@ -69,6 +78,18 @@ export type EvaluationReport = ImageFigures &
       readonly resamples: number;
       readonly seed: number;
     };
+    /** Verdicts at the detector's threshold; a defective image is a positive. */
+    readonly confusion: Confusion;
+    /** Curves over image scores. */
+    readonly curves: Curves;
+    /** Each image, in the order of the data set. */
+    readonly scores: readonly {
+      readonly path: string;
+      readonly kind: string;
+      readonly anomalous: boolean;
+      readonly score: number;
+      readonly verdict: Verdict;
+    }[];
     readonly kinds: Readonly<Record<string, KindFigures>>;
     readonly terms: readonly TermFigures[];
     /** Means per image, in batches of eight. */
@@ -135,6 +156,12 @@ export function makeReport(
       pixelAuroc: pixels.pixelAuroc === null ? null : pixelInterval(maps, bootstrap),
       ...bootstrap,
     },
+    confusion: confusionOf(defective, good, threshold),
+    curves: curvesOf(defective, good),
+    scores: images.map(({ path, kind, anomalous }, index) => {
+      const own = score[index] as number;
+      return { path, kind, anomalous, score: shortest(own), verdict: verdictOf(own, threshold) };
+    }),
     kinds: Object.fromEntries(
       kinds.map((kind) => {
         const scores = where(score, images, (image) => image.anomalous && image.kind === kind);
@@ -152,6 +179,17 @@ export function makeReport(
       decodeMs: perImageMs(measured.decodeSeconds),
       inferenceMs: perImageMs(measured.inferenceSeconds),
     },
+  };
+}
+
+function confusionOf(defective: Float32Array, good: Float32Array, threshold: number): Confusion {
+  const above = (scores: Float32Array): number => scores.filter((score) => score > threshold).length;
+  const [truePositives, falsePositives] = [above(defective), above(good)];
+  return {
+    truePositives,
+    falsePositives,
+    trueNegatives: good.length - falsePositives,
+    falseNegatives: defective.length - truePositives,
   };
 }
 

@@ -31,7 +31,8 @@ export async function unpackDetector(
     for await (const entry of entries) {
       const { name, type, size = 0 } = entry.header;
       const file = basename(name);
-      if (type === 'directory' || file === '') {
+      // macOS adds files whose names begin with a dot.
+      if (type === 'directory' || file === '' || file.startsWith('.')) {
         entry.resume();
         continue;
       }

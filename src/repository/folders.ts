@@ -31,10 +31,14 @@ export async function namesIn(root: string): Promise<string[]> {
     };
     throw new DetectorError(`the folder of detectors ${root} ${known[error.code ?? ''] ?? error.message}`);
   });
-  return entries
-    .filter((entry) => !entry.isFile() && !entry.name.startsWith('.'))
-    .map(({ name }) => name)
-    .sort();
+  return (
+    entries
+      .filter((entry) => !entry.isFile() && !entry.name.startsWith('.'))
+      // What an interrupted distillation left beside its detector.
+      .filter(({ name }) => !name.endsWith('.checkpoint'))
+      .map(({ name }) => name)
+      .sort()
+  );
 }
 
 /** Writes which version is the current one, and which ones were current before it, the latest first. */

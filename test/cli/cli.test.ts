@@ -103,7 +103,7 @@ t.test('wrong arguments exit with 2 and a message that says what is right', asyn
     [['keys', 'add', 'k.json', 'a', '--scope', 'all'], /Allowed choices are/],
     [['expert', 'import', 'f.onnx', '--input', 'x'], /Allowed choices are/],
     [['expert', 'import', 'f.onnx', '--layers', 'a,,b'], /Must be names separated by commas/],
-    [['calibrate', 'sample'], /pass either a folder of good images or --verdicts/],
+    [['calibrate', 'sample'], /pass one of: a folder of good images, --verdicts, --threshold/],
     [['calibrate', 'sample', 'x', '--false-alarm-rate', '2'], /Must be a number between 0 and 1/],
   ] as const) {
     const { code, err } = await mkd(...args);
@@ -394,6 +394,27 @@ t.test('a sample is drawn, and a detector is distilled, evaluated and calibrated
   t.equal(evaluated.code, 0);
   t.match(evaluated.out, /image AUROC/);
   const report = JSON.parse(await readFile(json, 'utf8')) as Record<string, unknown>;
+  const images = report.scores as { path: string; anomalous: boolean; score: number; verdict: string }[];
+  t.equal(images.length, 3 + 5, 'every image');
+  const called = (anomalous: boolean, verdict: string): number =>
+    images.filter((image) => image.anomalous === anomalous && image.verdict === verdict).length;
+  t.strictSame(report.confusion, {
+    truePositives: called(true, 'anomalous'),
+    falsePositives: called(false, 'anomalous'),
+    trueNegatives: called(false, 'good'),
+    falseNegatives: called(true, 'good'),
+  });
+  const { roc } = report.curves as { roc: { falsePositiveRate: number; truePositiveRate: number }[] };
+  t.match(roc[0], { falsePositiveRate: 0, truePositiveRate: 0 });
+  t.match(roc.at(-1), { falsePositiveRate: 1, truePositiveRate: 1 });
+  const area = roc
+    .slice(1)
+    .reduce(
+      (sum, { falsePositiveRate: x, truePositiveRate: y }, at) =>
+        sum + ((x - (roc[at]?.falsePositiveRate ?? 0)) * (y + (roc[at]?.truePositiveRate ?? 0))) / 2,
+      0,
+    );
+  t.ok(Math.abs(area - (report.imageAuroc as number)) < 1e-9, 'the curve has the area');
   const figures = ['imageAuroc', 'imageAveragePrecision', 'pixelAuroc', 'pixelAurocDefectiveOnly', 'aupro'];
   for (const figure of figures) {
     t.ok((report[figure] as number) >= 0 && (report[figure] as number) <= 1, figure);

@@ -51,7 +51,7 @@ t.test('a plain folder of images is a data set; other files are left out', async
 
 t.test('the error for a folder without images says what is expected', async (t) => {
   const root = t.testdir({ 'notes.txt': '' });
-  await t.rejects(trainingImages(root), { name: 'DatasetError', message: /holds no images; wanted JPEG/ });
+  await t.rejects(trainingImages(root), { name: 'DatasetError', message: /has no images; wanted JPEG/ });
   await mkdir(join(root, 'train', 'ship'), { recursive: true });
   await t.rejects(trainingImages(root), { message: /as the normal class; found ship/ });
   await t.rejects(trainingImages(join(root, 'nowhere')), DatasetError);

@@ -122,6 +122,18 @@ t.test('a rollback activates only versions that were current before', async (t) 
   t.equal(await repository.rollBack('flange'), a, 'a deleted version is skipped');
 });
 
+t.test('the checkpoint of an interrupted distillation is not a detector', async (t) => {
+  const root = t.testdir({ 'detectors/flange.checkpoint': { 'state.safetensors': '' } });
+  const version = await copyDetector(join(root, 'detectors/flange'));
+  const repository = await open(join(root, 'detectors'));
+  t.strictSame(
+    repository.list().map(({ name }) => name),
+    ['flange'],
+  );
+  t.equal(repository.refused, 0);
+  t.equal(current(repository), version);
+});
+
 t.test('an empty folder waits for the first upload', async (t) => {
   const root = t.testdir({ detectors: {} });
   const version = await copyDetector(join(root, 'new'));
@@ -197,6 +209,24 @@ t.test('a refused upload leaves no files behind, and the old version still serve
   t.equal((await repository.acquire('flange')).version, first);
   t.strictSame(await readdir(detectors), ['flange']);
 });
+
+t.test(
+  'an archive as macOS writes it is accepted: hidden files beside the others are left out',
+  async (t) => {
+    const root = t.testdir({ detectors: {} });
+    const version = await copyDetector(join(root, 'new'));
+    const repository = await open(join(root, 'detectors'));
+    const files = await filesOf(join(root, 'new'));
+    const hidden = Object.keys(files).map((name) => [`./._${name}`, Buffer.from('AppleDouble')]);
+    const archive = await tarOf({
+      './._flange': Buffer.from('AppleDouble'),
+      './.DS_Store': Buffer.from('Bud1'),
+      ...Object.fromEntries(hidden),
+      ...Object.fromEntries(Object.entries(files).map(([name, bytes]) => [`./${name}`, bytes])),
+    });
+    t.match(await repository.add('flange', Readable.from([archive]), true), { version, added: true });
+  },
+);
 
 t.test('an archive may be gzipped, with or without a folder around its files', async (t) => {
   const root = t.testdir();
