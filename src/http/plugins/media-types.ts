@@ -3,13 +3,14 @@
 /** Content types of an image as the body. The first bytes decide the actual format. */
 export const imageMediaTypes = [
   'image/jpeg',
-  // Not registered, and sent all the same.
-  'image/jpg',
   'image/png',
   'image/webp',
   'image/tiff',
   'application/octet-stream',
 ] as const;
+
+/** Types that are not registered, but that clients send. */
+export const imageAliases = ['image/jpg'] as const;
 
 export const multipartMediaType = 'multipart/form-data';
 
