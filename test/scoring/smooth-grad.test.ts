@@ -8,7 +8,7 @@ import { smoothGradMaps } from '../../src/scoring/smooth-grad.js';
 import { relativeDifference } from '../support/difference.js';
 import { testProvider } from '../support/provider.js';
 
-const { inputs, nextStateName } = tensorNames;
+const { inputs, nextStateName, outputs } = tensorNames;
 
 t.test('the map comes from the mean gradient over fifty noisy copies', async (t) => {
   const detector = await readDetector(join(modelsFolder, 'sample'));
@@ -47,8 +47,8 @@ t.test('the map comes from the mean gradient over fifty noisy copies', async (t)
       [inputs.gradientSum]: float32([1, 3, size, size], new Float32Array(values)),
       [inputs.copies]: float32([], [1]),
     };
-    const { outputs } = await session.run(feeds, detector.feeds);
-    float32Data(outputs, nextStateName(inputs.gradientSum)).forEach((entry, at) => {
+    const result = await session.run(feeds, detector.feeds);
+    float32Data(result.outputs, nextStateName(inputs.gradientSum)).forEach((entry, at) => {
       sum[at] = (sum[at] as number) + entry;
     });
   }
@@ -59,6 +59,22 @@ t.test('the map comes from the mean gradient over fifty noisy copies', async (t)
   const expected = Float32Array.from(smoothed(magnitude, size, (4 / 128) * size));
   const difference = relativeDifference(expected, map);
   t.ok(difference < 1e-3, `${difference}`);
+});
+
+t.test('once nobody waits for it, no further copies are processed', async (t) => {
+  const stop = new AbortController();
+  const size = 32;
+  let parts = 0;
+  const run = async () => {
+    if (++parts === 2) stop.abort(new Error('the client has gone'));
+    const gradient = float32([1, 3, size, size], new Float32Array(3 * size * size));
+    const map = float32([1, size, size], new Float32Array(size * size));
+    return { outputs: { [nextStateName(inputs.gradientSum)]: gradient, [outputs.map]: map }, seconds: 0 };
+  };
+  await t.rejects(smoothGradMaps(new Uint8Array(3 * size * size), size, run, stop.signal), {
+    message: 'the client has gone',
+  });
+  t.equal(parts, 2, 'of ten');
 });
 
 /** Returns a Gaussian mean over the inside of the image, cut off after four deviations: along rows, then columns. */
