@@ -3,7 +3,8 @@ import { readdir, stat } from 'node:fs/promises';
 import { basename, dirname, join, parse, relative, resolve } from 'node:path';
 import { firstNames } from '../files/explain.js';
 import { isFolder } from '../files/folders.js';
-import { imagesIn, isHidden, isImageName, type OnWarning, wantedFiles } from './image-files.js';
+import type { OnWarning } from '../imaging/index.js';
+import { imagesIn, isHidden, isImageName, wantedFiles } from './image-files.js';
 
 /** The folder is not a usable data set; the message says what would be one. */
 export class DatasetError extends Error {

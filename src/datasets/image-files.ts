@@ -2,9 +2,7 @@
 import { readdir } from 'node:fs/promises';
 import { extname, join, relative } from 'node:path';
 import { firstNames } from '../files/explain.js';
-
-/** Called with what a user should know of a data set. */
-export type OnWarning = (message: string) => void;
+import type { OnWarning } from '../imaging/index.js';
 
 /** Image files of a folder, sorted, and what else is in it. */
 export interface ImageListing {

@@ -1,5 +1,5 @@
 /** Options of a distillation, and their validation. */
-import type { ValueRange } from '../imaging/index.js';
+import type { OnWarning, ValueRange } from '../imaging/index.js';
 import type { DeviceOptions } from '../runtime/index.js';
 import { type Recipe, type RecipeName, recipeByName } from './recipe.js';
 
@@ -45,7 +45,7 @@ export interface DistillOptions {
   readonly signal?: AbortSignal | undefined;
   readonly onProgress?: (progress: DistillProgress) => void;
   /** Called with what a user should know of a file: it was repaired, or only a part of it is used. */
-  readonly onWarning?: ((message: string) => void) | undefined;
+  readonly onWarning?: OnWarning | undefined;
 }
 
 export interface DistillProgress {

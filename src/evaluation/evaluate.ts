@@ -15,6 +15,7 @@ import {
   defaultImageLimits,
   inspectImage,
   type LocalizationMap,
+  type OnWarning,
   type PictureSize,
 } from '../imaging/index.js';
 import {
@@ -36,7 +37,7 @@ export interface EvaluateOptions {
   readonly resamples?: number;
   readonly onProgress?: (done: number, total: number) => void;
   /** Called with what a user should know of a file: it was repaired, or only a part of it is used. */
-  readonly onWarning?: ((message: string) => void) | undefined;
+  readonly onWarning?: OnWarning | undefined;
 }
 
 /** Images decoded and scored together. */
@@ -66,11 +67,8 @@ export async function evaluate(
   for (let first = 0; first < images.length; first += imagesAtOnce) {
     const part = images.slice(first, first + imagesAtOnce);
     const began = performance.now();
-    const decoded = await Promise.all(part.map(({ path }) => decode(path, detector)));
+    const decoded = await Promise.all(part.map(({ path }) => decode(path, detector, onWarning)));
     decodeSeconds += (performance.now() - began) / 1000;
-    for (const [index, { warnings }] of decoded.entries()) {
-      for (const warning of warnings) onWarning?.(`${part[index]?.path}: ${warning}`);
-    }
     learned.push(...part.filter((_, index) => decoded[index]?.learned).map(({ path }) => path));
     const { images: scored, timings } = await pipeline.infer(detector, decoded, { map: method });
     inferenceSeconds += timings.runtimeSeconds;
@@ -96,9 +94,13 @@ export async function evaluate(
 
 type Decoded = DetectorImage & { readonly learned: boolean };
 
-async function decode(path: string, { input, learned }: UnverifiedDetector): Promise<Decoded> {
+async function decode(
+  path: string,
+  { input, learned }: UnverifiedDetector,
+  onWarning: OnWarning | undefined,
+): Promise<Decoded> {
   const bytes = await readFile(path);
-  return { ...(await decodeNamedImage(bytes, path, input)), learned: learned.has(bytes) };
+  return { ...(await decodeNamedImage(bytes, path, input, onWarning)), learned: learned.has(bytes) };
 }
 
 async function judge(

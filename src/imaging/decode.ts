@@ -90,24 +90,32 @@ async function decodeStrictly(
   }
   await limits.admit?.(Math.max(columns * rows, scaled));
   const { width, height } = grid;
-  const eight = reading.deep
-    ? eightBits(await decodeDeep(image as Uint8Array, limits.maxPixels), shape.range)
-    : undefined;
-  const opened = eight
-    ? openUpright({ pixels: eight.pixels, width: columns, height: rows }, limits)
-    : openUpright(image, limits, { page: reading.page });
+  const { opened, warnings } = await openEightBits(image, reading, shape.range, limits, 'warning');
   // JPEG and WebP could be scaled while they are read, but by another kernel: scores would differ from those of a PNG.
   // What is cut out first, even if it is all of it, is read in full.
   const full = opened.extract({ left: 0, top: 0, width: columns, height: rows });
   const scaling = full.resize(width, height, { fit: 'fill', kernel: 'cubic' });
   const pixels = await rawPixels(scaling, reading);
-  const warnings = [...reading.warnings, ...(eight?.warnings ?? [])];
-  return { width: columns, height: rows, grid, pixels, warnings };
+  return { width: columns, height: rows, grid, pixels, warnings: [...reading.warnings, ...warnings] };
 }
 
-/** Like {@link decodeImage}, for a file. @throws ImageError with the path in its message. */
-export function decodeNamedImage(bytes: Uint8Array, path: string, shape: InputShape): Promise<DetectorImage> {
-  return named(path, () => decodeImage(bytes, shape));
+/** Called with what a user should know of a file or data set. */
+export type OnWarning = (message: string) => void;
+
+/**
+ * Like {@link decodeImage}, for a file.
+ * @param onWarning receives the image's warnings, with the path.
+ * @throws ImageError with the path in its message.
+ */
+export async function decodeNamedImage(
+  bytes: Uint8Array,
+  path: string,
+  shape: InputShape,
+  onWarning?: OnWarning,
+): Promise<DetectorImage> {
+  const image = await named(path, () => decodeImage(bytes, shape));
+  for (const warning of image.warnings) onWarning?.(`${path}: ${warning}`);
+  return image;
 }
 
 /** Does something with a file, and names it in errors. */
@@ -192,17 +200,16 @@ function megapixels(count: number): string {
 
 /**
  * Opens an image upright, in sRGB without transparency.
- * @param page of a TIFF; by default the page that {@link decodeImage} uses.
  * @param failOn what is an error; by default everything that the decoder warns of.
  */
 export function openUpright(
   image: ImageInput,
   { maxPixels }: ImageLimits,
-  { page, failOn = 'warning' }: { readonly page?: number; readonly failOn?: 'none' | 'warning' } = {},
+  failOn: 'none' | 'warning' = 'warning',
 ): Sharp {
   const opened =
     image instanceof Uint8Array
-      ? sharp(image, { limitInputPixels: maxPixels, failOn, page: page ?? pageOf(image) })
+      ? sharp(image, { limitInputPixels: maxPixels, failOn, page: readingOfInput(image).page })
       : sharp(image.pixels, {
           raw: { width: image.width, height: image.height, channels: 3 },
           limitInputPixels: maxPixels,
@@ -210,9 +217,24 @@ export function openUpright(
   return opened.autoOrient().flatten({ background: '#ffffff' }).toColourspace('srgb');
 }
 
-function pageOf(bytes: Uint8Array): number {
-  const format = formatOf(bytes);
-  return format === 'tiff' ? readingOf(bytes, format).page : 0;
+/** Returns how an image is decoded, without asking libvips. */
+function readingOfInput(image: ImageInput): FileReading {
+  const format = image instanceof Uint8Array ? formatOf(image) : undefined;
+  return format === undefined ? decodedPixels : readingOf(image as Uint8Array, format);
+}
+
+/** Opens an image with 8 bits per sample, by the value range if it has more. @throws ImageError */
+async function openEightBits(
+  image: ImageInput,
+  { deep }: FileReading,
+  range: ValueRange | undefined,
+  limits: ImageLimits,
+  failOn: 'none' | 'warning',
+): Promise<{ readonly opened: Sharp; readonly warnings: readonly string[] }> {
+  if (!deep) return { opened: openUpright(image, limits, failOn), warnings: [] };
+  const { width, height, samples } = await decodeDeep(image as Uint8Array, limits.maxPixels);
+  const { pixels, warnings } = eightBits({ width, height, samples }, range);
+  return { opened: openUpright({ width, height, pixels }, limits), warnings };
 }
 
 async function rawPixels(pipeline: Sharp, { suspicion }: FileReading): Promise<Uint8Array> {
@@ -247,10 +269,7 @@ export async function asSeen(
   range: ValueRange | undefined,
   limits: ImageLimits,
 ): Promise<Sharp> {
-  // What its decoder warned of was judged when it was scored.
-  if (!(image instanceof Uint8Array) || !(await inspect(image, limits)).reading.deep) {
-    return openUpright(image, limits, { failOn: 'none' });
-  }
-  const deep = await decodeDeep(image, limits.maxPixels);
-  return openUpright({ ...deep, pixels: eightBits(deep, range).pixels }, limits);
+  // What its decoder warns of was judged when it was scored.
+  const { opened } = await openEightBits(image, readingOfInput(image), range, limits, 'none');
+  return opened;
 }

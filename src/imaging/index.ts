@@ -9,6 +9,7 @@ export {
   type ImageInput,
   type ImageLimits,
   inspectImage,
+  type OnWarning,
   type PixelImage,
   rangeOfFile,
 } from './decode.js';

@@ -15,7 +15,7 @@ import {
 import { distinctFiles } from '../files/distinct-files.js';
 import { describeError, firstNames } from '../files/explain.js';
 import { readText } from '../files/read-text.js';
-import { decodeNamedImage } from '../imaging/index.js';
+import { decodeNamedImage, type OnWarning } from '../imaging/index.js';
 import {
   DirectInference,
   measureGoodImages,
@@ -45,7 +45,7 @@ export interface RecalibrateOptions {
   readonly out?: string | undefined;
   readonly onProgress?: (done: number, total: number) => void;
   /** Called with what a user should know of a file: it was repaired, or only a part of it is used. */
-  readonly onWarning?: ((message: string) => void) | undefined;
+  readonly onWarning?: OnWarning | undefined;
 }
 
 /** A verdict that the new threshold reverses. */
@@ -134,11 +134,9 @@ async function fromImages(
     .filter(({ sha256 }) => detector.learned.hasSha256(sha256))
     .map(({ path }) => basename(path));
   refuseLearned(learned, `${paths.length} images in ${folder}`);
-  const images = paths.map((path) => async () => {
-    const image = await decodeNamedImage(await readFile(path), path, detector.input);
-    for (const warning of image.warnings) onWarning?.(`${path}: ${warning}`);
-    return image;
-  });
+  const images = paths.map(
+    (path) => async () => decodeNamedImage(await readFile(path), path, detector.input, onWarning),
+  );
   const pipeline = new ScoringPipeline(new DirectInference(engine));
   const good = await measureGoodImages(pipeline, detector, images, { onProgress });
   const known = paths.map((image, index) => ({ image, score: good.scores[index] as number }));

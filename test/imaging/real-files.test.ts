@@ -2,7 +2,7 @@
 import sharp from 'sharp';
 import t from 'tap';
 import { drawSample } from '../../src/datasets/index.js';
-import { decodeImage, decodeMask, type ImageError } from '../../src/imaging/index.js';
+import { decodeImage, decodeMask, type ImageError, renderOverlay } from '../../src/imaging/index.js';
 import { sameBytes } from '../support/same-bytes.js';
 import { tiff } from '../support/tiff.js';
 
@@ -115,6 +115,9 @@ t.test('faults of a JPEG that cost no pixel are repaired and told; others are re
     t.equal(found.warnings.length, 1, fault);
     t.match(found.warnings[0], message);
     t.match(found.warnings[0], /no pixel is lost/);
+    const map = { width: 8, height: 8, values: new Float32Array(64) };
+    const size = { width: part.width, height: part.height };
+    t.match(await sharp(await renderOverlay(bytes, map, 1, size)).metadata(), size, 'and it is shown');
   }
   const trailing = Buffer.concat([jpeg, Buffer.from('camera 7, 2026-11-27')]);
   t.ok(

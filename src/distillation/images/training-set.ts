@@ -9,6 +9,7 @@ import {
   type DetectorImage,
   decodeNamedImage,
   type InputShape,
+  type OnWarning,
   type TileGrid,
 } from '../../imaging/index.js';
 import { type LayerSpec, tensorNames } from '../../networks/index.js';
@@ -42,7 +43,7 @@ export interface TrainingSetOptions {
   readonly signal?: AbortSignal | undefined;
   readonly onProgress?: (done: number, total: number) => void;
   /** Called with what a user should know of a file: it was repaired, or only a part of it is used. */
-  readonly onWarning?: ((message: string) => void) | undefined;
+  readonly onWarning?: OnWarning | undefined;
 }
 
 /** Lower bound of a channel's deviation, as a share of the layer's mean deviation. */
@@ -193,13 +194,10 @@ export class TrainingSet {
     const digests: Buffer[] = [];
     for (let first = 0; first < paths.length; first += expertBatch) {
       const part = paths.slice(first, first + expertBatch);
-      const files = await inOrder(part.map((path) => readImage(path, input)));
+      const files = await inOrder(part.map((path) => readImage(path, input, onWarning)));
       const squares = files.flatMap(({ image }, index) =>
         corners(first + index, image.grid).map((corner) => cropped(image, corner)),
       );
-      for (const [index, { image }] of files.entries()) {
-        for (const warning of image.warnings) onWarning?.(`${part[index]}: ${warning}`);
-      }
       digests.push(...files.map(({ sha256 }) => sha256));
       for (let from = 0; from < squares.length; from += expertBatch) {
         await this.#append(session, squares.slice(from, from + expertBatch));
@@ -255,9 +253,13 @@ async function inOrder<Result>(work: readonly Promise<Result>[]): Promise<Result
   return results;
 }
 
-async function readImage(path: string, input: InputShape): Promise<{ image: DetectorImage; sha256: Buffer }> {
+async function readImage(
+  path: string,
+  input: InputShape,
+  onWarning?: OnWarning,
+): Promise<{ image: DetectorImage; sha256: Buffer }> {
   const bytes = await readFile(path);
-  const image = await decodeNamedImage(bytes, path, input);
+  const image = await decodeNamedImage(bytes, path, input, onWarning);
   return { image, sha256: createHash('sha256').update(bytes).digest() };
 }
 
