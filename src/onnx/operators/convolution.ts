@@ -18,12 +18,27 @@ export interface ConvTransposeAttributes extends ConvAttributes {
 
 const defaults = { strides: [1, 1], pads: [0, 0, 0, 0], dilations: [1, 1], group: 1 } as const;
 
+/** Returns the attributes that both have, in the order of the specification. */
+function windowAttributes(
+  kernel: readonly [height: number, width: number],
+  { strides, pads, dilations, group }: Required<ConvAttributes>,
+) {
+  return {
+    kernel_shape: ints(kernel),
+    strides: ints(strides),
+    pads: ints(pads),
+    dilations: ints(dilations),
+    group: int(group),
+  };
+}
+
 export function convolutionOperators(graph: NodeSink) {
   return {
     /** Two-dimensional convolution: x [N, Cin, H, W], w [Cout, Cin/group, kH, kW], b [Cout]. */
     Conv(x: Value, w: Value, b?: Value, attributes: ConvAttributes = {}): Value {
       checkFloat('Conv', x, w, ...(b ? [b] : []));
-      const { strides, pads, dilations, group } = { ...defaults, ...attributes };
+      const settings = { ...defaults, ...attributes };
+      const { strides, pads, dilations, group } = settings;
       const [batch, channels, height, width] = imageDims('Conv', x);
       const [out, inPerGroup, kernelHeight, kernelWidth] = imageDims('Conv', w) as [
         number,
@@ -40,20 +55,15 @@ export function convolutionOperators(graph: NodeSink) {
       if (rows < 1 || columns < 1) {
         throw refusal('Conv', `${describe(x)} is smaller than the kernel ${describe(w)}`);
       }
-      const set = {
-        kernel_shape: ints([kernelHeight, kernelWidth]),
-        strides: ints(strides),
-        pads: ints(pads),
-        dilations: ints(dilations),
-        group: int(group),
-      };
+      const set = windowAttributes([kernelHeight, kernelWidth], settings);
       return addNode(graph, 'Conv', [x, w, b], set, { type: x.type, shape: [batch, out, rows, columns] });
     },
 
     /** Transposed convolution: x [N, Cin, H, W], w [Cin, Cout/group, kH, kW]. */
     ConvTranspose(x: Value, w: Value, attributes: ConvTransposeAttributes = {}): Value {
       checkFloat('ConvTranspose', x, w);
-      const { strides, pads, dilations, group } = { ...defaults, ...attributes };
+      const settings = { ...defaults, ...attributes };
+      const { strides, pads, dilations, group } = settings;
       const { output_padding = [0, 0] } = attributes;
       const [batch, channels, height, width] = imageDims('ConvTranspose', x);
       const [into, outPerGroup, kernelHeight, kernelWidth] = imageDims('ConvTranspose', w);
@@ -74,11 +84,7 @@ export function convolutionOperators(graph: NodeSink) {
         grow(width, kernelWidth, 1),
       ];
       const set = {
-        kernel_shape: ints([kernelHeight, kernelWidth]),
-        strides: ints(strides),
-        pads: ints(pads),
-        dilations: ints(dilations),
-        group: int(group),
+        ...windowAttributes([kernelHeight, kernelWidth], settings),
         output_padding: ints(output_padding),
       };
       return addNode(graph, 'ConvTranspose', [x, w], set, { type: x.type, shape });
