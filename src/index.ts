@@ -1,11 +1,19 @@
 /** The public library: open a detector, score, localize, distill, evaluate. */
+export type { BatchSizes } from './batching/index.js';
 export { DatasetError, type SampleOptions, type TestSource, writeSample } from './datasets/index.js';
 export {
+  type Calibration,
   CalibrationError,
   DetectorError,
+  type LearnedImages,
+  type LoadedDetector,
   type LocalizationMethod,
   type Manifest,
   readDetector,
+  type Scorer,
+  type SelfTest,
+  type ServingShape,
+  type UnverifiedDetector,
 } from './detector/index.js';
 export {
   CheckpointError,
@@ -14,32 +22,81 @@ export {
   type DistillProgress,
   DistillSettingsError,
   distill,
+  type RecipeName,
 } from './distillation/index.js';
-export { type EvaluationReport, evaluate } from './evaluation/index.js';
-export { type ImportExpertOptions, importExpert } from './experts/index.js';
+export {
+  type BestF1,
+  type Confusion,
+  type Curves,
+  type EvaluateOptions,
+  type EvaluationReport,
+  evaluate,
+  type ImageFigures,
+  type Interval,
+  type KindFigures,
+  type PixelFigures,
+  type PixelFiguresOrNull,
+  type TermFigures,
+} from './evaluation/index.js';
+export { type ImportExpertOptions, importExpert, type Origin } from './experts/index.js';
 export {
   encodeNpy,
   ImageError,
+  type ImageErrorKind,
   type ImageInput,
   type ImageLimits,
+  type InputShape,
   type LocalizationMap,
+  type OnWarning,
+  type PictureSize,
   type PixelImage,
   type Region,
+  type Tiling,
+  type ValueRange,
 } from './imaging/index.js';
-export { type Detector, type Localization, type OpenOptions, openDetector } from './library.js';
-export { ExpertError } from './networks/index.js';
 export {
+  type Detector,
+  type Localization,
+  type LocalizeOptions,
+  type OpenOptions,
+  openDetector,
+  type ScoreOptions,
+} from './library.js';
+export { type Block, type CriticalLayer, ExpertError, type Layout } from './networks/index.js';
+export type { ConstantTensor } from './onnx/index.js';
+export {
+  type CalibrationSource,
   type Flip,
   type RecalibrateOptions,
   type Recalibration,
   recalibrate,
 } from './recalibration/index.js';
-export { RuntimeError } from './runtime/index.js';
 export {
+  type Device,
+  type DeviceOptions,
+  type ModelRecipe,
+  type PoolOptions,
+  type Provider,
+  type ReplacementCause,
+  type Runner,
+  type RunResult,
+  RuntimeError,
+  type Session,
+  type SupervisionOptions,
+  type Tensor,
+  type Tensors,
+} from './runtime/index.js';
+export {
+  type EngineOptions,
+  type EngineResult,
   type ImageScore,
   type LayerScore,
+  type MapKind,
+  type RawScores,
   runSelfTest,
   ScoringEngine,
+  type SelfTestReport,
   UnknownMapError,
   type Verdict,
 } from './scoring/index.js';
+export type { TensorMap } from './weights/safetensors.js';

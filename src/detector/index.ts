@@ -22,7 +22,7 @@ export {
 } from './detector-folder.js';
 export { isDetector } from './detectors-in.js';
 export { embeddedExpert, findExpert, modelsFolder } from './find-expert.js';
-export { learnedImagesTensor } from './learned-images.js';
+export { type LearnedImages, learnedImagesTensor } from './learned-images.js';
 export {
   type LoadedDetector,
   layerScorer,

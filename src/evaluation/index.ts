@@ -3,5 +3,12 @@ export type { Interval } from './bootstrap.js';
 export { bootstrapInterval } from './bootstrap.js';
 export { type EvaluateOptions, evaluate } from './evaluate.js';
 export { judgeMap, type PixelFigures, pixelFigures } from './pixel-figures.js';
-export { auroc, averagePrecision, type BestF1, bestF1, partialAuroc } from './ranking.js';
-export type { EvaluationReport, ImageFigures, KindFigures, TermFigures } from './report.js';
+export { auroc, averagePrecision, type BestF1, bestF1, type Curves, partialAuroc } from './ranking.js';
+export type {
+  Confusion,
+  EvaluationReport,
+  ImageFigures,
+  KindFigures,
+  PixelFiguresOrNull,
+  TermFigures,
+} from './report.js';

@@ -202,7 +202,7 @@ function megapixels(count: number): string {
  * Opens an image upright, in sRGB without transparency.
  * @param failOn what is an error; by default everything that the decoder warns of.
  */
-export function openUpright(
+function openUpright(
   image: ImageInput,
   { maxPixels }: ImageLimits,
   failOn: 'none' | 'warning' = 'warning',
@@ -263,13 +263,13 @@ export async function rangeOfFile(path: string): Promise<ValueRange | undefined>
   });
 }
 
-/** Returns an image as people see it: with 8 bits per sample, by the value range if it has more. @throws ImageError */
+/** Returns an image as people see it, as PNG: with 8 bits per sample, by the value range if it has more. @throws ImageError */
 export async function asSeen(
   image: ImageInput,
   range: ValueRange | undefined,
   limits: ImageLimits,
-): Promise<Sharp> {
+): Promise<Buffer> {
   // What its decoder warns of was judged when it was scored.
   const { opened } = await openEightBits(image, readingOfInput(image), range, limits, 'none');
-  return opened;
+  return opened.png({ compressionLevel: 0 }).toBuffer();
 }

@@ -47,7 +47,7 @@ export async function renderOverlay(
   const layer = await upscaled(sharp(rgba, rawImage(map, 4)), to)
     .png({ compressionLevel: 1 })
     .toBuffer();
-  const base = await (await asSeen(image, range, limits)).png({ compressionLevel: 0 }).toBuffer();
+  const base = await asSeen(image, range, limits);
   return sharp(base, { limitInputPixels: limits.maxPixels })
     .composite([{ input: layer }, { input: await outline(map, threshold, to) }])
     .removeAlpha()

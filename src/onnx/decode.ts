@@ -4,7 +4,7 @@
  */
 import { fromBinary } from '@bufbuild/protobuf';
 import { halfToFloat } from './float16.js';
-import { ForeignNode } from './foreign-node.js';
+import { ForeignNode, type StoredNode, type StoredTensor } from './foreign-node.js';
 import { foreignOperators } from './foreign-operators.js';
 import type { Graph } from './graph.js';
 import {
@@ -12,8 +12,6 @@ import {
   TensorProto_DataType as DataType,
   type ModelProto,
   ModelProtoSchema,
-  type NodeProto,
-  type TensorProto,
 } from './schema/onnx_pb.js';
 import { type ConstantTensor, GraphError } from './types.js';
 import type { Value } from './value.js';
@@ -22,7 +20,7 @@ import type { Value } from './value.js';
 export interface ForeignModel {
   /** Name of the only input that is not a stored tensor. */
   readonly input: string;
-  readonly nodes: readonly NodeProto[];
+  readonly nodes: readonly StoredNode[];
   readonly tensors: ReadonlyMap<string, ConstantTensor>;
 }
 
@@ -116,9 +114,9 @@ function resolveName({ nodes }: ForeignModel, name: string): string {
 }
 
 /** Returns the nodes that some values depend on, in the order of the model. */
-function neededNodes({ nodes }: ForeignModel, names: readonly string[]): NodeProto[] {
+function neededNodes({ nodes }: ForeignModel, names: readonly string[]): StoredNode[] {
   const needed = new Set(names);
-  const kept: NodeProto[] = [];
+  const kept: StoredNode[] = [];
   for (const node of [...nodes].reverse()) {
     if (!node.output.some((output) => needed.has(output))) continue;
     kept.push(node);
@@ -127,7 +125,7 @@ function neededNodes({ nodes }: ForeignModel, names: readonly string[]): NodePro
   return kept.reverse();
 }
 
-function constantOf(node: NodeProto, where: string): ConstantTensor {
+function constantOf(node: StoredNode, where: string): ConstantTensor {
   const tensor = node.attribute.find(({ name }) => name === 'value')?.t;
   if (!tensor)
     throw new GraphError(
@@ -137,7 +135,7 @@ function constantOf(node: NodeProto, where: string): ConstantTensor {
 }
 
 /** Decodes a tensor. Converts to the types our operators accept: float16 and float64 to float32, int32 to int64. */
-function decodeTensor(tensor: TensorProto): ConstantTensor {
+function decodeTensor(tensor: StoredTensor): ConstantTensor {
   const { name, dataType } = tensor;
   const shape = tensor.dims.map(Number);
   if (tensor.dataLocation === DataLocation.EXTERNAL || tensor.externalData.length > 0) {

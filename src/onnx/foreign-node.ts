@@ -1,8 +1,41 @@
 /** A node of an imported model, with inputs and attributes in the form our operators accept. */
 import type { Graph } from './graph.js';
-import type { AttributeProto } from './schema/onnx_pb.js';
 import { type ConstantTensor, GraphError } from './types.js';
 import type { Value } from './value.js';
+
+/** What is read of a tensor in an ONNX file, a `TensorProto`. Its own type would bring protobuf into the public types. */
+export interface StoredTensor {
+  readonly name: string;
+  readonly dims: readonly bigint[];
+  readonly dataType: number;
+  readonly dataLocation: number;
+  readonly externalData: readonly unknown[];
+  readonly rawData: Uint8Array;
+  readonly floatData: readonly number[];
+  readonly doubleData: readonly number[];
+  readonly int32Data: readonly number[];
+  readonly int64Data: readonly bigint[];
+}
+
+/** The same of an `AttributeProto`. */
+export interface StoredAttribute {
+  readonly name: string;
+  readonly f: number;
+  readonly i: bigint;
+  readonly s: Uint8Array;
+  readonly ints: readonly bigint[];
+  readonly t?: StoredTensor | undefined;
+}
+
+/** The same of a `NodeProto`. */
+export interface StoredNode {
+  readonly name: string;
+  readonly opType: string;
+  readonly domain: string;
+  readonly input: readonly string[];
+  readonly output: readonly string[];
+  readonly attribute: readonly StoredAttribute[];
+}
 
 export class ForeignNode {
   readonly op: Graph['op'];
@@ -12,7 +45,7 @@ export class ForeignNode {
     /** Names the node in messages. */
     readonly where: string,
     private readonly names: readonly string[],
-    private readonly attributes: ReadonlyMap<string, AttributeProto>,
+    private readonly attributes: ReadonlyMap<string, StoredAttribute>,
     private readonly named: (name: string) => Value,
     private readonly constantOf: (name: string) => ConstantTensor | undefined,
   ) {

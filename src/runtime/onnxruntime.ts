@@ -1,5 +1,5 @@
 /** The only module that imports onnxruntime-node. Its `run` blocks the thread, so only a worker may import this. */
-import { existsSync } from 'node:fs';
+import { statSync } from 'node:fs';
 import ort from 'onnxruntime-node';
 import type { Tensor, Tensors } from './tensor.js';
 
@@ -43,7 +43,11 @@ export async function createSession(model: Uint8Array, options: SessionOptions):
 /** Returns whether onnxruntime's CUDA libraries are installed; a plain npm install leaves them out. */
 export function hasCudaLibraries(): boolean {
   const library = `../bin/napi-v6/${process.platform}/${process.arch}/libonnxruntime_providers_cuda.so`;
-  return existsSync(new URL(library, import.meta.resolve('onnxruntime-node')));
+  const found = statSync(new URL(library, import.meta.resolve('onnxruntime-node')), {
+    throwIfNoEntry: false,
+  });
+  // An installation without NuGet leaves an empty file, see cli/preinstall.ts.
+  return (found?.size ?? 0) > 0;
 }
 
 function toOrt(tensors: Tensors): Record<string, ort.Tensor> {

@@ -1,7 +1,7 @@
 /** Decoding: all supported formats give the image as a user sees it; everything else is rejected. */
 import sharp from 'sharp';
 import t from 'tap';
-import { openUpright } from '../../src/imaging/decode.js';
+import { asSeen } from '../../src/imaging/decode.js';
 import { plainSize } from '../../src/imaging/headers.js';
 import {
   decodeImage,
@@ -20,7 +20,8 @@ const solid = (color: string, width = 8, height = 4) =>
 /** Decodes an image at its own size, with the same checks as for detectors. */
 async function decodeFullImage(bytes: Uint8Array) {
   const size = await inspectImage(bytes, defaultImageLimits);
-  const pixels: Uint8Array = await openUpright(bytes, defaultImageLimits).raw({ depth: 'uchar' }).toBuffer();
+  const seen = await asSeen(bytes, undefined, defaultImageLimits);
+  const pixels: Uint8Array = await sharp(seen).raw({ depth: 'uchar' }).toBuffer();
   return { ...size, pixels };
 }
 
