@@ -59,7 +59,7 @@ export function distillCommand(output: Output): Command {
     )
     .option(
       '--range <low:high>',
-      'values of images with 16 bits per sample that become black and white; by default their lowest and highest',
+      'values of images with more than 8 bits per sample that become black and white; by default their lowest and highest',
       valueRange,
     )
     .option('--epochs <n>', 'passes over all images', wholeNumber(1))
@@ -143,7 +143,7 @@ export function distillCommand(output: Output): Command {
         );
         if (range) {
           output.stdout.write(
-            `values ${range.low} to ${range.high} of the 16-bit images become black to white\n`,
+            `values ${range.low} to ${range.high} of the images with more than 8 bits become black to white\n`,
           );
         }
         const folds = data.folds === undefined ? '; --folds calibrates with all images' : '';
@@ -192,7 +192,7 @@ function tileScale(text: string): number {
 function valueRange(text: string): ValueRange {
   const [low = Number.NaN, high = Number.NaN] = text.split(':').map(Number);
   if (isValueRange({ low, high })) return { low, high };
-  throw new InvalidArgumentError('must be two whole numbers, such as 0:4095 or -1000:3000.');
+  throw new InvalidArgumentError('Must be two numbers, the lower one first, such as 0:4095 or -1000:3000.');
 }
 
 function inputSize(text: string): number {

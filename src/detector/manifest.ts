@@ -100,10 +100,10 @@ export const manifestSchema = Type.Object(
     range: Type.Optional(
       Type.Object(
         {
-          low: Type.Integer({ minimum: -32_768, maximum: 65_535, description: 'Becomes black' }),
-          high: Type.Integer({ minimum: -32_768, maximum: 65_535, description: 'Becomes white' }),
+          low: Type.Number({ description: 'Becomes black' }),
+          high: Type.Number({ description: 'Becomes white' }),
         },
-        { title: 'ValueRange', description: 'Values of images with 16 bits per sample' },
+        { title: 'ValueRange', description: 'Values of images with more than 8 bits per sample' },
       ),
     ),
     tiling: Type.Optional(

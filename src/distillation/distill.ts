@@ -81,7 +81,7 @@ async function goodImages({ dataset, normalClass, onWarning }: DistillOptions): 
 }
 
 /**
- * Returns the value range of the images with 16 bits per sample: the one that was asked for, or from their lowest to
+ * Returns the value range of the images with more than 8 bits per sample: the one that was asked for, or from their lowest to
  * their highest value. @throws DistillSettingsError, ImageError
  */
 async function valueRange(
@@ -90,9 +90,7 @@ async function valueRange(
 ): Promise<ValueRange | undefined> {
   if (requested && !isValueRange(requested)) {
     const { low, high } = requested;
-    throw new DistillSettingsError(
-      `range ${low}:${high}: must be two whole numbers from -32768 to 65535, the lower one first`,
-    );
+    throw new DistillSettingsError(`range ${low}:${high}: must be two numbers, the lower one first`);
   }
   const ranges: ValueRange[] = [];
   for (const path of paths) {
@@ -102,7 +100,9 @@ async function valueRange(
   }
   if (ranges.length === 0) return undefined;
   if (ranges.length < paths.length) {
-    onWarning?.(`${ranges.length} of the ${paths.length} images have 16 bits per sample, the others 8`);
+    onWarning?.(
+      `${ranges.length} of the ${paths.length} images have more than 8 bits per sample, the others 8`,
+    );
   }
   const low = Math.min(...ranges.map((range) => range.low));
   const high = Math.max(...ranges.map((range) => range.high));

@@ -73,6 +73,9 @@ export async function decodeImage(
   }
 }
 
+/** How many 8-bit pixels need the memory of one deep pixel: its samples, and the pixel that it becomes. */
+const deepPixelCost = 3;
+
 /** Decodes an image; whatever its decoder warns of is an error. */
 async function decodeStrictly(
   image: ImageInput,
@@ -88,7 +91,9 @@ async function decodeStrictly(
       `the image has ${megapixels(scaled)} at the scale of the detector; at most ${megapixels(limits.maxPixels)} are accepted`,
     );
   }
-  await limits.admit?.(Math.max(columns * rows, scaled));
+  // Deep samples are held beside the pixels that they become.
+  const held = columns * rows * (reading.deep ? deepPixelCost : 1);
+  await limits.admit?.(Math.max(held, scaled));
   const { width, height } = grid;
   const { opened, warnings } = await openEightBits(image, reading, shape.range, limits, 'warning');
   // JPEG and WebP could be scaled while they are read, but by another kernel: scores would differ from those of a PNG.
@@ -161,7 +166,7 @@ async function inspect(
   return { width, height, reading };
 }
 
-const decodedPixels: FileReading = { page: 0, deep: false, signed: false, warnings: [] };
+const decodedPixels: FileReading = { page: 0, warnings: [] };
 
 /** Reads the size of an image file and how to decode it. @throws ImageError if it is not supported. */
 async function inspectFile(bytes: Uint8Array): Promise<PictureSize & { readonly reading: FileReading }> {
@@ -185,12 +190,6 @@ async function uprightSize(bytes: Uint8Array, format: ImageFormat, page: number)
     .catch((error: unknown) => {
       throw damaged(format, error);
     });
-  if (metadata.depth === 'float' || metadata.depth === 'double') {
-    throw new ImageError(
-      'unsupported',
-      `the ${format} has floating-point pixels; wanted integers of 8 or 16 bits`,
-    );
-  }
   return metadata.autoOrient;
 }
 
@@ -233,7 +232,7 @@ async function openEightBits(
 ): Promise<{ readonly opened: Sharp; readonly warnings: readonly string[] }> {
   if (!deep) return { opened: openUpright(image, limits, failOn), warnings: [] };
   const { width, height, samples } = await decodeDeep(image as Uint8Array, limits.maxPixels);
-  const { pixels, warnings } = eightBits({ width, height, samples }, range);
+  const { pixels, warnings } = await eightBits({ width, height, samples }, range);
   return { opened: openUpright({ width, height, pixels }, limits), warnings };
 }
 
@@ -252,7 +251,7 @@ async function rawPixels(pipeline: Sharp, { suspicion }: FileReading): Promise<U
 }
 
 /**
- * Returns the lowest and highest value of a file with 16 bits per sample; undefined if it has fewer.
+ * Returns the lowest and highest value of a file with more than 8 bits per sample; undefined if it has 8.
  * @throws ImageError with the path in its message.
  */
 export async function rangeOfFile(path: string): Promise<ValueRange | undefined> {

@@ -1,6 +1,11 @@
 /** The formats that are read. */
 export type ImageFormat = 'jpeg' | 'png' | 'webp' | 'tiff';
 
+/** Returns whether a file begins like one of the formats. */
+export function isImageFile(bytes: Uint8Array): boolean {
+  return formatOf(bytes) !== undefined;
+}
+
 /** Returns the format from the first bytes, because file names and content types may be wrong. */
 export function formatOf(bytes: Uint8Array): ImageFormat | undefined {
   const starts = (at: number, ...expected: number[]): boolean =>

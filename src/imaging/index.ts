@@ -14,6 +14,7 @@ export {
   rangeOfFile,
 } from './decode.js';
 export { encodePng } from './encode.js';
+export { isImageFile } from './formats.js';
 export { ImageError, type ImageErrorKind } from './image-error.js';
 export type { LocalizationMap, PictureSize } from './map.js';
 export { decodeMask } from './mask.js';

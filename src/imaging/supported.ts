@@ -3,13 +3,14 @@ import type { ImageFormat } from './formats.js';
 import { jpegFrame } from './headers.js';
 import { type TiffPage, tiffPages } from './tiff-tags.js';
 
+/** 16 bits, unsigned or signed, or 32 bits floating point. */
+export type DeepSample = 'unsigned' | 'signed' | 'float';
+
 /** How to read a file: which of its pages, and what else it holds. */
 export interface FileReading {
   readonly page: number;
-  /** Whether samples have 16 bits. */
-  readonly deep: boolean;
-  /** Whether samples are signed. */
-  readonly signed: boolean;
+  /** Of samples with more than 8 bits. */
+  readonly deep?: DeepSample | undefined;
   /** What a user should know, for example that there are other pages. */
   readonly warnings: readonly string[];
   /** Why the file cannot be used. */
@@ -24,7 +25,8 @@ const pngBitDepth = 24;
 /** Reads from the header of a file how it is to be decoded. */
 export function readingOf(bytes: Uint8Array, format: ImageFormat): FileReading {
   if (format === 'tiff') return tiffReading(tiffPages(bytes));
-  const plain = { page: 0, deep: format === 'png' && bytes[pngBitDepth] === 16, signed: false, warnings: [] };
+  const deep = format === 'png' && bytes[pngBitDepth] === 16 ? 'unsigned' : undefined;
+  const plain = { page: 0, deep, warnings: [] } as const;
   const frame = format === 'jpeg' ? jpegFrame(bytes) : undefined;
   if (!frame || frame.bitsPerSample === 8) return plain;
   return { ...plain, refusal: `the JPEG has ${frame.bitsPerSample} bits per sample; save it with 8` };
@@ -37,12 +39,11 @@ function tiffReading(pages: readonly TiffPage[]): FileReading {
   if (whole.length > 1) warnings.push(`the TIFF has ${whole.length} pages; only the first is used`);
   if (page > 0) warnings.push('the first page of the TIFF is a smaller version; the next one is used');
   const tags = pages[page];
-  if (!tags) return { page, deep: false, signed: false, warnings };
+  if (!tags) return { page, warnings };
   const compression = compressions[tags.compression];
   return {
     page,
-    deep: tags.bitsPerSample === 16 && [0, 1, 2].includes(tags.photometric),
-    signed: tags.sampleFormat === 2,
+    deep: deepSampleOf(tags),
     warnings,
     refusal: refusalOf(tags),
     suspicion:
@@ -50,6 +51,12 @@ function tiffReading(pages: readonly TiffPage[]): FileReading {
         ? undefined
         : `the TIFF is compressed with ${compression}, which is not supported; save it with LZW, Deflate or no compression`,
   };
+}
+
+function deepSampleOf({ bitsPerSample, photometric, sampleFormat }: TiffPage): DeepSample | undefined {
+  if (sampleFormat === 3) return 'float';
+  if (bitsPerSample !== 16 || ![0, 1, 2].includes(photometric)) return undefined;
+  return sampleFormat === 2 ? 'signed' : 'unsigned';
 }
 
 /** Compressions that libvips may lack, by their number in the file. */
@@ -85,8 +92,12 @@ function refusalOf(page: TiffPage): string | undefined {
   if (photometric === 34892) {
     return 'the TIFF holds linear raw data of a camera; convert it to RGB first';
   }
-  if (sampleFormat === 3)
-    return 'the TIFF has floating-point pixels; wanted unsigned integers of 8 or 16 bits';
+  if (sampleFormat === 3) {
+    const plain = bitsPerSample === 32 && photometric === 1 && samplesPerPixel === 1;
+    return plain
+      ? undefined
+      : 'the TIFF has floating-point pixels; wanted them in a gray image of 32 bits, or unsigned integers of 8 or 16 bits';
+  }
   if (sampleFormat === 2 && !(bitsPerSample === 16 && photometric === 1 && samplesPerPixel === 1)) {
     return 'the TIFF has signed integers; wanted unsigned ones of 8 or 16 bits, or signed ones in a gray image of 16 bits';
   }

@@ -1,10 +1,12 @@
 /**
- * Images with more than 8 bits per sample. Cameras use 10 or 12 of their 16 bits, and CT values are signed: which values
- * mean black and white is measured on the images that a detector is distilled from, and kept in its manifest.
+ * Images with more than 8 bits per sample. Cameras use 10 or 12 of their 16 bits, CT values are signed, and heights and
+ * temperatures are floating-point numbers: which values mean black and white is measured on the images that a detector
+ * is distilled from, and kept in its manifest.
  */
+import { setImmediate as nextTurn } from 'node:timers/promises';
 import sharp from 'sharp';
 import { formatOf } from './formats.js';
-import { damaged } from './image-error.js';
+import { damaged, ImageError } from './image-error.js';
 import { readingOf } from './supported.js';
 import { withUnsignedSamples } from './tiff-tags.js';
 
@@ -14,86 +16,107 @@ export interface ValueRange {
   readonly high: number;
 }
 
-/** Pixels of an image with 16 bits per sample. */
+/** Pixels of an image with more than 8 bits per sample. */
 export interface DeepPixels {
   readonly width: number;
   readonly height: number;
   /** RGB [height, width, 3] */
-  readonly samples: Uint16Array | Int16Array;
+  readonly samples: Uint16Array | Int16Array | Float32Array;
 }
 
 /** Share of the samples that may be clipped before it is told. */
 const clippedShare = 0.01;
 
-/** Decodes an image with 16 bits per sample, upright, transparency as white. @throws ImageError */
+/** Decodes such an image, upright, transparency as white. @throws ImageError */
 export async function decodeDeep(bytes: Uint8Array, maxPixels: number): Promise<DeepPixels> {
   const format = formatOf(bytes) ?? 'png';
-  const { page, signed } = readingOf(bytes, format);
-  const { data, info } = await sharp(signed ? withUnsignedSamples(bytes) : bytes, {
+  const { page, deep } = readingOf(bytes, format);
+  const opened = sharp(deep === 'signed' ? withUnsignedSamples(bytes) : bytes, {
     limitInputPixels: maxPixels,
     failOn: 'warning',
     page,
-  })
-    .autoOrient()
-    .flatten({ background: '#ffffff' })
-    .toColourspace('rgb16')
-    .raw({ depth: 'ushort' })
-    .toBuffer({ resolveWithObject: true })
-    .catch((error: unknown) => {
-      throw damaged(format, error);
-    });
-  const length = data.length / 2;
-  const samples = signed
-    ? new Int16Array(data.buffer, data.byteOffset, length)
-    : new Uint16Array(data.buffer, data.byteOffset, length);
+  }).autoOrient();
+  // Conversions between color spaces would round floating-point values.
+  const raw =
+    deep === 'float'
+      ? opened.raw({ depth: 'float' })
+      : opened.flatten({ background: '#ffffff' }).toColourspace('rgb16').raw({ depth: 'ushort' });
+  const { data, info } = await raw.toBuffer({ resolveWithObject: true }).catch((error: unknown) => {
+    throw damaged(format, error);
+  });
+  const Samples = deep === 'float' ? Float32Array : deep === 'signed' ? Int16Array : Uint16Array;
+  const samples = new Samples(data.buffer, data.byteOffset, data.length / Samples.BYTES_PER_ELEMENT);
   return { width: info.width, height: info.height, samples };
 }
 
-/** Returns the lowest and the highest value. */
+/** Returns the lowest and the highest value; what is no number or infinite is left out. */
 export function rangeOf({ samples }: DeepPixels): ValueRange {
   let [low, high] = [Number.POSITIVE_INFINITY, Number.NEGATIVE_INFINITY];
   for (const value of samples) {
-    if (value < low) low = value;
-    if (value > high) high = value;
+    if (value < low && value !== Number.NEGATIVE_INFINITY) low = value;
+    if (value > high && value !== Number.POSITIVE_INFINITY) high = value;
   }
   return { low, high };
 }
 
+/** Samples that are scaled between two yields to the event loop: a few milliseconds. */
+const samplesAtOnce = 2 ** 20;
+
 /**
- * Scales values to 8 bits.
- * @param range of the detector; without one, the upper 8 bits are used.
+ * Scales values to 8 bits. What is no number becomes black.
+ * @param range of the detector; without one, the upper 8 of 16 bits are used.
  * @returns pixels uint8 RGB, and what a user should know of them.
+ * @throws ImageError for floating-point values without a range.
  */
-export function eightBits(
+export async function eightBits(
   { samples }: DeepPixels,
   range: ValueRange | undefined,
-): { readonly pixels: Uint8Array; readonly warnings: readonly string[] } {
-  const signed = samples instanceof Int16Array;
-  const least = signed ? -32_768 : 0;
-  const table = Uint8Array.from({ length: 65_536 }, (_, at) => scaled(at + least, range));
-  const pixels = Uint8Array.from(samples, (value) => table[value - least] as number);
+): Promise<{ readonly pixels: Uint8Array; readonly warnings: readonly string[] }> {
+  if (!range && samples instanceof Float32Array) {
+    throw new ImageError(
+      'unsupported',
+      'the TIFF has floating-point pixels, and the detector has no value range for them; distill it from such images',
+    );
+  }
+  const { low, high } = range ?? { low: 0, high: 65_535 };
+  const scaled = scaling(samples, range);
+  const pixels = new Uint8Array(samples.length);
+  let clipped = 0;
+  for (let from = 0; from < samples.length; from += samplesAtOnce) {
+    const end = Math.min(from + samplesAtOnce, samples.length);
+    for (let at = from; at < end; at++) {
+      const value = samples[at] as number;
+      pixels[at] = scaled(value);
+      if (!(value >= low && value <= high)) clipped++;
+    }
+    await nextTurn();
+  }
   if (!range) {
     return {
       pixels,
       warnings: ['the image has 16 bits per sample, but the detector has no value range for them'],
     };
   }
-  let clipped = 0;
-  for (const value of samples) if (value < range.low || value > range.high) clipped++;
   const share = clipped / samples.length;
   const percent = Number((100 * share).toPrecision(2));
   return {
     pixels,
     warnings:
       share > clippedShare
-        ? [
-            `${percent} % of the image's values lie outside the detector's value range, ${range.low} to ${range.high}`,
-          ]
+        ? [`${percent} % of the image's values lie outside the detector's value range, ${low} to ${high}`]
         : [],
   };
 }
 
-function scaled(value: number, range: ValueRange | undefined): number {
+/** Returns the function from a value to 8 bits; for integers a table is fastest. */
+function scaling(samples: DeepPixels['samples'], range: ValueRange | undefined): (value: number) => number {
+  if (samples instanceof Float32Array) return (value) => scaledTo8(value, range);
+  const least = samples instanceof Int16Array ? -32_768 : 0;
+  const table = Uint8Array.from({ length: 65_536 }, (_, at) => scaledTo8(at + least, range));
+  return (value) => table[value - least] as number;
+}
+
+function scaledTo8(value: number, range: ValueRange | undefined): number {
   if (!range) return Math.max(0, value) >> 8;
   const share = (value - range.low) / (range.high - range.low);
   return Math.round(255 * Math.min(1, Math.max(0, share)));
@@ -101,6 +124,5 @@ function scaled(value: number, range: ValueRange | undefined): number {
 
 /** Returns whether a range can be used. */
 export function isValueRange({ low, high }: ValueRange): boolean {
-  const valid = (value: number): boolean => Number.isInteger(value) && value >= -32_768 && value <= 65_535;
-  return valid(low) && valid(high) && low < high;
+  return Number.isFinite(low) && Number.isFinite(high) && low < high;
 }

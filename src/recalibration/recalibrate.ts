@@ -8,8 +8,10 @@ import {
   calibration,
   checkTarget,
   type GoodImages,
+  type Manifest,
   promisedRate,
   replaceCalibration,
+  scoreRounding,
   type UnverifiedDetector,
 } from '../detector/index.js';
 import { distinctFiles } from '../files/distinct-files.js';
@@ -24,7 +26,6 @@ import {
   type Verdict,
   verdictOf,
 } from '../scoring/index.js';
-import { isSameDirection, isSameScore } from './same-score.js';
 import { type PastVerdict, parseVerdicts } from './verdicts.js';
 
 /** What a detector is calibrated with: a folder (or MVTec tree) of good images, a file of labeled verdicts, or by hand. */
@@ -89,14 +90,16 @@ export async function recalibrate(
     'goodImages' in options.source
       ? await fromImages(engine, detector, options.source.goodImages, options)
       : await fromVerdicts(detector, options.source.verdicts);
-  const all = options.add ? mergeCalibration(before, good) : good;
+  const all = options.add ? mergeCalibration(detector.manifest, good) : good;
   const after = calibration(all, detector.manifest.terms, options.falseAlarmRate);
   const version = await replaceCalibration(options.folder, after, options.out);
   return { before, after, version, verdicts: known.length, flips: flipsOf(known, before, after) };
 }
 
 /** Joins current calibration and new images. Map thresholds stay, because the old maps were not kept. */
-function mergeCalibration(before: Calibration, good: GoodImages): GoodImages {
+function mergeCalibration({ calibration: before, terms }: Manifest, good: GoodImages): GoodImages {
+  const isSameScore = (known: number, score: number): boolean =>
+    Math.abs(score - known) <= scoreRounding(terms, known);
   const directions = Object.entries(before.directions).map(([layer, known]): [string, number[]] => {
     const all = withNew(known, good.directions[layer] ?? [], isSameDirection);
     return [layer, all.sort((a, b) => a - b)];
@@ -108,6 +111,13 @@ function mergeCalibration(before: Calibration, good: GoodImages): GoodImages {
     scores: withNew(before.scores, good.scores, isSameScore),
     directions: Object.fromEntries(directions),
   };
+}
+
+/** Direction discrepancies that differ by less are of the same image, measured twice; they are mostly close to 0. */
+const directionRounding = 1e-7;
+
+function isSameDirection(known: number, direction: number): boolean {
+  return Math.abs(direction - known) <= directionRounding * Math.max(1, known);
 }
 
 /** Returns the old numbers, and the new ones that do not equal an old one. */

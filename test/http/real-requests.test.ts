@@ -83,6 +83,22 @@ t.test('too many form fields are called fields, not images', async (t) => {
   );
 });
 
+t.test('a part without a file name is an image if its content is one', async (t) => {
+  const service = await startService();
+  t.teardown(() => service.stop());
+  const part = (header: string, content: Uint8Array | string): Buffer =>
+    Buffer.concat([Buffer.from(`--b\r\n${header}\r\n\r\n`), Buffer.from(content), Buffer.from('\r\n')]);
+  const body = Buffer.concat([
+    part('Content-Disposition: form-data; name="note"', 'a field'),
+    part('Content-Disposition: form-data; name="image"', image),
+    part('Content-Disposition: form-data; name="image"\r\nContent-Type: image/png', image),
+    Buffer.from('--b--\r\n'),
+  ]);
+  const { status, answer } = await sent(service.address, 'multipart/form-data; boundary=b', body);
+  t.equal(status, 200);
+  t.equal(answer.match(/"verdict":"anomalous"/g)?.length, 2);
+});
+
 t.test('a body that does not arrive before the deadline gets an answer', async (t) => {
   const service = await startService();
   t.teardown(() => service.stop());

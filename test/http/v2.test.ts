@@ -75,6 +75,19 @@ t.test('images as base64 in JSON get the scores of /v1, and the response has the
   }
 });
 
+t.test('base64 may have line breaks', async (t) => {
+  const [first] = base64Input.data;
+  const lines = first?.replace(/.{76}/g, '$&\r\n');
+  const broken = asJson({ inputs: [{ ...base64Input, shape: [1], data: [`${lines}\n`] }] });
+  const plain = asJson({ inputs: [{ ...base64Input, shape: [1], data: [first] }] });
+  const scores = await Promise.all(
+    [broken, plain].map(
+      async (body) => output((await (await infer(body)).json()) as Inferred, 'score').data as number[],
+    ),
+  );
+  t.ok(Math.abs((scores[0]?.[0] as number) - (scores[1]?.[0] as number)) < 1e-3);
+});
+
 t.test('too many images, or an invalid tensor, are refused before they are decoded', async (t) => {
   const count = 200_000;
   const input = { name: 'image', datatype: 'UINT8', shape: [count, 1, 1, 3] };

@@ -23,6 +23,9 @@ const refused = async (bytes: Uint8Array): Promise<ImageError> => {
   throw new Error('it was not refused');
 };
 
+/** A gray TIFF of float32. */
+const floats = { samples: 1, photometric: 1, bits: 32, format: 3 };
+
 t.test('the same pixels are the same input, whatever the container and the scale', async (t) => {
   for (const scale of [0.5, 1, 2]) {
     const raw = await drawn(scale).raw().toBuffer();
@@ -223,6 +226,11 @@ t.test('every pixel of a mask that is not black is a defect, in any kind of file
     ['16 bits', await sixteen.toColourspace('grey16').png().toBuffer(), [0, 1, 1, 1]],
     ['colors', await raw([0, 0, 0, 9, 0, 0, 0, 0, 9, 0, 9, 0], 3).png().toBuffer(), [0, 1, 1, 1]],
     [
+      'floating point',
+      tiff({ ...size, pixels: new Uint8Array(Float32Array.of(0, 0.2, 1, 0).buffer), ...floats }),
+      [0, 1, 1, 0],
+    ],
+    [
       'red on transparent',
       await raw([...clear, ...red, ...red, ...clear], 4)
         .png()
@@ -309,5 +317,13 @@ t.test(
     });
     const shifted = await levels(signed, { low: -1024, high: 3068 });
     t.strictSame(shifted.pixels, within.pixels, 'signed values, as of a CT');
+
+    const share = Float32Array.from(values, (value) => value / 4092);
+    share[0] = Number.NaN;
+    const float = tiff({ ...size, pixels: new Uint8Array(share.buffer), ...floats });
+    const seen = await levels(float, { low: 0, high: 1 });
+    t.strictSame(seen.pixels, within.pixels, 'floating-point values; what is no number is black');
+    t.strictSame(seen.warnings, []);
+    await t.rejects(levels(float), /floating-point pixels, and the detector has no value range/);
   },
 );

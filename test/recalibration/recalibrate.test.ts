@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import sharp from 'sharp';
 import t from 'tap';
 import { drawSample } from '../../src/datasets/index.js';
-import { modelsFolder, readDetector } from '../../src/detector/index.js';
+import { modelsFolder, readDetector, scoreRounding } from '../../src/detector/index.js';
 import { type RecalibrateOptions, recalibrate } from '../../src/recalibration/index.js';
 import { DirectInference, runSelfTest, ScoringEngine, ScoringPipeline } from '../../src/scoring/index.js';
 import { testProvider } from '../support/provider.js';
@@ -95,6 +95,14 @@ t.test('labeled verdicts set the threshold; wrong verdicts flip, right ones stay
 
   const added = await calibrated({ folder, source: { verdicts: file }, add: true });
   t.equal(added.after.scores.length, scores.length + 19);
+  // Measured again, in other batches: each score differs by as much as scores may.
+  const again = (await readFile(file, 'utf8')).replace(/"score":([-\d.]+)/g, (_, score: string) => {
+    const value = Number(score);
+    return `"score":${value + 0.9 * scoreRounding(manifest.terms, value)}`;
+  });
+  await writeFile(file, again);
+  const repeated = await calibrated({ folder, source: { verdicts: file }, add: true });
+  t.equal(repeated.after.scores.length, scores.length + 19, 'the same images count once');
   await t.resolves(
     calibrated({ folder, source: { verdicts: file } }),
     'verdicts of the previous version still count',

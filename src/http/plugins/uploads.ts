@@ -2,7 +2,7 @@
 import type { MultipartFile } from '@fastify/multipart';
 import type { FastifyRequest } from 'fastify';
 import { systemClock } from '../../batching/index.js';
-import type { ImageLimits } from '../../imaging/index.js';
+import { type ImageLimits, isImageFile } from '../../imaging/index.js';
 import type { Deadline } from '../../scoring/index.js';
 import type { Upload } from '../scoring-service.js';
 import type { ByteReservation } from './limits.js';
@@ -95,14 +95,16 @@ async function readMultipart(
   let total = 0;
   const parts = request.parts({
     limits: {
-      files: maxImages,
-      fields: maxImages,
+      files: 2 * maxImages,
+      fields: 0,
       parts: 2 * maxImages,
       fileSize: maxBytes,
-      fieldSize: 10_000,
       headerPairs: 50,
     },
+    // A part without a file name is an image if its content is one; as a field it would be read as text.
+    isPartAFile: () => true,
   });
+  let fields = 0;
   try {
     for await (const part of parts) {
       if (part.type !== 'file') continue;
@@ -114,6 +116,11 @@ async function readMultipart(
           `the images have more than ${maxRequestBytes} bytes together; send them in several requests`,
         );
       }
+      if (part.filename === undefined && !isImageFile(bytes)) {
+        if (++fields > maxImages) throw tooManyFields(maxImages);
+        continue;
+      }
+      if (uploads.length === maxImages) throw tooManyImages(maxImages);
       uploads.push({ name: part.filename || undefined, image: bytes });
     }
   } catch (error) {
@@ -134,23 +141,23 @@ async function fileOf({ file, filename }: MultipartFile, hold: ByteReservation):
   return Buffer.concat(chunks);
 }
 
+function tooManyFields(most: number): ProblemError {
+  return new ProblemError(
+    'too-many-parts',
+    `a request has at most ${most} form fields beside its images; leave them out, they are not read`,
+  );
+}
+
+function tooManyImages(most: number): ProblemError {
+  return new ProblemError('too-many-parts', `a request has at most ${most} images; send several requests`);
+}
+
 function explained(error: unknown, maxImages: number, maxBytes: number): unknown {
   const code: unknown = error instanceof Error ? Reflect.get(error, 'code') : undefined;
   if (code === 'FST_REQ_FILE_TOO_LARGE') {
     return new ProblemError('too-many-bytes', `an image has more than ${maxBytes} bytes, the maximum`);
   }
-  if (code === 'FST_FIELDS_LIMIT') {
-    return new ProblemError(
-      'too-many-parts',
-      `a request has at most ${maxImages} form fields beside its images; leave them out, they are not read`,
-    );
-  }
-  if (code === 'FST_PARTS_LIMIT' || code === 'FST_FILES_LIMIT') {
-    return new ProblemError(
-      'too-many-parts',
-      `a request has at most ${maxImages} images; send several requests`,
-    );
-  }
+  if (code === 'FST_PARTS_LIMIT' || code === 'FST_FILES_LIMIT') return tooManyImages(maxImages);
   if (error instanceof ProblemError) return error;
   if (
     error instanceof Error &&

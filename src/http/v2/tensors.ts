@@ -80,7 +80,8 @@ function lengthPrefixed({ name }: InputTensor, binary: Uint8Array, count: number
 
 function base64Strings({ name, data }: InputTensor): Uint8Array[] {
   return flat(name, data).map((text) => {
-    if (typeof text !== 'string' || !/^[A-Za-z0-9+/]*={0,2}$/.test(text)) {
+    // Lines of 76 characters are common: MIME and the program base64 break them.
+    if (typeof text !== 'string' || !/^[A-Za-z0-9+/\r\n]*={0,2}[\r\n]*$/.test(text)) {
       throw badRequest(`the input '${name}' is BYTES: it must be base64 strings in JSON, or binary data`);
     }
     return Buffer.from(text, 'base64');
