@@ -1,12 +1,11 @@
 /**
- * A detector on disk: a folder with `manifest.json`, `cloner.safetensors` and `self-test.safetensors`. Reading checks
- * schema and hashes; writing replaces the whole folder.
+ * A detector on disk: a folder with a manifest, the cloner's weights and a self-test. Reading checks schema and hashes.
  */
 import { createHash } from 'node:crypto';
-import { copyFile, mkdtemp, readFile, rename, rm, rmdir, stat, writeFile } from 'node:fs/promises';
+import { mkdtemp, readFile, rm, rmdir, stat } from 'node:fs/promises';
 import { dirname, join, resolve } from 'node:path';
 import { firstNames } from '../files/explain.js';
-import { makeFolder } from '../files/folders.js';
+import { isFolder } from '../files/folders.js';
 import { readText } from '../files/read-text.js';
 import { replaceFile } from '../files/replace-file.js';
 import {
@@ -16,6 +15,7 @@ import {
   type TensorMap,
   writeSafetensors,
 } from '../weights/safetensors.js';
+import { type FileContents, manifestFile, placeDetector, replaceFiles } from './detector-files.js';
 import { detectorsIn, isDetector } from './detectors-in.js';
 import { findExpert, modelsFolder } from './find-expert.js';
 import { LearnedImages } from './learned-images.js';
@@ -24,13 +24,6 @@ import { DetectorError, type Manifest, parseManifest } from './manifest.js';
 import { assembleScorer } from './scorer.js';
 import { type SelfTest, selfTestTolerance } from './self-test.js';
 import type { ServingShape } from './serving-model.js';
-
-/** The files of a detector. */
-export const detectorFiles: readonly string[] = [
-  'manifest.json',
-  'cloner.safetensors',
-  'self-test.safetensors',
-];
 
 /**
  * Reads a detector.
@@ -42,6 +35,22 @@ export async function readDetector(
   expertFolders: readonly string[] = [],
 ): Promise<UnverifiedDetector> {
   const { manifest, version } = await readManifest(folder);
+  try {
+    return await readContents(folder, manifest, version, expertFolders);
+  } catch (error) {
+    // The detector may have been replaced in the meantime, and its old weights removed.
+    const now = await readManifest(folder);
+    if (now.version === version && now.manifest.cloner.file === manifest.cloner.file) throw error;
+    return readContents(folder, now.manifest, now.version, expertFolders);
+  }
+}
+
+async function readContents(
+  folder: string,
+  manifest: Manifest,
+  version: string,
+  expertFolders: readonly string[],
+): Promise<UnverifiedDetector> {
   const clonerTensors = await readVerified(folder, manifest.cloner);
   const selfTestTensors = await readVerified(folder, manifest.selfTest);
   const expertCard = await findExpert(manifest.expert, expertFolders);
@@ -69,7 +78,7 @@ export async function readDetector(
 export async function readManifest(
   folder: string,
 ): Promise<{ readonly manifest: Manifest; readonly version: string }> {
-  const path = join(folder, 'manifest.json');
+  const path = join(folder, manifestFile);
   const text = await readText(path).catch(async () => {
     if (!(await stat(folder).catch(() => undefined))) {
       const embedded = (await detectorsIn(modelsFolder)).join(', ');
@@ -112,28 +121,45 @@ export async function writeDetector(folder: string, parts: DetectorParts): Promi
       tolerance: selfTestTolerance,
     },
   };
-  await replaceFolder(folder, async (fresh) => {
-    await writeFile(join(fresh, manifest.cloner.file), cloner);
-    await writeFile(join(fresh, manifest.selfTest.file), selfTest);
-    await writeFile(join(fresh, 'manifest.json'), manifestText(manifest));
-  });
-  return manifest;
+  return writeFiles(folder, manifest, cloner, selfTest);
 }
 
-/** Replaces a folder once the new one is complete. If writing fails, the new one is removed. */
-async function replaceFolder(folder: string, write: (fresh: string) => Promise<void>): Promise<void> {
-  const target = resolve(folder);
-  const fresh = `${target}.new`;
+/** Writes the files of a detector; an existing detector is replaced. @returns the manifest, with the files' names. */
+async function writeFiles(
+  folder: string,
+  manifest: Manifest,
+  cloner: Uint8Array,
+  selfTest: Uint8Array,
+): Promise<Manifest> {
+  if (!(await isFolder(folder))) {
+    await placeDetector(folder, filesOf(manifest, cloner, selfTest));
+    return manifest;
+  }
+  const named = {
+    ...manifest,
+    cloner: { ...manifest.cloner, file: `cloner-${manifest.cloner.sha256.slice(0, 12)}.safetensors` },
+    selfTest: {
+      ...manifest.selfTest,
+      file: `self-test-${manifest.selfTest.sha256.slice(0, 12)}.safetensors`,
+    },
+  };
+  const fresh = `${resolve(folder)}.new`;
   try {
     await rm(fresh, { recursive: true, force: true });
-    await makeFolder(fresh);
-    await write(fresh);
-    await rm(target, { recursive: true, force: true });
-    await rename(fresh, target);
-  } catch (error) {
+    await placeDetector(fresh, filesOf(named, cloner, selfTest));
+    await replaceFiles(fresh, folder);
+  } finally {
     await rm(fresh, { recursive: true, force: true });
-    throw error;
   }
+  return named;
+}
+
+function filesOf(manifest: Manifest, cloner: Uint8Array, selfTest: Uint8Array): FileContents {
+  return new Map<string, Uint8Array | string>([
+    [manifest.cloner.file, cloner],
+    [manifest.selfTest.file, selfTest],
+    [manifestFile, manifestText(manifest)],
+  ]);
 }
 
 function manifestText(manifest: Manifest): string {
@@ -150,21 +176,36 @@ export async function replaceCalibration(
   calibration: Manifest['calibration'],
   out: string = folder,
 ): Promise<string> {
-  const old = parseManifest(await readText(join(folder, 'manifest.json')), folder);
+  const old = parseManifest(await readText(join(folder, manifestFile)), folder);
   const earlierVersions = [...(old.calibration.earlierVersions ?? []), versionOf(old)];
   const created = new Date().toISOString();
   const manifest: Manifest = { ...old, created, calibration: { ...calibration, earlierVersions } };
   if (resolve(out) !== resolve(folder)) {
     await checkTarget(out);
-    await replaceFolder(out, async (fresh) => {
-      for (const { file } of [old.cloner, old.selfTest])
-        await copyFile(join(folder, file), join(fresh, file));
-      await writeFile(join(fresh, 'manifest.json'), manifestText(manifest));
-    });
+    await writeFiles(out, manifest, ...(await weightsOf(folder, old)));
   } else {
-    await replaceFile(join(folder, 'manifest.json'), manifestText(manifest));
+    await replaceFile(join(folder, manifestFile), manifestText(manifest));
   }
   return versionOf(manifest);
+}
+
+/**
+ * Replaces the files of a damaged detector with those of a copy, which the caller has verified.
+ * @throws DetectorError if the copy is another version.
+ */
+export async function repairDetector(folder: string, copy: string): Promise<void> {
+  const { manifest, version } = await readManifest(copy);
+  const damaged = await readManifest(folder).catch(() => undefined);
+  if (damaged !== undefined && damaged.version !== version) {
+    throw new DetectorError(
+      `${copy} is version ${version}, and ${folder} is version ${damaged.version}; wanted a copy of the same version`,
+    );
+  }
+  await writeFiles(folder, manifest, ...(await weightsOf(copy, manifest)));
+}
+
+function weightsOf(folder: string, { cloner, selfTest }: Manifest): Promise<[Buffer, Buffer]> {
+  return Promise.all([readFile(join(folder, cloner.file)), readFile(join(folder, selfTest.file))]);
 }
 
 /** Checks that a new detector can be written there. @throws DetectorError if not. */

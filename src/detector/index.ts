@@ -11,12 +11,19 @@ export {
   supportedRate,
 } from './conformal.js';
 export {
+  detectorFiles,
+  kindOfFile,
+  manifestFile,
+  replaceFiles,
+  signatureOfFiles,
+} from './detector-files.js';
+export {
   checkTarget,
   type DetectorParts,
-  detectorFiles,
   type ManifestDraft,
   readDetector,
   readManifest,
+  repairDetector,
   replaceCalibration,
   writeDetector,
 } from './detector-folder.js';

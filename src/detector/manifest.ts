@@ -1,6 +1,7 @@
 /** The manifest of a detector: its schema, its type, and parsing. */
 import { type Static, Type } from 'typebox';
 import { Value } from 'typebox/value';
+import { clonerFile, selfTestFile } from './detector-files.js';
 
 /** The detector cannot be used; the message says what is wrong. */
 export class DetectorError extends Error {
@@ -74,7 +75,7 @@ export const manifestSchema = Type.Object(
     ),
     cloner: Type.Object(
       {
-        file: Type.Literal('cloner.safetensors'),
+        file: Type.String({ pattern: clonerFile }),
         sha256,
         layout: Type.Array(
           Type.Object(
@@ -224,7 +225,7 @@ export const manifestSchema = Type.Object(
     ),
     selfTest: Type.Object(
       {
-        file: Type.Literal('self-test.safetensors'),
+        file: Type.String({ pattern: selfTestFile }),
         sha256,
         tolerance: Type.Object(
           { cpu: tolerances, cuda: tolerances },

@@ -6,7 +6,7 @@ import { PassThrough } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
 import { createGunzip } from 'node:zlib';
 import { extract } from 'tar-stream';
-import { detectorFiles } from '../detector/index.js';
+import { detectorFiles, kindOfFile } from '../detector/index.js';
 import { RepositoryError } from './errors.js';
 
 /** Bytes of an unpacked detector: five times the paper's cloner with maps of 512 x 512. */
@@ -36,13 +36,14 @@ export async function unpackDetector(
         entry.resume();
         continue;
       }
-      if (type !== 'file' || !detectorFiles.includes(file)) {
+      const kind = kindOfFile(file);
+      if (type !== 'file' || kind === undefined) {
         throw refused(`it contains '${name}' (${type}); a detector has ${detectorFiles.join(', ')}`);
       }
-      if (seen.has(file)) throw refused(`it contains ${file} twice`);
+      if (seen.has(kind)) throw refused(`it contains ${kind} twice`);
       bytes += size;
       if (bytes > maxBytes) throw tooManyBytes(maxBytes);
-      seen.add(file);
+      seen.add(kind);
       await pipeline(entry, createWriteStream(join(folder, file), { flags: 'wx' }));
     }
     await unpacking;

@@ -1,13 +1,16 @@
 /** The folder of detectors on disk. Readers see a complete folder at any time, also during a change. */
 import { randomUUID } from 'node:crypto';
-import { mkdir, readdir, rename, rm, stat } from 'node:fs/promises';
+import { copyFile, mkdir, readdir, rename, rm, stat } from 'node:fs/promises';
 import { basename, dirname, join, resolve } from 'node:path';
 import {
   DetectorError,
-  detectorFiles,
   historyFile,
   isDetector,
+  kindOfFile,
+  manifestFile,
   readVersions,
+  replaceFiles,
+  signatureOfFiles,
   versionFolders,
 } from '../detector/index.js';
 import { isFolder, makeFolder } from '../files/folders.js';
@@ -49,7 +52,7 @@ export async function writeHistory(root: string, name: string, versions: readonl
 
 /**
  * Moves a version to its place next to the others of its detector. A detector with a single version becomes a folder of
- * versions. A version that is already in that place is replaced: it may be damaged.
+ * versions. Of a version that is already in that place the files are replaced: they may be damaged.
  * @param from the version's folder, on the same disk.
  * @param singleVersion the version, if the detector's folder is a single one; `damaged` if its manifest cannot be read.
  */
@@ -62,33 +65,26 @@ export async function placeVersion(
 ): Promise<void> {
   const target = join(root, name);
   if (singleVersion === version) {
-    await swapFolder(from, target);
+    await replaceFiles(from, target);
     return;
-  }
-  if (singleVersion !== undefined) {
-    // Detectors and versions whose names start with a dot are ignored.
-    const moving = join(root, `.${name}.moving`);
-    await mkdir(moving);
-    await rename(
-      target,
-      join(moving, singleVersion === 'damaged' ? `.damaged-${randomUUID()}` : singleVersion),
-    );
-    await rename(moving, target);
   }
   await makeFolder(target);
-  await swapFolder(from, join(target, version));
-}
-
-/** Replaces a folder with another one. */
-async function swapFolder(from: string, target: string): Promise<void> {
-  if (!(await exists(target))) {
-    await rename(from, target);
-    return;
+  const place = join(target, version);
+  if (await exists(place)) await replaceFiles(from, place);
+  else await rename(from, place);
+  if (singleVersion === undefined) return;
+  // The folder counts as a single version as long as it has a manifest: it becomes a folder of versions in one step.
+  const files = (await readdir(target)).filter((file) => kindOfFile(file) !== undefined);
+  const kept = join(target, singleVersion === 'damaged' ? `.damaged-${randomUUID()}` : singleVersion);
+  if (!(await exists(kept))) {
+    const copy = join(target, `${incomingPrefix}${randomUUID()}`);
+    await mkdir(copy);
+    for (const file of files) await copyFile(join(target, file), join(copy, file));
+    await rename(copy, kept);
   }
-  const old = join(dirname(target), `.${basename(target)}.swapped-${randomUUID()}`);
-  await rename(target, old);
-  await rename(from, target);
-  await rm(old, { recursive: true, force: true });
+  await writeHistory(root, name, [singleVersion === 'damaged' ? version : singleVersion]);
+  await rm(join(target, manifestFile));
+  for (const file of files) await rm(join(target, file), { force: true });
 }
 
 /**
@@ -116,35 +112,21 @@ export async function addAsCurrent(folder: string, from: string, version: string
   const [root, name] = [dirname(resolve(folder)), basename(resolve(folder))];
   const before = await readVersions(root, name);
   const target = join(folder, version);
-  if (await exists(target)) await rm(from, { recursive: true });
-  else await rename(from, target);
+  if (await exists(target)) {
+    await replaceFiles(from, target);
+    await rm(from, { recursive: true, force: true });
+  } else await rename(from, target);
   await writeHistory(root, name, [...new Set([version, ...(before?.history ?? [])])]);
 }
 
-/** Completes an interrupted {@link placeVersion}, and removes incomplete uploads. */
+/** Removes incomplete uploads. */
 export async function recover(root: string): Promise<void> {
-  for (const entry of await readdir(root)) {
-    const path = join(root, entry);
-    const [, name] = /^\.(.+)\.moving$/.exec(entry) ?? [];
-    if (name !== undefined) await restore(path, join(root, name));
-    else if (entry.startsWith(incomingPrefix)) await rm(path, { recursive: true, force: true });
-    else await recoverSwap(root, entry);
-    if (await isFolder(path)) {
-      for (const inside of await readdir(path)) await recoverSwap(path, inside);
+  for (const folder of [root, ...(await readdir(root)).map((name) => join(root, name))]) {
+    if (!(await isFolder(folder))) continue;
+    for (const name of await readdir(folder)) {
+      if (name.startsWith(incomingPrefix)) await rm(join(folder, name), { recursive: true, force: true });
     }
   }
-}
-
-/** Completes an interrupted {@link swapFolder}. */
-async function recoverSwap(folder: string, entry: string): Promise<void> {
-  const [, name] = /^\.(.+)\.swapped-[0-9a-f-]+$/.exec(entry) ?? [];
-  if (name !== undefined) await restore(join(folder, entry), join(folder, name));
-}
-
-/** Moves a folder back to its place, or removes it if the place is taken. */
-async function restore(from: string, target: string): Promise<void> {
-  if (await exists(target)) await rm(from, { recursive: true, force: true });
-  else await rename(from, target);
 }
 
 const incomingPrefix = '.incoming-';
@@ -156,16 +138,13 @@ export async function incomingFolder(root: string, id: string): Promise<string> 
   return folder;
 }
 
-/** Returns a string that changes whenever a file of the detector or its current version changes. */
+/** Returns a string that changes whenever a file of the detector or of one of its versions changes. */
 export async function signatureOf(root: string, name: string): Promise<string> {
-  const parts: string[] = [];
-  for (const folder of [join(root, name), ...(await versionFolders(join(root, name)))]) {
-    for (const file of ['', ...detectorFiles, historyFile]) {
-      const found = await stat(join(folder, file)).catch(() => undefined);
-      if (found) parts.push(`${folder}/${file}:${found.ino}:${found.size}:${found.mtimeMs}`);
-    }
-  }
-  return parts.join('\n');
+  const folder = join(root, name);
+  const history = await stat(join(folder, historyFile)).catch(() => undefined);
+  const folders = [...new Set([folder, ...(await versionFolders(folder))])];
+  const parts = await Promise.all(folders.map(signatureOfFiles));
+  return [...parts, ...(history ? [`${history.ino}:${history.size}:${history.mtimeMs}`] : [])].join('\n');
 }
 
 export async function exists(path: string): Promise<boolean> {

@@ -64,9 +64,10 @@ export class DetectorRepository {
     signal?: AbortSignal,
   ): Promise<DetectorRepository> {
     const { detectors } = options;
-    // A folder that cannot be written needs no recovery.
-    await recover(detectors).catch(() => undefined);
     const names = await namesIn(detectors);
+    await recover(detectors).catch((error: Error) => {
+      log.warn({ reason: error.message }, 'what interrupted uploads have left cannot be removed');
+    });
     const repository = new DetectorRepository(engine, options, log);
     for (const name of names) {
       signal?.throwIfAborted();

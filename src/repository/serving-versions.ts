@@ -1,5 +1,5 @@
 /** Chooses the version of each detector that serves, from the folder on disk and the self-tests. */
-import { type DetectorVersions, readVersions, type VersionFolder } from '../detector/index.js';
+import { DetectorError, type DetectorVersions, readVersions, type VersionFolder } from '../detector/index.js';
 import { RepositoryError } from './errors.js';
 import type { RepositoryLog, VersionLoader } from './loader.js';
 import { type DetectorStatus, type Entry, listNames, statusOf } from './view.js';
@@ -123,7 +123,14 @@ export class ServingVersions {
     const found = wanted.flatMap((version) => versions.find((known) => known.version === version) ?? []);
     if (!verify) return found[0];
     for (const version of found) {
-      const sound = await this.loader.load(name, version).catch(() => undefined);
+      const sound = await this.loader.load(name, version).catch((error: Error) => {
+        // The loader has told what is wrong with a detector. Anything else would stay unknown.
+        if (!(error instanceof DetectorError)) {
+          const { version: failed } = version;
+          this.log.error({ detector: name, version: failed, reason: error.message }, 'detector not verified');
+        }
+        return undefined;
+      });
       if (sound) return version;
     }
     // If its replacement is refused, a version still serves from memory.

@@ -27,7 +27,9 @@ export function verifyUnused(
       do await pause(askEveryMs);
       while (!isIdle());
       const began = performance.now();
-      await repository.verify(name);
+      await repository.verify(name).catch((error: Error) => {
+        log.error({ detector: name, reason: error.message }, 'detector not verified; it is when first used');
+      });
       await pause(performance.now() - began);
     }
   })().catch((error: Error) => {

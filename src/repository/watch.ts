@@ -24,7 +24,13 @@ export function watchRepository(
       if (first) applied.set(name, signature);
       if (!settled || applied.get(name) === signature) continue;
       applied.set(name, signature);
-      await repository.refresh(name);
+      await repository.refresh(name).catch((error: Error) => {
+        applied.delete(name);
+        log.error(
+          { detector: name, reason: error.message },
+          'detector cannot be refreshed; it is tried again',
+        );
+      });
     }
   };
   void (async () => {

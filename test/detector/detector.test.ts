@@ -1,12 +1,19 @@
 /** The embedded detector: valid, independent of batching, rejected after changes. */
-import { cp, readFile, writeFile } from 'node:fs/promises';
+import { appendFile, cp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import t from 'tap';
 import { drawSample } from '../../src/datasets/index.js';
-import { modelsFolder, readDetector, type UnverifiedDetector } from '../../src/detector/index.js';
+import {
+  modelsFolder,
+  readDetector,
+  repairDetector,
+  replaceCalibration,
+  type UnverifiedDetector,
+} from '../../src/detector/index.js';
 import { openDetector } from '../../src/index.js';
 import { Device } from '../../src/runtime/index.js';
 import { runSelfTest, ScoringEngine } from '../../src/scoring/index.js';
+import { copyDetector } from '../support/detectors.js';
 import { testProvider } from '../support/provider.js';
 
 const folder = join(modelsFolder, 'sample');
@@ -112,4 +119,44 @@ t.test('the library opens an embedded detector by name and explains wrong argume
   await t.rejects(sample.localize(new Uint8Array(), { method }), {
     message: /no map by 'poem'; available: discrepancy, gradient, smoothgrad, guided/,
   });
+});
+
+t.test('a detector that is replaced can be read at any moment', async (t) => {
+  const root = t.testdir();
+  const folder = join(root, 'flange');
+  const versions = [await copyDetector(folder), await copyDetector(join(root, 'other'), 0.5)];
+  const seen = new Set<string>();
+  let done = false;
+  const reading = (async () => {
+    while (!done) seen.add((await readDetector(folder)).version);
+  })();
+  const { manifest } = await readDetector(join(root, 'other'));
+  for (let turn = 0; turn < 3; turn++) {
+    await replaceCalibration(join(root, 'other'), manifest.calibration, folder);
+    versions.push((await readDetector(folder)).version);
+  }
+  done = true;
+  await reading;
+  t.strictSame(
+    [...seen].filter((version) => !versions.includes(version)),
+    [],
+  );
+  const files = await readdir(folder);
+  t.equal(files.length, 3, files.join(', '));
+});
+
+t.test('a damaged detector is repaired from a copy of the same version only', async (t) => {
+  const root = t.testdir();
+  const folder = join(root, 'flange');
+  const version = await copyDetector(folder);
+  await copyDetector(join(root, 'copy'));
+  await copyDetector(join(root, 'other'), 0.5);
+  await appendFile(join(folder, 'cloner.safetensors'), 'x');
+  await t.rejects(readDetector(folder), /cloner.safetensors does not match the manifest/);
+  await t.rejects(repairDetector(folder, join(root, 'other')), /wanted a copy of the same version/);
+  await repairDetector(folder, join(root, 'copy'));
+  t.equal((await readDetector(folder)).version, version);
+  await rm(join(folder, 'manifest.json'));
+  await repairDetector(folder, join(root, 'copy'));
+  t.equal((await readDetector(folder)).version, version, 'a manifest that is gone');
 });

@@ -1,11 +1,12 @@
 /** Detectors that are added and removed, with the embedded detector on the real runtime. */
-import { appendFile, mkdir, readdir, rm, writeFile } from 'node:fs/promises';
+import { appendFile, mkdir, readdir, rm, symlink, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { Readable } from 'node:stream';
 import { setTimeout as wait } from 'node:timers/promises';
 import { gzipSync } from 'node:zlib';
 import t from 'tap';
 import { pack } from 'tar-stream';
+import { readVersions } from '../../src/detector/index.js';
 import {
   DetectorRepository,
   RepositoryError,
@@ -367,11 +368,50 @@ t.test('removing a detector from the folder is not an error', async (t) => {
   t.strictSame(errors, []);
 });
 
-t.test('an interrupted upload is completed at the next start', async (t) => {
+t.test('what an interrupted upload has left is removed at the next start', async (t) => {
   const root = t.testdir();
-  const version = await copyDetector(join(root, '.flange.moving/one'));
+  const version = await copyDetector(join(root, 'flange'));
   await mkdir(join(root, '.incoming-1'));
+  await mkdir(join(root, 'flange/.incoming-2'));
   const repository = await open(root);
   t.equal(current(repository), version);
   t.strictSame(await readdir(root), ['flange']);
+  t.notOk((await readdir(join(root, 'flange'))).some((name) => name.startsWith('.')));
+});
+
+t.test('a version that is a link to a folder elsewhere serves; removing it leaves that folder', async (t) => {
+  const root = t.testdir();
+  const first = await copyDetector(join(root, 'store/one'));
+  const second = await copyDetector(join(root, 'store/two'), 0.5);
+  await mkdir(join(root, 'detectors/flange'), { recursive: true });
+  for (const name of ['one', 'two']) {
+    await symlink(join(root, 'store', name), join(root, 'detectors/flange', name));
+  }
+  const repository = await open(join(root, 'detectors'));
+  await repository.activate('flange', first);
+  t.equal((await repository.acquire('flange')).version, first);
+  await repository.retire('flange', second);
+  t.strictSame((await readdir(join(root, 'detectors/flange'))).sort(), ['current', 'one']);
+  t.ok((await readdir(join(root, 'store/two'))).includes('manifest.json'));
+});
+
+t.test('an upload beside a single version leaves no moment without a detector', async (t) => {
+  const root = t.testdir();
+  const first = await copyDetector(join(root, 'detectors/flange'));
+  const second = await copyDetector(join(root, 'second'), 0.5);
+  const repository = await open(join(root, 'detectors'));
+  const seen = new Set<string | undefined>();
+  let done = false;
+  const looking = (async () => {
+    while (!done) seen.add((await readVersions(join(root, 'detectors'), 'flange'))?.versions[0]?.version);
+  })();
+  const { version } = await upload(repository, join(root, 'second'));
+  done = true;
+  await looking;
+  t.equal(version, second);
+  t.strictSame(
+    [...seen].filter((found) => found !== first && found !== second),
+    [],
+  );
+  t.equal(await repository.rollBack('flange'), first);
 });
