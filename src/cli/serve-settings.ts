@@ -8,6 +8,7 @@ import {
   defaultTimeoutMs,
   defaultWatchEveryMs,
 } from '../http/index.js';
+import { defaultMetricsDetectors } from '../observability/index.js';
 import { defaultMaxLoaded } from '../repository/index.js';
 import { defaultQueueLimits } from '../scoring/index.js';
 
@@ -124,6 +125,12 @@ export const serveConfigSchema = Type.Object(
       description: 'how often the folder of detectors is checked for changes; 0 is never',
       value: 'ms',
       default: defaultWatchEveryMs,
+    }),
+    metricsDetectors: integerSetting(0, 10_000, {
+      description:
+        'detectors with series of their own in /metrics, those used lately; others are counted together',
+      value: 'n',
+      default: defaultMetricsDetectors,
     }),
     keys: Type.Optional(
       stringSetting({ description: 'require API keys from this file, see mkd keys', value: 'file' }),

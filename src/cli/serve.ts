@@ -79,6 +79,7 @@ async function serveUntilStopped(flags: ServeConfig, signals: StopSignals, outpu
         maxPixelsInFlight: flags.maxPixelsInFlight,
       },
       timeoutMs: flags.timeoutMs,
+      metricsDetectors: flags.metricsDetectors,
       corsOrigins: flags.corsOrigins,
       traces: flags.traces,
     },

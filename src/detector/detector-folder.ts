@@ -8,8 +8,8 @@ import { firstNames } from '../files/explain.js';
 import { isFolder } from '../files/folders.js';
 import { readText } from '../files/read-text.js';
 import { replaceFile } from '../files/replace-file.js';
+import { inTurn } from '../files/turns.js';
 import {
-  floatTensor,
   readSafetensors,
   SafetensorsError,
   type TensorMap,
@@ -22,7 +22,7 @@ import { LearnedImages } from './learned-images.js';
 import type { UnverifiedDetector } from './loaded-detector.js';
 import { DetectorError, type Manifest, parseManifest } from './manifest.js';
 import { assembleScorer } from './scorer.js';
-import { type SelfTest, selfTestTolerance } from './self-test.js';
+import { parseSelfTest, type SelfTest, selfTestTensors, selfTestTolerance } from './self-test.js';
 import type { ServingShape } from './serving-model.js';
 
 /**
@@ -62,8 +62,9 @@ async function readContents(
     positions: manifest.terms.map !== undefined,
     neighbors: manifest.terms.neighbors !== undefined,
   };
+  const scorer = await inTurn(() => assembleScorer(shape, manifest.terms, clonerTensors, manifest));
   return {
-    ...assembleScorer(shape, manifest.terms, clonerTensors, manifest),
+    ...scorer,
     manifest,
     version,
     selfTest: parseSelfTest(selfTestTensors, manifest),
@@ -253,49 +254,16 @@ async function readVerified(folder: string, entry: { file: string; sha256: strin
   const bytes = await readFile(path).catch(() => {
     throw new DetectorError(`${path} cannot be read`);
   });
-  const actual = hashOf(bytes);
+  const actual = await inTurn(() => hashOf(bytes));
   if (actual !== entry.sha256) {
     throw new DetectorError(
       `${path} does not match the manifest: its SHA-256 is ${actual}, expected ${entry.sha256}; restore the file`,
     );
   }
   try {
-    return readSafetensors(bytes);
+    return await inTurn(() => readSafetensors(bytes));
   } catch (error) {
     if (error instanceof SafetensorsError) throw new DetectorError(`${path}: ${error.message}`);
     throw error;
   }
-}
-
-function selfTestTensors({ images, count, scores, value, direction, maps }: SelfTest): TensorMap {
-  const size = Math.sqrt(images.length / count / 3);
-  const layers = value.length / count;
-  return new Map([
-    ['images', { type: 'uint8', shape: [count, size, size, 3], data: images }],
-    ['scores', { type: 'float32', shape: [count], data: scores }],
-    ['value', { type: 'float32', shape: [count, layers], data: value }],
-    ['direction', { type: 'float32', shape: [count, layers], data: direction }],
-    ['maps', { type: 'float32', shape: [count, size, size], data: maps }],
-  ]);
-}
-
-function parseSelfTest(tensors: TensorMap, { inputSize, scoringLayers }: Manifest): SelfTest {
-  const images = tensors.get('images');
-  const count = images?.shape[0] ?? 0;
-  if (images?.type !== 'uint8' || count === 0 || images.data.length !== count * inputSize * inputSize * 3) {
-    throw new DetectorError(`the self-test has no images of ${inputSize} x ${inputSize} pixels`);
-  }
-  const floats = (name: string, length: number): Float32Array => {
-    const { data } = floatTensor(tensors, name);
-    if (data.length === length) return data;
-    throw new DetectorError(`the self-test's ${name} has ${data.length} entries; expected ${length}`);
-  };
-  return {
-    images: images.data,
-    count,
-    scores: floats('scores', count),
-    value: floats('value', count * scoringLayers.length),
-    direction: floats('direction', count * scoringLayers.length),
-    maps: floats('maps', count * inputSize * inputSize),
-  };
 }

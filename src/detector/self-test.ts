@@ -1,5 +1,6 @@
 /** The self-test of a detector as data: images, and the scores and maps expected on any machine. */
-import type { Manifest } from './manifest.js';
+import { floatTensor, type TensorMap } from '../weights/safetensors.js';
+import { DetectorError, type Manifest } from './manifest.js';
 
 export interface SelfTest {
   /** uint8 [count, size, size, 3] */
@@ -19,3 +20,38 @@ export const selfTestTolerance: Manifest['selfTest']['tolerance'] = {
   cpu: { score: 1e-4, map: 1e-2 },
   cuda: { score: 1e-2, map: 1e-1 },
 };
+
+/** Returns the tensors of a self-test's file. */
+export function selfTestTensors({ images, count, scores, value, direction, maps }: SelfTest): TensorMap {
+  const size = Math.sqrt(images.length / count / 3);
+  const layers = value.length / count;
+  return new Map([
+    ['images', { type: 'uint8', shape: [count, size, size, 3], data: images }],
+    ['scores', { type: 'float32', shape: [count], data: scores }],
+    ['value', { type: 'float32', shape: [count, layers], data: value }],
+    ['direction', { type: 'float32', shape: [count, layers], data: direction }],
+    ['maps', { type: 'float32', shape: [count, size, size], data: maps }],
+  ]);
+}
+
+/** Reads a self-test from its tensors. @throws DetectorError if they do not fit the manifest. */
+export function parseSelfTest(tensors: TensorMap, { inputSize, scoringLayers }: Manifest): SelfTest {
+  const images = tensors.get('images');
+  const count = images?.shape[0] ?? 0;
+  if (images?.type !== 'uint8' || count === 0 || images.data.length !== count * inputSize * inputSize * 3) {
+    throw new DetectorError(`the self-test has no images of ${inputSize} x ${inputSize} pixels`);
+  }
+  const floats = (name: string, length: number): Float32Array => {
+    const { data } = floatTensor(tensors, name);
+    if (data.length === length) return data;
+    throw new DetectorError(`the self-test's ${name} has ${data.length} entries; expected ${length}`);
+  };
+  return {
+    images: images.data,
+    count,
+    scores: floats('scores', count),
+    value: floats('value', count * scoringLayers.length),
+    direction: floats('direction', count * scoringLayers.length),
+    maps: floats('maps', count * inputSize * inputSize),
+  };
+}

@@ -1,6 +1,7 @@
 /** From the images of a request to results: admission, scoring pipeline, result store. */
 import { randomUUID } from 'node:crypto';
 import type { LoadedDetector } from '../detector/index.js';
+import { inTurn } from '../files/turns.js';
 import type { ImageInput } from '../imaging/index.js';
 import {
   type Artifact,
@@ -110,11 +111,16 @@ export class ScoringService {
     const { localization: method } = detector.manifest;
     const own = map === undefined || (map.method === method && map.layer === undefined);
     const { localization } = scored;
+    const linked = own ? undefined : map;
+    // Regions of a noisy map take milliseconds.
+    const result = localization
+      ? await inTurn(() => resultOf(scored, name, linked))
+      : resultOf(scored, name, linked);
     const stored: StoredResult = {
       detectorName,
       version: detector.version,
       localization: method,
-      result: resultOf(scored, name, own ? undefined : map),
+      result,
       image,
       size: scored.size,
       maps: new Map(localization ? [[mapKey(localization.request), localization.map]] : []),

@@ -29,6 +29,8 @@ export interface ServiceOptions {
   readonly queue?: Partial<QueueLimits>;
   /** Timeout of an image, unless the client sets one. */
   readonly timeoutMs?: number;
+  /** Detectors with series of their own in the metrics. */
+  readonly metricsDetectors?: number | undefined;
   /** More observers of scoring, for example traces. */
   readonly observers?: readonly ScoringObserver[];
 }
@@ -61,14 +63,17 @@ export class Service {
       { ...defaultAdmissionLimits, ...options.admission },
       (images) => this.#running?.queue.estimateSeconds(images) ?? 1,
     );
-    this.metrics = new Metrics({
-      ready: () => this.status === 'ready',
-      provider: () => this.#running?.catalog.provider,
-      queuedImages: () => this.#running?.queue.waiting ?? 0,
-      inFlight: () => this.admission.used,
-      repository: () => this.#running?.catalog.figures ?? { size: 0, loaded: 0, refused: 0, unverified: 0 },
-      drift: () => this.#drift.measure(),
-    });
+    this.metrics = new Metrics(
+      {
+        ready: () => this.status === 'ready',
+        provider: () => this.#running?.catalog.provider,
+        queuedImages: () => this.#running?.queue.waiting ?? 0,
+        inFlight: () => this.admission.used,
+        repository: () => this.#running?.catalog.figures ?? { size: 0, loaded: 0, refused: 0, unverified: 0 },
+        drift: (isWanted) => this.#drift.measure(isWanted),
+      },
+      options.metricsDetectors,
+    );
   }
 
   /** `ready` after {@link start}, while an inference worker is alive. */
@@ -107,7 +112,7 @@ export class Service {
     catalog.repository.observeRetired((name) => {
       this.statistics.forget(name);
       this.#drift.forget(name);
-      void this.metrics.forget(name);
+      this.metrics.forget(name);
     });
     this.#running = { catalog, queue, scoring };
     this.#status = 'ready';

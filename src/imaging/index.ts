@@ -18,7 +18,7 @@ export { isImageFile } from './formats.js';
 export { ImageError, type ImageErrorKind } from './image-error.js';
 export type { LocalizationMap, PictureSize } from './map.js';
 export { decodeMask } from './mask.js';
-export { encodeNpy } from './npy.js';
+export { emptyNpy, encodeNpy } from './npy.js';
 export { applyProcessSettings } from './process-settings.js';
 export { findRegions, type Region } from './regions.js';
 export {

@@ -2,6 +2,25 @@
 
 /** Encodes a row-major float32 array as a .npy file. */
 export function encodeNpy(data: Float32Array, shape: readonly number[]): Buffer {
+  const file = emptyNpy(shape);
+  file.values.set(data);
+  return file.bytes;
+}
+
+/** Returns a .npy file whose values are still to be written. */
+export function emptyNpy(shape: readonly number[]): {
+  readonly bytes: Buffer;
+  readonly values: Float32Array;
+} {
+  const header = headerOf(shape);
+  const count = shape.reduce((product, size) => product * size, 1);
+  const bytes = Buffer.from(new ArrayBuffer(header.length + 4 * count));
+  bytes.set(header);
+  // The length of the header is a multiple of 64.
+  return { bytes, values: new Float32Array(bytes.buffer as ArrayBuffer, header.length, count) };
+}
+
+function headerOf(shape: readonly number[]): Buffer {
   const sizes = shape.length === 1 ? `${shape[0]},` : shape.join(', ');
   const description = `{'descr': '<f4', 'fortran_order': False, 'shape': (${sizes}), }`;
   const prefix = 10;
@@ -11,5 +30,5 @@ export function encodeNpy(data: Float32Array, shape: readonly number[]): Buffer 
   header.writeUInt16LE(length, 8);
   header.write(description, prefix, 'latin1');
   header[prefix + length - 1] = 0x0a;
-  return Buffer.concat([header, new Uint8Array(data.buffer, data.byteOffset, data.byteLength)]);
+  return header;
 }

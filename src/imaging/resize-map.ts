@@ -8,12 +8,19 @@ import type { LocalizationMap, PictureSize } from './map.js';
 /** Pixels between two yields to the event loop: a few milliseconds. */
 const pixelsPerTurn = 400_000;
 
-/** Scales bilinearly, pixel centers aligned, borders replicated. @returns float32 [height, width], row-major. */
-export async function resizeMap(map: LocalizationMap, { width, height }: PictureSize): Promise<Float32Array> {
+/**
+ * Scales bilinearly, pixel centers aligned, borders replicated.
+ * @param result where the values are written.
+ * @returns float32 [height, width], row-major.
+ */
+export async function resizeMap(
+  map: LocalizationMap,
+  { width, height }: PictureSize,
+  result: Float32Array = new Float32Array(width * height),
+): Promise<Float32Array> {
   const { values } = map;
   const columns = samplePoints(map.width, width);
   const rows = samplePoints(map.height, height);
-  const result = new Float32Array(width * height);
   let untilTurn = pixelsPerTurn;
   for (const [y, row] of rows.entries()) {
     const top = row.below * map.width;

@@ -60,7 +60,7 @@ export function rangeOf({ samples }: DeepPixels): ValueRange {
 }
 
 /** Samples that are scaled between two yields to the event loop: a few milliseconds. */
-const samplesAtOnce = 2 ** 20;
+const samplesAtOnce = 2 ** 19;
 
 /**
  * Scales values to 8 bits. What is no number becomes black.

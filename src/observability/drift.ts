@@ -65,9 +65,10 @@ export class DriftMonitor implements ScoringObserver {
     this.#windows.delete(name);
   }
 
-  /** Returns the drift of every layer with enough images. */
-  measure(): LayerDrift[] {
-    return [...this.#windows].flatMap(([name, { references, directions }]) =>
+  /** Returns the drift of every layer with enough images, of the wanted detectors. */
+  measure(isWanted: (detector: string) => boolean = () => true): LayerDrift[] {
+    const wanted = [...this.#windows].filter(([name]) => isWanted(name));
+    return wanted.flatMap(([name, { references, directions }]) =>
       [...directions].flatMap(([layer, last]): LayerDrift[] => {
         const reference = references[layer];
         if (!reference || last.length < driftWindow.least) return [];

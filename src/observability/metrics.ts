@@ -8,6 +8,7 @@ import type {
   StageEnded,
 } from '../scoring/index.js';
 import { driftWindow, type LayerDrift } from './drift.js';
+import { LabeledDetectors } from './labeled-detectors.js';
 
 const durations = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10];
 
@@ -28,8 +29,12 @@ export interface MetricSources {
   readonly queuedImages: () => number;
   readonly inFlight: () => { readonly images: number; readonly bytes: number; readonly pixels: number };
   readonly repository: () => RepositoryFigures;
-  readonly drift: () => readonly LayerDrift[];
+  /** @param isWanted whether the drift of a detector is measured. */
+  readonly drift: (isWanted: (detector: string) => boolean) => readonly LayerDrift[];
 }
+
+/** Detectors with series of their own. */
+export const defaultMetricsDetectors = 50;
 
 export class Metrics implements ScoringObserver {
   readonly registry = new Registry();
@@ -92,7 +97,11 @@ export class Metrics implements ScoringObserver {
     [0.005, 0.01, 0.02, 0.03, 0.05, 0.07, 0.1, 0.15, 0.2, 0.3, 0.5, 0.7, 1],
   );
 
-  constructor(sources: MetricSources) {
+  readonly #labeled: LabeledDetectors;
+
+  /** @param detectors how many have series of their own; the others are counted together, see {@link LabeledDetectors}. */
+  constructor(sources: MetricSources, detectors: number = defaultMetricsDetectors) {
+    this.#labeled = new LabeledDetectors(detectors, (name) => void this.#removeSeries(name));
     collectDefaultMetrics({ register: this.registry });
     // Gauges named like counters confuse tools that read them.
     for (const kind of ['handles', 'requests', 'resources']) {
@@ -138,6 +147,7 @@ export class Metrics implements ScoringObserver {
         if (provider !== undefined) this.set({ provider }, 1);
       },
     });
+    const labeled = this.#labeled;
     new Gauge({
       name: 'mkd_layer_drift',
       help: `Shift of the lower quartile of a layer's direction discrepancy over the last ${driftWindow.images} images, in interquartile ranges of the good images held back`,
@@ -145,7 +155,8 @@ export class Metrics implements ScoringObserver {
       registers: this.#registers,
       collect() {
         this.reset();
-        for (const { detector, layer, drift } of sources.drift()) this.set({ detector, layer }, drift);
+        const all = sources.drift((detector) => labeled.has(detector));
+        for (const { detector, layer, drift } of all) this.set({ detector, layer }, drift);
       },
     });
   }
@@ -190,7 +201,11 @@ export class Metrics implements ScoringObserver {
   }
 
   /** Removes the series of a detector that no longer exists. */
-  async forget(detector: string): Promise<void> {
+  forget(detector: string): void {
+    this.#labeled.forget(detector);
+  }
+
+  async #removeSeries(detector: string): Promise<void> {
     for (const { name, values } of await this.registry.getMetricsAsJSON()) {
       for (const { labels } of values) {
         if (labels.detector !== detector) continue;
@@ -201,8 +216,9 @@ export class Metrics implements ScoringObserver {
     }
   }
 
-  #image({ name: detector, detector: { manifest } }: NamedDetector, outcome: ImageOutcome): void {
+  #image({ name, detector: { manifest } }: NamedDetector, outcome: ImageOutcome): void {
     if ('error' in outcome) return;
+    const detector = this.#labeled.use(name);
     const { score, verdict, layers } = outcome.scored;
     const { threshold } = manifest.calibration;
     // Below 0 the order would turn round, and at 0 there is no ratio.

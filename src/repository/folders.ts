@@ -11,6 +11,7 @@ import {
   readVersions,
   replaceFiles,
   signatureOfFiles,
+  type VersionFolder,
   versionFolders,
 } from '../detector/index.js';
 import { isFolder, makeFolder } from '../files/folders.js';
@@ -117,6 +118,17 @@ export async function addAsCurrent(folder: string, from: string, version: string
     await rm(from, { recursive: true, force: true });
   } else await rename(from, target);
   await writeHistory(root, name, [...new Set([version, ...(before?.history ?? [])])]);
+}
+
+/** Returns the version if the detector's folder is a single version, and not a folder of versions. */
+export async function singleVersion(
+  root: string,
+  name: string,
+  versions: readonly VersionFolder[] = [],
+): Promise<string | 'damaged' | undefined> {
+  const folder = join(root, name);
+  if (!(await isDetector(folder))) return undefined;
+  return versions.find((version) => version.folder === folder)?.version ?? 'damaged';
 }
 
 /** Removes incomplete uploads. */

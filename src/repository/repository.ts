@@ -7,7 +7,7 @@ import { randomUUID } from 'node:crypto';
 import { rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Readable } from 'node:stream';
-import { DetectorError, isDetector, type LoadedDetector, readDetector } from '../detector/index.js';
+import { DetectorError, type LoadedDetector, readDetector } from '../detector/index.js';
 import type { ScoringEngine } from '../scoring/index.js';
 import { unpackDetector } from './archive.js';
 import { RepositoryError, rethrowAsRefused, withWriteErrors } from './errors.js';
@@ -19,11 +19,12 @@ import {
   recover,
   setCurrentVersion,
   signatureOf,
+  singleVersion,
   writeHistory,
 } from './folders.js';
 import { type RepositoryLog, VersionLoader } from './loader.js';
 import { ServingVersions } from './serving-versions.js';
-import type { DetectorStatus, Entry } from './view.js';
+import type { DetectorStatus } from './view.js';
 
 export interface RepositoryOptions {
   /** Folder whose subfolders are detectors. */
@@ -74,10 +75,11 @@ export class DetectorRepository {
       await repository.#serving.refresh(name, repository.#loader.hasRoom);
     }
     if (repository.size > 0) return repository;
-    const why = repository.list().map(({ name, reasons }) => `${name}: ${reasons.join(', ')}`);
-    if (why.length > 0) {
-      throw new DetectorError(`there is no detector to serve in ${detectors} (${why.join('; ')})`);
-    }
+    const why = repository
+      .list()
+      .map(({ name, reasons }) => `${name}: ${reasons.join(', ')}`)
+      .join('; ');
+    if (why !== '') throw new DetectorError(`there is no detector to serve in ${detectors} (${why})`);
     log.warn({ detectors }, 'there are no detectors yet: copy one into the folder, or upload one');
     return repository;
   }
@@ -185,7 +187,13 @@ export class DetectorRepository {
         const added = !before?.folder.versions.some((known) => known.version === version);
         // An existing version is replaced: its files may be damaged.
         await withWriteErrors(async () =>
-          placeVersion(detectors, name, incoming, version, await this.#singleVersion(name, before)),
+          placeVersion(
+            detectors,
+            name,
+            incoming,
+            version,
+            await singleVersion(detectors, name, before?.folder.versions),
+          ),
         );
         if (activate) await this.#setCurrent(name, version);
         else if (before?.current) await this.#setCurrent(name, before.current.version);
@@ -276,13 +284,6 @@ export class DetectorRepository {
       }
       await this.#serving.refresh(name, true);
     });
-  }
-
-  /** Returns the version if the detector's folder is a single version, and not a folder of versions. */
-  async #singleVersion(name: string, before: Entry | undefined): Promise<string | undefined> {
-    const folder = join(this.options.detectors, name);
-    if (!(await isDetector(folder))) return undefined;
-    return before?.folder.versions.find((version) => version.folder === folder)?.version ?? 'damaged';
   }
 
   async #setCurrent(name: string, version: string): Promise<void> {

@@ -28,6 +28,7 @@ export function verifyUnused(
       while (!isIdle());
       const began = performance.now();
       await repository.verify(name).catch((error: Error) => {
+        if (signal.aborted) return;
         log.error({ detector: name, reason: error.message }, 'detector not verified; it is when first used');
       });
       await pause(performance.now() - began);

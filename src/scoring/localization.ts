@@ -1,8 +1,9 @@
 /** Where an image is anomalous: its localization map, and the regions and pictures that follow from the map. */
+import { setImmediate as nextTurn } from 'node:timers/promises';
 import type { LoadedDetector, LocalizationMethod } from '../detector/index.js';
 import { localizationMethods } from '../detector/index.js';
 import {
-  encodeNpy,
+  emptyNpy,
   findRegions,
   type ImageInput,
   type ImageLimits,
@@ -130,8 +131,12 @@ export class Localization {
         return this.overlay();
       case 'mask':
         return this.mask();
-      case 'map':
-        return encodeNpy(await this.fullMap(), [this.size.height, this.size.width]);
+      case 'map': {
+        await nextTurn();
+        const { bytes, values } = emptyNpy([this.size.height, this.size.width]);
+        await resizeMap(this.map, this.size, values);
+        return bytes;
+      }
     }
   }
 }

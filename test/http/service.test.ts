@@ -413,7 +413,9 @@ t.test('detectors are listed with provider, calibration and manifest', async (t)
   const info = (await (await fetch(url('/v1/detectors/sample'))).json()) as {
     manifest: { calibration: { scores: number[]; threshold: number } };
   };
-  t.equal(info.manifest.calibration.threshold, Math.max(...info.manifest.calibration.scores));
+  const { scores, threshold } = info.manifest.calibration;
+  const above = threshold - Math.max(...scores);
+  t.ok(above > 0 && above < 0.01, 'the highest score of a good image, and the rounding of scores');
 });
 
 t.test('health, metrics and documentation respond', async (t) => {

@@ -1,8 +1,9 @@
 /** Request bodies: counted as they arrive; what is unread after the response is discarded. */
 import { finished, Transform } from 'node:stream';
-import type { FastifyInstance, RequestPayload } from 'fastify';
+import type { FastifyInstance, FastifyRequest, RequestPayload } from 'fastify';
 import type { Admission, ByteReservation } from './limits.js';
 import { isMultipart } from './media-types.js';
+import { ProblemError } from './problems.js';
 
 declare module 'fastify' {
   interface FastifyRequest {
@@ -43,6 +44,31 @@ function counted(payload: RequestPayload, hold: ByteReservation): RequestPayload
   // The reader gets the error.
   counter.on('error', () => {});
   return payload.pipe(counter);
+}
+
+/**
+ * Reads a body whole. Each chunk is copied when it arrives: joining 128 MiB at the end would hold the event loop.
+ * @throws ProblemError `too-many-bytes`
+ */
+export async function readBody(request: FastifyRequest, payload: RequestPayload): Promise<Buffer> {
+  const { bodyLimit } = request.routeOptions;
+  const announced = Number(request.headers['content-length'] ?? 0);
+  const tooMany = (): ProblemError =>
+    new ProblemError('too-many-bytes', `the body is larger than ${bodyLimit} bytes, the maximum`);
+  if (announced > bodyLimit) throw tooMany();
+  let body = Buffer.allocUnsafeSlow(Math.max(announced, 2 ** 16));
+  let length = 0;
+  for await (const chunk of payload as AsyncIterable<Buffer>) {
+    if (length + chunk.length > bodyLimit) throw tooMany();
+    if (length + chunk.length > body.length) {
+      const larger = Buffer.allocUnsafeSlow(Math.max(2 * body.length, length + chunk.length));
+      body.copy(larger, 0, 0, length);
+      body = larger;
+    }
+    body.set(chunk, length);
+    length += chunk.length;
+  }
+  return body.subarray(0, length);
 }
 
 /** How long a client may still send after the response. */

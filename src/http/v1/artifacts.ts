@@ -1,4 +1,5 @@
 /** Sends pictures and maps of a result. */
+import { Readable } from 'node:stream';
 import type { FastifyReply } from 'fastify';
 import type { LoadedDetector } from '../../detector/index.js';
 import type { Artifact, MapRequest } from '../../scoring/index.js';
@@ -12,6 +13,13 @@ const mediaTypes: Readonly<Record<Artifact, string>> = {
   mask: 'image/png',
   map: 'application/x-npy',
 };
+
+/** A large body is sent in pieces of this size: handed to the socket whole, it would be copied in one go. */
+const pieceBytes = 2 ** 20;
+
+function* piecesOf(body: Buffer): Generator<Buffer> {
+  for (let at = 0; at < body.length; at += pieceBytes) yield body.subarray(at, at + pieceBytes);
+}
 
 export async function sendArtifact(
   reply: FastifyReply,
@@ -35,5 +43,6 @@ export async function sendArtifact(
       'mkd-verdict': verdict,
     })
     .type(mediaTypes[artifact])
-    .send(body);
+    .header('content-length', String(body.length))
+    .send(body.length > pieceBytes ? Readable.from(piecesOf(body)) : body);
 }

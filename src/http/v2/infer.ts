@@ -7,9 +7,9 @@ import { ProblemError, problemOf } from '../plugins/problems.js';
 import type { StoredResult } from '../result-store.js';
 import type { ScoringRequest } from '../scoring-service.js';
 import type { Service } from '../service.js';
+import type { JsonThread } from './json-thread.js';
 import { imagesOf, mapOfRequest, wantedOutputs, writeOutputs } from './model.js';
-import type { InferResponse } from './schemas.js';
-import { badRequest, parseRequest } from './tensors.js';
+import { badRequest } from './tensors.js';
 
 /** Header with the length of the JSON, if binary tensors follow it. */
 export const lengthHeaderName = 'inference-header-content-length';
@@ -24,7 +24,7 @@ interface InferRequest extends Pick<ScoringRequest, 'deadline' | 'request'> {
 }
 
 interface InferAnswer {
-  readonly answer: InferResponse;
+  readonly json: Uint8Array;
   /** Binary tensors that follow the JSON. */
   readonly binary: readonly Uint8Array[];
 }
@@ -32,15 +32,16 @@ interface InferAnswer {
 /** @throws ProblemError, RepositoryError. If one image cannot be scored, the whole request fails. */
 export async function infer(
   service: Service,
+  thread: JsonThread,
   { model, version, headers, body, byteHold, ...request }: InferRequest,
 ): Promise<InferAnswer> {
   const detector = await service.readyCatalog().acquire(model, version);
   const { maxRequestBytes, maxImages } = service.uploads;
   const plain = await uncompressed(body, headers['content-encoding'], maxRequestBytes);
   if (plain !== body) byteHold.add(plain.length);
-  const wire = parseRequest(plain, lengthHeader(headers[lengthHeaderName]));
+  const wire = await thread.parse(plain, lengthHeader(headers[lengthHeaderName]));
   const wanted = wantedOutputs(wire, detector);
-  const images = imagesOf(wire, maxImages);
+  const images = await imagesOf(wire, maxImages);
   const map = mapOfRequest(wanted, detector);
   const outcomes = await service.scoring().score({ name: model, detector }, images, { map, ...request });
   const results = outcomes.map((outcome): StoredResult => {
@@ -49,13 +50,13 @@ export async function infer(
   });
   const { tensors, binary } = writeOutputs(results, wanted);
   const { id } = wire.message;
-  const answer: InferResponse = {
+  const json = await thread.write({
     ...(id === undefined ? {} : { id }),
     model_name: model,
     model_version: detector.version,
     outputs: tensors,
-  };
-  return { answer, binary };
+  });
+  return { json, binary };
 }
 
 function lengthHeader(value: string | string[] | undefined): number | undefined {

@@ -1,10 +1,11 @@
 /** A detector as a model of the Open Inference Protocol: its inputs and outputs, and how a request becomes scores. */
+import { setImmediate as nextTurn } from 'node:timers/promises';
 import type { LoadedDetector } from '../../detector/index.js';
 import type { LocalizationMap } from '../../imaging/index.js';
 import { type MapRequest, mapRequest } from '../../scoring/index.js';
 import { mapKey, type StoredResult } from '../result-store.js';
 import type { Upload } from '../scoring-service.js';
-import type { InferRequest, InputTensor, OutputTensor } from './schemas.js';
+import type { InferRequest, InputTensor } from './schemas.js';
 import {
   badRequest,
   bytesElements,
@@ -12,6 +13,7 @@ import {
   type OutputData,
   uint8Elements,
   type WireRequest,
+  type WrittenTensor,
   writeOutput,
 } from './tensors.js';
 
@@ -113,7 +115,7 @@ function outputsOf(detector: LoadedDetector): [string, Output][] {
 }
 
 /** Returns the images of a request. @throws ProblemError if an input is invalid, or there are too many images. */
-export function imagesOf({ message, binary }: WireRequest, maxImages: number): Upload[] {
+export async function imagesOf({ message, binary }: WireRequest, maxImages: number): Promise<Upload[]> {
   const [input, other] = message.inputs;
   if (input?.name !== 'image' || other) {
     const names = message.inputs.map(({ name }) => `'${name}'`).join(', ');
@@ -138,14 +140,17 @@ export function imagesOf({ message, binary }: WireRequest, maxImages: number): U
   return bytesElements(input, bytes).map((image, index) => ({ name: `image ${index}`, image }));
 }
 
-function pixelsOf({ shape }: InputTensor, pixels: Uint8Array): Upload[] {
+async function pixelsOf({ shape }: InputTensor, pixels: Uint8Array): Promise<Upload[]> {
   const [count = 0, height = 0, width = 0] = shape;
   const size = height * width * 3;
-  return Array.from({ length: count }, (_, index) => ({
-    name: `image ${index}`,
+  const uploads: Upload[] = [];
+  for (let index = 0; index < count; index++) {
     // A copy, so that a stored result does not keep the whole request in memory.
-    image: { pixels: pixels.slice(index * size, (index + 1) * size), width, height },
-  }));
+    const copy = Uint8Array.prototype.slice.call(pixels, index * size, (index + 1) * size);
+    uploads.push({ name: `image ${index}`, image: { pixels: copy, width, height } });
+    await nextTurn();
+  }
+  return uploads;
 }
 
 /** Returns the names of the requested outputs, each with whether it is wanted as bytes. @throws ProblemError */
@@ -179,8 +184,8 @@ export function mapOfRequest(
 export function writeOutputs(
   results: readonly StoredResult[],
   wanted: ReadonlyMap<string, boolean>,
-): { readonly tensors: OutputTensor[]; readonly binary: Uint8Array[] } {
-  const tensors: OutputTensor[] = [];
+): { readonly tensors: WrittenTensor[]; readonly binary: Uint8Array[] } {
+  const tensors: WrittenTensor[] = [];
   const binary: Uint8Array[] = [];
   for (const [name, asBytes] of wanted) {
     const { shape, data } = (outputs[name] as Output).of(results);

@@ -6,11 +6,13 @@ import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox';
 import { type Static, type TSchema, Type } from 'typebox';
 import { Value } from 'typebox/value';
 import type { DetectorStatus } from '../../repository/index.js';
+import { readBody } from '../plugins/bodies.js';
 import { deadlineOf } from '../plugins/clients.js';
 import { packageVersion } from '../plugins/openapi.js';
 import type { Service } from '../service.js';
 import { deadlineHeadersSchema } from '../v1/schemas/index.js';
 import { infer, lengthHeaderName } from './infer.js';
+import { JsonThread } from './json-thread.js';
 import { modelInputs, modelOutputs, platform } from './model.js';
 import {
   errorSchema,
@@ -43,9 +45,11 @@ interface ModelParams {
 }
 
 export const v2Routes: FastifyPluginAsyncTypebox<{ service: Service }> = async (app, { service }) => {
+  const thread = new JsonThread();
+  app.addHook('onClose', () => thread.close());
   // Clients send any content type for JSON followed by binary tensors.
   app.removeAllContentTypeParsers();
-  app.addContentTypeParser('*', { parseAs: 'buffer' }, (_request, body, done) => done(null, body));
+  app.addContentTypeParser('*', readBody);
   app.get(
     '/v2',
     {
@@ -170,7 +174,7 @@ export const v2Routes: FastifyPluginAsyncTypebox<{ service: Service }> = async (
         },
       },
       async (request, reply) => {
-        const { answer, binary } = await infer(service, {
+        const { json, binary } = await infer(service, thread, {
           ...(request.params as ModelParams),
           deadline: deadlineOf(request, service.timeoutMs),
           request,
@@ -178,8 +182,7 @@ export const v2Routes: FastifyPluginAsyncTypebox<{ service: Service }> = async (
           body: request.body,
           byteHold: request.byteHold,
         });
-        if (binary.length === 0) return reply.send(answer);
-        const json = Buffer.from(JSON.stringify(answer));
+        if (binary.length === 0) return reply.type('application/json; charset=utf-8').send(json as never);
         return reply
           .header(lengthHeaderName, String(json.length))
           .type('application/octet-stream')

@@ -3,10 +3,17 @@
  * data extension). The header `inference-header-content-length` has the length of the JSON.
  */
 import { Value } from 'typebox/value';
+import { shortest } from '../../scoring/index.js';
 import { ProblemError } from '../plugins/problems.js';
-import { type InferRequest, type InputTensor, inferRequestSchema, type OutputTensor } from './schemas.js';
+import {
+  type InferRequest,
+  type InferResponse,
+  type InputTensor,
+  inferRequestSchema,
+  type OutputTensor,
+} from './schemas.js';
 
-/** A parsed request: its JSON, and the bytes of its binary inputs. */
+/** A parsed request: its JSON without the inputs' data, and their data as bytes. */
 export interface WireRequest {
   readonly message: InferRequest;
   readonly binary: ReadonlyMap<string, Uint8Array>;
@@ -21,13 +28,14 @@ export function parseRequest(body: Uint8Array, jsonLength: number | undefined): 
   }
   let message: unknown;
   try {
-    message = JSON.parse(Buffer.from(body.subarray(0, jsonLength)).toString('utf8'));
+    message = JSON.parse(textOf(body.subarray(0, jsonLength)));
   } catch (error) {
     throw badRequest(
       `the request is not JSON: ${(error as Error).message}; send application/json, or JSON followed by binary tensors ` +
         'and inference-header-content-length, the length of the JSON',
     );
   }
+  const lists = takeLists(message);
   if (!Value.Check(inferRequestSchema, message)) {
     const [first] = Value.Errors(inferRequestSchema, message);
     throw badRequest(`the request is invalid: ${first?.instancePath || 'the body'} ${first?.message ?? ''}`);
@@ -50,13 +58,35 @@ export function parseRequest(body: Uint8Array, jsonLength: number | undefined): 
     throw badRequest(
       `${body.length - at} bytes follow the last input; remove them, or correct binary_data_size`,
     );
+  for (const [index, input] of message.inputs.entries()) {
+    const list = lists[index];
+    if (!list || binary.has(input.name)) continue;
+    if (input.datatype === 'UINT8') binary.set(input.name, octetsOf(input, list, jsonLength ?? body.length));
+    if (input.datatype === 'BYTES') binary.set(input.name, base64Elements(input, list));
+  }
   return { message, binary };
 }
 
-/** Returns the elements of a BYTES tensor: base64 in JSON; binary, each after its length as a little-endian uint32. */
+function textOf({ buffer, byteOffset, byteLength }: Uint8Array): string {
+  return Buffer.from(buffer, byteOffset, byteLength).toString('utf8');
+}
+
+/** Takes the inputs' data out of a message: checking the schema of millions of numbers takes a minute. */
+function takeLists(message: unknown): (readonly unknown[] | undefined)[] {
+  const inputs: unknown = Object(message).inputs;
+  if (!Array.isArray(inputs)) return [];
+  return inputs.map((input: unknown) => {
+    const data: unknown = Object(input).data;
+    if (!Array.isArray(data)) return undefined;
+    delete Object(input).data;
+    return data;
+  });
+}
+
+/** Returns the elements of a BYTES tensor: each after its length as a little-endian uint32. */
 export function bytesElements(input: InputTensor, binary: Uint8Array | undefined): Uint8Array[] {
   const count = elements(input);
-  const list = binary ? lengthPrefixed(input, binary, count) : base64Strings(input);
+  const list = lengthPrefixed(input, given(input, binary), count);
   if (list.length === count) return list;
   throw badRequest(`the input '${input.name}' has ${list.length} elements, but its shape has ${count}`);
 }
@@ -78,24 +108,34 @@ function lengthPrefixed({ name }: InputTensor, binary: Uint8Array, count: number
   return list;
 }
 
-function base64Strings({ name, data }: InputTensor): Uint8Array[] {
-  return flat(name, data).map((text) => {
+function base64Elements({ name }: InputTensor, data: readonly unknown[]): Uint8Array {
+  const parts: Uint8Array[] = [];
+  visit(data, (text) => {
     // Lines of 76 characters are common: MIME and the program base64 break them.
     if (typeof text !== 'string' || !/^[A-Za-z0-9+/\r\n]*={0,2}[\r\n]*$/.test(text)) {
       throw badRequest(`the input '${name}' is BYTES: it must be base64 strings in JSON, or binary data`);
     }
-    return Buffer.from(text, 'base64');
+    parts.push(...prefixed(Buffer.from(text, 'base64')));
   });
+  return Buffer.concat(parts);
 }
 
 /** Returns the numbers of a UINT8 tensor. */
 export function uint8Elements(input: InputTensor, binary: Uint8Array | undefined): Uint8Array {
-  const numbers = binary ?? Uint8Array.from(flat(input.name, input.data).map((entry) => octet(input, entry)));
+  const numbers = given(input, binary);
   const count = elements(input);
-  if (numbers.length !== count) {
-    throw badRequest(`the input '${input.name}' has ${numbers.length} elements, but its shape has ${count}`);
-  }
-  return numbers;
+  if (numbers.length === count) return numbers;
+  throw badRequest(`the input '${input.name}' has ${numbers.length} elements, but its shape has ${count}`);
+}
+
+/** @param jsonBytes bytes of the JSON, which has at most half as many numbers. */
+function octetsOf(input: InputTensor, data: readonly unknown[], jsonBytes: number): Uint8Array {
+  const octets = new Uint8Array(jsonBytes);
+  let count = 0;
+  visit(data, (entry) => {
+    octets[count++] = octet(input, entry);
+  });
+  return octets.subarray(0, count);
 }
 
 function octet({ name }: InputTensor, entry: unknown): number {
@@ -109,12 +149,20 @@ export function elements({ shape }: InputTensor): number {
   return shape.reduce((product, size) => product * size, 1);
 }
 
+/** No tensor has more dimensions; a remaining list is refused as an element. */
 const mostDimensions = 4;
 
-function flat(name: string, data: readonly unknown[] | undefined): unknown[] {
-  if (!data) throw badRequest(`the input '${name}' has neither data nor binary_data_size; send one of them`);
-  // No tensor has more dimensions; a remaining list is refused as an element.
-  return data.flat(mostDimensions);
+/** Calls the function with every element of a list, flat or nested. */
+function visit(data: readonly unknown[], element: (entry: unknown) => void, depth = 0): void {
+  for (const entry of data) {
+    if (Array.isArray(entry) && depth < mostDimensions) visit(entry, element, depth + 1);
+    else element(entry);
+  }
+}
+
+function given({ name }: InputTensor, binary: Uint8Array | undefined): Uint8Array {
+  if (binary) return binary;
+  throw badRequest(`the input '${name}' has neither data nor binary_data_size; send one of them`);
 }
 
 /** The data of an output. */
@@ -123,15 +171,29 @@ export type OutputData =
   | { readonly datatype: 'BOOL'; readonly data: readonly boolean[] }
   | { readonly datatype: 'BYTES'; readonly data: readonly string[] };
 
+/** An output as it is written: its numbers are not yet a list. */
+export type WrittenTensor = Omit<OutputTensor, 'data'> & { readonly data?: OutputData['data'] };
+
+/** A response as it is written. */
+export type WrittenResponse = Omit<InferResponse, 'outputs'> & { readonly outputs: readonly WrittenTensor[] };
+
+/** Returns the JSON of a response, each number with the digits that a float32 has. */
+export function responseJson(response: WrittenResponse): Buffer {
+  const outputs = response.outputs.map((tensor) =>
+    tensor.data instanceof Float32Array ? { ...tensor, data: Array.from(tensor.data, shortest) } : tensor,
+  );
+  return Buffer.from(JSON.stringify({ ...response, outputs }));
+}
+
 /** Encodes an output as JSON, or as its description and the bytes that follow the JSON. */
 export function writeOutput(
   name: string,
   shape: readonly number[],
   output: OutputData,
   asBytes: boolean,
-): { readonly tensor: OutputTensor; readonly bytes?: Uint8Array } {
+): { readonly tensor: WrittenTensor; readonly bytes?: Uint8Array } {
   const head = { name, shape: [...shape], datatype: output.datatype };
-  if (!asBytes) return { tensor: { ...head, data: Array.from<number | boolean | string>(output.data) } };
+  if (!asBytes) return { tensor: { ...head, data: output.data } };
   const bytes = bytesOf(output);
   return { tensor: { ...head, parameters: { binary_data_size: bytes.length } }, bytes };
 }
@@ -143,15 +205,15 @@ function bytesOf(output: OutputData): Uint8Array {
     case 'BOOL':
       return Uint8Array.from(output.data, Number);
     case 'BYTES':
-      return Buffer.concat(
-        output.data.flatMap((text) => {
-          const element = Buffer.from(text);
-          const length = Buffer.alloc(4);
-          length.writeUInt32LE(element.length);
-          return [length, element];
-        }),
-      );
+      return Buffer.concat(output.data.flatMap((text) => prefixed(Buffer.from(text))));
   }
+}
+
+/** Returns an element of a BYTES tensor after its length. */
+function prefixed(element: Uint8Array): Uint8Array[] {
+  const length = Buffer.alloc(4);
+  length.writeUInt32LE(element.length);
+  return [length, element];
 }
 
 export function badRequest(detail: string): ProblemError {
