@@ -185,16 +185,9 @@ export class DetectorRepository {
         await this.#loader.addVerified(name, read).catch((error) => rethrowAsRefused(error));
         const before = this.#serving.find(name);
         const added = !before?.folder.versions.some((known) => known.version === version);
+        const single = await singleVersion(detectors, name, before?.folder.versions);
         // An existing version is replaced: its files may be damaged.
-        await withWriteErrors(async () =>
-          placeVersion(
-            detectors,
-            name,
-            incoming,
-            version,
-            await singleVersion(detectors, name, before?.folder.versions),
-          ),
-        );
+        await withWriteErrors(() => placeVersion(detectors, name, incoming, version, single));
         if (activate) await this.#setCurrent(name, version);
         else if (before?.current) await this.#setCurrent(name, before.current.version);
         await this.#serving.refresh(name, true);

@@ -7,9 +7,9 @@ import { ProblemError, problemOf } from '../plugins/problems.js';
 import type { StoredResult } from '../result-store.js';
 import type { ScoringRequest } from '../scoring-service.js';
 import type { Service } from '../service.js';
+import { badRequest } from './inputs.js';
 import type { JsonThread } from './json-thread.js';
 import { imagesOf, mapOfRequest, wantedOutputs, writeOutputs } from './model.js';
-import { badRequest } from './tensors.js';
 
 /** Header with the length of the JSON, if binary tensors follow it. */
 export const lengthHeaderName = 'inference-header-content-length';
@@ -39,9 +39,12 @@ export async function infer(
   const { maxRequestBytes, maxImages } = service.uploads;
   const plain = await uncompressed(body, headers['content-encoding'], maxRequestBytes);
   if (plain !== body) byteHold.add(plain.length);
-  const wire = await thread.parse(plain, lengthHeader(headers[lengthHeaderName]));
+  const wire = await thread.parse(plain, {
+    jsonLength: lengthHeader(headers[lengthHeaderName]),
+    maxImages,
+  });
   const wanted = wantedOutputs(wire, detector);
-  const images = await imagesOf(wire, maxImages);
+  const images = await imagesOf(wire);
   const map = mapOfRequest(wanted, detector);
   const outcomes = await service.scoring().score({ name: model, detector }, images, { map, ...request });
   const results = outcomes.map((outcome): StoredResult => {

@@ -4,10 +4,17 @@
  */
 import { Worker } from 'node:worker_threads';
 import { ProblemError } from '../plugins/problems.js';
-import { badRequest, parseRequest, responseJson, type WireRequest, type WrittenResponse } from './tensors.js';
+import { badRequest } from './inputs.js';
+import {
+  parseRequest,
+  type RequestForm,
+  responseJson,
+  type WireRequest,
+  type WrittenResponse,
+} from './tensors.js';
 
 export type JsonTask =
-  | { readonly id: number; readonly body: Uint8Array; readonly jsonLength: number | undefined }
+  | { readonly id: number; readonly body: Uint8Array; readonly form: RequestForm }
   | { readonly id: number; readonly response: WrittenResponse };
 
 export type JsonReply =
@@ -35,9 +42,9 @@ export class JsonThread {
   #last = 0;
 
   /** @param body is handed over if it is large. @throws ProblemError if the request is invalid. */
-  async parse(body: Uint8Array, jsonLength: number | undefined): Promise<WireRequest> {
-    if ((jsonLength ?? body.length) <= inlineBytes) return parseRequest(body, jsonLength);
-    const reply = await this.#ask({ id: ++this.#last, body, jsonLength }, [body]);
+  async parse(body: Uint8Array, form: RequestForm): Promise<WireRequest> {
+    if ((form.jsonLength ?? body.length) <= inlineBytes) return parseRequest(body, form);
+    const reply = await this.#ask({ id: ++this.#last, body, form }, [body]);
     if ('wire' in reply) return reply.wire;
     throw badRequest('problem' in reply ? reply.problem : 'the request cannot be parsed');
   }

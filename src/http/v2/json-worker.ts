@@ -5,17 +5,16 @@ import { parseRequest, responseJson } from './tensors.js';
 
 parentPort?.on('message', (task: JsonTask) => {
   const reply = done(task);
-  const buffers = 'json' in reply ? [reply.json] : 'wire' in reply ? [...reply.wire.binary.values()] : [];
-  parentPort?.postMessage(reply, [...new Set(buffers.map(({ buffer }) => buffer as ArrayBuffer))]);
+  const bytes = 'json' in reply ? reply.json : 'wire' in reply ? reply.wire.elements : undefined;
+  parentPort?.postMessage(reply, bytes ? [bytes.buffer as ArrayBuffer] : []);
 });
 
 function done({ id, ...task }: JsonTask): JsonReply {
   try {
     if ('response' in task) return { id, json: Uint8Array.from(responseJson(task.response)) };
-    const { message, binary } = parseRequest(task.body, task.jsonLength);
-    // Small buffers may be parts of a shared one, which cannot be handed over.
-    const own = [...binary].map(([name, bytes]): [string, Uint8Array] => [name, whole(bytes)]);
-    return { id, wire: { message, binary: new Map(own) } };
+    const wire = parseRequest(task.body, task.form);
+    // A small buffer may be part of a shared one, which cannot be handed over.
+    return { id, wire: { ...wire, elements: wire.elements && whole(wire.elements) } };
   } catch (error) {
     return { id, problem: (error as Error).message };
   }

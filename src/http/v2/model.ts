@@ -5,11 +5,10 @@ import type { LocalizationMap } from '../../imaging/index.js';
 import { type MapRequest, mapRequest } from '../../scoring/index.js';
 import { mapKey, type StoredResult } from '../result-store.js';
 import type { Upload } from '../scoring-service.js';
+import { badRequest } from './inputs.js';
 import type { InferRequest, InputTensor } from './schemas.js';
 import {
-  badRequest,
   bytesElements,
-  elements,
   type OutputData,
   uint8Elements,
   type WireRequest,
@@ -114,30 +113,10 @@ function outputsOf(detector: LoadedDetector): [string, Output][] {
   return Object.entries(outputs).filter(([, { availableFor }]) => availableFor?.(detector) ?? true);
 }
 
-/** Returns the images of a request. @throws ProblemError if an input is invalid, or there are too many images. */
-export async function imagesOf({ message, binary }: WireRequest, maxImages: number): Promise<Upload[]> {
-  const [input, other] = message.inputs;
-  if (input?.name !== 'image' || other) {
-    const names = message.inputs.map(({ name }) => `'${name}'`).join(', ');
-    throw badRequest(`the model has one input, 'image'; the request has ${names}`);
-  }
-  const { datatype, shape } = input;
-  if (datatype !== 'BYTES' && datatype !== 'UINT8') {
-    throw badRequest(
-      `the input 'image' is BYTES (encoded images) or UINT8 (pixels, [n, height, width, 3]), not ${datatype}`,
-    );
-  }
-  if (datatype === 'UINT8' && (shape.length !== 4 || shape[3] !== 3 || shape.slice(1).includes(0))) {
-    throw badRequest(`pixels must have the shape [n, height, width, 3], not [${shape.join(', ')}]`);
-  }
-  // Checked before their bytes are read.
-  const count = datatype === 'UINT8' ? (shape[0] ?? 0) : elements(input);
-  if (count < 1 || count > maxImages) {
-    throw badRequest(`a request must have 1 to ${maxImages} images, not ${count}`);
-  }
-  const bytes = binary.get(input.name);
-  if (datatype === 'UINT8') return pixelsOf(input, uint8Elements(input, bytes));
-  return bytesElements(input, bytes).map((image, index) => ({ name: `image ${index}`, image }));
+/** Returns the images of a request. @throws ProblemError if its elements do not fit its shape. */
+export async function imagesOf({ input, elements }: WireRequest): Promise<Upload[]> {
+  if (input.datatype === 'UINT8') return pixelsOf(input, uint8Elements(input, elements));
+  return bytesElements(input, elements).map((image, index) => ({ name: `image ${index}`, image }));
 }
 
 async function pixelsOf({ shape }: InputTensor, pixels: Uint8Array): Promise<Upload[]> {

@@ -12,6 +12,7 @@ import { packageVersion } from '../plugins/openapi.js';
 import type { Service } from '../service.js';
 import { deadlineHeadersSchema } from '../v1/schemas/index.js';
 import { infer, lengthHeaderName } from './infer.js';
+import { badRequest } from './inputs.js';
 import { JsonThread } from './json-thread.js';
 import { modelInputs, modelOutputs, platform } from './model.js';
 import {
@@ -26,7 +27,6 @@ import {
   statisticsSchema,
 } from './schemas.js';
 import { statisticsOf } from './statistics.js';
-import { badRequest } from './tensors.js';
 
 const error = { description: 'What is wrong', content: { 'application/json': { schema: errorSchema } } };
 const errors = { '4xx': error, '5xx': error };

@@ -4,7 +4,7 @@
  */
 import { Value } from 'typebox/value';
 import { shortest } from '../../scoring/index.js';
-import { ProblemError } from '../plugins/problems.js';
+import { badRequest, elements, inputOf } from './inputs.js';
 import {
   type InferRequest,
   type InferResponse,
@@ -13,14 +13,24 @@ import {
   type OutputTensor,
 } from './schemas.js';
 
-/** A parsed request: its JSON without the inputs' data, and their data as bytes. */
+/** A parsed request. */
 export interface WireRequest {
+  /** The JSON, without the inputs' data. */
   readonly message: InferRequest;
-  readonly binary: ReadonlyMap<string, Uint8Array>;
+  readonly input: InputTensor;
+  /** The input's data: UINT8 as bytes, BYTES each after its length; undefined if the request has none. */
+  readonly elements: Uint8Array | undefined;
 }
 
-/** @param jsonLength bytes of the JSON, if binary tensors follow. @throws ProblemError if the request is invalid. */
-export function parseRequest(body: Uint8Array, jsonLength: number | undefined): WireRequest {
+/** How a request is read. */
+export interface RequestForm {
+  /** Bytes of the JSON, if binary tensors follow. */
+  readonly jsonLength: number | undefined;
+  readonly maxImages: number;
+}
+
+/** @throws ProblemError if the request is invalid. */
+export function parseRequest(body: Uint8Array, { jsonLength, maxImages }: RequestForm): WireRequest {
   if (jsonLength !== undefined && jsonLength > body.length) {
     throw badRequest(
       `inference-header-content-length is ${jsonLength}, but the body has only ${body.length} bytes`,
@@ -58,13 +68,12 @@ export function parseRequest(body: Uint8Array, jsonLength: number | undefined): 
     throw badRequest(
       `${body.length - at} bytes follow the last input; remove them, or correct binary_data_size`,
     );
-  for (const [index, input] of message.inputs.entries()) {
-    const list = lists[index];
-    if (!list || binary.has(input.name)) continue;
-    if (input.datatype === 'UINT8') binary.set(input.name, octetsOf(input, list, jsonLength ?? body.length));
-    if (input.datatype === 'BYTES') binary.set(input.name, base64Elements(input, list));
-  }
-  return { message, binary };
+  const input = inputOf(message, maxImages);
+  const [list] = lists;
+  const elements = binary.get(input.name);
+  if (elements || !list) return { message, input, elements };
+  const read = input.datatype === 'UINT8' ? octetsOf : base64Elements;
+  return { message, input, elements: read(input, list, jsonLength ?? body.length) };
 }
 
 function textOf({ buffer, byteOffset, byteLength }: Uint8Array): string {
@@ -141,12 +150,8 @@ function octetsOf(input: InputTensor, data: readonly unknown[], jsonBytes: numbe
 function octet({ name }: InputTensor, entry: unknown): number {
   if (typeof entry === 'number' && Number.isInteger(entry) && entry >= 0 && entry <= 255) return entry;
   throw badRequest(
-    `the input '${name}' is UINT8: it must be whole numbers from 0 to 255, not ${typeof entry === 'object' ? 'a list' : JSON.stringify(entry)}`,
+    `the input '${name}' is UINT8: it must be whole numbers from 0 to 255, not ${typeof entry === 'object' ? 'a list' : JSON.stringify(entry).slice(0, 40)}`,
   );
-}
-
-export function elements({ shape }: InputTensor): number {
-  return shape.reduce((product, size) => product * size, 1);
 }
 
 /** No tensor has more dimensions; a remaining list is refused as an element. */
@@ -214,8 +219,4 @@ function prefixed(element: Uint8Array): Uint8Array[] {
   const length = Buffer.alloc(4);
   length.writeUInt32LE(element.length);
   return [length, element];
-}
-
-export function badRequest(detail: string): ProblemError {
-  return new ProblemError('bad-request', detail);
 }
