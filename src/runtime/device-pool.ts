@@ -70,9 +70,16 @@ export class DevicePool implements Runner {
   }
 
   async session(model: Uint8Array | ModelRecipe): Promise<Session> {
-    const opened = await Promise.all(
+    const tried = await Promise.allSettled(
       this.members.map(async (member) => ({ member, session: await member.device.session(model) })),
     );
+    const opened = tried.flatMap((one) => (one.status === 'fulfilled' ? [one.value] : []));
+    const failed = tried.find((one) => one.status === 'rejected');
+    if (failed) {
+      // A session on some of the workers only would stay open for ever.
+      await Promise.allSettled(opened.map(({ session }) => session.close()));
+      throw failed.reason;
+    }
     return {
       run: (feeds, constants) => this.#run(opened, (session) => session.run(feeds, constants)),
       close: async () => {

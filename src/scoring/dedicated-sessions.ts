@@ -36,6 +36,8 @@ interface Use {
 export class DedicatedSessions {
   readonly #sessions = new Map<Tensors, Dedicated>();
   readonly #uses = new WeakMap<Tensors, Use>();
+  /** Detectors that have left memory: a run that is still going on must not open a session for one. */
+  readonly #released = new WeakSet<Tensors>();
   #images = 0;
   #swapping = false;
 
@@ -60,6 +62,7 @@ export class DedicatedSessions {
   /** Opens a dedicated session if there is room. */
   async claim(scorer: Scorer): Promise<void> {
     const { feeds } = scorer;
+    if (this.#released.has(feeds)) return;
     if (this.#sessions.size >= this.most || this.#sessions.has(feeds)) return;
     const session = this.open(scorer);
     this.#sessions.set(feeds, { session, runs: new Set() });
@@ -98,17 +101,22 @@ export class DedicatedSessions {
     }
   }
 
-  /** Closes the session of a detector after its runs have ended. */
+  /** Closes the session of a detector that leaves memory, after its runs have ended. */
   async release({ feeds }: Owner): Promise<void> {
+    this.#released.add(feeds);
+    await this.#close(feeds);
+  }
+
+  async close(): Promise<void> {
+    for (const feeds of [...this.#sessions.keys()]) await this.#close(feeds);
+  }
+
+  async #close(feeds: Tensors): Promise<void> {
     const dedicated = this.#sessions.get(feeds);
     this.#sessions.delete(feeds);
     if (!dedicated) return;
     await Promise.allSettled(dedicated.runs);
     await (await dedicated.session.catch(() => undefined))?.close();
-  }
-
-  async close(): Promise<void> {
-    for (const feeds of [...this.#sessions.keys()]) await this.release({ feeds });
   }
 
   /** Returns how many images a detector has scored; older ones count less. */
@@ -119,14 +127,14 @@ export class DedicatedSessions {
 
   /** Until its session is open, a detector uses the shared one. */
   #swapFor(scorer: Scorer): void {
-    if (this.#swapping) return;
+    if (this.#swapping || this.#released.has(scorer.feeds)) return;
     const [least] = [...this.#sessions.keys()].sort((a, b) => this.#usesOf(a) - this.#usesOf(b));
     const full = least !== undefined && this.#sessions.size >= this.most;
     const enough = full ? takeoverMargin.times * this.#usesOf(least) + takeoverMargin.images : minImages;
     if (this.#usesOf(scorer.feeds) < enough) return;
     this.#swapping = true;
     const swap = async (): Promise<void> => {
-      if (full) await this.release({ feeds: least });
+      if (full) await this.#close(least);
       await this.claim(scorer);
     };
     // A session that failed to open is tried again at the next use.

@@ -62,7 +62,7 @@ export async function measureGoodImages(
             directions[layer]?.push(outputs.direction[index * layers.length + column] as number);
           }
         }
-        entries.get(name)?.push(sampled(map?.values ?? new Float32Array()));
+        entries.get(name)?.push(sampled(map?.values ?? new Float32Array(), images.length));
       }
       onProgress?.(from + Math.floor((part.length * (at + 1)) / kinds.length), images.length);
     }
@@ -111,12 +111,14 @@ async function smoothGradRatio(
   return (await reach('smoothgrad')) / Math.max(await reach('gradient'), 1e-12);
 }
 
-/** Most entries kept of a map: enough for a quantile. */
-const entriesOfMap = 65_536;
+/** Most entries kept of one map, and of all maps of a kind: enough for a quantile, 16 MiB of each kind. */
+const mostEntries = { ofMap: 65_536, ofKind: 2 ** 22 };
 
-function sampled(values: Float32Array): Float32Array {
-  const step = Math.ceil(values.length / entriesOfMap);
-  return step === 1 ? values : values.filter((_, at) => at % step === 0);
+/** @param images number of maps of this kind. */
+function sampled(values: Float32Array, images: number): Float32Array {
+  const most = Math.min(mostEntries.ofMap, Math.ceil(mostEntries.ofKind / images));
+  const step = Math.ceil(values.length / most);
+  return step <= 1 ? values : values.filter((_, at) => at % step === 0);
 }
 
 /** Returns the smallest entry that `share` of all entries do not exceed. */

@@ -69,6 +69,9 @@ t.test('the most used detectors have a dedicated session', async (t) => {
   await sessions.release(b);
   await t.resolves(running, 'the session is closed after its runs');
   t.strictSame(open, []);
+  await use(b, 500);
+  await wait(50);
+  t.notOk(sessions.has(b), 'a detector that has left memory gets none, even if a run was still going on');
   await use(c, 49);
   t.notOk(sessions.has(c), 'a new detector uses the shared session');
   await use(c, 1);

@@ -116,7 +116,10 @@ function outputsOf(detector: LoadedDetector): [string, Output][] {
 /** Returns the images of a request. @throws ProblemError if its elements do not fit its shape. */
 export async function imagesOf({ input, elements }: WireRequest): Promise<Upload[]> {
   if (input.datatype === 'UINT8') return pixelsOf(input, uint8Elements(input, elements));
-  return bytesElements(input, elements).map((image, index) => ({ name: `image ${index}`, image }));
+  return bytesElements(input, elements).map((image, index) => ({
+    name: `image ${index}`,
+    image: ownCopy(image),
+  }));
 }
 
 async function pixelsOf({ shape }: InputTensor, pixels: Uint8Array): Promise<Upload[]> {
@@ -124,12 +127,16 @@ async function pixelsOf({ shape }: InputTensor, pixels: Uint8Array): Promise<Upl
   const size = height * width * 3;
   const uploads: Upload[] = [];
   for (let index = 0; index < count; index++) {
-    // A copy, so that a stored result does not keep the whole request in memory.
-    const copy = Uint8Array.prototype.slice.call(pixels, index * size, (index + 1) * size);
-    uploads.push({ name: `image ${index}`, image: { pixels: copy, width, height } });
+    const own = ownCopy(pixels.subarray(index * size, (index + 1) * size));
+    uploads.push({ name: `image ${index}`, image: { pixels: own, width, height } });
     await nextTurn();
   }
   return uploads;
+}
+
+/** Returns a copy, so that a stored result does not keep the whole request in memory. */
+function ownCopy(bytes: Uint8Array): Uint8Array {
+  return Uint8Array.from(bytes);
 }
 
 /** Returns the names of the requested outputs, each with whether it is wanted as bytes. @throws ProblemError */
