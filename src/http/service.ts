@@ -112,7 +112,7 @@ export class Service {
     catalog.repository.observeRetired((name) => {
       this.statistics.forget(name);
       this.#drift.forget(name);
-      this.metrics.forget(name);
+      void this.metrics.forget(name);
     });
     this.#running = { catalog, queue, scoring };
     this.#status = 'ready';

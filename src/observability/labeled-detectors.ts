@@ -37,14 +37,15 @@ export class LabeledDetectors {
 
   /** Removes a detector that no longer exists. */
   forget(name: string): void {
-    if (this.#used.delete(name)) this.onReplaced(name);
+    this.#used.delete(name);
   }
 
   #makeRoom(): boolean {
     if (this.#used.size < this.most) return true;
     const [oldest] = this.#used;
     if (!oldest || this.now() - oldest[1] < idleMs) return false;
-    this.forget(oldest[0]);
+    this.#used.delete(oldest[0]);
+    this.onReplaced(oldest[0]);
     return true;
   }
 }

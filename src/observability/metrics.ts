@@ -201,8 +201,9 @@ export class Metrics implements ScoringObserver {
   }
 
   /** Removes the series of a detector that no longer exists. */
-  forget(detector: string): void {
+  async forget(detector: string): Promise<void> {
     this.#labeled.forget(detector);
+    await this.#removeSeries(detector);
   }
 
   async #removeSeries(detector: string): Promise<void> {
