@@ -26,8 +26,10 @@ export {
 } from './distillation/index.js';
 export {
   type BestF1,
+  type Comparison,
   type Confusion,
   type Curves,
+  compareReports,
   type EvaluateOptions,
   type EvaluationReport,
   evaluate,

@@ -1,3 +1,4 @@
+import { dirname, resolve } from 'node:path';
 import { Command, InvalidArgumentError, Option } from 'commander';
 import { isDetector, type Manifest } from '../detector/index.js';
 import {
@@ -20,7 +21,7 @@ import {
   withDeviceOptions,
 } from './options.js';
 import { type Output, Warnings } from './output.js';
-import { startProgress } from './progress.js';
+import { duration, startProgress } from './progress.js';
 
 interface Flags extends DeviceFlags {
   readonly out: string;
@@ -101,7 +102,9 @@ export function distillCommand(output: Output): Command {
           `mkd: ${flags.out} is already a detector; it is replaced when the new one is complete\n`,
         );
       }
+      const began = performance.now();
       const progress = startProgress(output);
+      progress.updateWhole('Distill', { share: 0, note: `looking for good images in ${dataset}` });
       const warnings = new Warnings(output);
       try {
         const manifest = await distill({
@@ -126,17 +129,14 @@ export function distillCommand(output: Output): Command {
           falseAlarmRate: flags.falseAlarmRate,
           expertCard: flags.expert,
           onWarning: warnings.add,
-          onProgress: (step) =>
-            progress.update(labelOf(step, flags.folds), step.done, step.total, {
-              unit: step.phase === 'distill' ? 'steps' : 'images',
-              note: noteOf(step),
-            }),
+          onProgress: (step) => progress.updateWhole('Distill', { ...step, note: noteOf(step, flags.folds) }),
         });
         progress.stop();
         warnings.print();
+        const took = duration((performance.now() - began) / 1000);
         const { distillation, calibration, data, range } = manifest;
         output.stdout.write(
-          `${flags.out}: distilled from ${data.images} images (${copiesOf(data)}${heldBackOf(data)}), trained for ${distillation.seconds} s, ` +
+          `${flags.out}: distilled from ${data.images} images (${copiesOf(data)}${heldBackOf(data)}), in ${took}, ` +
             `loss ${distillation.loss.toFixed(4)}, held-back loss ${distillation.heldBackLoss.toFixed(4)}, ` +
             `threshold ${calibration.threshold.toPrecision(4)} ` +
             `(false alarms at most ${percent(calibration.falseAlarmRate)}${data.folds === undefined ? '' : ', at worst twice that with folds'})\n`,
@@ -149,6 +149,7 @@ export function distillCommand(output: Output): Command {
         const folds = data.folds === undefined ? '; --folds calibrates with all images' : '';
         const weak = calibrationWarning(calibration, flags.falseAlarmRate, folds);
         if (weak) output.stderr.write(`mkd: ${weak}\n`);
+        output.stderr.write(nextCommands(flags.out));
       } finally {
         progress.stop();
         process.off('SIGINT', onInterrupt);
@@ -157,16 +158,35 @@ export function distillCommand(output: Output): Command {
     });
 }
 
-const labels: Readonly<Record<DistillProgress['phase'], string>> = {
-  expert: 'Expert   ',
-  distill: 'Distill  ',
-  neighbors: 'Neighbors',
-  scale: 'Scale    ',
-  calibrate: 'Calibrate',
+const doing: Readonly<Record<DistillProgress['phase'], string>> = {
+  read: 'reading the images',
+  expert: 'running the expert',
+  distill: 'training the cloner',
+  neighbors: 'comparing good images',
+  scale: 'scaling the terms',
+  calibrate: 'setting the threshold',
 };
 
-function labelOf({ phase, fold }: DistillProgress, folds: number | undefined): string {
-  return fold === undefined ? labels[phase] : `Fold ${fold} of ${folds}: ${labels[phase]}`;
+/** Tells what is being done, and how far it is. */
+function noteOf(
+  { phase, fold, done, total, epoch, loss, heldBackLoss }: DistillProgress,
+  folds: number | undefined,
+): string {
+  const of = fold === undefined ? '' : `fold ${fold} of ${folds}: `;
+  const unit = phase === 'distill' ? 'steps' : 'images';
+  const losses = loss === undefined ? '' : `, epoch ${epoch}, loss ${loss.toFixed(4)}`;
+  const held = heldBackLoss === undefined ? '' : `, held-back loss ${heldBackLoss.toFixed(4)}`;
+  return `${of}${doing[phase]}, ${done} of ${total} ${unit}${losses}${held}`;
+}
+
+function nextCommands(out: string): string {
+  return [
+    'next:',
+    `  mkd score ${out} PHOTOS --heatmaps FOLDER   scores other photos`,
+    `  mkd evaluate ${out} DATASET                 measures it, if there are photos of defects`,
+    `  mkd serve --detectors ${dirname(resolve(out))}`,
+    '',
+  ].join('\n');
 }
 
 function copiesOf({ copies }: Manifest['data']): string {
@@ -175,12 +195,6 @@ function copiesOf({ copies }: Manifest['data']): string {
 
 function heldBackOf({ heldBack, folds }: Manifest['data']): string {
   return folds === undefined ? `${heldBack} held back` : `each held back once, in ${folds} folds`;
-}
-
-function noteOf({ epoch, loss, heldBackLoss }: DistillProgress): string {
-  if (loss === undefined) return '';
-  const held = heldBackLoss === undefined ? '' : `, held-back loss ${heldBackLoss.toFixed(4)}`;
-  return `epoch ${epoch}, loss ${loss.toFixed(4)}${held}`;
 }
 
 function tileScale(text: string): number {

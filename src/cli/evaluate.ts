@@ -4,11 +4,13 @@ import { Command, Option } from 'commander';
 import type { TestSource } from '../datasets/index.js';
 import {
   findDetector,
+  isDetector,
   type LocalizationMethod,
   localizationMethods,
   readDetector,
+  type UnverifiedDetector,
 } from '../detector/index.js';
-import { type EvaluationReport, evaluate } from '../evaluation/index.js';
+import { type Comparison, compareReports, type EvaluationReport, evaluate } from '../evaluation/index.js';
 import { firstNames } from '../files/explain.js';
 import { runSelfTest, ScoringEngine } from '../scoring/index.js';
 import {
@@ -35,9 +37,12 @@ interface Flags extends RuntimeFlags {
 /** `mkd evaluate` */
 export function evaluateCommand(output: Output): Command {
   return withRuntimeOptions(new Command('evaluate'))
-    .description('Evaluate a detector on labeled images.')
+    .description('Evaluate a detector on labeled images, or compare two.')
     .addArgument(detectorArgument())
-    .argument('[dataset]', 'MVTec tree: test/good, test/<defect>, ground_truth/<defect>')
+    .argument(
+      '[others...]',
+      'a second detector to compare with, and last an MVTec tree: test/good, test/<defect>, ground_truth/<defect>',
+    )
     .option('--normal-class <name>', 'class in <dataset>/test with the good images, instead of good')
     .option('--normal <dir>', 'instead of a data set: folder of good images')
     .option('--abnormal <dir...>', 'folders of defective images, one per kind')
@@ -49,32 +54,92 @@ export function evaluateCommand(output: Output): Command {
     )
     .option('--seed <n>', 'random seed of the bootstrap intervals', wholeNumber(0), 0)
     .option('--json <file>', 'also write the figures to this file')
-    .action(async (folder: string, dataset: string | undefined, flags: Flags) => {
+    .action(async (detector: string, others: string[], flags: Flags) => {
+      const last = others.at(-1);
+      const dataset = last !== undefined && (await isDetector(await findDetector(last))) ? undefined : last;
+      const detectors = [detector, ...others.slice(0, dataset === undefined ? undefined : -1)];
       const source = sourceOf(dataset, flags);
+      if (detectors.length > 2) throw new UsageError('at most two detectors can be compared');
       // Fail before the evaluation, not after it.
       if (flags.json !== undefined) await checkWritable(flags.json);
-      const detector = await readDetector(await findDetector(folder), flags.experts);
       const engine = await ScoringEngine.open(deviceOptions(flags));
-      const progress = startProgress(output);
-      const warnings = new Warnings(output);
       try {
-        await runSelfTest(engine, detector);
-        const report = await evaluate(engine, detector, source, {
-          seed: flags.seed,
-          method: flags.method,
-          onProgress: (done, total) => progress.update('Evaluate ', done, total),
-          onWarning: warnings.add,
-        });
-        progress.stop();
-        warnings.print();
-        for (const note of warningsOf(report)) output.stderr.write(`mkd: ${note}\n`);
-        output.stdout.write(describe(report));
-        if (flags.json) await writeFile(flags.json, `${JSON.stringify(report, null, 2)}\n`);
+        const read = await Promise.all(
+          detectors.map(async (path) => readDetector(await findDetector(path), flags.experts)),
+        );
+        const reports: EvaluationReport[] = [];
+        for (const [index, each] of read.entries()) {
+          const report = await evaluateOne(engine, each, source, flags, output);
+          output.stdout.write(`${index > 0 ? '\n' : ''}${read.length > 1 ? `${detectors[index]}\n` : ''}`);
+          output.stdout.write(describe(report));
+          reports.push(report);
+        }
+        const [first, second] = reports as [EvaluationReport, EvaluationReport?];
+        const comparison = second && compareReports(first, second);
+        if (comparison) output.stdout.write(`\n${describeComparison(comparison)}`);
+        if (flags.json) await writeFile(flags.json, `${JSON.stringify(comparison ?? first, null, 2)}\n`);
       } finally {
-        progress.stop();
         await engine.close();
       }
     });
+}
+
+async function evaluateOne(
+  engine: ScoringEngine,
+  detector: UnverifiedDetector,
+  source: TestSource,
+  flags: Flags,
+  output: Output,
+): Promise<EvaluationReport> {
+  const progress = startProgress(output);
+  const warnings = new Warnings(output);
+  try {
+    await runSelfTest(engine, detector);
+    const report = await evaluate(engine, detector, source, {
+      seed: flags.seed,
+      method: flags.method,
+      onProgress: (done, total) => progress.update('Evaluate ', done, total),
+      onWarning: warnings.add,
+    });
+    progress.stop();
+    warnings.print();
+    for (const note of warningsOf(report)) output.stderr.write(`mkd: ${note}\n`);
+    return report;
+  } finally {
+    progress.stop();
+  }
+}
+
+function describeComparison({ reports, imageAurocDifference, interval, flips }: Comparison): string {
+  const [first, second] = reports;
+  const row = (name: string, pick: (report: EvaluationReport) => number | null): string[] => {
+    const [a, b] = [pick(first), pick(second)];
+    if (a === null || b === null) return [name, share(a), share(b), ''];
+    return [name, share(a), share(b), signed(b - a)];
+  };
+  const [low, high] = interval;
+  const table = aligned([
+    ['figure', 'first', 'second', 'difference'],
+    [
+      'image AUROC',
+      share(first.imageAuroc),
+      share(second.imageAuroc),
+      `${signed(imageAurocDifference)}  (${signed(low)} to ${signed(high)})`,
+    ],
+    row('pixel AUROC, all images', ({ pixelAuroc }) => pixelAuroc),
+    row('AUPRO up to 30 % false positives', ({ aupro }) => aupro),
+    row('good images above the threshold', ({ falseAlarmRate }) => falseAlarmRate),
+    row('defective images above the threshold', ({ detectionRate }) => detectionRate),
+  ]);
+  const others =
+    flips.length === 0
+      ? 'all verdicts are the same'
+      : `${flips.length} verdicts differ: ${firstNames(flips)}`;
+  return `${table}${others}\n`;
+}
+
+function signed(difference: number): string {
+  return `${difference < 0 ? '' : '+'}${difference.toFixed(4)}`;
 }
 
 /** Keeps an existing file. @throws Error if the folder of a new one does not exist. */

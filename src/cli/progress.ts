@@ -9,7 +9,19 @@ interface ProgressDetails {
   readonly note?: string;
 }
 
+/** The progress of work with several phases. */
+interface WholeProgress {
+  /** Done, 0 to 1. */
+  readonly share: number;
+  /** Undefined if not known yet. */
+  readonly secondsLeft?: number | undefined;
+  /** What is being done now. */
+  readonly note: string;
+}
+
 export interface Progress {
+  /** Draws one bar for all phases. */
+  updateWhole(label: string, whole: WholeProgress): void;
   update(label: string, done: number, total: number, beside?: ProgressDetails): void;
   stop(): void;
 }
@@ -20,25 +32,33 @@ const linesEverySeconds = 10;
 export function startProgress({ stderr }: Output): Progress {
   let label: string | undefined;
   let bar: SingleBar | undefined;
+  const show = (next: string, format: string, done: number, total: number, values: object): void => {
+    if (next !== label) {
+      bar?.stop();
+      label = next;
+      bar = new SingleBar({
+        format,
+        stream: stderr,
+        hideCursor: true,
+        etaBuffer: 50,
+        noTTYOutput: !stderr.isTTY,
+        notTTYSchedule: linesEverySeconds * 1000,
+        // Before the first update, the remaining time is not a number.
+        formatTime: (seconds, options, multiple) =>
+          Number.isFinite(seconds) ? cliProgress.Format.TimeFormat(seconds, options, multiple) : '?',
+      });
+      bar.start(total, done, { label, ...values });
+    }
+    bar?.update(done, values);
+  };
   return {
     update(next, done, total, { unit = 'images', note = '' } = {}) {
-      if (next !== label) {
-        bar?.stop();
-        label = next;
-        bar = new SingleBar({
-          format: '{label} {bar} {value}/{total} {unit} | {eta_formatted} left | {note}',
-          stream: stderr,
-          hideCursor: true,
-          etaBuffer: 50,
-          noTTYOutput: !stderr.isTTY,
-          notTTYSchedule: linesEverySeconds * 1000,
-          // Before the first update, the remaining time is not a number.
-          formatTime: (seconds, options, multiple) =>
-            Number.isFinite(seconds) ? cliProgress.Format.TimeFormat(seconds, options, multiple) : '?',
-        });
-        bar.start(total, 0, { label, unit, note });
-      }
-      bar?.update(done, { note });
+      const format = '{label} {bar} {value}/{total} {unit} | {eta_formatted} left | {note}';
+      show(next, format, done, total, { unit, note });
+    },
+    updateWhole(next, { share, secondsLeft, note }) {
+      const left = secondsLeft === undefined ? 'measuring the time' : `${duration(secondsLeft)} left`;
+      show(next, '{label} {bar} {percentage} % | {left} | {note}', share, 1, { left, note });
     },
     stop() {
       bar?.stop();
@@ -46,4 +66,13 @@ export function startProgress({ stderr }: Output): Progress {
       label = undefined;
     },
   };
+}
+
+/** Formats seconds as people say them: `45 s`, `12 min`, `1 h 20 min`. */
+export function duration(seconds: number): string {
+  if (seconds < 90) return `${Math.round(seconds)} s`;
+  const minutes = Math.round(seconds / 60);
+  const [hours, rest] = [Math.floor(minutes / 60), minutes % 60];
+  if (hours === 0) return `${minutes} min`;
+  return rest === 0 ? `${hours} h` : `${hours} h ${rest} min`;
 }

@@ -19,14 +19,11 @@ import {
   ScoringEngine,
   ScoringPipeline,
 } from '../scoring/index.js';
-import { type DistillationInputs, inputOf, type TrainedCloner } from './cloner-training.js';
+import { type DistillationInputs, inputOf, scaleImages, type TrainedCloner } from './cloner-training.js';
 import { findNeighbors } from './neighbors.js';
 import { notesOf } from './notes.js';
-import type { DistillProgress } from './settings.js';
+import type { PhaseProgress } from './settings.js';
 import { type ScaledTerms, scaledTerms } from './term-scales.js';
-
-/** Number of training images that the spread of the score's terms is measured on. */
-const scaleImages = 128;
 
 /** Results of the folds' cloners, each on the images it was not trained on. */
 export interface CrossFitted {
@@ -126,7 +123,7 @@ async function scaledScorer(
   const { curriculum, set } = trained;
   const typical = curriculum.good.slice(0, scaleImages);
   const layers = plan.trainingLayers.filter(({ name }) => scoringLayers.includes(name));
-  const report = (phase: DistillProgress['phase']) => progressOf(trained, options.signal, phase);
+  const report = (phase: PhaseProgress['phase']) => progressOf(trained, options.signal, phase);
   const neighbors =
     positions &&
     (await findNeighbors(device, set, curriculum, { inputSize, layers }, typical, report('neighbors')));
@@ -172,7 +169,7 @@ function heldBackImages(
 function progressOf(
   { report }: TrainedCloner,
   signal: AbortSignal | undefined,
-  phase: DistillProgress['phase'],
+  phase: PhaseProgress['phase'],
 ) {
   return (done: number, total: number): void => {
     report({ phase, done, total });

@@ -19,9 +19,16 @@ import { checkFolds, type FoldResult } from './cross-fit.js';
 import { Curriculum, type HoldBack } from './images/curriculum.js';
 import { TrainingSet } from './images/training-set.js';
 import type { Plan } from './recipe.js';
-import type { DistillOptions, DistillProgress } from './settings.js';
+import type { DistillOptions, PhaseProgress } from './settings.js';
 import { initialState, Training, type TrainingState } from './training.js';
 import { Validation } from './validation.js';
+import type { PhaseUnits, WholeRun } from './whole-run.js';
+
+/** Number of training images that the spread of the score's terms is measured on. */
+export const scaleImages = 128;
+
+/** More neighbors improve detection little and need much memory. */
+export const mostNeighbors = 1024;
 
 /** Time between two checkpoints. */
 const checkpointMs = 60_000;
@@ -50,6 +57,7 @@ export interface DistillationInputs {
   readonly expert: ExpertFile;
   readonly images: ImageFiles;
   readonly device: Device;
+  readonly whole: WholeRun;
 }
 
 /** One cloner to train: which images to hold back, and where its checkpoint is. */
@@ -75,7 +83,7 @@ export interface TrainedCloner {
   readonly curriculum: Curriculum;
   readonly set: TrainingSet;
   readonly settings: CheckpointSettings;
-  readonly report: (progress: DistillProgress) => void;
+  readonly report: (progress: PhaseProgress) => void;
 }
 
 interface Start {
@@ -158,10 +166,25 @@ export class ClonerTraining {
     checkFolds(this.job.folds ?? [], { ...settings, ...asked });
   }
 
-  #report(progress: DistillProgress): void {
+  #report(progress: PhaseProgress): void {
+    const { options, whole } = this.common;
     const { holdBack } = this.job;
     const fold = typeof holdBack === 'string' ? {} : { fold: holdBack.fold + 1 };
-    this.common.options.onProgress?.({ ...progress, ...fold });
+    const cloner = typeof holdBack === 'string' ? (options.folds ?? 0) : holdBack.fold;
+    options.onProgress?.({ ...progress, ...fold, ...whole.update(progress, cloner, this.#units()) });
+  }
+
+  /** Returns how much each phase has to do. */
+  #units(): PhaseUnits {
+    const { trainingSquares, heldBack, heldBackFiles, imageMakers, good, steps } = this.#curriculum;
+    const scale = this.common.plan.positions ? Math.min(scaleImages, good.length) : 0;
+    return {
+      expert: trainingSquares.length + heldBack.length + imageMakers.flat().length,
+      distill: steps,
+      neighbors: scale > 0 ? Math.min(mostNeighbors, trainingSquares.length) + scale : 0,
+      scale,
+      calibrate: heldBackFiles.length,
+    };
   }
 
   #prepare(): Promise<TrainingSet> {

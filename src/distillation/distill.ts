@@ -18,6 +18,7 @@ import {
 import { foldFolder, joinFolds, readFolds, writeFolds } from './cross-fit.js';
 import { planFor, type Recipe } from './recipe.js';
 import { applyOptions, type DistillOptions, DistillSettingsError } from './settings.js';
+import { WholeRun } from './whole-run.js';
 
 /** Fewer images are not enough to train and calibrate. */
 const fewestImages = 8;
@@ -50,14 +51,15 @@ async function distillAlone(options: DistillOptions, recipe: Recipe): Promise<Ma
   await checkFolder(checkpoint, options.resume ?? false, options.folds !== undefined);
   const expertCard = options.expertCard ?? embeddedExpert;
   const card = await readExpertCard(expertCard);
+  const whole = new WholeRun((options.folds ?? 0) + 1, recipe.batch);
   const images = await goodImages(options);
   checkFoldCount(options.folds, images.paths.length);
   const device = await Device.open(options.device);
   try {
     const expert = { path: expertCard, card };
-    const range = await valueRange(images.paths, options);
+    const range = await valueRange(images.paths, options, whole);
     const plan = { ...planFor(recipe, card), ...(range ? { range } : {}) };
-    const common = { options, plan, expert, images, device };
+    const common = { options, plan, expert, images, device, whole };
     const resume = options.resume ?? false;
     if (options.folds !== undefined) return await crossFitted(common, options.folds, checkpoint, resume);
     const training = new ClonerTraining(common, { holdBack: 'share', checkpoint, resume });
@@ -86,14 +88,18 @@ async function goodImages({ dataset, normalClass, onWarning }: DistillOptions): 
  */
 async function valueRange(
   paths: readonly string[],
-  { range: requested, onWarning }: DistillOptions,
+  { range: requested, onWarning, onProgress, signal }: DistillOptions,
+  whole: WholeRun,
 ): Promise<ValueRange | undefined> {
   if (requested && !isValueRange(requested)) {
     const { low, high } = requested;
     throw new DistillSettingsError(`range ${low}:${high}: must be two numbers, the lower one first`);
   }
   const ranges: ValueRange[] = [];
-  for (const path of paths) {
+  for (const [done, path] of paths.entries()) {
+    signal?.throwIfAborted();
+    const progress = { phase: 'read', done, total: paths.length } as const;
+    onProgress?.({ ...progress, ...whole.update(progress, 0, {}) });
     const range = await rangeOfFile(path);
     if (range) ranges.push(range);
     if (ranges.length > 0 && requested) return requested;

@@ -9,6 +9,7 @@ import {
   type Session,
   type Tensors,
 } from '../runtime/index.js';
+import { mostNeighbors } from './cloner-training.js';
 import type { Curriculum } from './images/curriculum.js';
 import type { TrainingSet } from './images/training-set.js';
 import { neighborModel } from './models.js';
@@ -19,9 +20,6 @@ export interface Neighbors {
   /** For each layer, the discrepancies of good images to the nearest image from another file. */
   readonly discrepancies: readonly Float32Array[];
 }
-
-/** More neighbors improve detection little and need much memory. */
-const mostNeighbors = 1024;
 
 /** Images per run. */
 const batch = 16;

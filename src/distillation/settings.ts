@@ -50,10 +50,10 @@ export interface DistillOptions {
 
 export interface DistillProgress {
   /**
-   * `expert` runs the expert on the images, `neighbors` compares good images, `scale` measures the spread of the
+   * `read` looks at the files, `expert` runs the expert on the images, `neighbors` compares good images, `scale` measures the spread of the
    * score's terms. `distill` counts steps, the others count images.
    */
-  readonly phase: 'expert' | 'distill' | 'neighbors' | 'scale' | 'calibrate';
+  readonly phase: 'read' | 'expert' | 'distill' | 'neighbors' | 'scale' | 'calibrate';
   /** From 1, while the cloner of a fold is trained. */
   readonly fold?: number;
   readonly done: number;
@@ -63,7 +63,14 @@ export interface DistillProgress {
   readonly loss?: number;
   /** Last computed loss on the images held back. */
   readonly heldBackLoss?: number;
+  /** Share of the whole run that is done, over all phases and folds, 0 to 1. */
+  readonly share: number;
+  /** Estimated time until the detector is written; undefined until something has been measured. */
+  readonly secondsLeft?: number | undefined;
 }
+
+/** One phase, without the whole. */
+export type PhaseProgress = Omit<DistillProgress, 'share' | 'secondsLeft'>;
 
 /** A setting is invalid; the message names it. */
 export class DistillSettingsError extends Error {
