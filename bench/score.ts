@@ -20,7 +20,7 @@ const threads = availableParallelism();
 const sample = join(modelsFolder, 'sample');
 const detector = await readDetector(sample);
 const { inputSize } = detector.shape;
-const { lambda } = detector.manifest;
+const { lambda = 0 } = detector.manifest;
 const layers = ['pool3', 'pool4', 'pool5'];
 const zeros = layers.map(() => 0);
 const scorer = assembleScorer(

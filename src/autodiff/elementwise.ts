@@ -36,6 +36,12 @@ export const elementwiseRules: GradientRules = {
   /** y = sqrt(x): dy/dx = 1 / (2 y), infinite at 0 */
   Sqrt: ({ graph, op, grad, output }) => [op.Div(op.Mul(grad, graph.scalar(0.5)), output(0))],
 
+  /** y = exp(x): dy/dx = y */
+  Exp: ({ op, grad, output }) => [op.Mul(grad, output(0))],
+
+  /** y = log(x): dy/dx = 1 / x, infinite at 0 */
+  Log: ({ op, grad, input }) => [op.Div(grad, input(0))],
+
   /** y = 1 / x: dy/dx = -y^2 */
   Reciprocal: ({ op, grad, output }) => [op.Neg(op.Mul(grad, op.Mul(output(0), output(0))))],
 

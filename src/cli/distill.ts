@@ -137,7 +137,7 @@ export function distillCommand(output: Output): Command {
         const { distillation, calibration, data, range } = manifest;
         output.stdout.write(
           `${flags.out}: distilled from ${data.images} images (${copiesOf(data)}${heldBackOf(data)}), in ${took}, ` +
-            `loss ${distillation.loss.toFixed(4)}, held-back loss ${distillation.heldBackLoss.toFixed(4)}, ` +
+            lossesOf(distillation) +
             `threshold ${calibration.threshold.toPrecision(4)} ` +
             `(false alarms at most ${percent(calibration.falseAlarmRate)}${data.folds === undefined ? '' : ', at worst twice that with folds'})\n`,
         );
@@ -189,11 +189,17 @@ function nextCommands(out: string): string {
   ].join('\n');
 }
 
+function lossesOf({ loss, heldBackLoss }: Manifest['distillation']): string {
+  if (loss === undefined || heldBackLoss === undefined) return '';
+  return `loss ${loss.toFixed(4)}, held-back loss ${heldBackLoss.toFixed(4)}, `;
+}
+
 function copiesOf({ copies }: Manifest['data']): string {
   return copies === undefined ? '' : `${copies} ${copies === 1 ? 'duplicate' : 'duplicates'} skipped; `;
 }
 
-function heldBackOf({ heldBack, folds }: Manifest['data']): string {
+function heldBackOf({ images, heldBack, folds }: Manifest['data']): string {
+  if (heldBack === images && folds === undefined) return 'each scored by all others';
   return folds === undefined ? `${heldBack} held back` : `each held back once, in ${folds} folds`;
 }
 

@@ -15,6 +15,7 @@ import {
   type TensorMap,
   writeSafetensors,
 } from '../weights/safetensors.js';
+import type { ClonerSpec } from './cloners/index.js';
 import { type FileContents, manifestFile, placeDetector, replaceFiles } from './detector-files.js';
 import { detectorsIn, isDetector } from './detectors-in.js';
 import { findExpert, modelsFolder } from './find-expert.js';
@@ -56,7 +57,7 @@ async function readContents(
   const expertCard = await findExpert(manifest.expert, expertFolders);
   const shape: ServingShape = {
     expertCard,
-    layout: manifest.cloner.layout,
+    cloner: clonerOf(manifest),
     inputSize: manifest.inputSize,
     scoringLayers: manifest.scoringLayers,
     positions: manifest.terms.map !== undefined,
@@ -95,9 +96,14 @@ export async function readManifest(
   return { manifest, version: versionOf(manifest) };
 }
 
+/** Returns the cloner that a manifest describes. Manifests of convolutional ones may lack the kind. */
+function clonerOf({ cloner }: Manifest): ClonerSpec {
+  return 'layout' in cloner ? { kind: 'convolutional', layout: cloner.layout } : cloner;
+}
+
 /** A manifest without the entries that are set when the files are written. */
 export type ManifestDraft = Omit<Manifest, 'schema' | 'created' | 'cloner' | 'selfTest'> & {
-  readonly cloner: Pick<Manifest['cloner'], 'layout'>;
+  readonly cloner: ClonerSpec;
 };
 
 /** The contents of a new detector. */
@@ -115,7 +121,11 @@ export async function writeDetector(folder: string, parts: DetectorParts): Promi
     schema: 'mkd.detector/2',
     created: new Date().toISOString(),
     ...parts.manifest,
-    cloner: { file: 'cloner.safetensors', sha256: hashOf(cloner), ...parts.manifest.cloner },
+    cloner: {
+      ...(parts.manifest.cloner as Manifest['cloner']),
+      file: 'cloner.safetensors',
+      sha256: hashOf(cloner),
+    },
     selfTest: {
       file: 'self-test.safetensors',
       sha256: hashOf(selfTest),

@@ -1,6 +1,13 @@
 /** The detector as an artifact: its manifest, files, versions and graph. */
 export { type Calibration, calibration, type GoodImages } from './calibration.js';
 export {
+  type ClonerSpec,
+  clonerFeeds,
+  type LinearCloner,
+  linearTensors,
+  standardizationFeeds,
+} from './cloners/index.js';
+export {
   CalibrationError,
   conformalThreshold,
   defaultFalseAlarmRate,
@@ -39,7 +46,7 @@ export {
 } from './loaded-detector.js';
 export { DetectorError, type Manifest, manifestSchema, parseManifest, type Terms } from './manifest.js';
 export { scoreRounding } from './rounding.js';
-export { assembleScorer, clonerFeeds, standardizationFeeds } from './scorer.js';
+export { assembleScorer } from './scorer.js';
 export type { SelfTest } from './self-test.js';
 export {
   type LocalizationMethod,

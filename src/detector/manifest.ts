@@ -19,6 +19,59 @@ const tolerances = Type.Object({ score: Type.Number(), map: Type.Number() }, { t
 
 const byLayer = (description: string) => Type.Array(Type.Number(), { description });
 
+const convolutionalCloner = Type.Object(
+  {
+    kind: Type.Optional(Type.Literal('convolutional')),
+    file: Type.String({ pattern: clonerFile }),
+    sha256,
+    layout: Type.Array(
+      Type.Object(
+        {
+          widths: Type.Array(Type.Integer({ minimum: 1, maximum: 4096 }), {
+            minItems: 1,
+            description: 'Output channels of each convolution',
+          }),
+          pool: Type.Boolean({ description: 'Whether the block ends with 2 x 2 max pooling' }),
+          layer: Type.Optional(layer),
+          signed: Type.Optional(
+            Type.Boolean({ description: 'Whether the layer is compared before its ReLU' }),
+          ),
+        },
+        { title: 'Block' },
+      ),
+      { minItems: 1, maxItems: 32, description: 'Blocks of 3 x 3 convolutions' },
+    ),
+  },
+  { title: 'ConvolutionalCloner' },
+);
+
+const span = Type.Object(
+  {
+    layer,
+    grid: Type.Integer({ minimum: 1, maximum: 64, description: 'Cells along each side of the layer' }),
+    components: Type.Integer({ minimum: 1, maximum: 4096, description: 'Directions of the good images' }),
+  },
+  { title: 'Span' },
+);
+
+const linearCloner = Type.Object(
+  {
+    kind: Type.Literal('linear'),
+    file: Type.String({ pattern: clonerFile }),
+    sha256,
+    spans: Type.Array(span, { minItems: 1, description: 'Terms of the score' }),
+    cells: Type.Array(span, { description: 'Spans whose cells are part of the map' }),
+    local: Type.Object(
+      {
+        layers: Type.Array(layer, { minItems: 1, description: 'The finest first' }),
+        components: Type.Integer({ minimum: 1, maximum: 4096 }),
+      },
+      { title: 'LocalProjection', description: 'What is compared at each position of the map' },
+    ),
+  },
+  { title: 'LinearCloner' },
+);
+
 /** The score is the sum over these terms of weight times (discrepancy minus typical discrepancy). */
 const termsSchema = Type.Object(
   {
@@ -73,30 +126,7 @@ export const manifestSchema = Type.Object(
       },
       { title: 'ExpertReference' },
     ),
-    cloner: Type.Object(
-      {
-        file: Type.String({ pattern: clonerFile }),
-        sha256,
-        layout: Type.Array(
-          Type.Object(
-            {
-              widths: Type.Array(Type.Integer({ minimum: 1, maximum: 4096 }), {
-                minItems: 1,
-                description: 'Output channels of each convolution',
-              }),
-              pool: Type.Boolean({ description: 'Whether the block ends with 2 x 2 max pooling' }),
-              layer: Type.Optional(layer),
-              signed: Type.Optional(
-                Type.Boolean({ description: 'Whether the layer is compared before its ReLU' }),
-              ),
-            },
-            { title: 'Block' },
-          ),
-          { minItems: 1, maxItems: 32, description: 'Blocks of 3 x 3 convolutions' },
-        ),
-      },
-      { title: 'ClonerFile' },
-    ),
+    cloner: Type.Union([convolutionalCloner, linearCloner]),
     inputSize: Type.Integer({ minimum: 32, maximum: 1024, description: 'Side of the square input, pixels' }),
     range: Type.Optional(
       Type.Object(
@@ -125,9 +155,11 @@ export const manifestSchema = Type.Object(
     ),
     trainingLayers: Type.Array(layer, { minItems: 1 }),
     scoringLayers: Type.Array(layer, { minItems: 1 }),
-    lambda: Type.Number({
-      description: 'Weight of the value discrepancy relative to the direction discrepancy in distillation',
-    }),
+    lambda: Type.Optional(
+      Type.Number({
+        description: 'Weight of the value discrepancy relative to the direction discrepancy in distillation',
+      }),
+    ),
     terms: termsSchema,
     localization: Type.Union([
       Type.Literal('discrepancy'),
@@ -139,16 +171,16 @@ export const manifestSchema = Type.Object(
       {
         name: Type.String(),
         notes: Type.Array(Type.String(), { description: 'Differences from the paper or its code' }),
-        epochs: count,
-        batch: count,
-        learningRate: Type.Number(),
-        average: Type.Boolean({
-          description: 'Whether weights are averaged over the last half of the epochs',
-        }),
-        augmentTo: Type.Integer({
-          description: 'Minimum number of training images, reached with augmented copies',
-        }),
-        seed: Type.Integer(),
+        epochs: Type.Optional(count),
+        batch: Type.Optional(count),
+        learningRate: Type.Optional(Type.Number()),
+        average: Type.Optional(
+          Type.Boolean({ description: 'Whether weights are averaged over the last half of the epochs' }),
+        ),
+        augmentTo: Type.Optional(
+          Type.Integer({ description: 'Minimum number of training images, reached with augmented copies' }),
+        ),
+        seed: Type.Optional(Type.Integer()),
       },
       { title: 'Recipe' },
     ),
@@ -160,7 +192,9 @@ export const manifestSchema = Type.Object(
         ),
         heldBack: Type.Integer({
           minimum: 1,
-          description: 'Images not used for training; with folds, not by the cloner that scored them',
+          description:
+            'Images not used for training; with folds, not by the cloner that scored them; all of them for a linear cloner, which ' +
+            'scores each by all others',
         }),
         folds: Type.Optional(
           Type.Integer({
@@ -176,10 +210,10 @@ export const manifestSchema = Type.Object(
     ),
     distillation: Type.Object(
       {
-        steps: count,
         seconds: Type.Number(),
-        loss: Type.Number({ description: 'Mean training loss of the last epoch' }),
-        heldBackLoss: Type.Number({ description: 'The same loss on the images held back' }),
+        steps: Type.Optional(count),
+        loss: Type.Optional(Type.Number({ description: 'Mean training loss of the last epoch' })),
+        heldBackLoss: Type.Optional(Type.Number({ description: 'The same loss on the images held back' })),
       },
       { title: 'Distillation' },
     ),

@@ -3,29 +3,13 @@
  * serves all detectors of the same shape. Graphs are built in the worker that runs them.
  */
 import { addGradients, guidedRules, plainRules } from '../autodiff/index.js';
-import {
-  addCloner,
-  addExpert,
-  addImageInput,
-  type CriticalLayer,
-  criticalLayer,
-  type Layout,
-  loadExpert,
-  tensorNames,
-} from '../networks/index.js';
-import {
-  addNeighborDiscrepancy,
-  addObjective,
-  addPositionDiscrepancy,
-  addSummary,
-  type LayerActivations,
-  type Objective,
-} from '../objective/index.js';
+import { addExpert, addImageInput, loadExpert, tensorNames } from '../networks/index.js';
 import { type ConstantTensor, encodeModel, Graph, type Value } from '../onnx/index.js';
 import type { ModelRecipe } from '../runtime/index.js';
+import { type ClonerSpec, type ScoreShape, servedCloner } from './cloners/index.js';
 import { addGaussianSmoothing } from './smoothing.js';
 
-const { inputs, nextStateName, layerNames, outputs } = tensorNames;
+const { inputs, nextStateName, outputs } = tensorNames;
 
 /**
  * How a localization map is computed: from the gradient of the score (MKD, section 3.3), or from the position-wise
@@ -36,17 +20,10 @@ export const localizationMethods = ['discrepancy', 'gradient', 'smoothgrad', 'gu
 export type LocalizationMethod = (typeof localizationMethods)[number];
 
 /** What all detectors that share a session have in common. */
-export interface ServingShape {
+export interface ServingShape extends ScoreShape {
   /** Path of the expert's card. */
   readonly expertCard: string;
-  readonly layout: Layout;
-  /** Side of the square input, pixels. */
-  readonly inputSize: number;
-  readonly scoringLayers: readonly CriticalLayer[];
-  /** Whether positions are compared and the map's peak is part of the score. */
-  readonly positions: boolean;
-  /** Whether the distance to the nearest good image is part of the score. */
-  readonly neighbors: boolean;
+  readonly cloner: ClonerSpec;
 }
 
 export interface ServingModelSpec extends ServingShape {
@@ -79,7 +56,9 @@ export async function buildServingModel(spec: ServingModelSpec): Promise<Uint8Ar
     ? graph.op.Add(image, graph.input(inputs.noise, 'float32', ['K', 3, ...size]))
     : image;
   const expert = await loadExpert(spec.expertCard);
-  const { score, value, direction, neighbor, region } = addScore(graph, graphInput, spec, expert);
+  const pools = addExpert(graph, graphInput, expert);
+  const cloner = servedCloner(spec.cloner);
+  const { score, value, direction, neighbor, region } = cloner.addScore(graph, graphInput, pools, spec);
   if (!smoothGrad) {
     graph.output(score, outputs.score);
     graph.output(value, outputs.value);
@@ -96,102 +75,6 @@ export async function buildServingModel(spec: ServingModelSpec): Promise<Uint8Ar
     graph.output(addMap(graph, smoothGrad ? addToSum(graph, grad) : grad, spec.inputSize), outputs.map);
   }
   return encodeModel(graph, spec.bound);
-}
-
-/** The terms of the score, and their sum. */
-interface ScoreTerms extends Objective {
-  /** Neighbor discrepancy of each layer, [N, L]. */
-  readonly neighbor?: Value;
-  readonly region?: DiscrepancyMap;
-}
-
-function addScore(
-  graph: Graph,
-  image: Value,
-  { layout, scoringLayers, inputSize, positions, neighbors }: ServingShape,
-  expert: Awaited<ReturnType<typeof loadExpert>>,
-): ScoreTerms {
-  const expertPools = addExpert(graph, image, expert);
-  const clonerPools = addCloner(graph, image, layout);
-  const layers = scoringLayers.map((name) => ({
-    expert: criticalLayer(expertPools, name),
-    cloner: criticalLayer(clonerPools, name),
-  }));
-  const weights = (name: string): Value => graph.input(name, 'float32', [layers.length]);
-  const { op } = graph;
-  const objective = addObjective(
-    graph,
-    layers,
-    weights(inputs.valueWeights),
-    weights(inputs.directionWeights),
-  );
-  const centeredScore = op.Sub(objective.score, graph.input(inputs.scoreOffset, 'float32', []));
-  const neighbor = neighbors ? addNeighbors(graph, layers, scoringLayers) : undefined;
-  const weighted = neighbor && op.Mul(neighbor, weights(inputs.neighborWeights));
-  const score = weighted
-    ? op.Add(centeredScore, op.ReduceSum(weighted, [1], { keepdims: false }))
-    : centeredScore;
-  const terms = { ...objective, ...(neighbor ? { neighbor } : {}) };
-  if (!positions) return { ...terms, score };
-  const discrepancies = layers.map((layer, index) => {
-    const channels = [layer.expert.shape[1] as number];
-    const name = scoringLayers[index] as CriticalLayer;
-    return addPositionDiscrepancy(graph, layer, {
-      mean: graph.input(layerNames.mean(name), 'float32', channels),
-      inverseDeviation: graph.input(layerNames.inverseDeviation(name), 'float32', channels),
-    });
-  });
-  const map = addDiscrepancyMap(graph, discrepancies, weights(inputs.positionWeights), inputSize);
-  const peak = op.Squeeze(op.ReduceMax(map, [1, 2, 3]), [1, 2, 3]);
-  const share = op.Mul(peak, graph.input(inputs.mapWeight, 'float32', []));
-  return { ...terms, score: op.Add(score, share), region: { map, peak } };
-}
-
-/** Adds the discrepancy to the nearest good image at each layer, [N, L]. */
-function addNeighbors(
-  graph: Graph,
-  layers: readonly LayerActivations[],
-  names: readonly CriticalLayer[],
-): Value {
-  const discrepancies = layers.map(({ expert }, index) => {
-    const shape = [expert.shape[1] as number, 'K'];
-    const columns = graph.input(layerNames.neighbors(names[index] as CriticalLayer), 'float32', shape);
-    return addNeighborDiscrepancy(graph, addSummary(graph, expert), columns);
-  });
-  return graph.op.Concat(discrepancies, 1);
-}
-
-/** The discrepancy map [N, 1, H, W] and its largest entry [N]. */
-interface DiscrepancyMap {
-  readonly map: Value;
-  readonly peak: Value;
-}
-
-/** Positions of deep layers are 16 and 32 pixels wide at any input size; a wide Gaussian blends them. */
-const discrepancySmoothingShare = 8 / 128;
-
-/**
- * Adds the discrepancy map: weighted position-wise discrepancies of all layers, resized to the input and smoothed, in
- * standard deviations above the mean of good images at the same place.
- */
-function addDiscrepancyMap(
-  graph: Graph,
-  discrepancies: readonly Value[],
-  weights: Value,
-  size: number,
-): Value {
-  const { op } = graph;
-  const sum = discrepancies
-    .map((discrepancy, index) => {
-      const times = size / (discrepancy.shape[2] as number);
-      return op.Mul(op.Resize(discrepancy, [times, times]), op.Slice(weights, [index], [index + 1], [0]));
-    })
-    .reduce((total, layer) => op.Add(total, layer));
-  const smoothed = addGaussianSmoothing(graph, sum, size, discrepancySmoothingShare);
-  const [mean, deviation] = [inputs.mapMean, inputs.mapDeviation].map((name) =>
-    graph.input(name, 'float32', [size, size]),
-  ) as [Value, Value];
-  return op.Relu(op.Div(op.Sub(smoothed, mean), deviation));
 }
 
 /** Adds a gradient to the sum so far. Returns the sum divided by the number of copies, [1, 3, H, W]. */

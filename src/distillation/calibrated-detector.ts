@@ -77,7 +77,7 @@ export async function writeCalibratedDetector(
     selfTest,
     manifest: {
       expert: { name: expert.card.name, fingerprint: fingerprintOf(expert.card) },
-      cloner: { layout: plan.layout.map((block) => ({ ...block, widths: [...block.widths] })) },
+      cloner: { kind: 'convolutional', layout: plan.layout },
       inputSize: plan.inputSize,
       ...(plan.tiling ? { tiling: plan.tiling } : {}),
       ...(plan.range ? { range: plan.range } : {}),
@@ -129,7 +129,7 @@ async function scaledScorer(
     (await findNeighbors(device, set, curriculum, { inputSize, layers }, typical, report('neighbors')));
   const shape = {
     expertCard: expert.path,
-    layout,
+    cloner: { kind: 'convolutional', layout } as const,
     inputSize,
     scoringLayers,
     positions: positions !== undefined,

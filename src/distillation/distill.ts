@@ -5,7 +5,7 @@ import { checkTarget, embeddedExpert, type Manifest } from '../detector/index.js
 import { distinctFiles } from '../files/distinct-files.js';
 import { withLock } from '../files/lock.js';
 import { isValueRange, rangeOfFile, type ValueRange } from '../imaging/index.js';
-import { readExpertCard } from '../networks/index.js';
+import { type ExpertCard, layersOf, readExpertCard } from '../networks/index.js';
 import { Device } from '../runtime/index.js';
 import { measureHeldBack, writeCalibratedDetector } from './calibrated-detector.js';
 import { checkFolder, checkpointFolder, checkpointKind, hasCheckpoint } from './checkpoint.js';
@@ -16,8 +16,9 @@ import {
   type ImageFiles,
 } from './cloner-training.js';
 import { foldFolder, joinFolds, readFolds, writeFolds } from './cross-fit.js';
+import { distillLinear, type LinearRecipe, linearRecipe } from './linear/linear-detector.js';
 import { planFor, type Recipe } from './recipe.js';
-import { applyOptions, type DistillOptions, DistillSettingsError } from './settings.js';
+import { applyOptions, type DistillOptions, DistillSettingsError, linearInputSize } from './settings.js';
 import { WholeRun } from './whole-run.js';
 
 /** Fewer images are not enough to train and calibrate. */
@@ -41,9 +42,34 @@ export class DistillationInterrupted extends Error {
  * @throws LockedError if another process distills to the same folder; DatasetError, ImageError, CalibrationError, CheckpointError, DistillSettingsError, DetectorError, DistillationInterrupted
  */
 export async function distill(options: DistillOptions): Promise<Manifest> {
-  const recipe = applyOptions(options);
+  const { recipe: name = 'default' } = options;
+  if (name === 'linear') {
+    const recipe = { ...linearRecipe, inputSize: linearInputSize(options, linearRecipe.inputSize) };
+    await checkTarget(options.out);
+    return withLock(resolve(options.out), () => distillInClosedForm(options, recipe));
+  }
+  const recipe = applyOptions(options, name);
   await checkTarget(options.out);
   return withLock(resolve(options.out), () => distillAlone(options, recipe));
+}
+
+async function distillInClosedForm(options: DistillOptions, recipe: LinearRecipe): Promise<Manifest> {
+  const path = options.expertCard ?? embeddedExpert;
+  const expert = { path, card: await readExpertCard(path) };
+  checkLayers(expert.card, recipe);
+  const whole = new WholeRun(1, 1);
+  const images = await goodImages(options);
+  const device = await Device.open(options.device);
+  try {
+    const range = await valueRange(images.paths, options, whole);
+    const input = { inputSize: recipe.inputSize, range };
+    return await distillLinear({ options, recipe, input, expert, images, device, whole });
+  } catch (error) {
+    if (error !== options.signal?.reason) throw error;
+    throw new DistillationInterrupted(undefined);
+  } finally {
+    await device.close();
+  }
 }
 
 async function distillAlone(options: DistillOptions, recipe: Recipe): Promise<Manifest> {
@@ -114,6 +140,17 @@ async function valueRange(
   const high = Math.max(...ranges.map((range) => range.high));
   if (low < high) return { low, high };
   throw new DatasetError(`all images have the same value everywhere, ${low}; wanted photos`);
+}
+
+/** @throws DistillSettingsError if the expert lacks a layer of the recipe. */
+function checkLayers(card: ExpertCard, { cloner }: LinearRecipe): void {
+  const known = layersOf(card).map(({ name }) => name);
+  const needed = [...[...cloner.spans, ...cloner.cells].map(({ layer }) => layer), ...cloner.local.layers];
+  const missing = needed.find((layer) => !known.includes(layer));
+  if (missing === undefined) return;
+  throw new DistillSettingsError(
+    `the linear recipe needs the layer ${missing}, and ${card.name} has ${known.join(', ')}; leave out the other expert`,
+  );
 }
 
 /** @throws DistillSettingsError */

@@ -12,10 +12,14 @@ import {
 } from '../networks/index.js';
 import type { TermShares } from './term-scales.js';
 
-export type RecipeName = 'paper' | 'default';
+/** Recipes with a convolutional cloner. */
+export type TrainedRecipeName = 'paper' | 'default';
+
+/** All recipes; `linear` has a cloner in closed form and no {@link Recipe}. */
+export type RecipeName = TrainedRecipeName | 'linear';
 
 export interface Recipe {
-  readonly name: RecipeName;
+  readonly name: TrainedRecipeName;
   /** Critical layers of VGG-16 that the cloner is trained on. */
   readonly trainingLayers: readonly CriticalLayer[];
   /** Critical layers of VGG-16 that are scored, the deepest last. */
@@ -62,7 +66,7 @@ const common = {
   average: false,
 } as const;
 
-const recipes: Readonly<Record<RecipeName, Recipe>> = {
+const recipes: Readonly<Record<TrainedRecipeName, Recipe>> = {
   paper: {
     ...common,
     name: 'paper',
@@ -94,9 +98,12 @@ const recipes: Readonly<Record<RecipeName, Recipe>> = {
   },
 };
 
-export const recipeNames = Object.keys(recipes) as RecipeName[];
+export const recipeNames: readonly RecipeName[] = [
+  ...(Object.keys(recipes) as TrainedRecipeName[]),
+  'linear',
+];
 
-export function recipeByName(name: RecipeName): Recipe {
+export function recipeByName(name: TrainedRecipeName): Recipe {
   return recipes[name];
 }
 

@@ -1,7 +1,7 @@
 /** Options of a distillation, and their validation. */
 import type { OnWarning, ValueRange } from '../imaging/index.js';
 import type { DeviceOptions } from '../runtime/index.js';
-import { type Recipe, type RecipeName, recipeByName } from './recipe.js';
+import { type Recipe, type RecipeName, recipeByName, type TrainedRecipeName } from './recipe.js';
 
 export interface DistillOptions {
   /** An MVTec tree or a folder of good images. */
@@ -87,9 +87,36 @@ export function isTileScale(scale: number): boolean {
   return scale > 0 && scale <= 4;
 }
 
+/** Settings that only a cloner has that is trained. */
+const trainedOnly = [
+  'epochs',
+  'batch',
+  'augmentTo',
+  'average',
+  'folds',
+  'lambda',
+  'resume',
+  'tileScale',
+] as const satisfies readonly (keyof DistillOptions)[];
+
+/** Returns the input size of a linear cloner. @throws DistillSettingsError naming a setting that it does not have. */
+export function linearInputSize(options: DistillOptions, usual: number): number {
+  const other = trainedOnly.find((name) => options[name] !== undefined && options[name] !== false);
+  if (other) {
+    throw new DistillSettingsError(
+      `${other}: the linear recipe has no such setting; leave it out, or take another recipe`,
+    );
+  }
+  const { inputSize = usual } = options;
+  if (isInputSize(inputSize) && inputSize % 128 === 0) return inputSize;
+  throw new DistillSettingsError(
+    `size ${inputSize}: must be a multiple of 128 from 128 to 1024 with the linear recipe`,
+  );
+}
+
 /** Returns the recipe with the options applied. @throws DistillSettingsError naming the invalid setting. */
-export function applyOptions(options: DistillOptions): Recipe {
-  const recipe = recipeByName(options.recipe ?? 'default');
+export function applyOptions(options: DistillOptions, name: TrainedRecipeName): Recipe {
+  const recipe = recipeByName(name);
   const { inputSize = recipe.inputSize, epochs = recipe.epochs, batch = recipe.batch } = options;
   if (!isInputSize(inputSize)) {
     throw new DistillSettingsError(`size ${inputSize}: must be a multiple of 32 from 32 to 1024`);

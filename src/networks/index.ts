@@ -4,4 +4,5 @@ export * from './expert.js';
 export * from './expert-card.js';
 export * from './image-input.js';
 export * from './layout.js';
+export * from './linear-cloner.js';
 export * as tensorNames from './tensor-names.js';

@@ -2,3 +2,10 @@
 export { addObjective, type LayerActivations, type Objective } from './discrepancy.js';
 export { addNeighborDiscrepancy, addSummary } from './neighbor.js';
 export { addPositionDiscrepancy, type Standardization } from './position.js';
+export {
+  addCellResidual,
+  addLocalResidual,
+  addResidual,
+  addUnexplained,
+  type LocalTensors,
+} from './residual.js';

@@ -18,6 +18,8 @@ export type ImageSource = () => Promise<ScaledImage>;
 
 export interface MeasureOptions {
   readonly onProgress?: (done: number, total: number) => void;
+  /** Whether SmoothGrad is measured, which takes as long as a hundred gradients; otherwise it has the gradient's threshold. */
+  readonly smoothGrad?: boolean;
 }
 
 /** A kind of map, by method or of one layer. */
@@ -35,7 +37,7 @@ export async function measureGoodImages(
   pipeline: ScoringPipeline,
   scorer: Scorer,
   images: readonly ImageSource[],
-  { onProgress }: MeasureOptions = {},
+  { onProgress, smoothGrad = true }: MeasureOptions = {},
 ): Promise<GoodImages> {
   const mapped = Object.keys(scorer.layerFeeds);
   const kinds: readonly MapKind[] = [
@@ -78,7 +80,7 @@ export async function measureGoodImages(
     mapThresholds: {
       gradient,
       guided: threshold('guided'),
-      smoothgrad: gradient * (await smoothGradRatio(pipeline, scorer, few)),
+      smoothgrad: gradient * (smoothGrad ? await smoothGradRatio(pipeline, scorer, few) : 1),
       ...(scorer.shape.positions ? { discrepancy: inDeviations('discrepancy') } : {}),
     },
     ...(mapped.length > 0

@@ -145,6 +145,8 @@ const sinceVersions: Readonly<Record<string, number>> = {
   Sign: 13,
   Size: 13,
   Slice: 13,
+  Exp: 13,
+  Log: 13,
   Sqrt: 13,
   Squeeze: 13,
   Sub: 14,
@@ -167,7 +169,7 @@ t.test('every operator we emit has a float32 kernel on CUDA', async (t) => {
   for (const map of ['none', 'discrepancy', 'gradient', 'guided', 'smoothgrad'] as const) {
     const shape = {
       expertCard: embeddedExpert,
-      layout: paperClonerLayout,
+      cloner: { kind: 'convolutional', layout: paperClonerLayout } as const,
       inputSize: 32,
       positions: true,
       neighbors: true,

@@ -47,6 +47,9 @@ export function elementwiseOperators(graph: NodeSink) {
     Abs: unary('Abs'),
     Sign: unary('Sign'),
     Sqrt: unary('Sqrt'),
+    Exp: unary('Exp'),
+    /** The natural logarithm. */
+    Log: unary('Log'),
     Reciprocal: unary('Reciprocal'),
     Relu: unary('Relu'),
     /** 1 / (1 + exp(-x)) */

@@ -1,0 +1,16 @@
+/** The kinds of cloners. */
+import { type ConvolutionalCloner, servedConvolutional } from './convolutional.js';
+import { type LinearCloner, servedLinear } from './linear.js';
+import type { ServedCloner } from './served-cloner.js';
+
+export { type ConvolutionalCloner, clonerFeeds, standardizationFeeds } from './convolutional.js';
+export { type LinearCloner, linearTensors } from './linear.js';
+export type { ScoreShape, ScoreTerms } from './served-cloner.js';
+
+/** A cloner as a detector describes it; its tensors are elsewhere. */
+export type ClonerSpec = ConvolutionalCloner | LinearCloner;
+
+/** Returns a cloner as serving sees it: the only place that tells kinds apart. */
+export function servedCloner(cloner: ClonerSpec): ServedCloner {
+  return cloner.kind === 'linear' ? servedLinear(cloner) : servedConvolutional(cloner);
+}

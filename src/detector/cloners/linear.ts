@@ -1,0 +1,224 @@
+/** The linear cloner, in serving graphs. */
+import {
+  addLocalFeatures,
+  addProjection,
+  addReproduction,
+  addSpanVector,
+  type CriticalLayer,
+  criticalLayer,
+  type Span,
+  type SpanTensors,
+  spanName,
+  tensorNames,
+} from '../../networks/index.js';
+import {
+  addCellResidual,
+  addLocalResidual,
+  addResidual,
+  addUnexplained,
+  type LocalTensors,
+} from '../../objective/index.js';
+import type { Graph, Value } from '../../onnx/index.js';
+import { float32, type Tensor, type Tensors } from '../../runtime/index.js';
+import { floatTensor, type TensorMap } from '../../weights/safetensors.js';
+import { DetectorError } from '../manifest.js';
+import { addGaussianSmoothing } from '../smoothing.js';
+import type { ScoreShape, ScoreTerms, ServedCloner } from './served-cloner.js';
+
+const { inputs } = tensorNames;
+
+/** A span and how many directions it has: fewer good images leave the last ones empty. */
+export interface SizedSpan extends Span {
+  readonly components: number;
+}
+
+export interface LinearCloner {
+  readonly kind: 'linear';
+  /** Terms of the score. */
+  readonly spans: readonly SizedSpan[];
+  /** Whose cells are part of the map. */
+  readonly cells: readonly SizedSpan[];
+  /** Layers that are compared at each position, the finest first, with one projection for all positions. */
+  readonly local: { readonly layers: readonly CriticalLayer[]; readonly components: number };
+}
+
+/** Names of its tensors, in files and as inputs of graphs. */
+export const linearTensors = {
+  mean: (span: Span) => `span.${spanName(span)}.mean`,
+  basis: (span: Span) => `span.${spanName(span)}.basis`,
+  kept: (span: Span) => `span.${spanName(span)}.kept`,
+  /** float32 scalar: what the ridge leaves of every image. */
+  rest: (span: Span) => `span.${spanName(span)}.rest`,
+  localMean: 'local.mean',
+  localInverseDeviation: 'local.inverse_deviation',
+  localBasis: 'local.basis',
+  /** float32 scalars: mean and deviation of good images' maps, over all places. */
+  mapMean: 'map.mean',
+  mapDeviation: 'map.deviation',
+} as const;
+
+export function servedLinear(cloner: LinearCloner): ServedCloner {
+  return {
+    addScore: (graph, _image, pools, shape) => addScore(graph, pools, shape, cloner),
+    feeds: (_shape, terms, tensors) => ({
+      ...Object.fromEntries(spansOf(cloner).flatMap((span) => spanFeeds(span, tensors))),
+      ...localFeeds(cloner, tensors),
+      [inputs.mapMean]: scalar(tensors, linearTensors.mapMean),
+      [inputs.mapDeviation]: scalar(tensors, linearTensors.mapDeviation),
+      [inputs.mapWeight]: float32([], [terms.map?.weight ?? 0]),
+    }),
+    layerFeeds: () => ({}),
+  };
+}
+
+/** Returns all spans, each once. */
+export function spansOf({ spans, cells }: LinearCloner): SizedSpan[] {
+  const scored = new Set(spans.map(spanName));
+  return [...spans, ...cells.filter((span) => !scored.has(spanName(span)))];
+}
+
+/** The smoothing of maps as a share of the side: 4 pixels at 256. */
+const mapSmoothingShare = 4 / 256;
+
+/**
+ * Value discrepancies are the logarithms of what is left, direction discrepancies the unexplained shares. The map is the
+ * geometric mean of what is left at each position and in each cell.
+ */
+function addScore(
+  graph: Graph,
+  pools: ReadonlyMap<CriticalLayer, Value>,
+  { inputSize }: ScoreShape,
+  cloner: LinearCloner,
+): ScoreTerms {
+  const { op } = graph;
+  const projections = new Map(
+    spansOf(cloner).map((span) => {
+      const vector = addSpanVector(graph, criticalLayer(pools, span.layer), span.grid);
+      const tensors = spanInputs(graph, span, vector.shape[1] as number);
+      return [spanName(span), { span, tensors, projection: addProjection(graph, vector, tensors) }] as const;
+    }),
+  );
+  const found = (span: Span) =>
+    projections.get(spanName(span)) as typeof projections extends ReadonlyMap<string, infer P> ? P : never;
+  const residuals = cloner.spans.map((span) => {
+    const { projection, tensors } = found(span);
+    return addResidual(graph, projection, tensors.kept, graph.input(linearTensors.rest(span), 'float32', []));
+  });
+  const value = op.Log(op.Concat(residuals, 1));
+  const direction = op.Concat(
+    cloner.spans.map((span, index) =>
+      addUnexplained(graph, found(span).projection, residuals[index] as Value),
+    ),
+    1,
+  );
+  const weights = (name: string): Value => graph.input(name, 'float32', [cloner.spans.length]);
+  const weighted = op.Add(
+    op.Mul(value, weights(inputs.valueWeights)),
+    op.Mul(direction, weights(inputs.directionWeights)),
+  );
+  const sum = op.ReduceSum(weighted, [1], { keepdims: false });
+  const score = op.Sub(sum, graph.input(inputs.scoreOffset, 'float32', []));
+  const cells = cloner.cells.map((span) => {
+    const { projection, tensors } = found(span);
+    const reproduction = addReproduction(graph, projection, tensors);
+    return addCellResidual(graph, projection.vector, reproduction, span.grid);
+  });
+  const map = addMap(graph, [addLocal(graph, pools, cloner), ...cells], inputSize);
+  const peak = op.Squeeze(op.ReduceMax(map, [1, 2, 3]), [1, 2, 3]);
+  const share = op.Mul(peak, graph.input(inputs.mapWeight, 'float32', []));
+  return { value, direction, score: op.Add(score, share), region: { map, peak } };
+}
+
+function spanInputs(graph: Graph, span: SizedSpan, size: number): SpanTensors {
+  return {
+    mean: graph.input(linearTensors.mean(span), 'float32', [size]),
+    basis: graph.input(linearTensors.basis(span), 'float32', [size, span.components]),
+    kept: graph.input(linearTensors.kept(span), 'float32', [span.components]),
+  };
+}
+
+function addLocal(graph: Graph, pools: ReadonlyMap<CriticalLayer, Value>, { local }: LinearCloner): Value {
+  const features = addLocalFeatures(
+    graph,
+    local.layers.map((layer) => criticalLayer(pools, layer)),
+  );
+  const channels = features.shape[1] as number;
+  const tensors: LocalTensors = {
+    mean: graph.input(linearTensors.localMean, 'float32', [channels]),
+    inverseDeviation: graph.input(linearTensors.localInverseDeviation, 'float32', [channels]),
+    basis: graph.input(linearTensors.localBasis, 'float32', [local.components, channels, 1, 1]),
+  };
+  return addLocalResidual(graph, features, tensors);
+}
+
+/** Adds the geometric mean of several maps, smoothed, in deviations above what good images show. */
+function addMap(graph: Graph, maps: readonly Value[], size: number): Value {
+  const { op } = graph;
+  const logs = maps.map((map) => op.Log(addBilinear(graph, map, size)));
+  const sum = logs.reduce((total, log) => op.Add(total, log));
+  const mean = op.Exp(op.Mul(sum, graph.scalar(1 / maps.length)));
+  const smoothed = addGaussianSmoothing(graph, mean, size, mapSmoothingShare);
+  const [typical, deviation] = [inputs.mapMean, inputs.mapDeviation].map((name) =>
+    graph.input(name, 'float32', []),
+  ) as [Value, Value];
+  return op.Relu(op.Div(op.Sub(smoothed, typical), deviation));
+}
+
+/** Adds bilinear interpolation, pixel centers aligned. @param map float32 [N, 1, G, G] */
+function addBilinear(graph: Graph, map: Value, size: number): Value {
+  const from = map.shape[2] as number;
+  const weights = new Float32Array(size * from);
+  for (let at = 0; at < size; at++) {
+    const position = Math.min(Math.max(((at + 0.5) * from) / size - 0.5, 0), from - 1);
+    const below = Math.min(Math.floor(position), from - 2);
+    weights[at * from + below] = 1 - (position - below);
+    weights[at * from + below + 1] = position - below;
+  }
+  const rows = graph.constant({ type: 'float32', shape: [size, from], data: weights });
+  const columns = graph.op.Transpose(rows, [1, 0]);
+  return graph.op.MatMul(graph.op.MatMul(rows, map), columns);
+}
+
+function scalar(tensors: TensorMap, name: string): Tensor {
+  return float32([], floatTensor(tensors, name).data);
+}
+
+/** Returns a span's inputs; directions that the good images do not have are 0. */
+function spanFeeds(span: SizedSpan, tensors: TensorMap): [string, Tensor][] {
+  const mean = floatTensor(tensors, linearTensors.mean(span));
+  const basis = floatTensor(tensors, linearTensors.basis(span));
+  const kept = floatTensor(tensors, linearTensors.kept(span));
+  const [size = 0, count = 0] = basis.shape;
+  if (size !== mean.data.length || count !== kept.data.length || count > span.components) {
+    throw new DetectorError(`the cloner's ${linearTensors.basis(span)} is [${basis.shape.join(', ')}]`);
+  }
+  const padded = new Float32Array(size * span.components);
+  for (let row = 0; row < size; row++) {
+    padded.set(basis.data.subarray(row * count, (row + 1) * count), row * span.components);
+  }
+  const all = new Float32Array(span.components);
+  all.set(kept.data);
+  return [
+    [linearTensors.mean(span), float32(mean.shape, mean.data)],
+    [linearTensors.basis(span), float32([size, span.components], padded)],
+    [linearTensors.kept(span), float32([span.components], all)],
+    [linearTensors.rest(span), scalar(tensors, linearTensors.rest(span))],
+  ];
+}
+
+function localFeeds({ local }: LinearCloner, tensors: TensorMap): Tensors {
+  const mean = floatTensor(tensors, linearTensors.localMean);
+  const inverse = floatTensor(tensors, linearTensors.localInverseDeviation);
+  const basis = floatTensor(tensors, linearTensors.localBasis);
+  const channels = mean.data.length;
+  if (basis.data.length > local.components * channels || basis.data.length % channels !== 0) {
+    throw new DetectorError(`the cloner's ${linearTensors.localBasis} is [${basis.shape.join(', ')}]`);
+  }
+  const padded = new Float32Array(local.components * channels);
+  padded.set(basis.data);
+  return {
+    [linearTensors.localMean]: float32([channels], mean.data),
+    [linearTensors.localInverseDeviation]: float32([channels], inverse.data),
+    [linearTensors.localBasis]: float32([local.components, channels, 1, 1], padded),
+  };
+}

@@ -1,0 +1,53 @@
+/**
+ * What serving needs of a cloner, whatever its kind: its part of the graph, and its tensors as inputs of that graph.
+ * Scores, terms, thresholds and maps are the same for all kinds.
+ */
+import type { CriticalLayer } from '../../networks/index.js';
+import type { Objective } from '../../objective/index.js';
+import type { Graph, Value } from '../../onnx/index.js';
+import type { Tensors } from '../../runtime/index.js';
+import type { TensorMap } from '../../weights/safetensors.js';
+import type { Terms } from '../manifest.js';
+
+/** The part of a serving graph's shape that all kinds of cloners have. */
+export interface ScoreShape {
+  /** Side of the square input, pixels. */
+  readonly inputSize: number;
+  readonly scoringLayers: readonly CriticalLayer[];
+  /** Whether positions are compared and the map's peak is part of the score. */
+  readonly positions: boolean;
+  /** Whether the distance to the nearest good image is part of the score. */
+  readonly neighbors: boolean;
+}
+
+/** The discrepancy map [N, 1, H, W] and its largest entry [N]. */
+export interface DiscrepancyMap {
+  readonly map: Value;
+  readonly peak: Value;
+}
+
+/** The terms of the score, and their sum. */
+export interface ScoreTerms extends Objective {
+  /** Neighbor discrepancy of each layer, [N, L]. */
+  readonly neighbor?: Value;
+  readonly region?: DiscrepancyMap;
+}
+
+/** A cloner as serving sees it. */
+export interface ServedCloner {
+  /**
+   * Adds the score of images.
+   * @param image float32 [N, 3, H, W] in 0..1.
+   * @param expertPools the expert's critical layers.
+   */
+  addScore(
+    graph: Graph,
+    image: Value,
+    expertPools: ReadonlyMap<CriticalLayer, Value>,
+    shape: ScoreShape,
+  ): ScoreTerms;
+  /** Returns its tensors as inputs of the graph. @throws DetectorError if they do not fit. */
+  feeds(shape: ScoreShape, terms: Terms, tensors: TensorMap): Tensors;
+  /** Returns the inputs that differ for the map of one scoring layer. */
+  layerFeeds(shape: ScoreShape, terms: Terms, tensors: TensorMap): Readonly<Record<string, Tensors>>;
+}

@@ -1,0 +1,120 @@
+/** One pass of the expert over good images: what the linear cloner is fitted on. */
+import { createHash } from 'node:crypto';
+import { readFile } from 'node:fs/promises';
+import { cropped, decodeNamedImage, type InputShape, type OnWarning } from '../../imaging/index.js';
+import {
+  addExpert,
+  addImageInput,
+  addLocalFeatures,
+  addSpanVector,
+  type CriticalLayer,
+  criticalLayer,
+  loadExpert,
+  type Span,
+  spanName,
+  tensorNames,
+} from '../../networks/index.js';
+import { encodeModel, Graph } from '../../onnx/index.js';
+import { type Device, float32Data, type ModelRecipe, uint8 } from '../../runtime/index.js';
+import { LocalSums } from './local-fit.js';
+
+/** What is computed of each image. */
+export interface FeatureSpec {
+  readonly expertCard: string;
+  readonly inputSize: number;
+  readonly spans: readonly Span[];
+  /** Layers of the local features, the finest first. */
+  readonly local: readonly CriticalLayer[];
+}
+
+const vectorOf = (span: Span): string => `vector.${spanName(span)}`;
+const localMean = 'local.mean';
+const localProducts = 'local.products';
+
+const featureModel = (spec: FeatureSpec): ModelRecipe => ({
+  module: import.meta.url,
+  function: buildFeatureModel.name,
+  argument: spec,
+});
+
+/** Builds the model for one image: the vector of each span, mean and products of the local features over positions. */
+export async function buildFeatureModel({
+  expertCard,
+  inputSize,
+  spans,
+  local,
+}: FeatureSpec): Promise<Uint8Array> {
+  const graph = new Graph('features');
+  const { op } = graph;
+  const image = addImageInput(graph, [inputSize, inputSize], 1);
+  const pools = addExpert(graph, image, await loadExpert(expertCard));
+  for (const span of spans) {
+    graph.output(addSpanVector(graph, criticalLayer(pools, span.layer), span.grid), vectorOf(span));
+  }
+  const features = addLocalFeatures(
+    graph,
+    local.map((layer) => criticalLayer(pools, layer)),
+  );
+  const [, channels, height, width] = features.shape as [unknown, number, number, number];
+  const columns = op.Reshape(features, [channels, height * width]);
+  graph.output(op.ReduceMean(columns, [1], { keepdims: false }), localMean);
+  const products = op.MatMul(columns, op.Transpose(columns, [1, 0]));
+  graph.output(op.Mul(products, graph.scalar(1 / (height * width))), localProducts);
+  return encodeModel(graph);
+}
+
+export interface Features {
+  /** By name of the span, a vector for each image. */
+  readonly vectors: ReadonlyMap<string, readonly Float32Array[]>;
+  readonly local: LocalSums;
+  /** SHA-256 of each file. */
+  readonly digests: readonly Buffer[];
+}
+
+export interface FeatureOptions {
+  readonly paths: readonly string[];
+  readonly input: InputShape;
+  readonly onWarning: OnWarning | undefined;
+  readonly onProgress: (done: number, total: number) => void;
+}
+
+/** @throws ImageError naming the invalid file. */
+export async function computeFeatures(
+  device: Device,
+  spec: FeatureSpec,
+  { paths, input, onWarning, onProgress }: FeatureOptions,
+): Promise<Features> {
+  const session = await device.session(featureModel(spec));
+  const vectors = new Map(spec.spans.map((span) => [spanName(span), [] as Float32Array[]]));
+  const digests: Buffer[] = [];
+  let local: LocalSums | undefined;
+  const read = async (path: string) => {
+    const bytes = await readFile(path);
+    const image = await decodeNamedImage(bytes, path, input, onWarning);
+    return { pixels: cropped(image, [0, 0]), digest: createHash('sha256').update(bytes).digest() };
+  };
+  try {
+    // The next image is decoded while the expert runs on this one.
+    let next = paths[0] === undefined ? undefined : read(paths[0]);
+    for (let index = 0; index < paths.length; index++) {
+      onProgress(index, paths.length);
+      const { pixels, digest } = (await next) as Awaited<ReturnType<typeof read>>;
+      const following = paths[index + 1];
+      next = following === undefined ? undefined : read(following);
+      next?.catch(() => undefined);
+      digests.push(digest);
+      const dims = [1, spec.inputSize, spec.inputSize, 3];
+      const { outputs } = await session.run({ [tensorNames.inputs.image]: uint8(dims, pixels) });
+      for (const span of spec.spans) {
+        vectors.get(spanName(span))?.push(Float32Array.from(float32Data(outputs, vectorOf(span))));
+      }
+      const mean = float32Data(outputs, localMean);
+      local ??= new LocalSums(mean.length);
+      local.add(mean, float32Data(outputs, localProducts));
+    }
+    onProgress(paths.length, paths.length);
+    return { vectors, local: local as LocalSums, digests };
+  } finally {
+    await session.close();
+  }
+}

@@ -1,0 +1,121 @@
+/**
+ * The linear cloner. A cloner reproduces what the expert computes on good images; the best linear one is known in closed
+ * form: the projection onto what the good images span. It has no weights to train, and what it leaves of an image is the
+ * discrepancy. Kin: reconstruction from principal components (DFM, Ahuja et al. 2019); with a ridge, the posterior
+ * variance of a Gaussian process with a linear kernel.
+ */
+import type { Graph, Value } from '../onnx/index.js';
+import type { CriticalLayer } from './layout.js';
+
+/** A layer averaged over a grid of cells: what an image is described by, and compared in. */
+export interface Span {
+  readonly layer: CriticalLayer;
+  /** Cells along each side. */
+  readonly grid: number;
+}
+
+/** Returns the name of a span, which counts as a scoring layer: `pool4/2x2`. */
+export function spanName({ layer, grid }: Span): CriticalLayer {
+  return `${layer}/${grid}x${grid}`;
+}
+
+/** The derivative of a root is infinite at 0. Activations have unit size. */
+const smallestActivation = 1e-6;
+
+/** Adds the root of activations: channels with huge responses stop ruling (RootSIFT, Arandjelovic and Zisserman 2012). */
+export function addRoot(graph: Graph, activations: Value): Value {
+  const { op } = graph;
+  return op.Sqrt(op.Max(activations, graph.scalar(smallestActivation)));
+}
+
+/**
+ * Adds the vector of a span: roots, averaged over the cells, divided by the length of the vector to the power 0.75, so
+ * that contrast counts less, and not nothing.
+ * @param activations of the expert, float32 [N, C, H, W]; H and W are multiples of the grid.
+ * @returns float32 [N, C * grid * grid]
+ */
+export function addSpanVector(graph: Graph, activations: Value, grid: number): Value {
+  const { op } = graph;
+  const [, channels, height, width] = activations.shape as [unknown, number, number, number];
+  const cells = op.Reshape(addRoot(graph, activations), [
+    0,
+    channels,
+    grid,
+    height / grid,
+    grid,
+    width / grid,
+  ]);
+  const means = op.ReduceMean(cells, [3, 5], { keepdims: false });
+  const vector = op.Reshape(means, [0, channels * grid * grid]);
+  // |v|^0.75 = s^(1/4) s^(1/8) for s = |v|^2
+  const quarter = op.Sqrt(op.Sqrt(op.ReduceSumSquare(vector, [1])));
+  return op.Div(vector, op.Mul(quarter, op.Sqrt(quarter)));
+}
+
+/** The tensors of a span: what the good images have in common. */
+export interface SpanTensors {
+  /** float32 [D]: mean of the good images' vectors. */
+  readonly mean: Value;
+  /** float32 [D, K]: orthonormal directions of the good images. */
+  readonly basis: Value;
+  /** float32 [K], 0..1: how much of each direction the ridge leaves. */
+  readonly kept: Value;
+}
+
+/** What a projection gives, all of it less the mean. */
+export interface Projection {
+  /** The image's vector, float32 [N, D]. */
+  readonly vector: Value;
+  /** Its coordinates along the basis, float32 [N, K]. */
+  readonly coordinates: Value;
+}
+
+export function addProjection(graph: Graph, vector: Value, { mean, basis }: SpanTensors): Projection {
+  const centered = graph.op.Sub(vector, mean);
+  return { vector: centered, coordinates: graph.op.MatMul(centered, basis) };
+}
+
+/** Adds the cloner's activations: the projection, less the mean. @returns float32 [N, D] */
+export function addReproduction(
+  graph: Graph,
+  { coordinates }: Projection,
+  { basis, kept }: SpanTensors,
+): Value {
+  const { op } = graph;
+  return op.MatMul(op.Mul(coordinates, kept), op.Transpose(basis, [1, 0]));
+}
+
+/**
+ * Adds local features: roots of several layers at the finest one's resolution, averaged over 3 x 3 positions. At the
+ * border the average is over the positions inside.
+ * @param layers float32 [N, C, H, W], the finest first.
+ */
+export function addLocalFeatures(graph: Graph, layers: readonly Value[]): Value {
+  const { op } = graph;
+  const [finest] = layers as readonly [Value];
+  const side = finest.shape[2] as number;
+  const resized = layers.map((layer) => {
+    const times = side / (layer.shape[2] as number);
+    const root = addRoot(graph, layer);
+    return times === 1 ? root : op.Resize(root, [times, times]);
+  });
+  return addBoxMean(graph, resized.length === 1 ? (resized[0] as Value) : op.Concat(resized, 1), side);
+}
+
+/** @param x float32 [N, C, side, side] */
+function addBoxMean(graph: Graph, x: Value, side: number): Value {
+  const { op } = graph;
+  const along = (value: Value, axis: number): Value => {
+    const pads = [0, 1, 2, 3, 0, 1, 2, 3].map((of) => (of === axis ? 1 : 0));
+    const padded = op.Pad(value, pads);
+    const shifted = (by: number): Value => op.Slice(padded, [by], [by + side], [axis]);
+    return op.Add(op.Add(shifted(0), shifted(1)), shifted(2));
+  };
+  const inside = (at: number): number => (at === 0 || at === side - 1 ? 2 : 3);
+  const correction = Float32Array.from(
+    { length: side * side },
+    (_, place) => 1 / (inside(Math.floor(place / side)) * inside(place % side)),
+  );
+  const shares = graph.constant({ type: 'float32', shape: [1, 1, side, side], data: correction });
+  return op.Mul(along(along(x, 2), 3), shares);
+}

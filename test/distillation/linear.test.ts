@@ -1,0 +1,88 @@
+/** A detector with a linear cloner, from photos to scores. */
+import { mkdir, readdir, readFile, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import t, { type Test } from 'tap';
+import { drawSample } from '../../src/datasets/index.js';
+import { embeddedExpert, readDetector } from '../../src/detector/index.js';
+import { type DistillOptions, distill } from '../../src/distillation/index.js';
+import { computeFeatures } from '../../src/distillation/linear/features.js';
+import { linearRecipe } from '../../src/distillation/linear/linear-detector.js';
+import { type FittedSpan, fitSpan } from '../../src/distillation/linear/span-fit.js';
+import { decodeNamedImage, encodePng } from '../../src/imaging/index.js';
+import { spanName } from '../../src/networks/index.js';
+import { Device } from '../../src/runtime/index.js';
+import { DirectInference, runSelfTest, ScoringEngine, ScoringPipeline } from '../../src/scoring/index.js';
+import { testProvider } from '../support/provider.js';
+
+const inputSize = 128;
+const { spans } = linearRecipe.cloner;
+
+async function photos(t: Test, count: number): Promise<string> {
+  const folder = join(t.testdir(), 'photos');
+  await mkdir(folder);
+  for (let index = 0; index < count; index++) {
+    const { pixels, width, height } = drawSample({ seed: 5, index, size: inputSize });
+    await writeFile(join(folder, `${index}.png`), await encodePng(pixels, width, height, 3));
+  }
+  return folder;
+}
+
+const device = { provider: testProvider } as const;
+
+t.test('the detector scores as the fit says, and a defect stands out', async (t) => {
+  const dataset = await photos(t, 12);
+  const out = join(dataset, '..', 'flange');
+  const manifest = await distill({ dataset, out, recipe: 'linear', inputSize, device });
+  t.match(manifest, { cloner: { kind: 'linear' }, data: { images: 12, heldBack: 12 } });
+  t.equal(manifest.calibration.scores.length, 12, 'no image is held back');
+  const detector = await readDetector(out);
+  const engine = await ScoringEngine.open(device);
+  t.teardown(() => engine.close());
+  await t.resolves(runSelfTest(engine, detector));
+
+  const paths = (await readdir(dataset)).sort().map((name) => join(dataset, name));
+  const runner = await Device.open(device);
+  t.teardown(() => runner.close());
+  const spec = { expertCard: embeddedExpert, inputSize, spans, local: linearRecipe.cloner.local.layers };
+  const { vectors } = await computeFeatures(runner, spec, {
+    paths,
+    input: { inputSize },
+    onWarning: undefined,
+    onProgress: () => {},
+  });
+  const fits = spans.map((span) =>
+    fitSpan(vectors.get(spanName(span)) as readonly Float32Array[], span.components),
+  );
+  const pipeline = new ScoringPipeline(new DirectInference(engine));
+  const decoded = await Promise.all(
+    paths.map(async (path) => decodeNamedImage(await readFile(path), path, { inputSize })),
+  );
+  const { images } = await pipeline.infer(detector, decoded, { map: 'none' });
+  for (const [image, { outputs, index }] of images.entries()) {
+    for (const [at, fit] of fits.entries()) {
+      // Of an image that was learned from, all images leave what follows from what all others leave.
+      const { ridge, leftOut } = fit as FittedSpan;
+      const left = leftOut[image] as number;
+      const expected = Math.log((ridge * left) / (left + ridge));
+      const value = outputs.value[index * spans.length + at] as number;
+      t.ok(Math.abs(value - expected) < 5e-3, `image ${image}, span ${at}: ${value}, ${expected}`);
+    }
+  }
+
+  const good = manifest.calibration.scores.at(-1) as number;
+  const { pixels, width, height } = drawSample({ seed: 5, index: 20, size: inputSize, defect: 'scratch' });
+  const defect = await encodePng(pixels, width, height, 3);
+  const { score } = await pipeline.score({ detector, image: defect }, {});
+  t.ok(score > good, `a scratch scores ${score}, good parts at most ${good}`);
+});
+
+t.test('settings that a linear cloner does not have are refused', async (t) => {
+  const refused = (options: Partial<DistillOptions>, message: RegExp) =>
+    t.rejects(distill({ dataset: 'photos', out: join(t.testdir(), 'new'), recipe: 'linear', ...options }), {
+      name: 'DistillSettingsError',
+      message,
+    });
+  await refused({ epochs: 3 }, /epochs: the linear recipe has no such setting/);
+  await refused({ folds: 5 }, /folds: the linear recipe has no such setting/);
+  await refused({ inputSize: 96 }, /size 96: must be a multiple of 128/);
+});

@@ -1,0 +1,96 @@
+/** The linear cloner in closed form, against fitting again without each good image. */
+import t from 'tap';
+import { type FittedSpan, fitSpan, robustScale } from '../../src/distillation/linear/span-fit.js';
+import { randomStream } from '../../src/random/random.js';
+
+const [count, size] = [12, 40];
+
+function vectors(seed: number, many = count): Float32Array[] {
+  const random = randomStream(seed, 'vectors');
+  return Array.from({ length: many }, () =>
+    Float32Array.from({ length: size }, (_, at) => random() * (1 + (at % 5))),
+  );
+}
+
+const dot = (a: ArrayLike<number>, b: ArrayLike<number>): number =>
+  Array.from(a).reduce((sum, value, at) => sum + value * (b[at] as number), 0);
+
+/** Solves a symmetric system by Gaussian elimination. */
+function solved(matrix: number[][], right: number[]): number[] {
+  const rows = matrix.map((row, at) => [...row, right[at] as number]);
+  for (const [at, pivot] of rows.entries()) {
+    for (const other of rows) {
+      if (other === pivot) continue;
+      const factor = (other[at] as number) / (pivot[at] as number);
+      for (let column = at; column < pivot.length; column++) {
+        (other[column] as number) -= factor * (pivot[column] as number);
+      }
+    }
+  }
+  return rows.map((row, at) => (row.at(-1) as number) / (row[at] as number));
+}
+
+/** What is left of z by these centered vectors: z'z + c - (Z z + c)' (Z Z' + ridge + c)^-1 (Z z + c). */
+function residual(known: readonly Float32Array[], z: Float32Array, ridge: number, center: number): number {
+  const matrix = known.map((a, row) =>
+    known.map((b, column) => dot(a, b) + center + (row === column ? ridge : 0)),
+  );
+  const right = known.map((a) => dot(a, z) + center);
+  return dot(z, z) + center - dot(right, solved(matrix, right));
+}
+
+/** The weight of the mean follows from the ridge: both are shares of the mean eigenvalue. */
+const centerOf = ({ ridge }: FittedSpan): number => 3000 * ridge;
+
+t.test('what is left of each good image by all others is exact, without fitting again', async (t) => {
+  const good = vectors(0);
+  const fit = fitSpan(good, count);
+  for (const [image, z] of good.entries()) {
+    const others = good.filter((_, other) => other !== image);
+    const expected = residual(others, z, fit.ridge, centerOf(fit));
+    t.ok(Math.abs((fit.leftOut[image] as number) / expected - 1) < 1e-5, `image ${image}`);
+  }
+});
+
+t.test(
+  'what is left of a new image is its length less the directions that the good images have',
+  async (t) => {
+    const good = vectors(0);
+    const fit = fitSpan(good, count);
+    const k = fit.kept.length;
+    for (const fresh of vectors(1, 3)) {
+      const z = fresh.map((value, at) => value - (fit.mean[at] as number));
+      let left = dot(z, z) + fit.rest;
+      for (let column = 0; column < k; column++) {
+        const along = dot(
+          z,
+          Array.from({ length: size }, (_, at) => fit.basis[at * k + column] as number),
+        );
+        left -= (fit.kept[column] as number) * along ** 2;
+      }
+      const expected = residual(good, z, fit.ridge, centerOf(fit));
+      t.ok(Math.abs(left / expected - 1) < 1e-5, `${left} and ${expected}`);
+    }
+  },
+);
+
+t.test('the directions are orthonormal, and copies among the good images add none', async (t) => {
+  const good = vectors(2);
+  const twice = [...good, ...good].map((vector) => vector.slice());
+  const fit = fitSpan(twice, 100);
+  t.equal(fit.kept.length, count - 1);
+  const k = fit.kept.length;
+  const column = (of: number): number[] =>
+    Array.from({ length: size }, (_, at) => fit.basis[at * k + of] as number);
+  for (let a = 0; a < k; a++) {
+    for (let b = 0; b <= a; b++) {
+      t.ok(Math.abs(dot(column(a), column(b)) - (a === b ? 1 : 0)) < 1e-4, `${a}, ${b}`);
+    }
+  }
+});
+
+t.test('the upper deviation ignores the lower half', async (t) => {
+  const { median, spread } = robustScale([-1000, -500, 0, 3, 4]);
+  t.equal(median, 0);
+  t.equal(spread, Math.sqrt(12.5));
+});
