@@ -1,11 +1,12 @@
 import { dirname, resolve } from 'node:path';
 import { Command, InvalidArgumentError, Option } from 'commander';
-import { isDetector, type Manifest } from '../detector/index.js';
+import { defaultFalseAlarmRate, imagesNeeded, isDetector, type Manifest } from '../detector/index.js';
 import {
   type DistillProgress,
   distill,
   isInputSize,
   isTileScale,
+  photosToHoldBack,
   type RecipeName,
   recipeNames,
 } from '../distillation/index.js';
@@ -15,8 +16,10 @@ import {
   type DeviceFlags,
   deviceOptions,
   falseAlarmRateOption,
+  goodImages,
   number,
   percent,
+  programName,
   wholeNumber,
   withDeviceOptions,
 } from './options.js';
@@ -52,7 +55,11 @@ export function distillCommand(output: Output): Command {
     .addOption(
       new Option('--recipe <name>', 'settings to start from').choices(recipeNames).default('default'),
     )
-    .option('--size <pixels>', "side of the detector's input, a multiple of 32", inputSize)
+    .option(
+      '--size <pixels>',
+      "side of the detector's input, a multiple of 32; by default 128, with the linear recipe 256",
+      inputSize,
+    )
     .option(
       '--tile-scale <share>',
       'cut images into tiles instead of resizing each to one square; 1 keeps their size, 0.5 halves it; at most 4',
@@ -63,8 +70,12 @@ export function distillCommand(output: Output): Command {
       'values of images with more than 8 bits per sample that become black and white; by default their lowest and highest',
       valueRange,
     )
-    .option('--epochs <n>', 'passes over all images', wholeNumber(1))
-    .option('--batch <n>', 'images per step', wholeNumber(2))
+    .option(
+      '--epochs <n>',
+      'passes over all images; by default until 24,000 were seen, with the paper recipe 601',
+      wholeNumber(1),
+    )
+    .option('--batch <n>', 'images per step; by default 16, with the paper recipe 64', wholeNumber(2))
     .option(
       '--augment-to <n>',
       'add augmented copies until there are n training images; 0 adds none',
@@ -94,7 +105,13 @@ export function distillCommand(output: Output): Command {
     )
     .action(async (dataset: string, flags: Flags) => {
       const stop = new AbortController();
-      const onInterrupt = (): void => stop.abort();
+      const onInterrupt = (): void => {
+        progress.stop();
+        output.stderr.write('mkd: stopping; what is left to save is saved\n');
+        stop.abort();
+      };
+      const began = performance.now();
+      const progress = startProgress(output);
       process.once('SIGINT', onInterrupt);
       process.once('SIGTERM', onInterrupt);
       if (await isDetector(flags.out)) {
@@ -102,8 +119,11 @@ export function distillCommand(output: Output): Command {
           `mkd: ${flags.out} is already a detector; it is replaced when the new one is complete\n`,
         );
       }
-      const began = performance.now();
-      const progress = startProgress(output);
+      if (flags.resume) {
+        output.stderr.write(
+          'mkd: continuing; the expert looks at all images once more, then training goes on\n',
+        );
+      }
       progress.updateWhole('Distill', { share: 0, note: `looking for good images in ${dataset}` });
       const warnings = new Warnings(output);
       try {
@@ -146,8 +166,7 @@ export function distillCommand(output: Output): Command {
             `values ${range.low} to ${range.high} of the images with more than 8 bits become black to white\n`,
           );
         }
-        const folds = data.folds === undefined ? '; --folds calibrates with all images' : '';
-        const weak = calibrationWarning(calibration, flags.falseAlarmRate, folds);
+        const weak = weakness(manifest, flags.falseAlarmRate);
         if (weak) output.stderr.write(`mkd: ${weak}\n`);
         output.stderr.write(nextCommands(flags.out));
       } finally {
@@ -160,7 +179,7 @@ export function distillCommand(output: Output): Command {
 
 const doing: Readonly<Record<DistillProgress['phase'], string>> = {
   read: 'reading the images',
-  expert: 'running the expert',
+  expert: 'running the expert on photos and copies',
   distill: 'training the cloner',
   neighbors: 'comparing good images',
   scale: 'scaling the terms',
@@ -179,12 +198,26 @@ function noteOf(
   return `${of}${doing[phase]}, ${done} of ${total} ${unit}${losses}${held}`;
 }
 
+/** Tells what the threshold promises, if it is less than usual, and what would be enough. */
+function weakness({ calibration, data }: Manifest, asked: number | undefined): string | undefined {
+  const needed = imagesNeeded(defaultFalseAlarmRate);
+  const usual = percent(defaultFalseAlarmRate);
+  if (data.folds !== undefined || data.heldBack === data.images)
+    return calibrationWarning(calibration, asked);
+  return calibrationWarning(
+    calibration,
+    asked,
+    `${goodImages(calibration.scores.length)} held back`,
+    `${usual} needs ${needed}: ${photosToHoldBack(needed)} photos, or ${needed} photos with --folds 5`,
+  );
+}
+
 function nextCommands(out: string): string {
   return [
     'next:',
-    `  mkd score ${out} PHOTOS --heatmaps FOLDER   scores other photos`,
-    `  mkd evaluate ${out} DATASET                 measures it, if there are photos of defects`,
-    `  mkd serve --detectors ${dirname(resolve(out))}`,
+    `  ${programName} score ${out} PHOTOS --heatmaps FOLDER   scores other photos`,
+    `  ${programName} evaluate ${out} DATASET                 measures it, if there are photos of defects`,
+    `  ${programName} serve --detectors ${dirname(resolve(out))}`,
     '',
   ].join('\n');
 }

@@ -7,6 +7,7 @@ import {
   isDetector,
   type LocalizationMethod,
   localizationMethods,
+  type Manifest,
   readDetector,
   type UnverifiedDetector,
 } from '../detector/index.js';
@@ -16,6 +17,7 @@ import { runSelfTest, ScoringEngine } from '../scoring/index.js';
 import {
   detectorArgument,
   deviceOptions,
+  percent,
   type RuntimeFlags,
   UsageError,
   wholeNumber,
@@ -70,6 +72,9 @@ export function evaluateCommand(output: Output): Command {
         const reports: EvaluationReport[] = [];
         for (const [index, each] of read.entries()) {
           const report = await evaluateOne(engine, each, source, flags, output);
+          for (const note of warningsOf(report, each.manifest, detectors[index] as string)) {
+            output.stderr.write(`mkd: ${note}\n`);
+          }
           output.stdout.write(`${index > 0 ? '\n' : ''}${read.length > 1 ? `${detectors[index]}\n` : ''}`);
           output.stdout.write(describe(report));
           reports.push(report);
@@ -103,7 +108,6 @@ async function evaluateOne(
     });
     progress.stop();
     warnings.print();
-    for (const note of warningsOf(report)) output.stderr.write(`mkd: ${note}\n`);
     return report;
   } finally {
     progress.stop();
@@ -154,11 +158,23 @@ async function checkWritable(path: string): Promise<void> {
 }
 
 /** Returns warnings about the figures. */
-function warningsOf({ images: { learned, withoutMask, unmarked }, pixelAuroc }: EvaluationReport): string[] {
+function warningsOf(
+  { images, pixelAuroc, falseAlarmRate }: EvaluationReport,
+  { calibration }: Manifest,
+  detector: string,
+): string[] {
+  const { learned, withoutMask, unmarked, good } = images;
   const notes: string[] = [];
+  const above = Math.round(falseAlarmRate * good);
+  if (above > 1 && falseAlarmRate > 2 * calibration.falseAlarmRate) {
+    notes.push(
+      `${above} of the ${good} good images are above the threshold of ${detector}, which promises at most ${percent(calibration.falseAlarmRate)}: ` +
+        'they differ from the photos it was made from, or those were too few; mkd calibrate sets the threshold anew',
+    );
+  }
   if (learned.length > 0) {
     notes.push(
-      `the detector was trained on ${learned.length} of these images; the figures would be worse on new ones: ${firstNames(learned)}`,
+      `${detector} was trained on ${learned.length} of these images; the figures would be worse on new ones: ${firstNames(learned)}`,
     );
   }
   if (withoutMask.length > 0 && pixelAuroc !== null) {

@@ -4,6 +4,9 @@ import { Argument, type Command, InvalidArgumentError, Option } from 'commander'
 import { type Calibration, defaultFalseAlarmRate, imagesNeeded } from '../detector/index.js';
 import type { DeviceOptions } from '../runtime/index.js';
 
+/** What a user types to run this program again. */
+export const programName = process.env.npm_command === 'exec' ? 'npx mkd' : 'mkd';
+
 /** Wrong arguments that the parser cannot detect. */
 export class UsageError extends Error {
   override readonly name = 'UsageError';
@@ -72,16 +75,16 @@ export const falseAlarmRateOption = (): Option =>
 
 /**
  * Returns a warning if there are too few images for the default false-alarm rate and no other rate was requested.
- * @param more how to get more images.
+ * @param images what is counted, and @param more how to get more of them.
  */
 export function calibrationWarning(
   { falseAlarmRate, scores }: Pick<Calibration, 'falseAlarmRate' | 'scores'>,
   asked: number | undefined,
-  more = '',
+  images: string = goodImages(scores.length),
+  more = `${imagesNeeded(defaultFalseAlarmRate)} would guarantee ${percent(defaultFalseAlarmRate)}`,
 ): string | undefined {
   if (asked !== undefined || falseAlarmRate <= defaultFalseAlarmRate) return undefined;
-  const usual = `${imagesNeeded(defaultFalseAlarmRate)} would guarantee ${percent(defaultFalseAlarmRate)}`;
-  return `calibration with ${goodImages(scores.length)} guarantees a false-alarm rate of ${percent(falseAlarmRate)} at best; ${usual}${more}`;
+  return `calibration with ${images} guarantees a false-alarm rate of ${percent(falseAlarmRate)} at best; ${more}`;
 }
 
 export function goodImages(count: number): string {

@@ -61,6 +61,9 @@ export function scoreCommand(output: Output): Command {
       } finally {
         await detector.close();
       }
+      if (flags.heatmaps !== undefined && output.stderr.isTTY) {
+        output.stderr.write(`mkd: ${files.size - failed} heatmaps are in ${flags.heatmaps}\n`);
+      }
       if (failed > 0) throw new ReportedFailure(`${failed} images failed`);
     });
 }

@@ -6,6 +6,8 @@ export {
   type LinearCloner,
   linearTensors,
   standardizationFeeds,
+  termNames,
+  windowGrid,
 } from './cloners/index.js';
 export {
   CalibrationError,

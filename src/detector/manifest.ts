@@ -1,76 +1,24 @@
 /** The manifest of a detector: its schema, its type, and parsing. */
 import { type Static, Type } from 'typebox';
 import { Value } from 'typebox/value';
-import { clonerFile, selfTestFile } from './detector-files.js';
+import {
+  convolutionalClonerSchema,
+  layerSchema,
+  linearClonerSchema,
+  sha256Schema,
+} from './cloners/schemas.js';
+import { selfTestFile } from './detector-files.js';
 
 /** The detector cannot be used; the message says what is wrong. */
 export class DetectorError extends Error {
   override readonly name = 'DetectorError';
 }
 
-const sha256 = Type.String({ pattern: '^[0-9a-f]{64}$' });
-const layer = Type.String({
-  minLength: 1,
-  description: 'Critical layer: pool1 to pool5, or a layer of an imported expert',
-});
 const count = Type.Integer({ minimum: 0 });
 
 const tolerances = Type.Object({ score: Type.Number(), map: Type.Number() }, { title: 'Tolerance' });
 
 const byLayer = (description: string) => Type.Array(Type.Number(), { description });
-
-const convolutionalCloner = Type.Object(
-  {
-    kind: Type.Optional(Type.Literal('convolutional')),
-    file: Type.String({ pattern: clonerFile }),
-    sha256,
-    layout: Type.Array(
-      Type.Object(
-        {
-          widths: Type.Array(Type.Integer({ minimum: 1, maximum: 4096 }), {
-            minItems: 1,
-            description: 'Output channels of each convolution',
-          }),
-          pool: Type.Boolean({ description: 'Whether the block ends with 2 x 2 max pooling' }),
-          layer: Type.Optional(layer),
-          signed: Type.Optional(
-            Type.Boolean({ description: 'Whether the layer is compared before its ReLU' }),
-          ),
-        },
-        { title: 'Block' },
-      ),
-      { minItems: 1, maxItems: 32, description: 'Blocks of 3 x 3 convolutions' },
-    ),
-  },
-  { title: 'ConvolutionalCloner' },
-);
-
-const span = Type.Object(
-  {
-    layer,
-    grid: Type.Integer({ minimum: 1, maximum: 64, description: 'Cells along each side of the layer' }),
-    components: Type.Integer({ minimum: 1, maximum: 4096, description: 'Directions of the good images' }),
-  },
-  { title: 'Span' },
-);
-
-const linearCloner = Type.Object(
-  {
-    kind: Type.Literal('linear'),
-    file: Type.String({ pattern: clonerFile }),
-    sha256,
-    spans: Type.Array(span, { minItems: 1, description: 'Terms of the score' }),
-    cells: Type.Array(span, { description: 'Spans whose cells are part of the map' }),
-    local: Type.Object(
-      {
-        layers: Type.Array(layer, { minItems: 1, description: 'The finest first' }),
-        components: Type.Integer({ minimum: 1, maximum: 4096 }),
-      },
-      { title: 'LocalProjection', description: 'What is compared at each position of the map' },
-    ),
-  },
-  { title: 'LinearCloner' },
-);
 
 /** The score is the sum over these terms of weight times (discrepancy minus typical discrepancy). */
 const termsSchema = Type.Object(
@@ -126,7 +74,7 @@ export const manifestSchema = Type.Object(
       },
       { title: 'ExpertReference' },
     ),
-    cloner: Type.Union([convolutionalCloner, linearCloner]),
+    cloner: Type.Union([convolutionalClonerSchema, linearClonerSchema]),
     inputSize: Type.Integer({ minimum: 32, maximum: 1024, description: 'Side of the square input, pixels' }),
     range: Type.Optional(
       Type.Object(
@@ -153,8 +101,8 @@ export const manifestSchema = Type.Object(
         },
       ),
     ),
-    trainingLayers: Type.Array(layer, { minItems: 1 }),
-    scoringLayers: Type.Array(layer, { minItems: 1 }),
+    trainingLayers: Type.Array(layerSchema, { minItems: 1 }),
+    scoringLayers: Type.Array(layerSchema, { minItems: 1 }),
     lambda: Type.Optional(
       Type.Number({
         description: 'Weight of the value discrepancy relative to the direction discrepancy in distillation',
@@ -260,7 +208,7 @@ export const manifestSchema = Type.Object(
     selfTest: Type.Object(
       {
         file: Type.String({ pattern: selfTestFile }),
-        sha256,
+        sha256: sha256Schema,
         tolerance: Type.Object(
           { cpu: tolerances, cuda: tolerances },
           {

@@ -145,7 +145,8 @@ async function valueRange(
 /** @throws DistillSettingsError if the expert lacks a layer of the recipe. */
 function checkLayers(card: ExpertCard, { cloner }: LinearRecipe): void {
   const known = layersOf(card).map(({ name }) => name);
-  const needed = [...[...cloner.spans, ...cloner.cells].map(({ layer }) => layer), ...cloner.local.layers];
+  const spans = [...cloner.spans, ...cloner.cells].map(({ layer }) => layer);
+  const needed = [...spans, ...cloner.windows.layers, ...cloner.local.layers];
   const missing = needed.find((layer) => !known.includes(layer));
   if (missing === undefined) return;
   throw new DistillSettingsError(

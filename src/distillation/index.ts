@@ -1,6 +1,7 @@
 /** Distillation of detectors from good images. */
 export { CheckpointError } from './checkpoint.js';
 export { DistillationInterrupted, distill } from './distill.js';
+export { photosToHoldBack } from './images/curriculum.js';
 export { type RecipeName, recipeNames } from './recipe.js';
 export {
   type DistillOptions,

@@ -110,7 +110,7 @@ export async function serve(options: ServeOptions): Promise<RunningService> {
   if (!keys && !isLoopback(host)) {
     app.log.warn(
       { host },
-      'there are no keys: whoever reaches this address may score; make keys with mkd keys add and pass --keys',
+      'there are no keys: whoever reaches this address may score; make keys with the command keys add, and pass --keys',
     );
   }
   return {

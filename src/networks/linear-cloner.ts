@@ -35,21 +35,40 @@ export function addRoot(graph: Graph, activations: Value): Value {
  * @returns float32 [N, C * grid * grid]
  */
 export function addSpanVector(graph: Graph, activations: Value, grid: number): Value {
+  const cells = addCells(graph, activations, grid);
+  return graph.op.Reshape(cells, [0, (cells.shape[1] as number) * grid * grid]);
+}
+
+/** Adds the cells of {@link addSpanVector}, float32 [N, C, grid, grid]. */
+function addCells(graph: Graph, activations: Value, grid: number): Value {
   const { op } = graph;
   const [, channels, height, width] = activations.shape as [unknown, number, number, number];
-  const cells = op.Reshape(addRoot(graph, activations), [
-    0,
-    channels,
-    grid,
-    height / grid,
-    grid,
-    width / grid,
-  ]);
-  const means = op.ReduceMean(cells, [3, 5], { keepdims: false });
-  const vector = op.Reshape(means, [0, channels * grid * grid]);
+  const split = [0, channels, grid, height / grid, grid, width / grid];
+  const cells = op.ReduceMean(op.Reshape(addRoot(graph, activations), split), [3, 5], { keepdims: false });
   // |v|^0.75 = s^(1/4) s^(1/8) for s = |v|^2
-  const quarter = op.Sqrt(op.Sqrt(op.ReduceSumSquare(vector, [1])));
-  return op.Div(vector, op.Mul(quarter, op.Sqrt(quarter)));
+  const quarter = op.Sqrt(op.Sqrt(op.ReduceSumSquare(cells, [1, 2, 3])));
+  return op.Div(cells, op.Mul(quarter, op.Sqrt(quarter)));
+}
+
+/** Side of a window in cells, and the distance between windows. */
+const window = { side: 3, stride: 2 } as const;
+
+/**
+ * Adds windows: means of 3 x 3 cells of several layers on one grid. What is usual in a window does not depend on where it
+ * is, so they tell of a surface without a fixed place.
+ * @returns float32 [N, C, K, K], the channels of all layers.
+ */
+export function addWindows(graph: Graph, layers: readonly Value[], grid: number): Value {
+  const { op } = graph;
+  const cells = layers.map((layer) => addCells(graph, layer, grid));
+  const joined = cells.length === 1 ? (cells[0] as Value) : op.Concat(cells, 1);
+  const { side, stride } = window;
+  const along = Math.floor((grid - side) / stride) + 1;
+  const shares = new Float32Array(along * grid);
+  for (let at = 0; at < along; at++)
+    shares.fill(1 / side, at * grid + at * stride, at * grid + at * stride + side);
+  const rows = graph.constant({ type: 'float32', shape: [along, grid], data: shares });
+  return op.MatMul(op.MatMul(rows, joined), op.Transpose(rows, [1, 0]));
 }
 
 /** The tensors of a span: what the good images have in common. */

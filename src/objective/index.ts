@@ -7,5 +7,6 @@ export {
   addLocalResidual,
   addResidual,
   addUnexplained,
+  addWindowEnergy,
   type LocalTensors,
 } from './residual.js';

@@ -45,6 +45,31 @@ export function addCellResidual(graph: Graph, vector: Value, reproduction: Value
   return op.Sqrt(op.Max(op.ReduceSumSquare(cells, [1]), graph.scalar(smallest)));
 }
 
+/** Windows that count: one could be chance, and all of them would drown a small defect. */
+const highestWindows = 3;
+
+/**
+ * Adds how unusual the most unusual windows are: the mean of the three highest of their squared distances from the mean,
+ * in deviations of good images along each direction (Mahalanobis).
+ * @param windows float32 [N, C, K, K]
+ * @param mean float32 [C] of good images, @param whitening float32 [C, C, 1, 1].
+ * @returns float32 [N, 1], above 0.
+ */
+export function addWindowEnergy(graph: Graph, windows: Value, mean: Value, whitening: Value): Value {
+  const { op } = graph;
+  const centered = op.Sub(windows, op.Reshape(mean, [1, -1, 1, 1]));
+  let energies = op.ReduceSumSquare(op.Conv(centered, whitening), [1]);
+  let sum = graph.scalar(0);
+  for (let rank = 0; rank < highestWindows; rank++) {
+    const highest = op.ReduceMax(energies, [1, 2, 3]);
+    sum = op.Add(sum, highest);
+    const isOther = op.Sub(graph.scalar(1), op.Cast(op.Equal(energies, highest), 'float32'));
+    energies = op.Mul(energies, isOther);
+  }
+  const mean3 = op.Mul(sum, graph.scalar(1 / highestWindows));
+  return op.Max(op.Reshape(mean3, [0, 1]), graph.scalar(smallest));
+}
+
 /** The tensors of a local projection, the same at all positions: float32 [C], [C], and [K, C, 1, 1]. */
 export interface LocalTensors {
   readonly mean: Value;

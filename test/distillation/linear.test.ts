@@ -43,7 +43,8 @@ t.test('the detector scores as the fit says, and a defect stands out', async (t)
   const paths = (await readdir(dataset)).sort().map((name) => join(dataset, name));
   const runner = await Device.open(device);
   t.teardown(() => runner.close());
-  const spec = { expertCard: embeddedExpert, inputSize, spans, local: linearRecipe.cloner.local.layers };
+  const { local, windows } = linearRecipe.cloner;
+  const spec = { expertCard: embeddedExpert, inputSize, spans, windows: windows.layers, local: local.layers };
   const { vectors } = await computeFeatures(runner, spec, {
     paths,
     input: { inputSize },
@@ -64,7 +65,7 @@ t.test('the detector scores as the fit says, and a defect stands out', async (t)
       const { ridge, leftOut } = fit as FittedSpan;
       const left = leftOut[image] as number;
       const expected = Math.log((ridge * left) / (left + ridge));
-      const value = outputs.value[index * spans.length + at] as number;
+      const value = outputs.value[index * (spans.length + 1) + at] as number;
       t.ok(Math.abs(value - expected) < 5e-3, `image ${image}, span ${at}: ${value}, ${expected}`);
     }
   }

@@ -4,6 +4,7 @@ import {
   addProjection,
   addReproduction,
   addSpanVector,
+  addWindows,
   type CriticalLayer,
   criticalLayer,
   type Span,
@@ -16,6 +17,7 @@ import {
   addLocalResidual,
   addResidual,
   addUnexplained,
+  addWindowEnergy,
   type LocalTensors,
 } from '../../objective/index.js';
 import type { Graph, Value } from '../../onnx/index.js';
@@ -36,6 +38,8 @@ export interface LinearCloner {
   readonly kind: 'linear';
   /** Terms of the score. */
   readonly spans: readonly SizedSpan[];
+  /** Layers whose windows are a term of the score; the coarsest one gives the grid. */
+  readonly windows: { readonly layers: readonly CriticalLayer[] };
   /** Whose cells are part of the map. */
   readonly cells: readonly SizedSpan[];
   /** Layers that are compared at each position, the finest first, with one projection for all positions. */
@@ -49,6 +53,8 @@ export const linearTensors = {
   kept: (span: Span) => `span.${spanName(span)}.kept`,
   /** float32 scalar: what the ridge leaves of every image. */
   rest: (span: Span) => `span.${spanName(span)}.rest`,
+  windowMean: 'windows.mean',
+  windowWhitening: 'windows.whitening',
   localMean: 'local.mean',
   localInverseDeviation: 'local.inverse_deviation',
   localBasis: 'local.basis',
@@ -63,6 +69,7 @@ export function servedLinear(cloner: LinearCloner): ServedCloner {
     feeds: (_shape, terms, tensors) => ({
       ...Object.fromEntries(spansOf(cloner).flatMap((span) => spanFeeds(span, tensors))),
       ...localFeeds(cloner, tensors),
+      ...windowFeeds(tensors),
       [inputs.mapMean]: scalar(tensors, linearTensors.mapMean),
       [inputs.mapDeviation]: scalar(tensors, linearTensors.mapDeviation),
       [inputs.mapWeight]: float32([], [terms.map?.weight ?? 0]),
@@ -104,14 +111,13 @@ function addScore(
     const { projection, tensors } = found(span);
     return addResidual(graph, projection, tensors.kept, graph.input(linearTensors.rest(span), 'float32', []));
   });
-  const value = op.Log(op.Concat(residuals, 1));
-  const direction = op.Concat(
-    cloner.spans.map((span, index) =>
-      addUnexplained(graph, found(span).projection, residuals[index] as Value),
-    ),
-    1,
+  const energy = addWindowTerm(graph, pools, cloner);
+  const value = op.Log(op.Concat([...residuals, energy.value], 1));
+  const shares = cloner.spans.map((span, index) =>
+    addUnexplained(graph, found(span).projection, residuals[index] as Value),
   );
-  const weights = (name: string): Value => graph.input(name, 'float32', [cloner.spans.length]);
+  const direction = op.Concat([...shares, energy.share], 1);
+  const weights = (name: string): Value => graph.input(name, 'float32', [cloner.spans.length + 1]);
   const weighted = op.Add(
     op.Mul(value, weights(inputs.valueWeights)),
     op.Mul(direction, weights(inputs.directionWeights)),
@@ -127,6 +133,36 @@ function addScore(
   const peak = op.Squeeze(op.ReduceMax(map, [1, 2, 3]), [1, 2, 3]);
   const share = op.Mul(peak, graph.input(inputs.mapWeight, 'float32', []));
   return { value, direction, score: op.Add(score, share), region: { map, peak } };
+}
+
+/** Adds the energy of the most unusual windows, and its share of itself and of what is usual, 0..1: float32 [N, 1]. */
+function addWindowTerm(
+  graph: Graph,
+  pools: ReadonlyMap<CriticalLayer, Value>,
+  { windows: { layers } }: LinearCloner,
+): { readonly value: Value; readonly share: Value } {
+  const { op } = graph;
+  const activations = layers.map((layer) => criticalLayer(pools, layer));
+  const windows = addWindows(graph, activations, windowGrid(activations));
+  const channels = windows.shape[1] as number;
+  const value = addWindowEnergy(
+    graph,
+    windows,
+    graph.input(linearTensors.windowMean, 'float32', [channels]),
+    graph.input(linearTensors.windowWhitening, 'float32', [channels, channels, 1, 1]),
+  );
+  // Good windows have an energy of about 1 in each channel.
+  return { value, share: op.Div(value, op.Add(value, graph.scalar(channels))) };
+}
+
+/** Returns the cells along each side of the grid that all layers have. */
+export function windowGrid(layers: readonly Value[]): number {
+  return Math.min(...layers.map(({ shape }) => shape[2] as number));
+}
+
+/** Returns the names of a cloner's terms, which count as scoring layers. */
+export function termNames({ spans, windows }: LinearCloner): CriticalLayer[] {
+  return [...spans.map(spanName), `${windows.layers.join('+')}/windows`];
 }
 
 function spanInputs(graph: Graph, span: SizedSpan, size: number): SpanTensors {
@@ -177,6 +213,21 @@ function addBilinear(graph: Graph, map: Value, size: number): Value {
   const rows = graph.constant({ type: 'float32', shape: [size, from], data: weights });
   const columns = graph.op.Transpose(rows, [1, 0]);
   return graph.op.MatMul(graph.op.MatMul(rows, map), columns);
+}
+
+function windowFeeds(tensors: TensorMap): Tensors {
+  const mean = floatTensor(tensors, linearTensors.windowMean);
+  const whitening = floatTensor(tensors, linearTensors.windowWhitening);
+  const channels = mean.data.length;
+  if (whitening.data.length !== channels ** 2) {
+    throw new DetectorError(
+      `the cloner's ${linearTensors.windowWhitening} is [${whitening.shape.join(', ')}]`,
+    );
+  }
+  return {
+    [linearTensors.windowMean]: float32([channels], mean.data),
+    [linearTensors.windowWhitening]: float32([channels, channels, 1, 1], whitening.data),
+  };
 }
 
 function scalar(tensors: TensorMap, name: string): Tensor {

@@ -166,6 +166,13 @@ export class Curriculum {
   }
 }
 
+/** Returns how many photos are needed so that so many are held back. */
+export function photosToHoldBack(count: number): number {
+  let photos = count;
+  while (Math.round(heldBackShare * photos) < count) photos++;
+  return photos;
+}
+
 /** Returns which places in the order of the files are held back. */
 function heldBackPlaces(files: number, holdBack: HoldBack): (place: number) => boolean {
   if (holdBack === 'none') return () => false;

@@ -1,12 +1,14 @@
 /** One pass of the expert over good images: what the linear cloner is fitted on. */
 import { createHash } from 'node:crypto';
 import { readFile } from 'node:fs/promises';
+import { windowGrid } from '../../detector/index.js';
 import { cropped, decodeNamedImage, type InputShape, type OnWarning } from '../../imaging/index.js';
 import {
   addExpert,
   addImageInput,
   addLocalFeatures,
   addSpanVector,
+  addWindows,
   type CriticalLayer,
   criticalLayer,
   loadExpert,
@@ -23,11 +25,14 @@ export interface FeatureSpec {
   readonly expertCard: string;
   readonly inputSize: number;
   readonly spans: readonly Span[];
+  /** Layers whose windows are computed. */
+  readonly windows: readonly CriticalLayer[];
   /** Layers of the local features, the finest first. */
   readonly local: readonly CriticalLayer[];
 }
 
 const vectorOf = (span: Span): string => `vector.${spanName(span)}`;
+const windowRows = 'windows';
 const localMean = 'local.mean';
 const localProducts = 'local.products';
 
@@ -42,6 +47,7 @@ export async function buildFeatureModel({
   expertCard,
   inputSize,
   spans,
+  windows,
   local,
 }: FeatureSpec): Promise<Uint8Array> {
   const graph = new Graph('features');
@@ -51,6 +57,11 @@ export async function buildFeatureModel({
   for (const span of spans) {
     graph.output(addSpanVector(graph, criticalLayer(pools, span.layer), span.grid), vectorOf(span));
   }
+  const windowed = windows.map((layer) => criticalLayer(pools, layer));
+  const found = addWindows(graph, windowed, windowGrid(windowed));
+  // One window after another.
+  const rows = op.Reshape(op.Transpose(found, [0, 2, 3, 1]), [-1, found.shape[1] as number]);
+  graph.output(rows, windowRows);
   const features = addLocalFeatures(
     graph,
     local.map((layer) => criticalLayer(pools, layer)),
@@ -66,6 +77,8 @@ export async function buildFeatureModel({
 export interface Features {
   /** By name of the span, a vector for each image. */
   readonly vectors: ReadonlyMap<string, readonly Float32Array[]>;
+  /** For each image its windows, one after another: [K * K, C]. */
+  readonly windows: readonly Float32Array[];
   readonly local: LocalSums;
   /** SHA-256 of each file. */
   readonly digests: readonly Buffer[];
@@ -87,6 +100,7 @@ export async function computeFeatures(
   const session = await device.session(featureModel(spec));
   const vectors = new Map(spec.spans.map((span) => [spanName(span), [] as Float32Array[]]));
   const digests: Buffer[] = [];
+  const windows: Float32Array[] = [];
   let local: LocalSums | undefined;
   const read = async (path: string) => {
     const bytes = await readFile(path);
@@ -108,12 +122,13 @@ export async function computeFeatures(
       for (const span of spec.spans) {
         vectors.get(spanName(span))?.push(Float32Array.from(float32Data(outputs, vectorOf(span))));
       }
+      windows.push(Float32Array.from(float32Data(outputs, windowRows)));
       const mean = float32Data(outputs, localMean);
       local ??= new LocalSums(mean.length);
       local.add(mean, float32Data(outputs, localProducts));
     }
     onProgress(paths.length, paths.length);
-    return { vectors, local: local as LocalSums, digests };
+    return { vectors, windows, local: local as LocalSums, digests };
   } finally {
     await session.close();
   }

@@ -10,10 +10,11 @@ import {
   type Manifest,
   type ServingShape,
   type Terms,
+  termNames,
   writeDetector,
 } from '../../detector/index.js';
 import { decodeNamedImage, type InputShape } from '../../imaging/index.js';
-import { fingerprintOf, type Span, spanName } from '../../networks/index.js';
+import { type ExpertCard, fingerprintOf, layersOf, type Span, spanName } from '../../networks/index.js';
 import { type ConstantTensor, floatToHalf } from '../../onnx/index.js';
 import type { Device } from '../../runtime/index.js';
 import {
@@ -29,6 +30,7 @@ import type { PhaseUnits, WholeRun } from '../whole-run.js';
 import { computeFeatures, type Features } from './features.js';
 import { measureMapScale } from './map-scale.js';
 import { type FittedSpan, fitSpan, robustScale } from './span-fit.js';
+import { type FittedWindows, fitWindows } from './window-fit.js';
 
 /** The settings of a linear cloner: which layers, which grids, how many directions. */
 export interface LinearRecipe {
@@ -49,6 +51,7 @@ export const linearRecipe: LinearRecipe = {
       { layer: 'pool4', grid: 4, components: 256 },
       { layer: 'pool5', grid: 4, components: 256 },
     ],
+    windows: { layers: ['pool3', 'pool4'] },
     cells: [
       { layer: 'pool3', grid: 16, components: 64 },
       { layer: 'pool4', grid: 4, components: 256 },
@@ -81,7 +84,13 @@ export async function distillLinear(inputs: LinearInputs): Promise<Manifest> {
   const began = performance.now();
   const report = reporter(inputs);
   const all = distinct([...cloner.spans, ...cloner.cells]);
-  const spec = { expertCard: expert.path, inputSize, spans: all, local: cloner.local.layers };
+  const spec = {
+    expertCard: expert.path,
+    inputSize,
+    spans: all,
+    windows: cloner.windows.layers,
+    local: cloner.local.layers,
+  };
   const features = await computeFeatures(device, spec, {
     paths: images.paths,
     input,
@@ -95,12 +104,13 @@ export async function distillLinear(inputs: LinearInputs): Promise<Manifest> {
     fits.set(name, fitSpan(features.vectors.get(name) as readonly Float32Array[], span.components));
   }
   report('scale', all.length, all.length);
-  const tensors = tensorsOf(recipe, all, fits, features);
-  const { terms, scores, directions } = termsOf(cloner.spans, fits);
+  const windows = fitWindows(features.windows, windowChannels(expert.card, cloner));
+  const tensors = tensorsOf(recipe, all, fits, windows, features);
+  const { terms, scores, directions } = termsOf(cloner, fits, windows);
   const shape: ServingShape = {
     expertCard: expert.path,
     inputSize,
-    scoringLayers: cloner.spans.map(spanName),
+    scoringLayers: termNames(cloner),
     cloner,
     positions: true,
     neighbors: false,
@@ -164,6 +174,7 @@ export async function distillLinear(inputs: LinearInputs): Promise<Manifest> {
 const notes: readonly string[] = [
   "The cloner is linear: the projection onto what the good images span, in closed form. The paper's is a network that is trained.",
   'The value discrepancy of a span is the logarithm of the squared distance that the projection leaves; the direction discrepancy is the share of the distance that it leaves, and does not count.',
+  'Windows of 3 x 3 cells of pool3 and pool4 are compared wherever they are: the mean of the three highest squared distances from the mean of good images, in deviations along each direction. They count twice.',
   'The score sums the value discrepancies, each less its median and over its upper deviation on good images, each scored by all others.',
   'The threshold comes from all good images, each scored by all others: none is held back.',
   'Maps are the geometric mean of what is left at each position (pool2 and pool3) and in each cell (pool3 and pool4), smoothed (sigma 4/256 of the side), in deviations above what good images show, on one scale for all places; gradient maps are optional.',
@@ -184,6 +195,7 @@ function tensorsOf(
   { cloner }: LinearRecipe,
   spans: readonly Span[],
   fits: ReadonlyMap<string, FittedSpan>,
+  windows: FittedWindows,
   { local }: Features,
 ): Map<string, ConstantTensor> {
   const tensors = new Map<string, ConstantTensor>();
@@ -201,6 +213,9 @@ function tensorsOf(
     add(linearTensors.kept(span), [kept.length], kept);
     add(linearTensors.rest(span), [], Float32Array.of(rest));
   }
+  const { channels } = windows;
+  add(linearTensors.windowMean, [channels], windows.mean);
+  addDirections(linearTensors.windowWhitening, [channels, channels], windows.whitening);
   const { mean, inverseDeviation, basis, components } = local.fit(cloner.local.components);
   add(linearTensors.localMean, [mean.length], mean);
   add(linearTensors.localInverseDeviation, [mean.length], inverseDeviation);
@@ -220,30 +235,48 @@ function scaleTensors(mean: number, deviation: number): [string, ConstantTensor]
   ];
 }
 
-/** Puts the terms on one scale: medians and upper deviations over good images, each scored by all others. */
-function termsOf(spans: readonly Span[], fits: ReadonlyMap<string, FittedSpan>) {
+/** How much the windows count, where each span counts once. */
+const windowShare = 2;
+
+/** Puts the terms on one scale: medians and upper deviations over good images, each scored by others only. */
+function termsOf(cloner: LinearCloner, fits: ReadonlyMap<string, FittedSpan>, windows: FittedWindows) {
+  const { spans } = cloner;
   const fitted = spans.map((span) => fits.get(spanName(span)) as FittedSpan);
-  const logs = fitted.map(({ leftOut }) => Array.from(leftOut, (left) => Math.log(Math.max(left, 1e-9))));
+  const left = [...fitted.map(({ leftOut }) => leftOut), windows.leftOut];
+  const logs = left.map((values) => Array.from(values, (value) => Math.log(Math.max(value, 1e-9))));
   const scales = logs.map(robustScale);
-  const shares = fitted.map(({ unexplained }) => [...unexplained].sort((a, b) => a - b));
+  const energies = windows.leftOut.map((energy) => energy / (energy + windows.channels));
+  const shares = [...fitted.map(({ unexplained }) => unexplained), energies].map((values) =>
+    [...values].sort((a, b) => a - b),
+  );
+  const weights = scales.map(({ spread }, at) => (at < spans.length ? 1 : windowShare) / spread);
+  const medians = scales.map(({ median }) => median);
   const terms: Terms = {
-    value: scales.map(({ spread }) => 1 / spread),
-    direction: spans.map(() => 0),
+    value: weights,
+    direction: weights.map(() => 0),
     typical: {
-      value: scales.map(({ median }) => median),
+      value: medians,
       direction: shares.map((ascending) => ascending[Math.floor(ascending.length / 2)] as number),
       peak: 0,
     },
     map: { weight: 0, layers: [] },
   };
   const scores = (logs[0] as number[]).map((_, image) =>
-    logs.reduce((sum, list, at) => {
-      const { median, spread } = scales[at] as ReturnType<typeof robustScale>;
-      return sum + ((list[image] as number) - median) / spread;
-    }, 0),
+    logs.reduce(
+      (sum, list, at) => sum + (weights[at] as number) * ((list[image] as number) - (medians[at] as number)),
+      0,
+    ),
   );
-  const directions = Object.fromEntries(spans.map((span, at) => [spanName(span), shares[at] as number[]]));
+  const directions = Object.fromEntries(
+    termNames(cloner).map((name, at) => [name, shares[at] as number[]] as const),
+  );
   return { terms, scores, directions };
+}
+
+/** Returns the channels of each layer whose windows count. */
+function windowChannels(card: ExpertCard, { windows }: LinearCloner): number[] {
+  const layers = layersOf(card);
+  return windows.layers.map((layer) => layers.find(({ name }) => name === layer)?.channels ?? 0);
 }
 
 function reporter({ options, whole, images }: LinearInputs) {

@@ -108,7 +108,12 @@ function bodyProblemDetail(kind: ProblemKind, { headers, routeOptions }: Fastify
     typeof config.accepts === 'object'
       ? Object.keys(config.accepts)
       : [multipartMediaType, ...imageMediaTypes];
-  return `the content type '${headers['content-type'] ?? ''}' is not supported; send ${taken.join(', ')}`;
+  const sent = headers['content-type'] ?? '';
+  // What curl sends with --data-binary, unless it is told otherwise.
+  const hint = /^application\/x-www-form-urlencoded/i.test(sent)
+    ? `; with curl: -H 'content-type: ${taken[1] ?? taken[0]}'`
+    : '';
+  return `the content type '${sent}' is not supported; send ${taken.join(', ')}${hint}`;
 }
 
 const imageProblems: Readonly<Record<ImageErrorKind, ProblemKind>> = {

@@ -1,0 +1,54 @@
+/** Windows of good images: energies by other images, exactly those of the covariance without them. */
+import t from 'tap';
+import { fitWindows } from '../../src/distillation/linear/window-fit.js';
+import { normal, randomStream } from '../../src/random/random.js';
+
+const channels = [2, 3];
+const size = 5;
+const windows = 9;
+
+/** Windows whose channels depend on each other. */
+function image(seed: number): Float32Array {
+  const random = randomStream(seed, 'windows');
+  return Float32Array.from(
+    Array.from({ length: windows }, () => {
+      const common = normal(random);
+      return Array.from({ length: size }, (_, at) => 3 + at * common + normal(random));
+    }).flat(),
+  );
+}
+
+function energies(of: Float32Array, mean: Float32Array, whitening: Float32Array): number[] {
+  return Array.from({ length: of.length / size }, (_, window) => {
+    const y = Array.from(
+      { length: size },
+      (_, at) => (of[window * size + at] as number) - (mean[at] as number),
+    );
+    return Array.from({ length: size }, (_, row) =>
+      y.reduce((sum, value, column) => sum + (whitening[row * size + column] as number) * value, 0),
+    ).reduce((sum, value) => sum + value * value, 0);
+  });
+}
+
+t.test('good windows have an energy of about 1 for each channel', async (t) => {
+  const images = Array.from({ length: 40 }, (_, seed) => image(seed));
+  const { mean, whitening } = fitWindows(images, channels);
+  const all = images.flatMap((of) => energies(of, mean, whitening));
+  const typical = all.reduce((sum, energy) => sum + energy, 0) / all.length;
+  t.ok(Math.abs(typical - size) < 0.1, `${typical}`);
+});
+
+t.test('an image is scored by the windows of other images, the mean of its three highest', async (t) => {
+  const images = Array.from({ length: 8 }, (_, seed) => image(seed));
+  const { leftOut } = fitWindows(images, channels);
+  // With four folds, images 1 and 5 are left out together. Layers are scaled by all images, so copies take the places.
+  const others = images.filter((_, index) => index % 4 !== 1);
+  const alone = fitWindows(others, channels);
+  const [found = Number.NaN] = [leftOut[1]];
+  const highest = energies(images[1] as Float32Array, alone.mean, alone.whitening)
+    .sort((a, b) => b - a)
+    .slice(0, 3);
+  const expected = highest.reduce((sum, energy) => sum + energy, 0) / 3;
+  // The scales of the layers differ a little, and with them the ridge.
+  t.ok(Math.abs(found / expected - 1) < 1e-2, `${found} and ${expected}`);
+});
