@@ -37,6 +37,7 @@ interface Flags extends DeviceFlags {
   readonly augmentTo?: number;
   readonly average?: true;
   readonly folds?: number;
+  readonly groupBy?: string;
   readonly lambda?: number;
   readonly seed: number;
   readonly resume?: true;
@@ -92,6 +93,10 @@ export function distillCommand(output: Output): Command {
       'calibrate with every image, using n more cloners that each leave out one fold; takes n + 1 times as long',
       wholeNumber(2),
     )
+    .option(
+      '--group-by <pattern>',
+      'photos whose names have the same match show one part and are left out together, such as ^([^-]+)- for a-1.png',
+    )
     .option('--seed <n>', 'random seed', wholeNumber(0), 0)
     .option('--resume', 'continue where an interrupted run stopped')
     .option('--normal-class <name>', 'class in <dataset>/train with the good images, instead of good')
@@ -144,6 +149,7 @@ export function distillCommand(output: Output): Command {
           augmentTo: flags.augmentTo,
           average: flags.average,
           folds: flags.folds,
+          groupBy: flags.groupBy,
           lambda: flags.lambda,
           normalClass: flags.normalClass,
           falseAlarmRate: flags.falseAlarmRate,
@@ -231,8 +237,12 @@ function copiesOf({ copies }: Manifest['data']): string {
   return copies === undefined ? '' : `${copies} ${copies === 1 ? 'duplicate' : 'duplicates'} skipped; `;
 }
 
-function heldBackOf({ images, heldBack, folds }: Manifest['data']): string {
-  if (heldBack === images && folds === undefined) return 'each scored by all others';
+function heldBackOf({ images, heldBack, folds, parts }: Manifest['data']): string {
+  if (heldBack === images && folds === undefined) {
+    return parts === undefined
+      ? 'each scored by all others'
+      : `of ${parts} parts, each scored by all other parts`;
+  }
   return folds === undefined ? `${heldBack} held back` : `each held back once, in ${folds} folds`;
 }
 

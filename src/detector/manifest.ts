@@ -152,6 +152,9 @@ export const manifestSchema = Type.Object(
               'twice the stated one (Barber et al. 2021, CV+)',
           }),
         ),
+        parts: Type.Optional(
+          Type.Integer({ minimum: 1, description: 'Parts that the images show, if several show the same' }),
+        ),
         fingerprint: Type.String({ description: 'SHA-256 over the SHA-256 of each image' }),
       },
       { title: 'TrainingData' },

@@ -7,6 +7,7 @@ import {
   learnedImagesTensor,
   type Manifest,
   type Scorer,
+  supportedRate,
   writeDetector,
 } from '../detector/index.js';
 import { decodeNamedImage } from '../imaging/index.js';
@@ -19,7 +20,13 @@ import {
   ScoringEngine,
   ScoringPipeline,
 } from '../scoring/index.js';
-import { type DistillationInputs, inputOf, scaleImages, type TrainedCloner } from './cloner-training.js';
+import {
+  type DistillationInputs,
+  inputOf,
+  partsIn,
+  scaleImages,
+  type TrainedCloner,
+} from './cloner-training.js';
 import { findNeighbors } from './neighbors.js';
 import { notesOf } from './notes.js';
 import type { PhaseProgress } from './settings.js';
@@ -67,7 +74,9 @@ export async function writeCalibratedDetector(
   const pipeline = new ScoringPipeline(new DirectInference(engine));
   const { scorer, terms, tensors } = await scaledScorer(common, pipeline, trained);
   const good = crossFitted?.good ?? (await heldBackImages(common, pipeline, scorer, trained));
-  const calibrated = calibration(good, terms, options.falseAlarmRate);
+  const calibrating = crossFitted ? undefined : curriculum.heldBackFiles;
+  const rate = supportedRate(partsIn(images, calibrating), options.falseAlarmRate);
+  const calibrated = calibration(good, terms, rate);
   const tested = await pixelsOf(trained, (crossFitted ? curriculum.good : curriculum.heldBack).slice(0, 2));
   const selfTest = await makeSelfTest(engine, scorer, tested, plan.localization);
   await engine.closeSessions();
@@ -101,6 +110,7 @@ export async function writeCalibratedDetector(
         ...(images.copies > 0 ? { copies: images.copies } : {}),
         heldBack: calibrated.scores.length,
         ...(crossFitted ? { folds: crossFitted.folds } : {}),
+        ...(images.groups ? { parts: partsIn(images) } : {}),
         fingerprint: set.fingerprint,
       },
       distillation: {

@@ -42,6 +42,13 @@ export interface ImageFiles {
   readonly paths: readonly string[];
   /** Files left out because they are copies. */
   readonly copies: number;
+  /** The part that each image shows, if several show the same. */
+  readonly groups?: readonly number[] | undefined;
+}
+
+/** Returns how many parts some files show, all of them by default: what a threshold's promise counts. */
+export function partsIn({ paths, groups }: ImageFiles, files: readonly number[] = [...paths.keys()]): number {
+  return groups ? new Set(files.map((file) => groups[file])).size : files.length;
 }
 
 export interface ExpertFile {
@@ -107,10 +114,9 @@ export class ClonerTraining {
   ) {
     const { options, plan, images } = common;
     this.#seed = options.seed ?? 0;
-    this.#curriculum = new Curriculum(images.paths.length, plan, this.#seed, job.holdBack);
-    const calibrating =
-      job.holdBack === 'share' ? this.#curriculum.heldBackFiles.length : images.paths.length;
-    supportedRate(calibrating, options.falseAlarmRate);
+    this.#curriculum = new Curriculum(images.paths.length, plan, this.#seed, job.holdBack, images.groups);
+    const calibrating = job.holdBack === 'share' ? this.#curriculum.heldBackFiles : undefined;
+    supportedRate(partsIn(images, calibrating), options.falseAlarmRate);
   }
 
   /**
@@ -221,6 +227,7 @@ export class ClonerTraining {
       seed: this.#seed,
       folds: options.folds ?? 0,
       holdBack: JSON.stringify(this.job.holdBack),
+      ...(options.groupBy === undefined ? {} : { groupBy: options.groupBy }),
       ...(data === undefined ? {} : { data }),
     };
   }

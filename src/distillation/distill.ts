@@ -1,5 +1,5 @@
 /** From photos of good parts to a detector: one cloner, or with a cross-fitted threshold also one for each fold. */
-import { resolve } from 'node:path';
+import { basename, resolve } from 'node:path';
 import { DatasetError, trainingImages } from '../datasets/index.js';
 import { checkTarget, embeddedExpert, type Manifest } from '../detector/index.js';
 import { distinctFiles } from '../files/distinct-files.js';
@@ -14,6 +14,7 @@ import {
   ClonerTraining,
   type DistillationInputs,
   type ImageFiles,
+  partsIn,
 } from './cloner-training.js';
 import { foldFolder, joinFolds, readFolds, writeFolds } from './cross-fit.js';
 import { distillLinear, type LinearRecipe, linearRecipe } from './linear/linear-detector.js';
@@ -23,6 +24,9 @@ import { WholeRun } from './whole-run.js';
 
 /** Fewer images are not enough to train and calibrate. */
 const fewestImages = 8;
+
+/** Fewer parts say nothing about new ones. */
+const fewestParts = 4;
 
 /** The run was aborted; `checkpoint` is its folder, if training had begun. */
 export class DistillationInterrupted extends Error {
@@ -79,7 +83,7 @@ async function distillAlone(options: DistillOptions, recipe: Recipe): Promise<Ma
   const card = await readExpertCard(expertCard);
   const whole = new WholeRun((options.folds ?? 0) + 1, recipe.batch);
   const images = await goodImages(options);
-  checkFoldCount(options.folds, images.paths.length);
+  checkFoldCount(options.folds, partsIn(images));
   const device = await Device.open(options.device);
   try {
     const expert = { path: expertCard, card };
@@ -99,11 +103,11 @@ async function distillAlone(options: DistillOptions, recipe: Recipe): Promise<Ma
 }
 
 /** Lists each image once: a copy could be trained on and held back at the same time. @throws DatasetError */
-async function goodImages({ dataset, normalClass, onWarning }: DistillOptions): Promise<ImageFiles> {
+async function goodImages({ dataset, normalClass, groupBy, onWarning }: DistillOptions): Promise<ImageFiles> {
   const files = await trainingImages(dataset, normalClass, onWarning);
   const paths = (await distinctFiles(files)).map(({ path }) => path);
   const copies = files.length - paths.length;
-  if (paths.length >= fewestImages) return { paths, copies };
+  if (paths.length >= fewestImages) return { paths, copies, groups: groupsOf(paths, groupBy) };
   const counted = copies > 0 ? ', copies not counted' : '';
   throw new DatasetError(`${paths.length} images are too few${counted}; at least ${fewestImages} are needed`);
 }
@@ -154,12 +158,42 @@ function checkLayers(card: ExpertCard, { cloner }: LinearRecipe): void {
   );
 }
 
+/**
+ * Returns the number of the part that each photo shows; undefined if each shows another.
+ * @throws DistillSettingsError if the pattern is invalid, or fits a name not.
+ */
+function groupsOf(paths: readonly string[], pattern: string | undefined): number[] | undefined {
+  if (pattern === undefined) return undefined;
+  let expression: RegExp;
+  try {
+    expression = new RegExp(pattern);
+  } catch (error) {
+    throw new DistillSettingsError(`groupBy ${pattern}: ${(error as Error).message}`);
+  }
+  const numbers = new Map<string, number>();
+  const groups = paths.map((path) => {
+    const match = expression.exec(basename(path));
+    if (!match) {
+      throw new DistillSettingsError(
+        `groupBy ${pattern}: ${basename(path)} does not fit; wanted a pattern that fits all names, such as ^([^-]+)- for a-1.png`,
+      );
+    }
+    const part = match[1] ?? match[0];
+    if (!numbers.has(part)) numbers.set(part, numbers.size);
+    return numbers.get(part) as number;
+  });
+  if (numbers.size >= fewestParts) return groups;
+  throw new DistillSettingsError(
+    `groupBy ${pattern}: the ${paths.length} photos show only ${numbers.size} parts; at least ${fewestParts} are needed`,
+  );
+}
+
 /** @throws DistillSettingsError */
 function checkFoldCount(folds: number | undefined, images: number): void {
   const most = Math.floor(images / 2);
   if (folds === undefined || (Number.isInteger(folds) && folds >= 2 && folds <= most)) return;
   throw new DistillSettingsError(
-    `folds ${folds}: must be a whole number from 2 to ${most}, half of the ${images} images`,
+    `folds ${folds}: must be a whole number from 2 to ${most}, half of the ${images} images or parts`,
   );
 }
 

@@ -28,6 +28,11 @@ export interface DistillOptions {
    * trained on all images. By default a share of the images is held back instead.
    */
   readonly folds?: number | undefined;
+  /**
+   * Regular expression: photos whose file names have the same match (its first group, if it has one) show the same part.
+   * They are left out together wherever photos are held back or scored by others.
+   */
+  readonly groupBy?: string | undefined;
   /** Weight of the value discrepancy relative to the direction discrepancy, at least 0. */
   readonly lambda?: number | undefined;
   /** Seed of all random numbers; default 0. */

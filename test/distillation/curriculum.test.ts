@@ -126,3 +126,14 @@ t.test('a neutral variation is the image itself; brightness and shift are applie
     'column 4 moves to column 8',
   );
 });
+
+t.test('photos of one part are held back together', async (t) => {
+  const groups = Array.from({ length: 40 }, (_, file) => Math.floor(file / 4));
+  for (const holdBack of ['share', { fold: 1, of: 3 }] as const) {
+    const { heldBackFiles, trainingSquares } = new Curriculum(40, settings, 1, holdBack, groups);
+    const heldBack = new Set(heldBackFiles.map((file) => groups[file]));
+    t.ok(heldBack.size > 0 && heldBack.size < 10);
+    t.notOk(trainingSquares.some((file) => heldBack.has(groups[file])));
+    t.equal(heldBackFiles.length + trainingSquares.length, 40);
+  }
+});

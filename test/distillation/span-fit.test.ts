@@ -94,3 +94,14 @@ t.test('the upper deviation ignores the lower half', async (t) => {
   t.equal(median, 0);
   t.equal(spread, Math.sqrt(12.5));
 });
+
+t.test('images of one part are left out together, exactly as if fitted without the part', async (t) => {
+  const good = vectors(3);
+  const parts = good.map((_, image) => Math.floor(image / 3));
+  const fit = fitSpan(good, count, parts);
+  for (const [image, z] of good.entries()) {
+    const others = good.filter((_, other) => parts[other] !== parts[image]);
+    const expected = residual(others, z, fit.ridge, centerOf(fit));
+    t.ok(Math.abs((fit.leftOut[image] as number) / expected - 1) < 1e-5, `image ${image}`);
+  }
+});

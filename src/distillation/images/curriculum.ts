@@ -50,22 +50,33 @@ export class Curriculum {
   readonly #defective: readonly number[];
   #order: { epoch: number; good: readonly number[]; defective: readonly number[] } | undefined;
 
-  /** @param files number of good images. */
+  /**
+   * @param files number of good images.
+   * @param groups the part that each shows; by default each shows another.
+   */
   constructor(
     files: number,
     private readonly recipe: CurriculumSettings,
     private readonly seed: number,
     holdBack: HoldBack = 'share',
+    groups: readonly number[] = range(0, files),
   ) {
-    const order = shuffled(files, randomStream(seed, 'held back'));
-    const heldBack = heldBackPlaces(files, holdBack);
+    // Photos of one part are held back together: otherwise the cloner knows the part.
+    const parts = [...new Set(groups)];
+    const isHeldBack = heldBackPlaces(parts.length, holdBack);
+    const places = shuffled(parts.length, randomStream(seed, 'held back'));
+    const order = places.flatMap((part, place) =>
+      groups.flatMap((group, file) =>
+        group === parts[part] ? [{ file, isHeldBack: isHeldBack(place) }] : [],
+      ),
+    );
     this.squares = recipe.tiling ? Math.ceil(Math.min(mostSquares, squaresInAll / files)) : 1;
     // One square of every file, then the next of every file: the first ones are from as many files as possible.
     const squaresOf = (list: readonly number[]): number[] =>
       range(0, this.squares).flatMap((square) => list.map((file) => file * this.squares + square));
-    this.heldBackFiles = order.filter((_, place) => heldBack(place));
+    this.heldBackFiles = order.filter((of) => of.isHeldBack).map(({ file }) => file);
     this.heldBack = squaresOf(this.heldBackFiles);
-    this.trainingSquares = squaresOf(order.filter((_, place) => !heldBack(place)));
+    this.trainingSquares = squaresOf(order.filter((of) => !of.isHeldBack).map(({ file }) => file));
     const read = files * this.squares;
     const { batch, augmentation, epochs } = recipe;
     const variants = augmentation ? Math.max(0, augmentation.minImages - this.trainingSquares.length) : 0;

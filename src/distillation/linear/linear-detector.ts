@@ -9,6 +9,7 @@ import {
   linearTensors,
   type Manifest,
   type ServingShape,
+  supportedRate,
   type Terms,
   termNames,
   writeDetector,
@@ -24,7 +25,7 @@ import {
   ScoringEngine,
   ScoringPipeline,
 } from '../../scoring/index.js';
-import type { ExpertFile, ImageFiles } from '../cloner-training.js';
+import { type ExpertFile, type ImageFiles, partsIn } from '../cloner-training.js';
 import type { DistillOptions, PhaseProgress } from '../settings.js';
 import type { PhaseUnits, WholeRun } from '../whole-run.js';
 import { computeFeatures, type Features } from './features.js';
@@ -101,10 +102,11 @@ export async function distillLinear(inputs: LinearInputs): Promise<Manifest> {
   for (const [index, span] of all.entries()) {
     report('scale', index, all.length);
     const name = spanName(span);
-    fits.set(name, fitSpan(features.vectors.get(name) as readonly Float32Array[], span.components));
+    const vectors = features.vectors.get(name) as readonly Float32Array[];
+    fits.set(name, fitSpan(vectors, span.components, images.groups));
   }
   report('scale', all.length, all.length);
-  const windows = fitWindows(features.windows, windowChannels(expert.card, cloner));
+  const windows = fitWindows(features.windows, windowChannels(expert.card, cloner), images.groups);
   const tensors = tensorsOf(recipe, all, fits, windows, features);
   const { terms, scores, directions } = termsOf(cloner, fits, windows);
   const shape: ServingShape = {
@@ -132,6 +134,7 @@ export async function distillLinear(inputs: LinearInputs): Promise<Manifest> {
   const scorer = assembleScorer(shape, terms, tensors, { range: input.range });
   const few = images.paths.slice(0, gradientImages).map(source);
   const gradients = await measureGoodImages(pipeline, scorer, few, { smoothGrad: false });
+  const parts = partsIn(images);
   const calibrated = calibration(
     {
       scores,
@@ -139,7 +142,7 @@ export async function distillLinear(inputs: LinearInputs): Promise<Manifest> {
       mapThresholds: { ...gradients.mapThresholds, discrepancy: threshold },
     },
     terms,
-    options.falseAlarmRate,
+    supportedRate(parts, options.falseAlarmRate),
   );
   const tested = await Promise.all(few.slice(0, 2).map(async (image) => (await image()).pixels));
   const selfTest = await makeSelfTest(engine, scorer, Buffer.concat(tested), 'discrepancy');
@@ -161,6 +164,7 @@ export async function distillLinear(inputs: LinearInputs): Promise<Manifest> {
         images: images.paths.length,
         ...(images.copies > 0 ? { copies: images.copies } : {}),
         heldBack: scores.length,
+        ...(images.groups ? { parts } : {}),
         fingerprint: createHash('sha256')
           .update(Buffer.concat([...features.digests]))
           .digest('hex'),

@@ -1,10 +1,11 @@
 /**
  * A span in closed form. The good images' vectors, less their mean, are the rows of Z; with the ridge rho and the weight c
  * of the mean, A = (Z Z' + rho I + c 1 1')^-1. What is left of a new vector z is
- * z'z + c - (Z z + c)' A (Z z + c), and of a good image by all others 1 / A_ii - rho, exactly, without fitting again.
+ * z'z + c - (Z z + c)' A (Z z + c), and of a good image by all others 1 / A_ii - rho, exactly, without fitting again; of
+ * the images I of one part, by all other parts, the diagonal of (A_II)^-1, less rho.
  * All of it follows from the eigenvalues of Z Z'.
  */
-import { EigenvalueDecomposition, Matrix } from 'ml-matrix';
+import { EigenvalueDecomposition, inverse as inverseOf, Matrix } from 'ml-matrix';
 
 /** Ridge and weight of the mean, as shares of the mean eigenvalue. */
 const ridgeShare = 0.01;
@@ -34,8 +35,13 @@ export interface FittedSpan {
  * Fits a span.
  * @param vectors [n, D], at least two different ones; they are centered in place.
  * @param components directions to keep at most.
+ * @param groups the part that each image shows: images of one part are left out together.
  */
-export function fitSpan(vectors: readonly Float32Array[], components: number): FittedSpan {
+export function fitSpan(
+  vectors: readonly Float32Array[],
+  components: number,
+  groups: readonly number[] = vectors.map((_, image) => image),
+): FittedSpan {
   const count = vectors.length;
   const mean = centered(vectors);
   const gram = gramOf(vectors);
@@ -47,13 +53,20 @@ export function fitSpan(vectors: readonly Float32Array[], components: number): F
   const unexplained = new Float64Array(count);
   // (Z Z' + rho I)^-1 has the constant vector as an eigenvector, because Z is centered (Sherman and Morrison).
   const ofMean = center / (ridge * ridge + center * count * ridge);
-  for (let image = 0; image < count; image++) {
-    let inverse = 0;
-    for (const [at, eigenvalue] of realEigenvalues.entries()) {
-      inverse += eigenvectorMatrix.get(image, at) ** 2 / (Math.max(eigenvalue, 0) + ridge);
+  const inverse = (a: number, b: number): number =>
+    realEigenvalues.reduce(
+      (sum, eigenvalue, at) =>
+        sum +
+        (eigenvectorMatrix.get(a, at) * eigenvectorMatrix.get(b, at)) / (Math.max(eigenvalue, 0) + ridge),
+      -ofMean,
+    );
+  for (const part of new Set(groups)) {
+    const images = [...groups.keys()].filter((image) => groups[image] === part);
+    const own = inverseOf(new Matrix(images.map((a) => images.map((b) => inverse(a, b)))));
+    for (const [at, image] of images.entries()) {
+      leftOut[image] = own.get(at, at) - ridge;
+      unexplained[image] = (leftOut[image] as number) / gram.get(image, image);
     }
-    leftOut[image] = 1 / (inverse - ofMean) - ridge;
-    unexplained[image] = (leftOut[image] as number) / gram.get(image, image);
   }
   const largest = Math.max(...realEigenvalues);
   const order = realEigenvalues

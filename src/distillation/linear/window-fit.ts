@@ -60,11 +60,17 @@ class WindowSums {
 /**
  * @param images windows of each image, one after another: [K * K, C].
  * @param channels of each layer; each layer is scaled to the same total variance.
+ * @param groups the part that each image shows: images of one part are in one fold.
  */
-export function fitWindows(images: readonly Float32Array[], channels: readonly number[]): FittedWindows {
+export function fitWindows(
+  images: readonly Float32Array[],
+  channels: readonly number[],
+  groups: readonly number[] = images.map((_, image) => image),
+): FittedWindows {
   const count = channels.reduce((sum, of) => sum + of, 0);
   const parts = Array.from({ length: Math.min(folds, images.length) }, () => new WindowSums(count));
-  for (const [image, windows] of images.entries()) (parts[image % parts.length] as WindowSums).add(windows);
+  const foldOf = (image: number): number => (groups[image] as number) % parts.length;
+  for (const [image, windows] of images.entries()) (parts[foldOf(image)] as WindowSums).add(windows);
   const all = new WindowSums(count);
   for (const part of parts) all.addSums(part, 1);
   const scales = scalesOf(all, channels);
@@ -74,8 +80,8 @@ export function fitWindows(images: readonly Float32Array[], channels: readonly n
     others.addSums(all, 1);
     others.addSums(part, -1);
     const { mean, whitening } = whiten(others, scales);
-    for (let image = fold; image < images.length; image += parts.length) {
-      leftOut[image] = highest(images[image] as Float32Array, mean, whitening);
+    for (const [image, windows] of images.entries()) {
+      if (foldOf(image) === fold) leftOut[image] = highest(windows, mean, whitening);
     }
   }
   const { mean, whitening } = whiten(all, scales);
