@@ -6,6 +6,7 @@ import { distinctFiles } from '../files/distinct-files.js';
 import { withLock } from '../files/lock.js';
 import { isValueRange, rangeOfFile, type ValueRange } from '../imaging/index.js';
 import { type ExpertCard, layersOf, readExpertCard } from '../networks/index.js';
+import { randomStream, shuffled } from '../random/random.js';
 import { Device } from '../runtime/index.js';
 import { measureHeldBack, writeCalibratedDetector } from './calibrated-detector.js';
 import { checkFolder, checkpointFolder, checkpointKind, hasCheckpoint } from './checkpoint.js';
@@ -24,6 +25,9 @@ import { WholeRun } from './whole-run.js';
 
 /** Fewer images are not enough to train and calibrate. */
 const fewestImages = 8;
+
+/** Images that a linear cloner is fitted on at most. */
+const mostFitted = 1000;
 
 /** Fewer parts say nothing about new ones. */
 const fewestParts = 4;
@@ -62,7 +66,7 @@ async function distillInClosedForm(options: DistillOptions, recipe: LinearRecipe
   const expert = { path, card: await readExpertCard(path) };
   checkLayers(expert.card, recipe);
   const whole = new WholeRun(1, 1);
-  const images = await goodImages(options);
+  const images = fewer(await goodImages(options), options);
   const device = await Device.open(options.device);
   try {
     const range = await valueRange(images.paths, options, whole);
@@ -156,6 +160,21 @@ function checkLayers(card: ExpertCard, { cloner }: LinearRecipe): void {
   throw new DistillSettingsError(
     `the linear recipe needs the layer ${missing}, and ${card.name} has ${known.join(', ')}; leave out the other expert`,
   );
+}
+
+/** Returns at most {@link mostFitted} of the images, drawn by the seed: memory and time stay bounded, and more add little. */
+function fewer(images: ImageFiles, { seed = 0, onWarning }: DistillOptions): ImageFiles {
+  const { paths, copies, groups } = images;
+  if (paths.length <= mostFitted) return images;
+  onWarning?.(`${mostFitted} of the ${paths.length} images are used, drawn at random by the seed`);
+  const drawn = shuffled(paths.length, randomStream(seed, 'fitted'))
+    .slice(0, mostFitted)
+    .sort((a, b) => a - b);
+  return {
+    paths: drawn.map((at) => paths[at] as string),
+    copies,
+    groups: groups && drawn.map((at) => groups[at] as number),
+  };
 }
 
 /**

@@ -21,7 +21,6 @@ import { compact, float32, type Tensor, type Tensors } from '../../runtime/index
 import { floatTensor, type TensorMap } from '../../weights/safetensors.js';
 import { DetectorError, type Terms } from '../manifest.js';
 import { addGaussianSmoothing } from '../smoothing.js';
-import { placeFeeds } from './places.js';
 import type { ScoreShape, ScoreTerms, ServedCloner } from './served-cloner.js';
 
 const { clonerInput, inputs, layerNames, storedNames } = tensorNames;
@@ -166,6 +165,16 @@ export function standardizationFeeds(layers: readonly CriticalLayer[], tensors: 
     );
   }
   return feeds;
+}
+
+/** Returns mean and deviation of good images at each place of a map. @param map its stored name. */
+function placeFeeds(tensors: TensorMap, map: string): Tensors {
+  const mean = floatTensor(tensors, storedNames.placeMean(map));
+  const deviation = floatTensor(tensors, storedNames.placeDeviation(map));
+  return {
+    [inputs.mapMean]: float32(mean.shape, mean.data),
+    [inputs.mapDeviation]: float32(deviation.shape, deviation.data),
+  };
 }
 
 function layerFeeds(layers: readonly CriticalLayer[], tensors: TensorMap): Readonly<Record<string, Tensors>> {
