@@ -9,9 +9,9 @@ export type Verdict = 'good' | 'anomalous';
 
 export interface LayerScore {
   readonly layer: string;
-  /** Value discrepancy, at least 0. */
+  /** Value discrepancy, at least 0; of a linear cloner its natural logarithm. */
   readonly value: number;
-  /** Direction discrepancy, 0..2. */
+  /** Direction discrepancy, 0..2; of a linear cloner the unexplained share. */
   readonly direction: number;
   /** Discrepancy to the nearest good image, 0..1, if it counts. */
   readonly neighbor?: number;

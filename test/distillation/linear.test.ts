@@ -36,8 +36,10 @@ t.test('the detector scores as the fit says, and a defect stands out', async (t)
   t.match(manifest, { cloner: { kind: 'linear' }, data: { images: 12, heldBack: 12 } });
   t.equal(manifest.calibration.scores.length, 12, 'no image is held back');
   const detector = await readDetector(out);
-  const engine = await ScoringEngine.open(device);
+  // A session of its own has the detector's tensors as constants, as a service does.
+  const engine = await ScoringEngine.open({ ...device, dedicatedSessions: 1 });
   t.teardown(() => engine.close());
+  await engine.warmUp(detector);
   await t.resolves(runSelfTest(engine, detector));
 
   const paths = (await readdir(dataset)).sort().map((name) => join(dataset, name));

@@ -68,6 +68,9 @@ export function servedLinear(cloner: LinearCloner): ServedCloner {
     addScore: (graph, _image, pools, shape) => addScore(graph, pools, shape, cloner),
     feeds: (_shape, terms, tensors) => ({
       ...Object.fromEntries(spansOf(cloner).flatMap((span) => spanFeeds(span, tensors))),
+      ...Object.fromEntries(
+        cloner.spans.map((span) => [linearTensors.rest(span), scalar(tensors, linearTensors.rest(span))]),
+      ),
       ...localFeeds(cloner, tensors),
       ...windowFeeds(tensors),
       [inputs.mapMean]: scalar(tensors, linearTensors.mapMean),
@@ -253,7 +256,6 @@ function spanFeeds(span: SizedSpan, tensors: TensorMap): [string, Tensor][] {
     [linearTensors.mean(span), float32(mean.shape, mean.data)],
     [linearTensors.basis(span), float32([size, span.components], padded)],
     [linearTensors.kept(span), float32([span.components], all)],
-    [linearTensors.rest(span), scalar(tensors, linearTensors.rest(span))],
   ];
 }
 

@@ -6,8 +6,12 @@ import { oneOf, problemSchema } from './words.js';
 const layerScore = Type.Object(
   {
     layer: Type.String({ description: 'Critical layer' }),
-    value: Type.Number({ description: 'Value discrepancy, at least 0' }),
-    direction: Type.Number({ description: 'Direction discrepancy, 0 to 2' }),
+    value: Type.Number({
+      description: 'Value discrepancy, at least 0; of a linear cloner its natural logarithm',
+    }),
+    direction: Type.Number({
+      description: 'Direction discrepancy, 0 to 2; of a linear cloner the unexplained share, about 0 to 1',
+    }),
     neighbor: Type.Optional(
       Type.Number({ description: 'Discrepancy to the nearest good image, 0 to 1, if the detector uses it' }),
     ),
