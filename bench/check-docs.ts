@@ -23,6 +23,8 @@ import { root } from './peer.js';
 const service = 'http://localhost:8080/health/ready';
 const startMs = 180_000;
 const quick = '--size 64 --epochs 1 --batch 8 --augment-to 0';
+/** The linear recipe trains nothing. */
+const quickLinear = '--size 128';
 
 interface Block {
   readonly language: string;
@@ -70,7 +72,7 @@ class Shell {
     this.#child.stdin?.write(`set -o pipefail -o errtrace\ntrap 'failed=1' ERR\n`);
     // What takes a quarter of an hour for a reader takes seconds here.
     this.#child.stdin?.write(
-      `npx() { if [ "$1 $2" = "mkd distill" ]; then command npx --no-install "$@" ${quick}; else command npx --no-install "$@"; fi; }\n`,
+      `npx() { case "$*" in *linear*) quick="${quickLinear}";; "mkd distill"*) quick="${quick}";; *) quick=;; esac; command npx --no-install "$@" $quick; }\n`,
     );
   }
 

@@ -38,6 +38,7 @@ interface Flags extends DeviceFlags {
   readonly average?: true;
   readonly folds?: number;
   readonly groupBy?: string;
+  readonly dropDoubtful?: true;
   readonly lambda?: number;
   readonly seed: number;
   readonly resume?: true;
@@ -97,6 +98,7 @@ export function distillCommand(output: Output): Command {
       '--group-by <pattern>',
       'photos whose names have the same match show one part and are left out together, such as ^([^-]+)- for a-1.png',
     )
+    .option('--drop-doubtful', 'with the linear recipe: leave out good photos that the others do not explain')
     .option('--seed <n>', 'random seed', wholeNumber(0), 0)
     .option('--resume', 'continue where an interrupted run stopped')
     .option('--normal-class <name>', 'class in <dataset>/train with the good images, instead of good')
@@ -150,6 +152,7 @@ export function distillCommand(output: Output): Command {
           average: flags.average,
           folds: flags.folds,
           groupBy: flags.groupBy,
+          dropDoubtful: flags.dropDoubtful,
           lambda: flags.lambda,
           normalClass: flags.normalClass,
           falseAlarmRate: flags.falseAlarmRate,

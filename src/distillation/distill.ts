@@ -18,7 +18,8 @@ import {
   partsIn,
 } from './cloner-training.js';
 import { foldFolder, joinFolds, readFolds, writeFolds } from './cross-fit.js';
-import { distillLinear, type LinearRecipe, linearRecipe } from './linear/linear-detector.js';
+import { distillLinear } from './linear/linear-detector.js';
+import { type LinearRecipe, linearRecipe } from './linear/linear-recipe.js';
 import { planFor, type Recipe } from './recipe.js';
 import { applyOptions, type DistillOptions, DistillSettingsError, linearInputSize } from './settings.js';
 import { WholeRun } from './whole-run.js';

@@ -33,6 +33,8 @@ export interface DistillOptions {
    * They are left out together wherever photos are held back or scored by others.
    */
   readonly groupBy?: string | undefined;
+  /** With the linear recipe: leaves out good images that the others do not explain. They are named in any case. */
+  readonly dropDoubtful?: boolean | undefined;
   /** Weight of the value discrepancy relative to the direction discrepancy, at least 0. */
   readonly lambda?: number | undefined;
   /** Seed of all random numbers; default 0. */

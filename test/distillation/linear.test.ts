@@ -6,7 +6,7 @@ import { drawSample } from '../../src/datasets/index.js';
 import { embeddedExpert, readDetector } from '../../src/detector/index.js';
 import { type DistillOptions, distill } from '../../src/distillation/index.js';
 import { computeFeatures } from '../../src/distillation/linear/features.js';
-import { linearRecipe } from '../../src/distillation/linear/linear-detector.js';
+import { linearRecipe } from '../../src/distillation/linear/linear-recipe.js';
 import { type FittedSpan, fitSpan } from '../../src/distillation/linear/span-fit.js';
 import { decodeNamedImage, encodePng } from '../../src/imaging/index.js';
 import { spanName } from '../../src/networks/index.js';

@@ -10,7 +10,6 @@ import {
   type Manifest,
   type ServingShape,
   supportedRate,
-  type Terms,
   termNames,
   writeDetector,
 } from '../../detector/index.js';
@@ -29,37 +28,11 @@ import { type ExpertFile, type ImageFiles, partsIn } from '../cloner-training.js
 import type { DistillOptions, PhaseProgress } from '../settings.js';
 import type { PhaseUnits, WholeRun } from '../whole-run.js';
 import { computeFeatures, type Features } from './features.js';
+import { type LinearRecipe, linearNotes } from './linear-recipe.js';
 import { measureMapScale } from './map-scale.js';
-import { type FittedSpan, fitSpan, robustScale } from './span-fit.js';
+import { type FittedSpan, fitSpan } from './span-fit.js';
+import { doubtfulOf, type ScaledTerms, termsOf } from './terms.js';
 import { type FittedWindows, fitWindows } from './window-fit.js';
-
-/** The settings of a linear cloner: which layers, which grids, how many directions. */
-export interface LinearRecipe {
-  readonly inputSize: number;
-  readonly cloner: LinearCloner;
-}
-
-/**
- * The default settings. Averages over few cells tell what a part is made of, and over more cells how it is built. Fine
- * positions and cells of the middle layers tell where it differs.
- */
-export const linearRecipe: LinearRecipe = {
-  inputSize: 256,
-  cloner: {
-    kind: 'linear',
-    spans: [
-      { layer: 'pool4', grid: 2, components: 256 },
-      { layer: 'pool4', grid: 4, components: 256 },
-      { layer: 'pool5', grid: 4, components: 256 },
-    ],
-    windows: { layers: ['pool3', 'pool4'] },
-    cells: [
-      { layer: 'pool3', grid: 16, components: 64 },
-      { layer: 'pool4', grid: 4, components: 256 },
-    ],
-    local: { layers: ['pool2', 'pool3'], components: 256 },
-  },
-};
 
 /** What a linear distillation works with. */
 export interface LinearInputs {
@@ -98,17 +71,19 @@ export async function distillLinear(inputs: LinearInputs): Promise<Manifest> {
     onWarning: options.onWarning,
     onProgress: (done, total) => report('expert', done, total),
   });
-  const fits = new Map<string, FittedSpan>();
-  for (const [index, span] of all.entries()) {
-    report('scale', index, all.length);
-    const name = spanName(span);
-    const vectors = features.vectors.get(name) as readonly Float32Array[];
-    fits.set(name, fitSpan(vectors, span.components, images.groups));
+  const channels = windowChannels(expert.card, cloner);
+  const everything = [...images.paths.keys()];
+  let fitted = fitAll(recipe, features, everything, channels, images, report);
+  const doubtful = doubtfulOf(fitted.scores);
+  warnOfDoubtful(inputs, doubtful, fitted.scores);
+  const kept = options.dropDoubtful ? everything.filter((image) => !doubtful.includes(image)) : everything;
+  if (kept.length < everything.length) {
+    fitted = fitAll(recipe, features, kept, channels, images, report);
   }
-  report('scale', all.length, all.length);
-  const windows = fitWindows(features.windows, windowChannels(expert.card, cloner), images.groups);
+  const { fits, windows, terms, scores, directions } = fitted;
+  const paths = kept.map((image) => images.paths[image] as string);
+  const digests = kept.map((image) => features.digests[image] as Buffer);
   const tensors = tensorsOf(recipe, all, fits, windows, features);
-  const { terms, scores, directions } = termsOf(cloner, fits, windows);
   const shape: ServingShape = {
     expertCard: expert.path,
     inputSize,
@@ -124,7 +99,7 @@ export async function distillLinear(inputs: LinearInputs): Promise<Manifest> {
   const { mean, deviation, threshold } = await measureMapScale(
     pipeline,
     assembleScorer(shape, terms, unscaled, { range: input.range }),
-    images.paths.slice(0, mapImages).map((path, index) => ({
+    paths.slice(0, mapImages).map((path, index) => ({
       source: source(path),
       stretch: stretchOf(cloner, fits, index),
     })),
@@ -132,9 +107,9 @@ export async function distillLinear(inputs: LinearInputs): Promise<Manifest> {
   );
   for (const [name, tensor] of scaleTensors(mean, deviation)) tensors.set(name, tensor);
   const scorer = assembleScorer(shape, terms, tensors, { range: input.range });
-  const few = images.paths.slice(0, gradientImages).map(source);
+  const few = paths.slice(0, gradientImages).map(source);
   const gradients = await measureGoodImages(pipeline, scorer, few, { smoothGrad: false });
-  const parts = partsIn(images);
+  const parts = partsIn(images, kept);
   const calibrated = calibration(
     {
       scores,
@@ -148,7 +123,7 @@ export async function distillLinear(inputs: LinearInputs): Promise<Manifest> {
   const selfTest = await makeSelfTest(engine, scorer, Buffer.concat(tested), 'discrepancy');
   await engine.closeSessions();
   return writeDetector(options.out, {
-    cloner: new Map([...tensors, learnedImagesTensor(features.digests)]),
+    cloner: new Map([...tensors, learnedImagesTensor(digests)]),
     selfTest,
     manifest: {
       expert: { name: expert.card.name, fingerprint: fingerprintOf(expert.card) },
@@ -159,15 +134,13 @@ export async function distillLinear(inputs: LinearInputs): Promise<Manifest> {
       scoringLayers: [...shape.scoringLayers],
       terms,
       localization: 'discrepancy',
-      recipe: { name: 'linear', notes: [...notes] },
+      recipe: { name: 'linear', notes: [...linearNotes] },
       data: {
-        images: images.paths.length,
+        images: paths.length,
         ...(images.copies > 0 ? { copies: images.copies } : {}),
         heldBack: scores.length,
         ...(images.groups ? { parts } : {}),
-        fingerprint: createHash('sha256')
-          .update(Buffer.concat([...features.digests]))
-          .digest('hex'),
+        fingerprint: createHash('sha256').update(Buffer.concat(digests)).digest('hex'),
       },
       distillation: { seconds: Math.round((performance.now() - began) / 100) / 10 },
       calibration: calibrated,
@@ -175,14 +148,48 @@ export async function distillLinear(inputs: LinearInputs): Promise<Manifest> {
   });
 }
 
-const notes: readonly string[] = [
-  "The cloner is linear: the projection onto what the good images span, in closed form. The paper's is a network that is trained.",
-  'The value discrepancy of a span is the logarithm of the squared distance that the projection leaves; the direction discrepancy is the share of the distance that it leaves, and does not count.',
-  'Windows of 3 x 3 cells of pool3 and pool4 are compared wherever they are: the mean of the three highest squared distances from the mean of good images, in deviations along each direction. They count twice.',
-  'The score sums the value discrepancies, each less its median and over its upper deviation on good images, each scored by all others.',
-  'The threshold comes from all good images, each scored by all others: none is held back.',
-  'Maps are the geometric mean of what is left at each position (pool2 and pool3) and in each cell (pool3 and pool4), smoothed (sigma 4/256 of the side), in deviations above what good images show, on one scale for all places; gradient maps are optional.',
-];
+interface Fitted extends ScaledTerms {
+  readonly fits: ReadonlyMap<string, FittedSpan>;
+  readonly windows: FittedWindows;
+}
+
+/** Fits all terms on some of the images. */
+function fitAll(
+  { cloner }: LinearRecipe,
+  features: Features,
+  kept: readonly number[],
+  channels: readonly number[],
+  { groups }: ImageFiles,
+  report: (phase: 'scale', done: number, total: number) => void,
+): Fitted {
+  const of = <Some>(list: readonly Some[]): Some[] => kept.map((image) => list[image] as Some);
+  const parts = groups && of(groups);
+  const spans = distinct([...cloner.spans, ...cloner.cells]);
+  const fits = new Map<string, FittedSpan>();
+  for (const [index, span] of spans.entries()) {
+    report('scale', index, spans.length);
+    const vectors = features.vectors.get(spanName(span)) as readonly Float32Array[];
+    fits.set(spanName(span), fitSpan(of(vectors), span.components, parts));
+  }
+  report('scale', spans.length, spans.length);
+  const windows = fitWindows(of(features.windows), channels, parts);
+  return { fits, windows, ...termsOf(cloner, fits, windows) };
+}
+
+/** Names the images that the others do not explain; they may show a defect. */
+function warnOfDoubtful(
+  { options, images }: LinearInputs,
+  doubtful: readonly number[],
+  scores: readonly number[],
+): void {
+  const dropped = options.dropDoubtful ? 'dropped' : 'look at it; --drop-doubtful leaves it out';
+  for (const [rank, image] of doubtful.entries()) {
+    const score = (scores[image] as number).toPrecision(3);
+    options.onWarning?.(
+      `${images.paths[image]} is unlike the other good photos (score ${score}, ${rank + 1} of ${doubtful.length}): ${dropped}`,
+    );
+  }
+}
 
 function distinct<Some extends Span>(spans: readonly Some[]): Some[] {
   return [...new Map(spans.map((span) => [spanName(span), span])).values()];
@@ -237,44 +244,6 @@ function scaleTensors(mean: number, deviation: number): [string, ConstantTensor]
     [linearTensors.mapMean, scalar(mean)],
     [linearTensors.mapDeviation, scalar(deviation)],
   ];
-}
-
-/** How much the windows count, where each span counts once. */
-const windowShare = 2;
-
-/** Puts the terms on one scale: medians and upper deviations over good images, each scored by others only. */
-function termsOf(cloner: LinearCloner, fits: ReadonlyMap<string, FittedSpan>, windows: FittedWindows) {
-  const { spans } = cloner;
-  const fitted = spans.map((span) => fits.get(spanName(span)) as FittedSpan);
-  const left = [...fitted.map(({ leftOut }) => leftOut), windows.leftOut];
-  const logs = left.map((values) => Array.from(values, (value) => Math.log(Math.max(value, 1e-9))));
-  const scales = logs.map(robustScale);
-  const energies = windows.leftOut.map((energy) => energy / (energy + windows.channels));
-  const shares = [...fitted.map(({ unexplained }) => unexplained), energies].map((values) =>
-    [...values].sort((a, b) => a - b),
-  );
-  const weights = scales.map(({ spread }, at) => (at < spans.length ? 1 : windowShare) / spread);
-  const medians = scales.map(({ median }) => median);
-  const terms: Terms = {
-    value: weights,
-    direction: weights.map(() => 0),
-    typical: {
-      value: medians,
-      direction: shares.map((ascending) => ascending[Math.floor(ascending.length / 2)] as number),
-      peak: 0,
-    },
-    map: { weight: 0, layers: [] },
-  };
-  const scores = (logs[0] as number[]).map((_, image) =>
-    logs.reduce(
-      (sum, list, at) => sum + (weights[at] as number) * ((list[image] as number) - (medians[at] as number)),
-      0,
-    ),
-  );
-  const directions = Object.fromEntries(
-    termNames(cloner).map((name, at) => [name, shares[at] as number[]] as const),
-  );
-  return { terms, scores, directions };
 }
 
 /** Returns the channels of each layer whose windows count. */

@@ -33,17 +33,17 @@ export interface FittedSpan {
 
 /**
  * Fits a span.
- * @param vectors [n, D], at least two different ones; they are centered in place.
+ * @param images their vectors, [n, D], at least two different ones.
  * @param components directions to keep at most.
  * @param groups the part that each image shows: images of one part are left out together.
  */
 export function fitSpan(
-  vectors: readonly Float32Array[],
+  images: readonly Float32Array[],
   components: number,
-  groups: readonly number[] = vectors.map((_, image) => image),
+  groups: readonly number[] = images.map((_, image) => image),
 ): FittedSpan {
-  const count = vectors.length;
-  const mean = centered(vectors);
+  const count = images.length;
+  const { mean, vectors } = centered(images);
   const gram = gramOf(vectors);
   const trace = gram.trace();
   const ridge = (ridgeShare * trace) / count;
@@ -100,17 +100,18 @@ export function fitSpan(
   };
 }
 
-/** Subtracts the mean from all vectors, and returns it. */
-function centered(vectors: readonly Float32Array[]): Float32Array {
-  const [first] = vectors as readonly [Float32Array];
+/** Returns the mean of all vectors, and what each differs from it. */
+function centered(images: readonly Float32Array[]): {
+  readonly mean: Float32Array;
+  readonly vectors: readonly Float32Array[];
+} {
+  const [first] = images as readonly [Float32Array];
   const sums = new Float64Array(first.length);
-  for (const vector of vectors)
-    for (let at = 0; at < sums.length; at++) (sums[at] as number) += vector[at] as number;
-  const mean = Float32Array.from(sums, (sum) => sum / vectors.length);
-  for (const vector of vectors) {
-    for (let at = 0; at < mean.length; at++) vector[at] = (vector[at] as number) - (mean[at] as number);
+  for (const image of images) {
+    for (let at = 0; at < sums.length; at++) (sums[at] as number) += image[at] as number;
   }
-  return mean;
+  const mean = Float32Array.from(sums, (sum) => sum / images.length);
+  return { mean, vectors: images.map((image) => image.map((value, at) => value - (mean[at] as number))) };
 }
 
 /** Returns the products of all pairs. */

@@ -1,0 +1,66 @@
+/** The terms of a linear cloner on one scale, and good images that the others do not explain. */
+import { type LinearCloner, type Terms, termNames } from '../../detector/index.js';
+import { spanName } from '../../networks/index.js';
+import { type FittedSpan, robustScale } from './span-fit.js';
+import type { FittedWindows } from './window-fit.js';
+
+/** How much the windows count, where each span counts once. */
+const windowShare = 2;
+
+export interface ScaledTerms {
+  readonly terms: Terms;
+  /** Of each good image, by others only. */
+  readonly scores: number[];
+  /** Direction discrepancies of each term, ascending. */
+  readonly directions: Record<string, number[]>;
+}
+
+/** Puts the terms on one scale: medians and upper deviations over good images, each scored by others only. */
+export function termsOf(
+  cloner: LinearCloner,
+  fits: ReadonlyMap<string, FittedSpan>,
+  windows: FittedWindows,
+): ScaledTerms {
+  const { spans } = cloner;
+  const fitted = spans.map((span) => fits.get(spanName(span)) as FittedSpan);
+  const left = [...fitted.map(({ leftOut }) => leftOut), windows.leftOut];
+  const logs = left.map((values) => Array.from(values, (value) => Math.log(Math.max(value, 1e-9))));
+  const scales = logs.map(robustScale);
+  const energies = windows.leftOut.map((energy) => energy / (energy + windows.channels));
+  const shares = [...fitted.map(({ unexplained }) => unexplained), energies].map((values) =>
+    [...values].sort((a, b) => a - b),
+  );
+  const weights = scales.map(({ spread }, at) => (at < spans.length ? 1 : windowShare) / spread);
+  const medians = scales.map(({ median }) => median);
+  const terms: Terms = {
+    value: weights,
+    direction: weights.map(() => 0),
+    typical: {
+      value: medians,
+      direction: shares.map((ascending) => ascending[Math.floor(ascending.length / 2)] as number),
+      peak: 0,
+    },
+    map: { weight: 0, layers: [] },
+  };
+  const scores = (logs[0] as number[]).map((_, image) =>
+    logs.reduce(
+      (sum, list, at) => sum + (weights[at] as number) * ((list[image] as number) - (medians[at] as number)),
+      0,
+    ),
+  );
+  const directions = Object.fromEntries(
+    termNames(cloner).map((name, at) => [name, shares[at] as number[]] as const),
+  );
+  return { terms, scores, directions };
+}
+
+/** Upper deviations above the median from which a good image is doubtful: on clean sets at most two images reach it. */
+const doubtfulFrom = 3;
+
+/** Returns the places of images that the others do not explain, the most doubtful first. */
+export function doubtfulOf(scores: readonly number[]): number[] {
+  const { median, spread } = robustScale(scores);
+  return [...scores.keys()]
+    .filter((image) => (scores[image] as number) > median + doubtfulFrom * spread)
+    .sort((a, b) => (scores[b] as number) - (scores[a] as number));
+}
