@@ -4,15 +4,20 @@ export { DatasetError, type SampleOptions, type TestSource, writeSample } from '
 export {
   type Calibration,
   CalibrationError,
+  type ClonerSpec,
+  type ConvolutionalCloner,
   DetectorError,
   type LearnedImages,
+  type LinearCloner,
   type LoadedDetector,
   type LocalizationMethod,
   type Manifest,
   readDetector,
   type Scorer,
+  type ScoreShape,
   type SelfTest,
   type ServingShape,
+  type SizedSpan,
   type UnverifiedDetector,
 } from './detector/index.js';
 export {
@@ -23,6 +28,7 @@ export {
   DistillSettingsError,
   distill,
   type RecipeName,
+  type TrainedRecipeName,
 } from './distillation/index.js';
 export {
   type BestF1,
@@ -64,7 +70,7 @@ export {
   openDetector,
   type ScoreOptions,
 } from './library.js';
-export { type Block, type CriticalLayer, ExpertError, type Layout } from './networks/index.js';
+export { type Block, type CriticalLayer, ExpertError, type Layout, type Span } from './networks/index.js';
 export type { ConstantTensor } from './onnx/index.js';
 export {
   type CalibrationSource,

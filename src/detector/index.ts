@@ -2,9 +2,12 @@
 export { type Calibration, calibration, type GoodImages } from './calibration.js';
 export {
   type ClonerSpec,
+  type ConvolutionalCloner,
   clonerFeeds,
   type LinearCloner,
   linearTensors,
+  type ScoreShape,
+  type SizedSpan,
   standardizationFeeds,
   termNames,
   windowGrid,
