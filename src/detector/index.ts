@@ -8,6 +8,7 @@ export {
   linearTensors,
   type ScoreShape,
   type SizedSpan,
+  spansOf,
   standardizationFeeds,
   termNames,
   windowGrid,

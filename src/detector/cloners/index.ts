@@ -4,7 +4,14 @@ import { type LinearCloner, servedLinear } from './linear.js';
 import type { ServedCloner } from './served-cloner.js';
 
 export { type ConvolutionalCloner, clonerFeeds, standardizationFeeds } from './convolutional.js';
-export { type LinearCloner, linearTensors, type SizedSpan, termNames, windowGrid } from './linear.js';
+export {
+  type LinearCloner,
+  linearTensors,
+  type SizedSpan,
+  spansOf,
+  termNames,
+  windowGrid,
+} from './linear.js';
 export type { ScoreShape, ScoreTerms } from './served-cloner.js';
 
 /** A cloner as a detector describes it; its tensors are elsewhere. */

@@ -9,14 +9,14 @@ import {
   linearTensors,
   type Manifest,
   type ServingShape,
+  spansOf,
   supportedRate,
   termNames,
   writeDetector,
 } from '../../detector/index.js';
-import { decodeNamedImage, type InputShape } from '../../imaging/index.js';
-import { type ExpertCard, fingerprintOf, layersOf, type Span, spanName } from '../../networks/index.js';
+import { decodeNamedImage } from '../../imaging/index.js';
+import { fingerprintOf, type Span, spanName } from '../../networks/index.js';
 import { type ConstantTensor, floatToHalf } from '../../onnx/index.js';
-import type { Device } from '../../runtime/index.js';
 import {
   DirectInference,
   makeSelfTest,
@@ -24,26 +24,15 @@ import {
   ScoringEngine,
   ScoringPipeline,
 } from '../../scoring/index.js';
-import { type ExpertFile, type ImageFiles, partsIn } from '../cloner-training.js';
-import type { DistillOptions, PhaseProgress } from '../settings.js';
-import type { PhaseUnits, WholeRun } from '../whole-run.js';
+import { type ImageFiles, partsIn } from '../cloner-training.js';
+import type { PhaseProgress } from '../settings.js';
+import type { PhaseUnits } from '../whole-run.js';
 import { computeFeatures, type Features } from './features.js';
+import { type Fitted, fitWithoutDoubtful, type LinearInputs } from './fit.js';
 import { type LinearRecipe, linearNotes } from './linear-recipe.js';
 import { measureMapScale } from './map-scale.js';
-import { type FittedSpan, fitSpan } from './span-fit.js';
-import { doubtfulOf, type ScaledTerms, termsOf } from './terms.js';
-import { type FittedWindows, fitWindows } from './window-fit.js';
-
-/** What a linear distillation works with. */
-export interface LinearInputs {
-  readonly options: DistillOptions;
-  readonly recipe: LinearRecipe;
-  readonly input: InputShape;
-  readonly expert: ExpertFile;
-  readonly images: ImageFiles;
-  readonly device: Device;
-  readonly whole: WholeRun;
-}
+import type { FittedSpan } from './span-fit.js';
+import type { FittedWindows } from './window-fit.js';
 
 /** Images that maps are measured on. */
 const mapImages = 64;
@@ -57,11 +46,10 @@ export async function distillLinear(inputs: LinearInputs): Promise<Manifest> {
   const { cloner, inputSize } = recipe;
   const began = performance.now();
   const report = reporter(inputs);
-  const all = distinct([...cloner.spans, ...cloner.cells]);
   const spec = {
     expertCard: expert.path,
     inputSize,
-    spans: all,
+    spans: spansOf(cloner),
     windows: cloner.windows.layers,
     local: cloner.local.layers,
   };
@@ -71,56 +59,24 @@ export async function distillLinear(inputs: LinearInputs): Promise<Manifest> {
     onWarning: options.onWarning,
     onProgress: (done, total) => report('expert', done, total),
   });
-  const channels = windowChannels(expert.card, cloner);
-  const everything = [...images.paths.keys()];
-  let fitted = fitAll(recipe, features, everything, channels, images, report);
-  const doubtful = doubtfulOf(fitted.scores);
-  warnOfDoubtful(inputs, doubtful, fitted.scores);
-  const kept = options.dropDoubtful ? everything.filter((image) => !doubtful.includes(image)) : everything;
-  if (kept.length < everything.length) {
-    fitted = fitAll(recipe, features, kept, channels, images, report);
-  }
-  const { fits, windows, terms, scores, directions } = fitted;
-  const paths = kept.map((image) => images.paths[image] as string);
+  const { kept, ...fitted } = fitWithoutDoubtful(inputs, features, report);
+  const files: ImageFiles = { ...images, paths: kept.map((image) => images.paths[image] as string) };
   const digests = kept.map((image) => features.digests[image] as Buffer);
-  const tensors = tensorsOf(recipe, all, fits, windows, features);
-  const shape: ServingShape = {
-    expertCard: expert.path,
-    inputSize,
-    scoringLayers: termNames(cloner),
-    cloner,
-    positions: true,
-    neighbors: false,
-  };
   const engine = ScoringEngine.on(device);
-  const pipeline = new ScoringPipeline(new DirectInference(engine));
-  const source = (path: string) => async () => decodeNamedImage(await readFile(path), path, input);
-  const unscaled = new Map([...tensors, ...scaleTensors(0, 1)]);
-  const { mean, deviation, threshold } = await measureMapScale(
-    pipeline,
-    assembleScorer(shape, terms, unscaled, { range: input.range }),
-    paths.slice(0, mapImages).map((path, index) => ({
-      source: source(path),
-      stretch: stretchOf(cloner, fits, index),
-    })),
-    (done, total) => report('calibrate', done, total),
+  const { shape, tensors, scorer, ...measured } = await scaledScorer(
+    inputs,
+    engine,
+    features,
+    fitted,
+    files.paths,
   );
-  for (const [name, tensor] of scaleTensors(mean, deviation)) tensors.set(name, tensor);
-  const scorer = assembleScorer(shape, terms, tensors, { range: input.range });
-  const few = paths.slice(0, gradientImages).map(source);
-  const gradients = await measureGoodImages(pipeline, scorer, few, { smoothGrad: false });
   const parts = partsIn(images, kept);
   const calibrated = calibration(
-    {
-      scores,
-      directions,
-      mapThresholds: { ...gradients.mapThresholds, discrepancy: threshold },
-    },
-    terms,
+    { scores: fitted.scores, directions: fitted.directions, mapThresholds: measured.mapThresholds },
+    fitted.terms,
     supportedRate(parts, options.falseAlarmRate),
   );
-  const tested = await Promise.all(few.slice(0, 2).map(async (image) => (await image()).pixels));
-  const selfTest = await makeSelfTest(engine, scorer, Buffer.concat(tested), 'discrepancy');
+  const selfTest = await makeSelfTest(engine, scorer, measured.tested, 'discrepancy');
   await engine.closeSessions();
   return writeDetector(options.out, {
     cloner: new Map([...tensors, learnedImagesTensor(digests)]),
@@ -130,15 +86,15 @@ export async function distillLinear(inputs: LinearInputs): Promise<Manifest> {
       cloner,
       inputSize,
       ...(input.range ? { range: input.range } : {}),
-      trainingLayers: [...new Set(all.map(({ layer }) => layer))],
+      trainingLayers: [...new Set(spansOf(cloner).map(({ layer }) => layer))],
       scoringLayers: [...shape.scoringLayers],
-      terms,
+      terms: fitted.terms,
       localization: 'discrepancy',
       recipe: { name: 'linear', notes: [...linearNotes] },
       data: {
-        images: paths.length,
+        images: files.paths.length,
         ...(images.copies > 0 ? { copies: images.copies } : {}),
-        heldBack: scores.length,
+        heldBack: fitted.scores.length,
         ...(images.groups ? { parts } : {}),
         fingerprint: createHash('sha256').update(Buffer.concat(digests)).digest('hex'),
       },
@@ -148,51 +104,56 @@ export async function distillLinear(inputs: LinearInputs): Promise<Manifest> {
   });
 }
 
-interface Fitted extends ScaledTerms {
-  readonly fits: ReadonlyMap<string, FittedSpan>;
-  readonly windows: FittedWindows;
-}
-
-/** Fits all terms on some of the images. */
-function fitAll(
-  { cloner }: LinearRecipe,
+/** Assembles the detector's scorer, and measures its maps on good images. */
+async function scaledScorer(
+  inputs: LinearInputs,
+  engine: ScoringEngine,
   features: Features,
-  kept: readonly number[],
-  channels: readonly number[],
-  { groups }: ImageFiles,
-  report: (phase: 'scale', done: number, total: number) => void,
-): Fitted {
-  const of = <Some>(list: readonly Some[]): Some[] => kept.map((image) => list[image] as Some);
-  const parts = groups && of(groups);
-  const spans = distinct([...cloner.spans, ...cloner.cells]);
-  const fits = new Map<string, FittedSpan>();
-  for (const [index, span] of spans.entries()) {
-    report('scale', index, spans.length);
-    const vectors = features.vectors.get(spanName(span)) as readonly Float32Array[];
-    fits.set(spanName(span), fitSpan(of(vectors), span.components, parts));
-  }
-  report('scale', spans.length, spans.length);
-  const windows = fitWindows(of(features.windows), channels, parts);
-  return { fits, windows, ...termsOf(cloner, fits, windows) };
+  { fits, windows, terms }: Fitted,
+  paths: readonly string[],
+) {
+  const { recipe, input, expert } = inputs;
+  const { cloner, inputSize } = recipe;
+  const report = reporter(inputs);
+  const tensors = tensorsOf(recipe, spansOf(cloner), fits, windows, features);
+  const shape: ServingShape = {
+    expertCard: expert.path,
+    inputSize,
+    scoringLayers: termNames(cloner),
+    cloner,
+    positions: true,
+    neighbors: false,
+  };
+  const pipeline = new ScoringPipeline(new DirectInference(engine));
+  const source = (path: string) => async () => decodeNamedImage(await readFile(path), path, input);
+  const unscaled = new Map([...tensors, ...scaleTensors(0, 1)]);
+  const { mean, deviation, threshold } = await measureMapScale(
+    pipeline,
+    assembleScorer(shape, terms, unscaled, { range: input.range }),
+    spread(paths.length, mapImages).map((index) => ({
+      source: source(paths[index] as string),
+      stretch: stretchOf(cloner, fits, index),
+    })),
+    (done, total) => report('calibrate', done, total),
+  );
+  for (const [name, tensor] of scaleTensors(mean, deviation)) tensors.set(name, tensor);
+  const scorer = assembleScorer(shape, terms, tensors, { range: input.range });
+  const few = spread(paths.length, gradientImages).map((index) => source(paths[index] as string));
+  const gradients = await measureGoodImages(pipeline, scorer, few, { smoothGrad: false });
+  const tested = await Promise.all(few.slice(0, 2).map(async (image) => (await image()).pixels));
+  return {
+    shape,
+    tensors,
+    scorer,
+    mapThresholds: { ...gradients.mapThresholds, discrepancy: threshold },
+    tested: Buffer.concat(tested),
+  };
 }
 
-/** Names the images that the others do not explain; they may show a defect. */
-function warnOfDoubtful(
-  { options, images }: LinearInputs,
-  doubtful: readonly number[],
-  scores: readonly number[],
-): void {
-  const dropped = options.dropDoubtful ? 'dropped' : 'look at it; --drop-doubtful leaves it out';
-  for (const [rank, image] of doubtful.entries()) {
-    const score = (scores[image] as number).toPrecision(3);
-    options.onWarning?.(
-      `${images.paths[image]} is unlike the other good photos (score ${score}, ${rank + 1} of ${doubtful.length}): ${dropped}`,
-    );
-  }
-}
-
-function distinct<Some extends Span>(spans: readonly Some[]): Some[] {
-  return [...new Map(spans.map((span) => [spanName(span), span])).values()];
+/** Returns at most so many places, evenly over all: neighbors in a folder may show the same part. */
+function spread(count: number, most: number): number[] {
+  const chosen = Math.min(count, most);
+  return Array.from({ length: chosen }, (_, at) => Math.floor((at * count) / chosen));
 }
 
 /** Returns how much longer what is left of a good image would be if it had not been learned from, in the map. */
@@ -244,12 +205,6 @@ function scaleTensors(mean: number, deviation: number): [string, ConstantTensor]
     [linearTensors.mapMean, scalar(mean)],
     [linearTensors.mapDeviation, scalar(deviation)],
   ];
-}
-
-/** Returns the channels of each layer whose windows count. */
-function windowChannels(card: ExpertCard, { windows }: LinearCloner): number[] {
-  const layers = layersOf(card);
-  return windows.layers.map((layer) => layers.find(({ name }) => name === layer)?.channels ?? 0);
 }
 
 function reporter({ options, whole, images }: LinearInputs) {
