@@ -34,7 +34,7 @@ export interface MetricSources {
 }
 
 /** Detectors with series of their own. */
-export const defaultMetricsDetectors = 50;
+export const defaultMetricsDetectors = 20;
 
 export class Metrics implements ScoringObserver {
   readonly registry = new Registry();
