@@ -2,8 +2,10 @@
 import { readFile } from 'node:fs/promises';
 import { fromBinary } from '@bufbuild/protobuf';
 import t from 'tap';
-import { embeddedExpert } from '../../src/detector/index.js';
+import { embeddedExpert, termNames } from '../../src/detector/index.js';
 import { buildServingModel } from '../../src/detector/serving-model.js';
+import { buildFeatureModel } from '../../src/distillation/linear/features.js';
+import { linearRecipe } from '../../src/distillation/linear/linear-recipe.js';
 import { buildTrainingModel } from '../../src/distillation/models.js';
 import { layersOf, paperClonerLayout, readExpertCard } from '../../src/networks/index.js';
 import { encodeModel, Graph, opset } from '../../src/onnx/index.js';
@@ -176,6 +178,20 @@ t.test('every operator we emit has a float32 kernel on CUDA', async (t) => {
     };
     models.push(await buildServingModel({ ...shape, scoringLayers: ['pool3', 'pool4', 'pool5'], map }));
   }
+  const { cloner } = linearRecipe;
+  const linear = { expertCard: embeddedExpert, cloner, inputSize: 128, positions: true, neighbors: false };
+  for (const map of ['discrepancy', 'gradient'] as const) {
+    models.push(await buildServingModel({ ...linear, scoringLayers: termNames(cloner), map }));
+  }
+  models.push(
+    await buildFeatureModel({
+      expertCard: embeddedExpert,
+      inputSize: 128,
+      spans: cloner.spans,
+      windows: cloner.windows.layers,
+      local: cloner.local.layers,
+    }),
+  );
   const emitted = new Set<string>();
   for (const bytes of models) {
     const model = decoded(bytes);
