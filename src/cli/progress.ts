@@ -2,13 +2,6 @@
 import cliProgress, { SingleBar } from 'cli-progress';
 import type { Output } from './output.js';
 
-/** Shown next to the bar. */
-interface ProgressDetails {
-  /** What is counted; default `images`. */
-  readonly unit?: string;
-  readonly note?: string;
-}
-
 /** The progress of work with several phases. */
 interface WholeProgress {
   /** Done, 0 to 1. */
@@ -22,7 +15,7 @@ interface WholeProgress {
 export interface Progress {
   /** Draws one bar for all phases. */
   updateWhole(label: string, whole: WholeProgress): void;
-  update(label: string, done: number, total: number, beside?: ProgressDetails): void;
+  update(label: string, done: number, total: number): void;
   stop(): void;
 }
 
@@ -52,9 +45,8 @@ export function startProgress({ stderr }: Output): Progress {
     bar?.update(done, values);
   };
   return {
-    update(next, done, total, { unit = 'images', note = '' } = {}) {
-      const format = '{label} {bar} {value}/{total} {unit} | {eta_formatted} left | {note}';
-      show(next, format, done, total, { unit, note });
+    update(next, done, total) {
+      show(next, '{label} {bar} {value}/{total} images | {eta_formatted} left', done, total, {});
     },
     updateWhole(next, { share, secondsLeft, note }) {
       const left = secondsLeft === undefined ? 'measuring the time' : `${duration(secondsLeft)} left`;

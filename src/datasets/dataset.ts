@@ -208,7 +208,7 @@ interface MasksOfImage {
 const noMasks: MasksOfImage = { masks: [], unreadable: [] };
 
 /**
- * Finds the masks of an image, in the first folder that has any.
+ * Finds the masks of an image: those of the first folder with masks for it.
  * @param image path in the folder of its kind.
  */
 async function masksOf(image: string, kind: string, root: string): Promise<MasksOfImage> {

@@ -39,8 +39,20 @@ export function addObjective(
     layers.map((layer) => directionDiscrepancy(graph, layer)),
     1,
   );
+  return { value, direction, score: addWeightedSum(graph, value, direction, valueWeights, directionWeights) };
+}
+
+/** Adds the weighted sum of value and direction discrepancies [N, L] over all layers, [N]. */
+export function addWeightedSum(
+  graph: Graph,
+  value: Value,
+  direction: Value,
+  valueWeights: Value,
+  directionWeights: Value,
+): Value {
+  const { op } = graph;
   const weighted = op.Add(op.Mul(value, valueWeights), op.Mul(direction, directionWeights));
-  return { value, direction, score: op.ReduceSum(weighted, [1], { keepdims: false }) };
+  return op.ReduceSum(weighted, [1], { keepdims: false });
 }
 
 /** [N, 1] */

@@ -1,5 +1,5 @@
 /** Discrepancies between expert and cloner, as graphs. */
-export { addObjective, type LayerActivations, type Objective } from './discrepancy.js';
+export { addObjective, addWeightedSum, type LayerActivations, type Objective } from './discrepancy.js';
 export { addNeighborDiscrepancy, addSummary } from './neighbor.js';
 export { addPositionDiscrepancy, type Standardization } from './position.js';
 export {
@@ -8,5 +8,7 @@ export {
   addResidual,
   addUnexplained,
   addWindowEnergy,
+  highestWindows,
   type LocalTensors,
+  smallestResidual,
 } from './residual.js';

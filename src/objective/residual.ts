@@ -8,7 +8,7 @@ interface Projected {
 }
 
 /** Lower bound of what is left: the logarithm of 0 is infinite. */
-const smallest = 1e-9;
+export const smallestResidual = 1e-9;
 
 /**
  * Adds the squared distance that is left, the posterior variance of a Gaussian process with a linear kernel.
@@ -24,13 +24,13 @@ export function addResidual(
   const { op } = graph;
   const explained = op.ReduceSum(op.Mul(op.Mul(coordinates, coordinates), kept), [1]);
   const left = op.Add(op.Sub(op.ReduceSumSquare(vector, [1]), explained), rest);
-  return op.Max(left, graph.scalar(smallest));
+  return op.Max(left, graph.scalar(smallestResidual));
 }
 
 /** Adds the share of an image's distance from the mean that is left. @returns float32 [N, 1], about 0..1 */
 export function addUnexplained(graph: Graph, { vector }: Projected, residual: Value): Value {
   const { op } = graph;
-  return op.Div(residual, op.Max(op.ReduceSumSquare(vector, [1]), graph.scalar(smallest)));
+  return op.Div(residual, op.Max(op.ReduceSumSquare(vector, [1]), graph.scalar(smallestResidual)));
 }
 
 /**
@@ -42,11 +42,11 @@ export function addCellResidual(graph: Graph, vector: Value, reproduction: Value
   const { op } = graph;
   const left = op.Sub(vector, reproduction);
   const cells = op.Reshape(left, [0, -1, grid, grid]);
-  return op.Sqrt(op.Max(op.ReduceSumSquare(cells, [1]), graph.scalar(smallest)));
+  return op.Sqrt(op.Max(op.ReduceSumSquare(cells, [1]), graph.scalar(smallestResidual)));
 }
 
 /** Windows that count: one could be chance, and all of them would drown a small defect. */
-const highestWindows = 3;
+export const highestWindows = 3;
 
 /**
  * Adds how unusual the most unusual windows are: the mean of the three highest of their squared distances from the mean,
@@ -67,7 +67,7 @@ export function addWindowEnergy(graph: Graph, windows: Value, mean: Value, white
     energies = op.Mul(energies, isOther);
   }
   const mean3 = op.Mul(sum, graph.scalar(1 / highestWindows));
-  return op.Max(op.Reshape(mean3, [0, 1]), graph.scalar(smallest));
+  return op.Max(op.Reshape(mean3, [0, 1]), graph.scalar(smallestResidual));
 }
 
 /** The tensors of a local projection, the same at all positions: float32 [C], [C], and [K, C, 1, 1]. */
@@ -92,5 +92,5 @@ export function addLocalResidual(
   const standardized = op.Mul(op.Sub(features, byChannel(mean)), byChannel(inverseDeviation));
   const explained = op.ReduceSumSquare(op.Conv(standardized, basis), [1]);
   const left = op.Sub(op.ReduceSumSquare(standardized, [1]), explained);
-  return op.Sqrt(op.Max(left, graph.scalar(smallest)));
+  return op.Sqrt(op.Max(left, graph.scalar(smallestResidual)));
 }

@@ -71,8 +71,7 @@ export async function placeVersion(
   }
   await makeFolder(target);
   const place = join(target, version);
-  if (await exists(place)) await replaceFiles(from, place);
-  else await rename(from, place);
+  await moveVersion(from, place);
   if (singleVersion === undefined) return;
   // The folder counts as a single version as long as it has a manifest: it becomes a folder of versions in one step.
   const files = (await readdir(target)).filter((file) => kindOfFile(file) !== undefined);
@@ -86,6 +85,16 @@ export async function placeVersion(
   await writeHistory(root, name, [singleVersion === 'damaged' ? version : singleVersion]);
   await rm(join(target, manifestFile));
   for (const file of files) await rm(join(target, file), { force: true });
+}
+
+/** Moves a version to its place; of one that is there already the files are replaced. */
+async function moveVersion(from: string, place: string): Promise<void> {
+  if (!(await exists(place))) {
+    await rename(from, place);
+    return;
+  }
+  await replaceFiles(from, place);
+  await rm(from, { recursive: true, force: true });
 }
 
 /**
@@ -112,11 +121,7 @@ export async function setCurrentVersion(
 export async function addAsCurrent(folder: string, from: string, version: string): Promise<void> {
   const [root, name] = [dirname(resolve(folder)), basename(resolve(folder))];
   const before = await readVersions(root, name);
-  const target = join(folder, version);
-  if (await exists(target)) {
-    await replaceFiles(from, target);
-    await rm(from, { recursive: true, force: true });
-  } else await rename(from, target);
+  await moveVersion(from, join(folder, version));
   await writeHistory(root, name, [...new Set([version, ...(before?.history ?? [])])]);
 }
 

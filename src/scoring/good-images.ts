@@ -8,7 +8,7 @@ import type { ScoringPipeline } from './pipeline.js';
 const smoothGradImages = 2;
 
 /** Share of the pixels of good images that lie below the threshold of maps. */
-const mapQuantile = 0.998;
+export const mapQuantile = 0.998;
 
 /** Images decoded and scored together. */
 const imagesAtOnce = 8;
@@ -124,7 +124,7 @@ function sampled(values: Float32Array, images: number): Float32Array {
 }
 
 /** Returns the smallest entry that `share` of all entries do not exceed. */
-function quantile(parts: readonly Float32Array[], share: number): number {
+export function quantile(parts: readonly Float32Array[], share: number): number {
   const all = concatenated(parts);
   all.sort();
   return all[Math.min(all.length - 1, Math.ceil(share * all.length) - 1)] ?? 0;

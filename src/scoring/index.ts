@@ -4,7 +4,7 @@ export { type Deadline, endOf, noDeadline } from './deadline.js';
 export { shortest } from './decimals.js';
 export { type EngineOptions, type EngineResult, type MapKind, ScoringEngine } from './engine.js';
 export { deadlineError, ScoringError, type ScoringErrorKind } from './errors.js';
-export { type ImageSource, measureGoodImages } from './good-images.js';
+export { type ImageSource, mapQuantile, measureGoodImages, quantile } from './good-images.js';
 export { DirectInference, type Inference } from './inference.js';
 export {
   type Artifact,

@@ -21,6 +21,7 @@ import { compact, float32, type Tensor, type Tensors } from '../../runtime/index
 import { floatTensor, type TensorMap } from '../../weights/safetensors.js';
 import { DetectorError, type Terms } from '../manifest.js';
 import { addGaussianSmoothing } from '../smoothing.js';
+import { addPeak, addStandardized } from './discrepancy-map.js';
 import type { ScoreShape, ScoreTerms, ServedCloner } from './served-cloner.js';
 
 const { clonerInput, inputs, layerNames, storedNames } = tensorNames;
@@ -80,9 +81,7 @@ function addScore(
     });
   });
   const map = addDiscrepancyMap(graph, discrepancies, weights(inputs.positionWeights), inputSize);
-  const peak = op.Squeeze(op.ReduceMax(map, [1, 2, 3]), [1, 2, 3]);
-  const share = op.Mul(peak, graph.input(inputs.mapWeight, 'float32', []));
-  return { ...terms, score: op.Add(score, share), region: { map, peak } };
+  return { ...terms, ...addPeak(graph, score, map) };
 }
 
 /** Adds the discrepancy to the nearest good image at each layer, [N, L]. */
@@ -120,10 +119,7 @@ function addDiscrepancyMap(
     })
     .reduce((total, layer) => op.Add(total, layer));
   const smoothed = addGaussianSmoothing(graph, sum, size, discrepancySmoothingShare);
-  const [mean, deviation] = [inputs.mapMean, inputs.mapDeviation].map((name) =>
-    graph.input(name, 'float32', [size, size]),
-  ) as [Value, Value];
-  return op.Relu(op.Div(op.Sub(smoothed, mean), deviation));
+  return addStandardized(graph, smoothed, [size, size]);
 }
 
 function neighborFeeds(

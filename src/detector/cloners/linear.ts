@@ -7,6 +7,7 @@ import {
   addWindows,
   type CriticalLayer,
   criticalLayer,
+  type Projection,
   type Span,
   type SpanTensors,
   spanName,
@@ -17,6 +18,7 @@ import {
   addLocalResidual,
   addResidual,
   addUnexplained,
+  addWeightedSum,
   addWindowEnergy,
   type LocalTensors,
 } from '../../objective/index.js';
@@ -25,6 +27,7 @@ import { float32, type Tensor, type Tensors } from '../../runtime/index.js';
 import { floatTensor, type TensorMap } from '../../weights/safetensors.js';
 import { DetectorError } from '../manifest.js';
 import { addGaussianSmoothing } from '../smoothing.js';
+import { addPeak, addStandardized } from './discrepancy-map.js';
 import type { ScoreShape, ScoreTerms, ServedCloner } from './served-cloner.js';
 
 const { inputs } = tensorNames;
@@ -105,11 +108,11 @@ function addScore(
     spansOf(cloner).map((span) => {
       const vector = addSpanVector(graph, criticalLayer(pools, span.layer), span.grid);
       const tensors = spanInputs(graph, span, vector.shape[1] as number);
-      return [spanName(span), { span, tensors, projection: addProjection(graph, vector, tensors) }] as const;
+      const projected: ProjectedSpan = { tensors, projection: addProjection(graph, vector, tensors) };
+      return [spanName(span), projected] as const;
     }),
   );
-  const found = (span: Span) =>
-    projections.get(spanName(span)) as typeof projections extends ReadonlyMap<string, infer P> ? P : never;
+  const found = (span: Span) => projections.get(spanName(span)) as ProjectedSpan;
   const residuals = cloner.spans.map((span) => {
     const { projection, tensors } = found(span);
     return addResidual(graph, projection, tensors.kept, graph.input(linearTensors.rest(span), 'float32', []));
@@ -121,11 +124,13 @@ function addScore(
   );
   const direction = op.Concat([...shares, energy.share], 1);
   const weights = (name: string): Value => graph.input(name, 'float32', [cloner.spans.length + 1]);
-  const weighted = op.Add(
-    op.Mul(value, weights(inputs.valueWeights)),
-    op.Mul(direction, weights(inputs.directionWeights)),
+  const sum = addWeightedSum(
+    graph,
+    value,
+    direction,
+    weights(inputs.valueWeights),
+    weights(inputs.directionWeights),
   );
-  const sum = op.ReduceSum(weighted, [1], { keepdims: false });
   const score = op.Sub(sum, graph.input(inputs.scoreOffset, 'float32', []));
   const cells = cloner.cells.map((span) => {
     const { projection, tensors } = found(span);
@@ -133,9 +138,12 @@ function addScore(
     return addCellResidual(graph, projection.vector, reproduction, span.grid);
   });
   const map = addMap(graph, [addLocal(graph, pools, cloner), ...cells], inputSize);
-  const peak = op.Squeeze(op.ReduceMax(map, [1, 2, 3]), [1, 2, 3]);
-  const share = op.Mul(peak, graph.input(inputs.mapWeight, 'float32', []));
-  return { value, direction, score: op.Add(score, share), region: { map, peak } };
+  return { value, direction, ...addPeak(graph, score, map) };
+}
+
+interface ProjectedSpan {
+  readonly tensors: SpanTensors;
+  readonly projection: Projection;
 }
 
 /** Adds the energy of the most unusual windows, and its share of itself and of what is usual, 0..1: float32 [N, 1]. */
@@ -197,10 +205,7 @@ function addMap(graph: Graph, maps: readonly Value[], size: number): Value {
   const sum = logs.reduce((total, log) => op.Add(total, log));
   const mean = op.Exp(op.Mul(sum, graph.scalar(1 / maps.length)));
   const smoothed = addGaussianSmoothing(graph, mean, size, mapSmoothingShare);
-  const [typical, deviation] = [inputs.mapMean, inputs.mapDeviation].map((name) =>
-    graph.input(name, 'float32', []),
-  ) as [Value, Value];
-  return op.Relu(op.Div(op.Sub(smoothed, typical), deviation));
+  return addStandardized(graph, smoothed, []);
 }
 
 /** Adds bilinear interpolation, pixel centers aligned. @param map float32 [N, 1, G, G] */

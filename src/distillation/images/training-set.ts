@@ -114,7 +114,7 @@ export class TrainingSet {
 
   /** SHA-256 over the SHA-256 of each image file, in order. */
   get fingerprint(): string {
-    return createHash('sha256').update(Buffer.concat(this.#digests)).digest('hex');
+    return fingerprintOfData(this.#digests);
   }
 
   /** Returns images, defects and the expert's activations, as inputs of the training graph. */
@@ -236,6 +236,11 @@ export class TrainingSet {
   }
 }
 
+/** Returns the SHA-256 over the SHA-256 of each image file, in order. */
+export function fingerprintOfData(digests: readonly Uint8Array[]): string {
+  return createHash('sha256').update(Buffer.concat(digests)).digest('hex');
+}
+
 /** Returns [C, H, W] of a critical layer. */
 function activationShape({ channels, stride }: LayerSpec, inputSize: number): number[] {
   return [channels, inputSize / stride, inputSize / stride];
@@ -253,7 +258,8 @@ async function inOrder<Result>(work: readonly Promise<Result>[]): Promise<Result
   return results;
 }
 
-async function readImage(
+/** Reads an image file once, for its pixels and its SHA-256. @throws ImageError with the path in its message. */
+export async function readImage(
   path: string,
   input: InputShape,
   onWarning?: OnWarning,

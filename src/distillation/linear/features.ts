@@ -1,8 +1,6 @@
 /** One pass of the expert over good images: what the linear cloner is fitted on. */
-import { createHash } from 'node:crypto';
-import { readFile } from 'node:fs/promises';
 import { windowGrid } from '../../detector/index.js';
-import { cropped, decodeNamedImage, type InputShape, type OnWarning } from '../../imaging/index.js';
+import { cropped, type InputShape, type OnWarning } from '../../imaging/index.js';
 import {
   addExpert,
   addImageInput,
@@ -18,6 +16,7 @@ import {
 } from '../../networks/index.js';
 import { encodeModel, Graph } from '../../onnx/index.js';
 import { type Device, float32Data, type ModelRecipe, uint8 } from '../../runtime/index.js';
+import { readImage } from '../images/training-set.js';
 import { LocalSums } from './local-fit.js';
 
 /** What is computed of each image. */
@@ -102,23 +101,21 @@ export async function computeFeatures(
   const digests: Buffer[] = [];
   const windows: Float32Array[] = [];
   let local: LocalSums | undefined;
-  const read = async (path: string) => {
-    const bytes = await readFile(path);
-    const image = await decodeNamedImage(bytes, path, input, onWarning);
-    return { pixels: cropped(image, [0, 0]), digest: createHash('sha256').update(bytes).digest() };
-  };
+  const read = (path: string) => readImage(path, input, onWarning);
   try {
     // The next image is decoded while the expert runs on this one.
     let next = paths[0] === undefined ? undefined : read(paths[0]);
     for (let index = 0; index < paths.length; index++) {
       onProgress(index, paths.length);
-      const { pixels, digest } = (await next) as Awaited<ReturnType<typeof read>>;
+      const { image, sha256 } = (await next) as Awaited<ReturnType<typeof read>>;
       const following = paths[index + 1];
       next = following === undefined ? undefined : read(following);
       next?.catch(() => undefined);
-      digests.push(digest);
+      digests.push(sha256);
       const dims = [1, spec.inputSize, spec.inputSize, 3];
-      const { outputs } = await session.run({ [tensorNames.inputs.image]: uint8(dims, pixels) });
+      const { outputs } = await session.run({
+        [tensorNames.inputs.image]: uint8(dims, cropped(image, [0, 0])),
+      });
       for (const span of spec.spans) {
         vectors.get(spanName(span))?.push(Float32Array.from(float32Data(outputs, vectorOf(span))));
       }

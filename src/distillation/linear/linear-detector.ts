@@ -1,5 +1,4 @@
 /** From one pass of the expert over good images to a detector with a linear cloner. */
-import { createHash } from 'node:crypto';
 import { readFile } from 'node:fs/promises';
 import {
   assembleScorer,
@@ -25,6 +24,7 @@ import {
   ScoringPipeline,
 } from '../../scoring/index.js';
 import { type ImageFiles, partsIn } from '../cloner-training.js';
+import { fingerprintOfData } from '../images/training-set.js';
 import type { PhaseProgress } from '../settings.js';
 import type { PhaseUnits } from '../whole-run.js';
 import { computeFeatures, type Features } from './features.js';
@@ -96,7 +96,7 @@ export async function distillLinear(inputs: LinearInputs): Promise<Manifest> {
         ...(images.copies > 0 ? { copies: images.copies } : {}),
         heldBack: fitted.scores.length,
         ...(images.groups ? { parts } : {}),
-        fingerprint: createHash('sha256').update(Buffer.concat(digests)).digest('hex'),
+        fingerprint: fingerprintOfData(digests),
       },
       distillation: { seconds: Math.round((performance.now() - began) / 100) / 10 },
       calibration: calibrated,

@@ -5,10 +5,7 @@
  */
 import type { Scorer } from '../../detector/index.js';
 import type { ScaledImage } from '../../imaging/index.js';
-import type { ScoringPipeline } from '../../scoring/index.js';
-
-/** Share of the pixels of good images that lie below the threshold. */
-const quantile = 0.998;
+import { mapQuantile, quantile, type ScoringPipeline } from '../../scoring/index.js';
 
 export interface MeasuredImage {
   readonly source: () => Promise<ScaledImage>;
@@ -52,7 +49,6 @@ export async function measureMapScale(
   }
   const mean = sum / values.length;
   const deviation = Math.sqrt(Math.max(squares / values.length - mean * mean, 1e-12));
-  values.sort();
-  const highest = values[Math.ceil(quantile * values.length) - 1] ?? mean;
+  const highest = quantile([values], mapQuantile);
   return { mean, deviation, threshold: Math.max(1, (highest - mean) / deviation) };
 }

@@ -1,6 +1,7 @@
 /** The terms of a linear cloner on one scale, and good images that the others do not explain. */
 import { type LinearCloner, type Terms, termNames } from '../../detector/index.js';
 import { spanName } from '../../networks/index.js';
+import { smallestResidual } from '../../objective/index.js';
 import { type FittedSpan, robustScale } from './span-fit.js';
 import type { FittedWindows } from './window-fit.js';
 
@@ -24,7 +25,9 @@ export function termsOf(
   const { spans } = cloner;
   const fitted = spans.map((span) => fits.get(spanName(span)) as FittedSpan);
   const left = [...fitted.map(({ leftOut }) => leftOut), windows.leftOut];
-  const logs = left.map((values) => Array.from(values, (value) => Math.log(Math.max(value, 1e-9))));
+  const logs = left.map((values) =>
+    Array.from(values, (value) => Math.log(Math.max(value, smallestResidual))),
+  );
   const scales = logs.map(robustScale);
   const energies = windows.leftOut.map((energy) => energy / (energy + windows.channels));
   const shares = [...fitted.map(({ unexplained }) => unexplained), energies].map((values) =>

@@ -4,14 +4,12 @@
  * windows of other images: four folds, whose sums are taken back.
  */
 import { CholeskyDecomposition, Matrix } from 'ml-matrix';
+import { highestWindows } from '../../objective/index.js';
 
 /** Added to each variance, as a share of the mean variance. */
 const ridgeShare = 0.001;
 
 const folds = 4;
-
-/** Windows of an image that count; see objective/residual.ts. */
-const highestWindows = 3;
 
 export interface FittedWindows {
   readonly channels: number;
