@@ -1,4 +1,5 @@
 /** Worker thread that holds sessions and processes one request after another. */
+import { setTimeout } from 'node:timers/promises';
 import { parentPort, workerData } from 'node:worker_threads';
 import { encodeModel, Graph } from '../onnx/index.js';
 import type { ModelRecipe, NumberedRequest, Reply, Request, WorkerSettings } from './messages.js';
@@ -96,6 +97,12 @@ function reply(message: Reply, outputs: Tensors = {}): void {
   port?.postMessage(message, [...buffers]);
 }
 
+/**
+ * Pause before the thread ends. Node.js 20 ends the whole process if the compiler still optimizes code of a thread that
+ * ends (`Assertion failed: (data.first) != nullptr`); without new calls it is done in a moment.
+ */
+const quietMs = 50;
+
 try {
   const { provider, note } = await chooseProvider();
   let last: Promise<void> = Promise.resolve();
@@ -103,7 +110,10 @@ try {
   port.on('message', ({ id, request }: NumberedRequest) => {
     ending ||= request.kind === 'end';
     last = last.then(async () => {
-      if (ending) process.exit();
+      if (ending) {
+        await setTimeout(quietMs);
+        process.exit();
+      }
       try {
         const started = process.hrtime.bigint();
         const outputs = await answer(provider, request);
