@@ -1,6 +1,7 @@
 import { join } from 'node:path';
 import { Command } from 'commander';
 import { findDetector, hasVersions, readDetector } from '../detector/index.js';
+import { roundedJson } from '../files/decimals.js';
 import { type CalibrationSource, type Recalibration, recalibrate } from '../recalibration/index.js';
 import { addAsCurrent } from '../repository/index.js';
 import { runSelfTest, ScoringEngine } from '../scoring/index.js';
@@ -81,9 +82,7 @@ export function calibrateCommand(output: Output): Command {
         const weak =
           flags.threshold === undefined ? calibrationWarning(result.after, flags.falseAlarmRate) : undefined;
         if (weak) output.stderr.write(`mkd: ${weak}\n`);
-        output.stdout.write(
-          flags.json ? `${JSON.stringify(result)}\n` : describe(flags.out ?? folder, result),
-        );
+        output.stdout.write(flags.json ? roundedJson(result) : describe(flags.out ?? folder, result));
       } finally {
         progress.stop();
         await engine.close();

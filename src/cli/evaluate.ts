@@ -12,6 +12,7 @@ import {
   type UnverifiedDetector,
 } from '../detector/index.js';
 import { type Comparison, compareReports, type EvaluationReport, evaluate } from '../evaluation/index.js';
+import { roundedJson } from '../files/decimals.js';
 import { firstNames } from '../files/explain.js';
 import { runSelfTest, ScoringEngine } from '../scoring/index.js';
 import {
@@ -82,7 +83,7 @@ export function evaluateCommand(output: Output): Command {
         const [first, second] = reports as [EvaluationReport, EvaluationReport?];
         const comparison = second && compareReports(first, second);
         if (comparison) output.stdout.write(`\n${describeComparison(comparison)}`);
-        if (flags.json) await writeFile(flags.json, `${JSON.stringify(comparison ?? first, null, 2)}\n`);
+        if (flags.json) await writeFile(flags.json, roundedJson(comparison ?? first, 2));
       } finally {
         await engine.close();
       }

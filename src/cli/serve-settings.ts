@@ -145,11 +145,14 @@ export const serveConfigSchema = Type.Object(
     tlsKey: Type.Optional(
       stringSetting({ description: 'private key of the certificate, PEM', value: 'file' }),
     ),
-    corsOrigins: Type.Array(Type.String({ pattern: '^(\\*|https?://[^/\\s]+)$', description: originForm }), {
-      description: 'origins whose pages may call the API from a browser',
-      value: 'origin',
-      default: [],
-    }),
+    corsOrigins: Type.Array(
+      Type.String({ pattern: '^(\\*|[hH][tT][tT][pP][sS]?://[^/\\s]+)$', description: originForm }),
+      {
+        description: 'origins whose pages may call the API from a browser',
+        value: 'origin',
+        default: [],
+      },
+    ),
     logLevel: Type.Union(
       (['fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent'] as const).map((level) =>
         Type.Literal(level),

@@ -4,7 +4,7 @@ import { basename, dirname, join, parse, relative, resolve } from 'node:path';
 import { firstNames } from '../files/explain.js';
 import { isFolder } from '../files/folders.js';
 import type { OnWarning } from '../imaging/index.js';
-import { imagesIn, isHidden, isImageName, wantedFiles } from './image-files.js';
+import { imagesIn, isHidden, isImageName, listImages, wantedFiles } from './image-files.js';
 
 /** The folder is not a usable data set; the message says what would be one. */
 export class DatasetError extends Error {
@@ -101,9 +101,30 @@ async function imagesOfTree(
   }
   const images = await goodImages(join(test, normal), onWarning);
   for (const kind of classes.filter((name) => name !== normal)) {
-    images.push(...(await defectiveImages(join(test, kind), kind, join(root, 'ground_truth'), onWarning)));
+    const found = await defectiveImages(join(test, kind), kind, join(root, 'ground_truth'), onWarning);
+    if (found.length === 0) onWarning?.(`${join(test, kind)} has no images; wanted ${wantedFiles}`);
+    images.push(...found);
   }
+  await warnOfOtherMasks(join(root, 'ground_truth'), images, onWarning);
   return images;
+}
+
+/** Tells which files among the masks belong to no image. */
+async function warnOfOtherMasks(
+  folder: string,
+  images: readonly TestImage[],
+  onWarning?: OnWarning,
+): Promise<void> {
+  if (!(await isFolder(folder))) return;
+  const masks = new Set(images.flatMap((image) => image.masks));
+  const stems = new Set(images.map(({ path }) => parse(path).name));
+  const listed = await listImages(folder, true);
+  const others = [...listed.images, ...listed.leftOut].filter(
+    (path) => !masks.has(path) && !stems.has(parse(path).name.replace(/_mask$/, '')),
+  );
+  if (others.length === 0) return;
+  const [files, belong] = others.length === 1 ? ['file', 'belongs'] : ['files', 'belong'];
+  onWarning?.(`${folder}: ${others.length} ${files} ${belong} to no image: ${firstNames(others)}`);
 }
 
 async function imagesOfFolders(
@@ -193,7 +214,7 @@ async function defectiveImages(
   if (unreadable.length > 0) {
     const names = firstNames(unreadable);
     onWarning?.(
-      `${unreadable.length} masks cannot be read, because of their format: ${names}; wanted PNG files`,
+      `${unreadable.length} masks cannot be read, because of their format: ${names}; wanted JPEG, PNG, WebP or TIFF files`,
     );
   }
   return images;

@@ -1,4 +1,5 @@
 /** Thresholds of scores and maps, from good images that the detector was not trained on. */
+import { shortest, significant } from '../files/decimals.js';
 import { conformalThreshold, supportedRate } from './conformal.js';
 import type { Manifest, Terms } from './manifest.js';
 import { scoreRounding } from './rounding.js';
@@ -22,8 +23,8 @@ export function calibration(
   const rate = supportedRate(scores.length, falseAlarmRate);
   const highestGood = conformalThreshold(scores, rate);
   return {
-    scores: [...scores].sort((a, b) => a - b),
-    threshold: highestGood + scoreRounding(terms, highestGood),
+    scores: scores.map(shortest).sort((a, b) => a - b),
+    threshold: significant(highestGood + scoreRounding(terms, highestGood), 7),
     falseAlarmRate: rate,
     ...maps,
   };

@@ -36,6 +36,9 @@ export function supportedRate(count: number, requested?: number): number {
   );
 }
 
+/** Thresholds beyond this, and below its negative, say nothing. */
+export const highestThreshold = 1e9;
+
 /**
  * Returns the threshold that a new good image exceeds with a probability of at most `falseAlarmRate`: the score of
  * rank (n + 1)(1 - rate), rounded up.

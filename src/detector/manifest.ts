@@ -7,6 +7,7 @@ import {
   linearClonerSchema,
   sha256Schema,
 } from './cloners/schemas.js';
+import { highestThreshold } from './conformal.js';
 import { selfTestFile } from './detector-files.js';
 
 /** The detector cannot be used; the message says what is wrong. */
@@ -174,7 +175,11 @@ export const manifestSchema = Type.Object(
           minItems: 1,
           description: 'Scores of good images that were not used for training, ascending',
         }),
-        threshold: Type.Number({ description: 'Scores above it are anomalous' }),
+        threshold: Type.Number({
+          minimum: -highestThreshold,
+          maximum: highestThreshold,
+          description: 'Scores above it are anomalous',
+        }),
         falseAlarmRate: Type.Number({
           description:
             'Largest probability that a new good image scores above the threshold (conformal prediction)',

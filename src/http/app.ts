@@ -90,7 +90,7 @@ export async function buildApp(options: AppOptions = {}): Promise<App> {
     if (service.stopping && raw.complete) reply.header('connection', 'close');
   });
   refuseCompressed(app);
-  countBodies(app, service.admission);
+  countBodies(app, service.admission, service.timeoutMs);
   discardUnreadBodies(app);
   const { corsOrigins = [] } = options;
   if (corsOrigins.length > 0) {

@@ -8,6 +8,7 @@ import { formatOf, type ImageFormat } from './formats.js';
 import { plainSize } from './headers.js';
 import { damaged, ImageError } from './image-error.js';
 import { repairedJpeg } from './jpeg-repair.js';
+import { missingShare } from './jpeg-scan.js';
 import type { PictureSize } from './map.js';
 import { type FileReading, readingOf } from './supported.js';
 import { type InputShape, type ScaledImage, tileGrid } from './tiles.js';
@@ -101,7 +102,17 @@ async function decodeStrictly(
   const full = opened.extract({ left: 0, top: 0, width: columns, height: rows });
   const scaling = full.resize(width, height, { fit: 'fill', kernel: 'cubic' });
   const pixels = await rawPixels(scaling, reading);
+  await checkComplete(image);
   return { width: columns, height: rows, grid, pixels, warnings: [...reading.warnings, ...warnings] };
+}
+
+/** @throws ImageError if the last rows of a JPEG are missing: libvips fills them with gray, and does not say so. */
+async function checkComplete(image: ImageInput): Promise<void> {
+  if (!(image instanceof Uint8Array) || formatOf(image) !== 'jpeg') return;
+  const missing = await missingShare(image);
+  if (missing === 0) return;
+  const share = `${Math.max(0.1, Math.round(1000 * missing) / 10)} %`;
+  throw new ImageError('damaged', `the JPEG is incomplete: the last ${share} of its pixels are missing`);
 }
 
 /** Called with what a user should know of a file or data set. */

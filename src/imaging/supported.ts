@@ -79,7 +79,15 @@ const photometrics: Readonly<Record<number, readonly [name: string, samples: num
   3: ['a palette', 1],
   5: ['CMYK', 4],
   6: ['YCbCr', 3],
-  8: ['Lab', 3],
+};
+
+/** Color spaces that exist in several encodings, of which libvips reads few. */
+const unreadSpaces: Readonly<Record<number, string>> = {
+  8: 'CIELAB',
+  9: 'ICC Lab',
+  10: 'ITU Lab',
+  32844: 'LogL',
+  32845: 'LogLuv',
 };
 
 const wantedBands = 'wanted gray, RGB or CMYK, with or without transparency';
@@ -101,6 +109,8 @@ function refusalOf(page: TiffPage): string | undefined {
   if (sampleFormat === 2 && !(bitsPerSample === 16 && photometric === 1 && samplesPerPixel === 1)) {
     return 'the TIFF has signed integers; wanted unsigned ones of 8 or 16 bits, or signed ones in a gray image of 16 bits';
   }
+  const space = unreadSpaces[photometric];
+  if (space !== undefined) return `the TIFF is in the color space ${space}; ${wantedBands}`;
   if (![1, 2, 4, 8, 16].includes(bitsPerSample)) {
     return `the TIFF has ${bitsPerSample} bits per sample; wanted 8 or 16`;
   }

@@ -8,6 +8,7 @@ import {
   calibration,
   checkTarget,
   type GoodImages,
+  highestThreshold,
   type Manifest,
   promisedRate,
   replaceCalibration,
@@ -82,6 +83,11 @@ export async function recalibrate(
   if (options.out !== undefined) await checkTarget(options.out);
   if ('threshold' in options.source) {
     const { threshold } = options.source;
+    if (!(Math.abs(threshold) <= highestThreshold)) {
+      throw new CalibrationError(
+        `threshold ${threshold}: must be a number from ${-highestThreshold} to ${highestThreshold}`,
+      );
+    }
     const after = { ...before, threshold, falseAlarmRate: promisedRate(before.scores, threshold) };
     const version = await replaceCalibration(options.folder, after, options.out);
     return { before, after, version, verdicts: 0, flips: [] };

@@ -1,7 +1,6 @@
 /** From an image to its result: the one pipeline, and what runs it. */
 
 export { type Deadline, endOf, noDeadline } from './deadline.js';
-export { shortest } from './decimals.js';
 export { type EngineOptions, type EngineResult, type MapKind, ScoringEngine } from './engine.js';
 export { deadlineError, ScoringError, type ScoringErrorKind } from './errors.js';
 export { type ImageSource, mapQuantile, measureGoodImages, quantile } from './good-images.js';

@@ -1,7 +1,7 @@
 /** The result of an image: its score and the terms of the score. */
 import { isLowestPValue, type LoadedDetector, pValue, scoreRounding } from '../detector/index.js';
+import { shortest, significant } from '../files/decimals.js';
 import { type PictureSize, type TileGrid, tileBox, tileCount } from '../imaging/index.js';
-import { shortest, significant } from './decimals.js';
 import type { Localization } from './localization.js';
 import type { RawScores } from './raw-scores.js';
 

@@ -1,4 +1,5 @@
 /** Makes and runs the self-test of a detector. */
+
 import {
   DetectorError,
   type LoadedDetector,
@@ -8,6 +9,7 @@ import {
   type UnverifiedDetector,
   withoutSelfTest,
 } from '../detector/index.js';
+import { significant } from '../files/decimals.js';
 import { squareImages } from '../imaging/index.js';
 import { concatenated } from '../runtime/index.js';
 import type { ScoringEngine } from './engine.js';
@@ -82,7 +84,11 @@ export async function runSelfTest(
         `at distillation; at most ${allowed} is allowed on ${engine.provider}`,
     );
   }
-  return { images: selfTest.count, scoreDifference, mapDifference };
+  return {
+    images: selfTest.count,
+    scoreDifference: significant(scoreDifference, 3),
+    mapDifference: significant(mapDifference, 3),
+  };
 }
 
 async function results(

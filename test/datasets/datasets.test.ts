@@ -168,6 +168,18 @@ t.test('hidden files and folders never count, and whatever else is left out is t
   t.match(warnings, [/1 entry is left out: line1\/; images are/]);
 });
 
+t.test('masks of no image and folders without images are told', async (t) => {
+  const root = t.testdir({
+    test: { good: { '0.png': '' }, crack: { '1.png': '' }, dent: {} },
+    ground_truth: { crack: { '1_mask.png': '', '999_mask.png': '', 'README.txt': '' } },
+  });
+  const warnings: string[] = [];
+  await testImages({ root }, (warning) => warnings.push(warning));
+  t.equal(warnings.length, 2);
+  t.match(warnings[0], /dent has no images/);
+  t.match(warnings[1], /2 files belong to no image: .*999_mask\.png, .*README\.txt/);
+});
+
 t.test('masks are found by any name and format that tools give them, or named if unreadable', async (t) => {
   const root = t.testdir({
     test: {
@@ -192,5 +204,5 @@ t.test('masks are found by any name and format that tools give them, or named if
     images.slice(1).map(({ masks }) => masks.map((path) => path.slice(truth.length + 1))),
     [['000_mask.PNG'], ['001/000.png', '001/001.png'], [], ['003_mask.tif'], ['cam1/000_mask.png']],
   );
-  t.match(warnings, [/1 masks cannot be read, because of their format: .*002\.bmp; wanted PNG files/]);
+  t.match(warnings, [/1 masks cannot be read, because of their format: .*002\.bmp; wanted JPEG, PNG/]);
 });

@@ -118,6 +118,47 @@ t.test('a body that does not arrive before the deadline gets an answer', async (
   t.match(answer, /did not arrive before its deadline/);
 });
 
+t.test('so does a body that is no form, and one that is malformed when the deadline passes', async (t) => {
+  const service = await startService();
+  t.teardown(() => service.stop());
+  const { hostname, port } = new URL(service.address);
+  const answered = async (target: string, headers: readonly string[], body: string | Uint8Array) => {
+    const socket = connect(Number(port), hostname);
+    const head = [`POST ${target} HTTP/1.1`, 'Host: localhost', 'mkd-timeout-ms: 1000', 'Connection: close'];
+    socket.write(`${[...head, ...headers].join('\r\n')}\r\n\r\n`);
+    socket.write(body);
+    return text(socket);
+  };
+  const cut = image.subarray(0, 3000);
+  for (const [target, headers] of [
+    [path, ['Content-Type: image/png', 'Content-Length: 50000']],
+    [path, ['Content-Type: application/octet-stream', 'Content-Length: 50000']],
+    ['/v2/models/sample/infer', ['Content-Type: application/json', 'Content-Length: 50000']],
+  ] as const) {
+    const answer = await answered(target, headers, cut);
+    t.match(answer, /^HTTP\/1\.1 408 /, headers.join());
+    t.match(answer, /did not arrive before its deadline/, headers.join());
+  }
+  const body = multipart('Content-Type: image/png', Buffer.alloc(1000, 'x'));
+  const whole = ['Content-Type: multipart/form-data; boundary=b', `Content-Length: ${body.length}`];
+  const malformed = await answered(path, whole, body);
+  t.match(malformed, /^HTTP\/1\.1 400 /, 'it arrived');
+  t.match(malformed, /multipart body is malformed/);
+});
+
+t.test('an image that is too large is not called a body that is', async (t) => {
+  const service = await startService();
+  t.teardown(() => service.stop());
+  const data = Buffer.alloc(33 * 2 ** 20).toString('base64');
+  const answer = await fetch(`${service.address}/v2/models/sample/infer`, {
+    method: 'POST',
+    headers: { 'content-type': 'application/json' },
+    body: JSON.stringify({ inputs: [{ name: 'image', datatype: 'BYTES', shape: [1], data: [data] }] }),
+  });
+  t.equal(answer.status, 413);
+  t.match(await answer.json(), { error: /image has 34603008 bytes; at most 33554432 are accepted/ });
+});
+
 t.test('keys in the URL are not keys, and are not logged', async (t) => {
   const lines: string[] = [];
   const stream = { write: (line: string) => lines.push(line) };

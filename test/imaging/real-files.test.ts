@@ -141,6 +141,29 @@ t.test('faults of a JPEG that cost no pixel are repaired and told; others are re
   t.equal((await refused(corrupt)).kind, 'damaged', 'a fault that can be repaired hides none that cannot');
 });
 
+t.test('a JPEG without its last bytes is refused, even if its last rows are one strip', async (t) => {
+  for (const [name, pipeline] of [
+    ['4:4:4', drawn(1).jpeg({ quality: 100, chromaSubsampling: '4:4:4' })],
+    ['4:2:0', drawn(1).jpeg({ quality: 90 })],
+    ['gray', drawn(1).toColourspace('b-w').jpeg({ quality: 90 })],
+    ['codes of its own', drawn(1).jpeg({ optimizeCoding: true })],
+    ['progressive', drawn(1).jpeg({ progressive: true })],
+  ] as const) {
+    const jpeg = await pipeline.toBuffer();
+    await t.resolves(decodeImage(jpeg, { inputSize: 64 }), name);
+    const data = jpeg.length - 2;
+    for (const lost of [3, 10, 100, 1000]) {
+      const cut = jpeg.subarray(0, data - lost);
+      const ended = Buffer.concat([cut, Buffer.from([0xff, 0xd9])]);
+      t.equal((await refused(cut)).kind, 'damaged', `${name}, ${lost} bytes lost`);
+      t.equal((await refused(ended)).kind, 'damaged', `${name}, ${lost} bytes lost, and an end marker`);
+    }
+  }
+  const gray = await drawn(1).toColourspace('b-w').jpeg({ quality: 90 }).toBuffer();
+  const ended = Buffer.concat([gray.subarray(0, gray.length - 12), Buffer.from([0xff, 0xd9])]);
+  t.match((await refused(ended)).message, /the last \d+(\.\d)? % of its pixels are missing/);
+});
+
 t.test('what is not supported is not called damaged', async (t) => {
   const size = { width: 16, height: 16 };
   const gray = new Uint8Array(256).fill(100);
@@ -159,6 +182,7 @@ t.test('what is not supported is not called damaged', async (t) => {
     ],
     [tiff({ ...size, pixels: bands(4), samples: 4, photometric: 2 }), /4 bands: RGB, and one that is not/],
     [tiff({ ...size, pixels: gray, samples: 1, photometric: 32803 }), /color filter mosaic/],
+    [tiff({ ...size, pixels: bands(3), samples: 3, photometric: 8 }), /the color space CIELAB; wanted gray/],
     [
       tiff({ ...size, pixels: gray, samples: 1, photometric: 1, bits: 12 }),
       /12 bits per sample; wanted 8 or 16/,

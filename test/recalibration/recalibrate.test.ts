@@ -56,6 +56,16 @@ t.test('new good images give a new threshold, a new version and the flipped verd
   t.strictSame(verdicts, Array(images).fill('good'), 'rounding without a gradient does not change verdicts');
 });
 
+t.test('a threshold that no score can reach is refused: it could not be answered', async (t) => {
+  const { folder } = await copied(t);
+  for (const threshold of [1e308, -2e9, Number.NaN]) {
+    const refused = calibrated({ folder, source: { threshold } });
+    await t.rejects(refused, { message: /must be a number from -1000000000/ });
+  }
+  const { version } = await calibrated({ folder, source: { threshold: 1e9 } });
+  t.equal((await readDetector(folder)).version, version);
+});
+
 t.test('labeled verdicts set the threshold; wrong verdicts flip, right ones stay', async (t) => {
   const { folder, root } = await copied(t);
   const { version, manifest } = await readDetector(folder);

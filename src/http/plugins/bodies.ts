@@ -1,6 +1,8 @@
 /** Request bodies: counted as they arrive; what is unread after the response is discarded. */
 import { finished, Transform } from 'node:stream';
 import type { FastifyInstance, FastifyRequest, RequestPayload } from 'fastify';
+import { systemClock } from '../../batching/index.js';
+import { deadlineOf } from './clients.js';
 import type { Admission, ByteReservation } from './limits.js';
 import { isMultipart } from './media-types.js';
 import { ProblemError } from './problems.js';
@@ -12,8 +14,19 @@ declare module 'fastify' {
   }
 }
 
-/** Counts received bytes; refuses a request with more bytes than there is room for. */
-export function countBodies(app: FastifyInstance, admission: Admission): void {
+/** Node.js ends a request after two minutes, without a body; ours comes first. */
+const longestMs = 110_000;
+
+export function lateBody(): ProblemError {
+  return new ProblemError('request-timeout', 'the body of the request did not arrive before its deadline');
+}
+
+/**
+ * Counts received bytes; refuses a request with more bytes than there is room for, and one whose body has not arrived when
+ * its deadline passes. An archive has no deadline but the longest.
+ * @param timeoutMs of requests that do not say theirs.
+ */
+export function countBodies(app: FastifyInstance, admission: Admission, timeoutMs: number): void {
   app.decorateRequest('byteHold');
   app.addHook('onRequest', async (request, { raw }) => {
     const hold = admission.bytes();
@@ -22,12 +35,16 @@ export function countBodies(app: FastifyInstance, admission: Admission): void {
     raw.once('close', () => hold.release());
   });
   // The parts of a multipart body are counted where they are read.
-  app.addHook('preParsing', async (request, _reply, payload) =>
-    isMultipart(request.headers['content-type']) ? payload : counted(payload, request.byteHold),
-  );
+  app.addHook('preParsing', async (request, _reply, payload) => {
+    if (isMultipart(request.headers['content-type'])) return payload;
+    const isArchive = /^application\/(x-tar|gzip)/i.test(request.headers['content-type'] ?? '');
+    const { atMs } = deadlineOf(request, isArchive ? longestMs : timeoutMs);
+    const waitMs = Math.min(atMs - systemClock.now(), longestMs);
+    return counted(payload, request.byteHold, waitMs);
+  });
 }
 
-function counted(payload: RequestPayload, hold: ByteReservation): RequestPayload {
+function counted(payload: RequestPayload, hold: ByteReservation, waitMs: number): RequestPayload {
   const counter: Transform & RequestPayload = new Transform({
     transform(chunk: Buffer, _encoding, done) {
       try {
@@ -41,6 +58,8 @@ function counted(payload: RequestPayload, hold: ByteReservation): RequestPayload
   });
   // Not a pipeline: that would destroy the request together with its reader, and the connection could not be reused.
   finished(payload, (error) => error && counter.destroy(error));
+  const late = setTimeout(() => counter.destroy(lateBody()), waitMs).unref();
+  counter.on('close', () => clearTimeout(late));
   // The reader gets the error.
   counter.on('error', () => {});
   return payload.pipe(counter);

@@ -92,7 +92,9 @@ export function reportProblem(
     error instanceof ProblemError || error instanceof ScoringError ? error.retryAfterSeconds : undefined;
   if (retryAfter !== undefined) reply.header('retry-after', String(retryAfter));
   const detail =
-    error instanceof ProblemError ? problem.detail : (bodyProblemDetail(kind, request) ?? problem.detail);
+    error instanceof ProblemError || error instanceof ImageError
+      ? problem.detail
+      : (bodyProblemDetail(kind, request) ?? problem.detail);
   return { ...problem, detail, instance: request.id };
 }
 

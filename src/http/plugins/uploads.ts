@@ -5,6 +5,7 @@ import { systemClock } from '../../batching/index.js';
 import { type ImageLimits, isImageFile } from '../../imaging/index.js';
 import type { Deadline } from '../../scoring/index.js';
 import type { Upload } from '../scoring-service.js';
+import { lateBody } from './bodies.js';
 import type { ByteReservation } from './limits.js';
 import { isMultipart, multipartMediaType } from './media-types.js';
 import { ProblemError } from './problems.js';
@@ -63,18 +64,15 @@ async function beforeDeadline<Result>(
       const waits = raw.readableLength > 0 || raw.complete;
       stuck = waits && raw.readableLength === unread ? stuck + 1 : 0;
       unread = raw.readableLength;
-      if (stuck >= stuckChecks) {
+      const late = systemClock.now() > atMs;
+      if (stuck >= stuckChecks || (late && raw.complete)) {
         reject(
           new ProblemError(
             'bad-request',
             'the multipart body is malformed: each part needs a header Content-Disposition: form-data with a name, and the body its closing boundary',
           ),
         );
-      } else if (systemClock.now() > atMs) {
-        reject(
-          new ProblemError('request-timeout', 'the body of the request did not arrive before its deadline'),
-        );
-      }
+      } else if (late) reject(lateBody());
     }, checkEveryMs);
   });
   // Whoever loses the race may still fail.

@@ -3,7 +3,7 @@
  * data extension). The header `inference-header-content-length` has the length of the JSON.
  */
 import { Value } from 'typebox/value';
-import { shortest } from '../../scoring/index.js';
+import { shortest } from '../../files/decimals.js';
 import { badRequest, elements, inputOf } from './inputs.js';
 import {
   type InferRequest,

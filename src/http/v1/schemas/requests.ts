@@ -1,5 +1,6 @@
 /** Schemas of queries, paths and headers. */
 import { Type } from 'typebox';
+import { highestThreshold } from '../../../detector/index.js';
 import { localizationMethodSchema } from './results.js';
 import { oneOf } from './words.js';
 
@@ -12,7 +13,11 @@ const mapLayer = Type.Optional(
 );
 
 const threshold = Type.Optional(
-  Type.Number({ minimum: -1e9, maximum: 1e9, description: "Instead of the detector's own threshold" }),
+  Type.Number({
+    minimum: -highestThreshold,
+    maximum: highestThreshold,
+    description: "Instead of the detector's own threshold",
+  }),
 );
 
 const version = Type.String({

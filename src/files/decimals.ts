@@ -10,6 +10,13 @@ export function shortest(value: number): number {
   return Number(exact.toPrecision(9));
 }
 
+/** Returns JSON whose numbers have seven significant digits, as many as a float32. @param space as for JSON.stringify */
+export function roundedJson(value: unknown, space?: number): string {
+  const round = (_key: string, entry: unknown): unknown =>
+    typeof entry === 'number' && !Number.isInteger(entry) ? significant(entry, 7) : entry;
+  return `${JSON.stringify(value, round, space)}\n`;
+}
+
 /** Returns a number with so many significant digits. */
 export function significant(value: number, digits: number): number {
   return Number(value.toPrecision(digits));
