@@ -8,7 +8,7 @@ import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { trainingImages } from '../src/datasets/index.js';
-import { embeddedExpert, modelsFolder } from '../src/detector/index.js';
+import { embeddedExperts, modelsFolder } from '../src/detector/index.js';
 import { TrainingSet } from '../src/distillation/images/training-set.js';
 import { planFor, recipeByName } from '../src/distillation/recipe.js';
 import { initialState, Training } from '../src/distillation/training.js';
@@ -24,14 +24,14 @@ const seed = 0;
 const [dataset] = positionals;
 if (!dataset) throw new Error('the data set is missing; run npm run parity -- DATASET');
 
-const recipe = planFor(recipeByName('paper'), await readExpertCard(embeddedExpert));
+const recipe = planFor(recipeByName('paper'), await readExpertCard(embeddedExperts.vgg16));
 const paths = await trainingImages(dataset);
 const device = await Device.open({ provider });
 const set = await TrainingSet.prepare(device, {
   paths,
   input: { inputSize: recipe.inputSize },
   layers: recipe.trainingLayers,
-  expertCard: embeddedExpert,
+  expertCard: embeddedExperts.vgg16,
   memoryBytes: 2 * 2 ** 30,
 });
 const state = initialState(recipe.layout, randomStream(seed, 'cloner'));
@@ -77,7 +77,7 @@ const { status } = spawnSync(
     '--expert',
     join(modelsFolder, 'vgg16-imagenet.fp16.safetensors'),
     '--expert-card',
-    embeddedExpert,
+    embeddedExperts.vgg16,
   ],
   { stdio: 'inherit' },
 );

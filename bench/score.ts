@@ -7,7 +7,7 @@ import { readFile } from 'node:fs/promises';
 import { availableParallelism } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as wait } from 'node:timers/promises';
-import { assembleScorer, embeddedExpert, modelsFolder, readDetector } from '../src/detector/index.js';
+import { assembleScorer, embeddedExperts, modelsFolder, readDetector } from '../src/detector/index.js';
 import { ScoringEngine } from '../src/scoring/index.js';
 import { readSafetensors } from '../src/weights/safetensors.js';
 import { startPeer } from './peer.js';
@@ -37,7 +37,7 @@ const peer = await startPeer('pytorch_score.py', [
   '--expert',
   join(modelsFolder, 'vgg16-imagenet.fp16.safetensors'),
   '--expert-card',
-  embeddedExpert,
+  embeddedExperts.vgg16,
   '--cloner',
   join(sample, 'cloner.safetensors'),
   '--size',

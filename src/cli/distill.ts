@@ -51,15 +51,20 @@ interface Flags extends DeviceFlags {
 /** `mkd distill` */
 export function distillCommand(output: Output): Command {
   return withDeviceOptions(new Command('distill'))
-    .description('Distill a detector from photos of good parts. Ctrl-C saves a checkpoint for --resume.')
+    .description('Distill a detector from photos of good parts.')
     .argument('<dataset>', 'MVTec tree (train/good is used) or a folder of good images')
     .requiredOption('--out <detector>', 'folder of the detector to write')
     .addOption(
-      new Option('--recipe <name>', 'settings to start from').choices(recipeNames).default('default'),
+      new Option(
+        '--recipe <name>',
+        'cloner and settings: linear in a minute; convolutional and paper train for an hour and more',
+      )
+        .choices(recipeNames)
+        .default('linear'),
     )
     .option(
       '--size <pixels>',
-      "side of the detector's input, a multiple of 32; by default 128, with the linear recipe 256",
+      "side of the detector's input, a multiple of 32; by default 256, with other recipes 128",
       inputSize,
     )
     .option(
@@ -74,39 +79,49 @@ export function distillCommand(output: Output): Command {
     )
     .option(
       '--epochs <n>',
-      'passes over all images; by default until 24,000 were seen, with the paper recipe 601',
+      'trained cloners: passes over all images; by default until 24,000 were seen, with the paper recipe 601',
       wholeNumber(1),
     )
-    .option('--batch <n>', 'images per step; by default 16, with the paper recipe 64', wholeNumber(2))
+    .option(
+      '--batch <n>',
+      'trained cloners: images per step; by default 16, with the paper recipe 64',
+      wholeNumber(2),
+    )
     .option(
       '--augment-to <n>',
-      'add augmented copies until there are n training images; 0 adds none',
+      'trained cloners: add augmented copies until there are n training images; 0 adds none',
       wholeNumber(0),
     )
-    .option('--average', 'average the weights over the last half of the epochs, as the paper does')
+    .option(
+      '--average',
+      'trained cloners: average the weights over the last half of the epochs, as the paper does',
+    )
     .option(
       '--lambda <weight>',
-      "weight of the value discrepancy; the authors' code uses 0.5 for MVTec AD, 0.01 for other data",
+      "trained cloners: weight of the value discrepancy; the authors' code uses 0.5 for MVTec AD, 0.01 for other data",
       number(),
     )
     .option(
       '--folds <n>',
-      'calibrate with every image, using n more cloners that each leave out one fold; takes n + 1 times as long',
+      'trained cloners: calibrate with every image, using n more cloners that each leave out one fold; takes n + 1 times as long',
       wholeNumber(2),
     )
     .option(
-      '--group-by <pattern>',
-      'photos whose names have the same match show one part and are left out together, such as ^([^-]+)- for a-1.png',
+      '--group-by <part>',
+      'which photos show one part, and are left out together: a pattern of their names, such as ^([^-]+)- for a-1.png; folder; or a .csv of names and parts',
     )
-    .option('--drop-doubtful', 'with the linear recipe: leave out good photos that the others do not explain')
+    .option('--drop-doubtful', 'linear cloners: leave out good photos that the others do not explain')
     .option('--seed <n>', 'random seed', wholeNumber(0), 0)
-    .option('--resume', 'continue where an interrupted run stopped')
+    .option('--resume', 'trained cloners: continue where an interrupted run stopped')
     .option('--normal-class <name>', 'class in <dataset>/train with the good images, instead of good')
     .addOption(falseAlarmRateOption())
-    .option('--expert <card>', 'card (.json) of an imported expert')
+    .option(
+      '--expert <card>',
+      'card (.json) of an imported expert, or an embedded one: efficientnet-lite2-imagenet, vgg16-imagenet',
+    )
     .option(
       '--memory <MiB>',
-      "memory for the expert's activations; the rest goes to disk",
+      "trained cloners: memory for the expert's activations; the rest goes to disk",
       wholeNumber(1),
       2048,
     )
@@ -256,8 +271,8 @@ function tileScale(text: string): number {
 }
 
 function valueRange(text: string): ValueRange {
-  const [low = Number.NaN, high = Number.NaN] = text.split(':').map(Number);
-  if (isValueRange({ low, high })) return { low, high };
+  const [low = Number.NaN, high = Number.NaN, ...more] = text.split(':').map((part) => number()(part));
+  if (more.length === 0 && isValueRange({ low, high })) return { low, high };
   throw new InvalidArgumentError('Must be two numbers, the lower one first, such as 0:4095 or -1000:3000.');
 }
 

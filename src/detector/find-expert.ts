@@ -8,8 +8,18 @@ import { DetectorError, type Manifest } from './manifest.js';
 /** The folder of models that ships with the package. */
 export const modelsFolder = fileURLToPath(new URL('../../../models', import.meta.url));
 
-/** The card of the expert that ships with the package. */
-export const embeddedExpert = join(modelsFolder, 'vgg16-imagenet.json');
+const embedded = (name: string): string => join(modelsFolder, `${name}.json`);
+
+/** The cards of the experts that ship with the package: the paper's, and one that takes a thirteenth of its time. */
+export const embeddedExperts = {
+  vgg16: embedded('vgg16-imagenet'),
+  efficientNet: embedded('efficientnet-lite2-imagenet'),
+} as const;
+
+/** Returns the path of the card that is meant: the name of an embedded expert, or a path. */
+export function expertCardOf(nameOrPath: string): string {
+  return Object.values(embeddedExperts).find((path) => path === embedded(nameOrPath)) ?? nameOrPath;
+}
 
 /** Returns the path of an expert's card. @throws DetectorError if no folder has a card with its fingerprint. */
 export async function findExpert(wanted: Manifest['expert'], folders: readonly string[]): Promise<string> {

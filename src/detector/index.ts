@@ -17,6 +17,7 @@ export {
   CalibrationError,
   conformalThreshold,
   defaultFalseAlarmRate,
+  highestThreshold,
   imagesNeeded,
   isLowestPValue,
   promisedRate,
@@ -41,7 +42,7 @@ export {
   writeDetector,
 } from './detector-folder.js';
 export { isDetector } from './detectors-in.js';
-export { embeddedExpert, findExpert, modelsFolder } from './find-expert.js';
+export { embeddedExperts, expertCardOf, findExpert, modelsFolder } from './find-expert.js';
 export { type LearnedImages, learnedImagesTensor } from './learned-images.js';
 export {
   type LoadedDetector,

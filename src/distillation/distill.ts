@@ -1,11 +1,20 @@
 /** From photos of good parts to a detector: one cloner, or with a cross-fitted threshold also one for each fold. */
-import { basename, resolve } from 'node:path';
+import { readFile } from 'node:fs/promises';
+import { resolve } from 'node:path';
 import { DatasetError, trainingImages } from '../datasets/index.js';
-import { checkTarget, embeddedExpert, type Manifest } from '../detector/index.js';
+import { checkTarget, embeddedExperts, expertCardOf, type Manifest } from '../detector/index.js';
+import { significant } from '../files/decimals.js';
 import { distinctFiles } from '../files/distinct-files.js';
 import { withLock } from '../files/lock.js';
-import { isValueRange, rangeOfFile, type ValueRange } from '../imaging/index.js';
-import { type ExpertCard, layersOf, readExpertCard } from '../networks/index.js';
+import {
+  decodeNamedImage,
+  type InputShape,
+  isValueRange,
+  rangeOfFile,
+  tileCount,
+  type ValueRange,
+} from '../imaging/index.js';
+import { readExpertCard } from '../networks/index.js';
 import { randomStream, shuffled } from '../random/random.js';
 import { Device } from '../runtime/index.js';
 import { measureHeldBack, writeCalibratedDetector } from './calibrated-detector.js';
@@ -18,20 +27,18 @@ import {
   partsIn,
 } from './cloner-training.js';
 import { foldFolder, joinFolds, readFolds, writeFolds } from './cross-fit.js';
+import { groupsOf } from './groups.js';
 import { distillLinear } from './linear/linear-detector.js';
-import { type LinearRecipe, linearRecipe } from './linear/linear-recipe.js';
+import { linearRecipeFor } from './linear/linear-recipe.js';
 import { planFor, type Recipe } from './recipe.js';
-import { applyOptions, type DistillOptions, DistillSettingsError, linearInputSize } from './settings.js';
+import { applyOptions, type DistillOptions, DistillSettingsError, linearInput } from './settings.js';
 import { WholeRun } from './whole-run.js';
 
 /** Fewer images are not enough to train and calibrate. */
 const fewestImages = 8;
 
-/** Images that a linear cloner is fitted on at most. */
+/** Images, or tiles of them, that a linear cloner is fitted on at most. */
 const mostFitted = 1000;
-
-/** Fewer parts say nothing about new ones. */
-const fewestParts = 4;
 
 /** The run was aborted; `checkpoint` is its folder, if training had begun. */
 export class DistillationInterrupted extends Error {
@@ -51,57 +58,67 @@ export class DistillationInterrupted extends Error {
  * @throws LockedError if another process distills to the same folder; DatasetError, ImageError, CalibrationError, CheckpointError, DistillSettingsError, DetectorError, DistillationInterrupted
  */
 export async function distill(options: DistillOptions): Promise<Manifest> {
-  const { recipe: name = 'default' } = options;
+  const { recipe: name = 'linear' } = options;
   if (name === 'linear') {
-    const recipe = { ...linearRecipe, inputSize: linearInputSize(options, linearRecipe.inputSize) };
     await checkTarget(options.out);
-    return withLock(resolve(options.out), () => distillInClosedForm(options, recipe));
+    return withLock(resolve(options.out), () => distillInClosedForm(options));
   }
   const recipe = applyOptions(options, name);
   await checkTarget(options.out);
   return withLock(resolve(options.out), () => distillAlone(options, recipe));
 }
 
-async function distillInClosedForm(options: DistillOptions, recipe: LinearRecipe): Promise<Manifest> {
-  const path = options.expertCard ?? embeddedExpert;
+async function distillInClosedForm(options: DistillOptions): Promise<Manifest> {
+  const path = expertOf(options, embeddedExperts.efficientNet);
   const expert = { path, card: await readExpertCard(path) };
-  checkLayers(expert.card, recipe);
+  const { cloner, inputSize } = linearRecipeFor(expert.card);
+  const shape = linearInput(options, inputSize);
   const whole = new WholeRun(1, 1);
-  const images = fewer(await goodImages(options), options);
-  const device = await Device.open(options.device);
-  try {
-    const range = await valueRange(images.paths, options, whole);
-    const input = { inputSize: recipe.inputSize, range };
-    return await distillLinear({ options, recipe, input, expert, images, device, whole });
-  } catch (error) {
-    if (error !== options.signal?.reason) throw error;
-    throw new DistillationInterrupted(undefined);
-  } finally {
-    await device.close();
-  }
+  const all = await goodImages(options);
+  return onDevice(options, async (device) => {
+    const input = { ...shape, range: await valueRange(all.paths, options, whole) };
+    const images = await fewer(all, input, options);
+    return distillLinear({ options, cloner, input, expert, images, device, whole });
+  });
 }
 
 async function distillAlone(options: DistillOptions, recipe: Recipe): Promise<Manifest> {
   const checkpoint = checkpointFolder(resolve(options.out));
   await checkFolder(checkpoint, options.resume ?? false, options.folds !== undefined);
-  const expertCard = options.expertCard ?? embeddedExpert;
+  const expertCard = expertOf(options, embeddedExperts.vgg16);
   const card = await readExpertCard(expertCard);
   const whole = new WholeRun((options.folds ?? 0) + 1, recipe.batch);
   const images = await goodImages(options);
   checkFoldCount(options.folds, partsIn(images));
-  const device = await Device.open(options.device);
-  try {
+  const run = async (device: Device): Promise<Manifest> => {
     const expert = { path: expertCard, card };
     const range = await valueRange(images.paths, options, whole);
     const plan = { ...planFor(recipe, card), ...(range ? { range } : {}) };
     const common = { options, plan, expert, images, device, whole };
     const resume = options.resume ?? false;
-    if (options.folds !== undefined) return await crossFitted(common, options.folds, checkpoint, resume);
+    if (options.folds !== undefined) return crossFitted(common, options.folds, checkpoint, resume);
     const training = new ClonerTraining(common, { holdBack: 'share', checkpoint, resume });
-    return await training.run((trained) => writeCalibratedDetector(common, trained, undefined));
+    return training.run((trained) => writeCalibratedDetector(common, trained, undefined));
+  };
+  return onDevice(options, run, async () => ((await checkpointKind(checkpoint)) ? checkpoint : undefined));
+}
+
+function expertOf({ expertCard }: DistillOptions, usual: string): string {
+  return expertCard === undefined ? usual : expertCardOf(expertCard);
+}
+
+/** @param saved returns the checkpoint that an interrupted run leaves. @throws DistillationInterrupted */
+async function onDevice(
+  { device: settings, signal }: DistillOptions,
+  run: (device: Device) => Promise<Manifest>,
+  saved: () => Promise<string | undefined> = async () => undefined,
+): Promise<Manifest> {
+  const device = await Device.open(settings);
+  try {
+    return await run(device);
   } catch (error) {
-    if (error !== options.signal?.reason) throw error;
-    throw new DistillationInterrupted((await checkpointKind(checkpoint)) ? checkpoint : undefined);
+    if (error !== signal?.reason) throw error;
+    throw new DistillationInterrupted(await saved());
   } finally {
     await device.close();
   }
@@ -112,7 +129,9 @@ async function goodImages({ dataset, normalClass, groupBy, onWarning }: DistillO
   const files = await trainingImages(dataset, normalClass, onWarning);
   const paths = (await distinctFiles(files)).map(({ path }) => path);
   const copies = files.length - paths.length;
-  if (paths.length >= fewestImages) return { paths, copies, groups: groupsOf(paths, groupBy) };
+  if (paths.length >= fewestImages) {
+    return { paths, copies, groups: groupBy === undefined ? undefined : await groupsOf(paths, groupBy) };
+  }
   const counted = copies > 0 ? ', copies not counted' : '';
   throw new DatasetError(`${paths.length} images are too few${counted}; at least ${fewestImages} are needed`);
 }
@@ -147,65 +166,45 @@ async function valueRange(
   }
   const low = Math.min(...ranges.map((range) => range.low));
   const high = Math.max(...ranges.map((range) => range.high));
-  if (low < high) return { low, high };
+  if (low < high) return { low: outward(low, -1), high: outward(high, 1) };
   throw new DatasetError(`all images have the same value everywhere, ${low}; wanted photos`);
 }
 
-/** @throws DistillSettingsError if the expert lacks a layer of the recipe. */
-function checkLayers(card: ExpertCard, { cloner }: LinearRecipe): void {
-  const known = layersOf(card).map(({ name }) => name);
-  const spans = [...cloner.spans, ...cloner.cells].map(({ layer }) => layer);
-  const needed = [...spans, ...cloner.windows.layers, ...cloner.local.layers];
-  const missing = needed.find((layer) => !known.includes(layer));
-  if (missing === undefined) return;
-  throw new DistillSettingsError(
-    `the linear recipe needs the layer ${missing}, and ${card.name} has ${known.join(', ')}; leave out the other expert`,
-  );
+/** Returns the next number in a direction that has six significant digits. */
+function outward(value: number, direction: 1 | -1): number {
+  if (Number.isInteger(value)) return value;
+  const near = significant(value, 6);
+  if (direction * near >= direction * value) return near;
+  return significant(near + direction * 10 ** (Math.floor(Math.log10(Math.abs(value))) - 5), 6);
 }
 
-/** Returns at most {@link mostFitted} of the images, drawn by the seed: memory and time stay bounded, and more add little. */
-function fewer(images: ImageFiles, { seed = 0, onWarning }: DistillOptions): ImageFiles {
+/**
+ * Returns so many of the images that they are at most {@link mostFitted} tiles, if all are as large as the first, drawn by the
+ * seed: memory and time stay bounded, and more add little.
+ */
+async function fewer(
+  images: ImageFiles,
+  input: InputShape,
+  { seed = 0, onWarning }: DistillOptions,
+): Promise<ImageFiles> {
   const { paths, copies, groups } = images;
-  if (paths.length <= mostFitted) return images;
-  onWarning?.(`${mostFitted} of the ${paths.length} images are used, drawn at random by the seed`);
+  const [first] = paths as [string];
+  const { grid } = input.tiling
+    ? await decodeNamedImage(await readFile(first), first, input)
+    : { grid: undefined };
+  const most = Math.max(fewestImages, Math.floor(mostFitted / (grid ? tileCount(grid) : 1)));
+  if (paths.length <= most) return images;
+  onWarning?.(
+    `${most} of the ${paths.length} images are used${grid ? `, ${tileCount(grid)} tiles each` : ''}, drawn at random by the seed`,
+  );
   const drawn = shuffled(paths.length, randomStream(seed, 'fitted'))
-    .slice(0, mostFitted)
+    .slice(0, most)
     .sort((a, b) => a - b);
   return {
     paths: drawn.map((at) => paths[at] as string),
     copies,
     groups: groups && drawn.map((at) => groups[at] as number),
   };
-}
-
-/**
- * Returns the number of the part that each photo shows; undefined if each shows another.
- * @throws DistillSettingsError if the pattern is invalid, or fits a name not.
- */
-function groupsOf(paths: readonly string[], pattern: string | undefined): number[] | undefined {
-  if (pattern === undefined) return undefined;
-  let expression: RegExp;
-  try {
-    expression = new RegExp(pattern);
-  } catch (error) {
-    throw new DistillSettingsError(`groupBy ${pattern}: ${(error as Error).message}`);
-  }
-  const numbers = new Map<string, number>();
-  const groups = paths.map((path) => {
-    const match = expression.exec(basename(path));
-    if (!match) {
-      throw new DistillSettingsError(
-        `groupBy ${pattern}: ${basename(path)} does not fit; wanted a pattern that fits all names, such as ^([^-]+)- for a-1.png`,
-      );
-    }
-    const part = match[1] ?? match[0];
-    if (!numbers.has(part)) numbers.set(part, numbers.size);
-    return numbers.get(part) as number;
-  });
-  if (numbers.size >= fewestParts) return groups;
-  throw new DistillSettingsError(
-    `groupBy ${pattern}: the ${paths.length} photos show only ${numbers.size} parts; at least ${fewestParts} are needed`,
-  );
 }
 
 /** @throws DistillSettingsError */

@@ -13,9 +13,9 @@ import {
 import type { TermShares } from './term-scales.js';
 
 /** Recipes with a convolutional cloner. */
-export type TrainedRecipeName = 'paper' | 'default';
+export type TrainedRecipeName = 'paper' | 'convolutional';
 
-/** All recipes; `linear` has a cloner in closed form and no {@link Recipe}. */
+/** All recipes; `linear`, the default, has a cloner in closed form and no {@link Recipe}. */
 export type RecipeName = TrainedRecipeName | 'linear';
 
 export interface Recipe {
@@ -79,9 +79,9 @@ const recipes: Readonly<Record<TrainedRecipeName, Recipe>> = {
     batch: 64,
     localization: 'guided',
   },
-  default: {
+  convolutional: {
     ...common,
-    name: 'default',
+    name: 'convolutional',
     // Deep layers show what parts have in common; shallow ones depend on the lighting.
     scoringLayers: ['pool4', 'pool5'],
     // With half as many, the cloner follows good images less well, and scores separate less.
@@ -99,8 +99,8 @@ const recipes: Readonly<Record<TrainedRecipeName, Recipe>> = {
 };
 
 export const recipeNames: readonly RecipeName[] = [
-  ...(Object.keys(recipes) as TrainedRecipeName[]),
   'linear',
+  ...(Object.keys(recipes) as TrainedRecipeName[]),
 ];
 
 export function recipeByName(name: TrainedRecipeName): Recipe {

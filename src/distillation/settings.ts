@@ -1,5 +1,5 @@
 /** Options of a distillation, and their validation. */
-import type { OnWarning, ValueRange } from '../imaging/index.js';
+import type { InputShape, OnWarning, Tiling, ValueRange } from '../imaging/index.js';
 import type { DeviceOptions } from '../runtime/index.js';
 import { type Recipe, type RecipeName, recipeByName, type TrainedRecipeName } from './recipe.js';
 
@@ -29,8 +29,9 @@ export interface DistillOptions {
    */
   readonly folds?: number | undefined;
   /**
-   * Regular expression: photos whose file names have the same match (its first group, if it has one) show the same part.
-   * They are left out together wherever photos are held back or scored by others.
+   * Which part a photo shows: a regular expression of file names (its first group, or the whole match, is the part), `folder`,
+   * or a .csv file of file names and parts. Photos of one part are left out together wherever photos are held back or scored
+   * by others.
    */
   readonly groupBy?: string | undefined;
   /** With the linear recipe: leaves out good images that the others do not explain. They are named in any case. */
@@ -41,7 +42,7 @@ export interface DistillOptions {
   readonly seed?: number | undefined;
   /** Continues from the checkpoint of an interrupted run. */
   readonly resume?: boolean | undefined;
-  /** Path of another expert's card. */
+  /** Path of another expert's card, or the name of an embedded one; by default EfficientNet-lite2, with other recipes VGG-16. */
   readonly expertCard?: string | undefined;
   /** Share of new good images that may lie above the threshold; by default 0.05, or the lowest possible. */
   readonly falseAlarmRate?: number | undefined;
@@ -103,11 +104,17 @@ const trainedOnly = [
   'folds',
   'lambda',
   'resume',
-  'tileScale',
 ] as const satisfies readonly (keyof DistillOptions)[];
 
-/** Returns the input size of a linear cloner. @throws DistillSettingsError naming a setting that it does not have. */
-export function linearInputSize(options: DistillOptions, usual: number): number {
+/** Windows are three positions of stride 16 wide. */
+const smallestLinear = 64;
+
+/**
+ * Returns the input of a linear cloner.
+ * @param usual its input size unless another one is asked for.
+ * @throws DistillSettingsError naming a setting that is invalid, or that only other recipes have.
+ */
+export function linearInput(options: DistillOptions, usual: number): InputShape {
   const other = trainedOnly.find((name) => options[name] !== undefined && options[name] !== false);
   if (other) {
     throw new DistillSettingsError(
@@ -115,10 +122,18 @@ export function linearInputSize(options: DistillOptions, usual: number): number 
     );
   }
   const { inputSize = usual } = options;
-  if (isInputSize(inputSize) && inputSize % 128 === 0) return inputSize;
+  if (isInputSize(inputSize) && inputSize >= smallestLinear)
+    return { inputSize, tiling: tilingOf(options, inputSize) };
   throw new DistillSettingsError(
-    `size ${inputSize}: must be a multiple of 128 from 128 to 1024 with the linear recipe`,
+    `size ${inputSize}: must be a multiple of 32 from ${smallestLinear} to 1024 with the linear recipe`,
   );
+}
+
+/** @throws DistillSettingsError */
+function tilingOf({ tileScale: scale }: DistillOptions, inputSize: number): Tiling | undefined {
+  if (scale === undefined) return undefined;
+  if (isTileScale(scale)) return { scale, overlap: inputSize / 4 };
+  throw new DistillSettingsError(`tileScale ${scale}: must be a number above 0 and at most 4`);
 }
 
 /** Returns the recipe with the options applied. @throws DistillSettingsError naming the invalid setting. */
@@ -146,10 +161,6 @@ export function applyOptions(options: DistillOptions, name: TrainedRecipeName): 
   }
   const augmentation = { defects: 0, ...recipe.augmentation, minImages: augmentTo };
   const settled = { ...recipe, inputSize, epochs, batch, augmentation, average, lambda };
-  const { tileScale: scale } = options;
-  if (scale === undefined) return settled;
-  if (!isTileScale(scale)) {
-    throw new DistillSettingsError(`tileScale ${scale}: must be a number above 0 and at most 4`);
-  }
-  return { ...settled, tiling: { scale, overlap: inputSize / 4 } };
+  const tiling = tilingOf(options, inputSize);
+  return tiling ? { ...settled, tiling } : settled;
 }

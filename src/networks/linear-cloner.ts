@@ -31,7 +31,7 @@ export function addRoot(graph: Graph, activations: Value): Value {
 /**
  * Adds the vector of a span: roots, averaged over the cells, divided by the length of the vector to the power 0.75, so
  * that contrast counts less, and not nothing.
- * @param activations of the expert, float32 [N, C, H, W]; H and W are multiples of the grid.
+ * @param activations of the expert, float32 [N, C, H, W].
  * @returns float32 [N, C * grid * grid]
  */
 export function addSpanVector(graph: Graph, activations: Value, grid: number): Value {
@@ -42,12 +42,26 @@ export function addSpanVector(graph: Graph, activations: Value, grid: number): V
 /** Adds the cells of {@link addSpanVector}, float32 [N, C, grid, grid]. */
 function addCells(graph: Graph, activations: Value, grid: number): Value {
   const { op } = graph;
-  const [, channels, height, width] = activations.shape as [unknown, number, number, number];
-  const split = [0, channels, grid, height / grid, grid, width / grid];
-  const cells = op.ReduceMean(op.Reshape(addRoot(graph, activations), split), [3, 5], { keepdims: false });
+  const [, , height, width] = activations.shape as [unknown, unknown, number, number];
+  const rows = addShares(graph, grid, height);
+  const columns = op.Transpose(addShares(graph, grid, width), [1, 0]);
+  const cells = op.MatMul(op.MatMul(rows, addRoot(graph, activations)), columns);
   // |v|^0.75 = s^(1/4) s^(1/8) for s = |v|^2
   const quarter = op.Sqrt(op.Sqrt(op.ReduceSumSquare(cells, [1, 2, 3])));
   return op.Div(cells, op.Mul(quarter, op.Sqrt(quarter)));
+}
+
+/** Adds how much of each cell each position fills, [grid, positions]: a position between two cells belongs to both. */
+function addShares(graph: Graph, grid: number, positions: number): Value {
+  const shares = new Float32Array(grid * positions);
+  const perCell = positions / grid;
+  for (let cell = 0; cell < grid; cell++) {
+    for (let at = 0; at < positions; at++) {
+      const inside = Math.min(at + 1, (cell + 1) * perCell) - Math.max(at, cell * perCell);
+      if (inside > 0) shares[cell * positions + at] = inside / perCell;
+    }
+  }
+  return graph.constant({ type: 'float32', shape: [grid, positions], data: shares });
 }
 
 /** Side of a window in cells, and the distance between windows. */

@@ -38,6 +38,12 @@ export const foreignOperators: Readonly<Record<string, Addition>> = {
   Add: binary('Add'),
   AveragePool: averagePool,
   BatchNormalization: batchNormalization,
+  Cast: (node) => {
+    // Stored tensors of all floating types are float32 by now.
+    const to = node.int('to', 0);
+    if (to !== 1) throw node.refusal(`a conversion to type ${to} is not supported; wanted 1, float`);
+    return [node.input(0)];
+  },
   Clip: clip,
   Concat: (node) => {
     const parts = Array.from({ length: node.inputs }, (_, index) => node.input(index));

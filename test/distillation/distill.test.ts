@@ -14,6 +14,7 @@ import { importSmallExpert, type SmallExpert } from '../support/experts.js';
 import { sameBytes } from '../support/same-bytes.js';
 
 const small = {
+  recipe: 'convolutional',
   inputSize: 32,
   epochs: 4,
   batch: 4,
@@ -56,7 +57,7 @@ t.test('the same seed gives the same detector to the bit, with or without interr
     onProgress: ({ loss }) => loss !== undefined && losses.push(loss),
   });
   t.ok((losses.at(-1) as number) < (losses[0] as number), 'the loss falls');
-  t.match(manifest, { data: { images: 14, heldBack: 2 }, recipe: { name: 'default', seed: 7 } });
+  t.match(manifest, { data: { images: 14, heldBack: 2 }, recipe: { name: 'convolutional', seed: 7 } });
 
   const out = join(folder, 'parts');
   for (const [stopIn, stopAfter] of [
@@ -244,12 +245,12 @@ t.test('the paper recipe is recorded with its settings', async (t) => {
 t.test('invalid settings are rejected by name', async (t) => {
   const folder = t.testdir({ photos: { 'a.png': 'x' }, taken: { 'note.txt': 'mine' } });
   const out = join(folder, 'out');
-  await t.rejects(distill({ dataset, out, inputSize: 100 }), {
+  await t.rejects(distill({ dataset, out, recipe: 'convolutional', inputSize: 100 }), {
     message: /size 100: must be a multiple of 32/,
   });
-  await t.rejects(distill({ dataset, out, batch: 1 }), { message: /batch 1/ });
-  await t.rejects(distill({ dataset, out, epochs: 0 }), { message: /epochs 0/ });
-  await t.rejects(distill({ dataset, out, lambda: -1 }), {
+  await t.rejects(distill({ dataset, out, recipe: 'convolutional', batch: 1 }), { message: /batch 1/ });
+  await t.rejects(distill({ dataset, out, recipe: 'convolutional', epochs: 0 }), { message: /epochs 0/ });
+  await t.rejects(distill({ dataset, out, recipe: 'convolutional', lambda: -1 }), {
     message: /lambda -1: must be a number of at least 0/,
   });
   await t.rejects(distill({ dataset: join(folder, 'photos'), out }), {

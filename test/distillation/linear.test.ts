@@ -3,19 +3,21 @@ import { mkdir, readdir, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import t, { type Test } from 'tap';
 import { drawSample } from '../../src/datasets/index.js';
-import { embeddedExpert, readDetector } from '../../src/detector/index.js';
+import { embeddedExperts, readDetector } from '../../src/detector/index.js';
 import { type DistillOptions, distill } from '../../src/distillation/index.js';
 import { computeFeatures } from '../../src/distillation/linear/features.js';
-import { linearRecipe } from '../../src/distillation/linear/linear-recipe.js';
+import { linearRecipeFor } from '../../src/distillation/linear/linear-recipe.js';
+import { Products } from '../../src/distillation/linear/products.js';
 import { type FittedSpan, fitSpan } from '../../src/distillation/linear/span-fit.js';
 import { decodeNamedImage, encodePng } from '../../src/imaging/index.js';
-import { spanName } from '../../src/networks/index.js';
+import { readExpertCard, spanName } from '../../src/networks/index.js';
 import { Device } from '../../src/runtime/index.js';
 import { DirectInference, runSelfTest, ScoringEngine, ScoringPipeline } from '../../src/scoring/index.js';
 import { testProvider } from '../support/provider.js';
 
-const inputSize = 128;
-const { spans } = linearRecipe.cloner;
+const inputSize = 96;
+const { cloner } = linearRecipeFor(await readExpertCard(embeddedExperts.efficientNet));
+const { spans } = cloner;
 
 async function photos(t: Test, count: number): Promise<string> {
   const folder = join(t.testdir(), 'photos');
@@ -45,16 +47,25 @@ t.test('the detector scores as the fit says, and a defect stands out', async (t)
   const paths = (await readdir(dataset)).sort().map((name) => join(dataset, name));
   const runner = await Device.open(device);
   t.teardown(() => runner.close());
-  const { local, windows } = linearRecipe.cloner;
-  const spec = { expertCard: embeddedExpert, inputSize, spans, windows: windows.layers, local: local.layers };
+  const { local, windows } = cloner;
+  const spec = {
+    expertCard: embeddedExperts.efficientNet,
+    inputSize,
+    spans,
+    windows: windows.layers,
+    local: local.layers,
+  };
   const { vectors } = await computeFeatures(runner, spec, {
     paths,
     input: { inputSize },
     onWarning: undefined,
     onProgress: () => {},
   });
-  const fits = spans.map((span) =>
-    fitSpan(vectors.get(spanName(span)) as readonly Float32Array[], span.components),
+  const products = await Products.open(runner);
+  const fits = await Promise.all(
+    spans.map((span) =>
+      fitSpan(products, vectors.get(spanName(span)) as readonly Float32Array[], span.components),
+    ),
   );
   const pipeline = new ScoringPipeline(new DirectInference(engine));
   const decoded = await Promise.all(
@@ -87,5 +98,6 @@ t.test('settings that a linear cloner does not have are refused', async (t) => {
     });
   await refused({ epochs: 3 }, /epochs: the linear recipe has no such setting/);
   await refused({ folds: 5 }, /folds: the linear recipe has no such setting/);
-  await refused({ inputSize: 96 }, /size 96: must be a multiple of 128/);
+  await refused({ inputSize: 32 }, /size 32: must be a multiple of 32 from 64/);
+  await refused({ tileScale: 9 }, /tileScale 9: must be a number above 0/);
 });

@@ -1,7 +1,7 @@
 /** Neighbors: training images, and their discrepancies to images from other files. */
 import t from 'tap';
 import { trainingImages, writeSample } from '../../src/datasets/index.js';
-import { embeddedExpert } from '../../src/detector/index.js';
+import { embeddedExperts } from '../../src/detector/index.js';
 import { Curriculum } from '../../src/distillation/images/curriculum.js';
 import { TrainingSet } from '../../src/distillation/images/training-set.js';
 import { findNeighbors } from '../../src/distillation/neighbors.js';
@@ -15,7 +15,7 @@ t.test('an image and its augmented copies are not neighbors of each other', asyn
   const folder = t.testdir();
   await writeSample(folder, { seed: 4, train: 8, good: 1, defective: 1 });
   const paths = await trainingImages(folder);
-  const layers = layersOf(await readExpertCard(embeddedExpert)).slice(-2);
+  const layers = layersOf(await readExpertCard(embeddedExperts.vgg16)).slice(-2);
   const device = await openTestDevice();
   t.teardown(() => device.close());
   const curriculum = new Curriculum(paths.length, settings, 0, 'none');
@@ -24,7 +24,7 @@ t.test('an image and its augmented copies are not neighbors of each other', asyn
     makers: curriculum.imageMakers,
     input: { inputSize, tiling: undefined },
     layers,
-    expertCard: embeddedExpert,
+    expertCard: embeddedExperts.vgg16,
     memoryBytes: 2 ** 28,
   });
   t.teardown(() => set.close());

@@ -3,7 +3,12 @@ import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import t from 'tap';
 import { trainingImages, writeSample } from '../../src/datasets/index.js';
-import { clonerFeeds, embeddedExpert, readDetector, standardizationFeeds } from '../../src/detector/index.js';
+import {
+  clonerFeeds,
+  embeddedExperts,
+  readDetector,
+  standardizationFeeds,
+} from '../../src/detector/index.js';
 import { TrainingSet } from '../../src/distillation/images/training-set.js';
 import { distill } from '../../src/distillation/index.js';
 import { neighborModel, validationModel } from '../../src/distillation/models.js';
@@ -17,6 +22,7 @@ import { testProvider } from '../support/provider.js';
 import { startService } from '../support/service.js';
 
 const small = {
+  recipe: 'convolutional',
   inputSize: 32,
   epochs: 2,
   batch: 4,
@@ -43,7 +49,7 @@ function difference(a: ArrayLike<number>, b: ArrayLike<number>): number {
 t.test("the served graph computes the same discrepancies as the trainer's graph", async (t) => {
   const out = join(t.testdir(), 'detector');
   const manifest = await distill({ ...small, dataset, out });
-  const plan = planFor(recipeByName('default'), await readExpertCard(embeddedExpert));
+  const plan = planFor(recipeByName('convolutional'), await readExpertCard(embeddedExperts.vgg16));
   const tensors = readSafetensors(await readFile(join(out, 'cloner.safetensors')));
   const device = await Device.open(small.device);
   t.teardown(() => device.close());
@@ -52,7 +58,7 @@ t.test("the served graph computes the same discrepancies as the trainer's graph"
     paths: await trainingImages(dataset),
     input: { inputSize: small.inputSize, tiling: undefined },
     layers: plan.trainingLayers,
-    expertCard: embeddedExpert,
+    expertCard: embeddedExperts.vgg16,
     memoryBytes: 2 ** 28,
   });
   t.teardown(() => set.close());

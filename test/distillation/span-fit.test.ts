@@ -1,7 +1,13 @@
 /** The linear cloner in closed form, against fitting again without each good image. */
 import t from 'tap';
+import { Products } from '../../src/distillation/linear/products.js';
 import { type FittedSpan, fitSpan, robustScale } from '../../src/distillation/linear/span-fit.js';
 import { randomStream } from '../../src/random/random.js';
+import { Device } from '../../src/runtime/index.js';
+
+const device = await Device.open({ provider: 'cpu', threads: 1 });
+const products = await Products.open(device);
+t.teardown(() => device.close());
 
 const [count, size] = [12, 40];
 
@@ -49,12 +55,12 @@ const centerOf = ({ ridge }: FittedSpan): number => 3000 * ridge;
 
 t.test('what is left of each good image by all others is exact, without fitting again', async (t) => {
   const good = vectors(0);
-  const fit = fitSpan(good, count);
+  const fit = await fitSpan(products, good, count);
   const known = lessMean(good, fit);
   for (const [image, z] of known.entries()) {
     const others = known.filter((_, other) => other !== image);
     const expected = residual(others, z, fit.ridge, centerOf(fit));
-    t.ok(Math.abs((fit.leftOut[image] as number) / expected - 1) < 1e-5, `image ${image}`);
+    t.ok(Math.abs((fit.leftOut[image] as number) / expected - 1) < 1e-4, `image ${image}`);
   }
 });
 
@@ -62,7 +68,7 @@ t.test(
   'what is left of a new image is its length less the directions that the good images have',
   async (t) => {
     const good = vectors(0);
-    const fit = fitSpan(good, count);
+    const fit = await fitSpan(products, good, count);
     const k = fit.kept.length;
     for (const fresh of vectors(1, 3)) {
       const z = fresh.map((value, at) => value - (fit.mean[at] as number));
@@ -75,14 +81,14 @@ t.test(
         left -= (fit.kept[column] as number) * along ** 2;
       }
       const expected = residual(lessMean(good, fit), z, fit.ridge, centerOf(fit));
-      t.ok(Math.abs(left / expected - 1) < 1e-5, `${left} and ${expected}`);
+      t.ok(Math.abs(left / expected - 1) < 1e-4, `${left} and ${expected}`);
     }
   },
 );
 
 t.test('the directions are orthonormal, and copies among the good images add none', async (t) => {
   const good = vectors(2);
-  const fit = fitSpan([...good, ...good], 100);
+  const fit = await fitSpan(products, [...good, ...good], 100);
   t.equal(fit.kept.length, count - 1);
   const k = fit.kept.length;
   const column = (of: number): number[] =>
@@ -103,11 +109,11 @@ t.test('the upper deviation ignores the lower half', async (t) => {
 t.test('images of one part are left out together, exactly as if fitted without the part', async (t) => {
   const good = vectors(3);
   const parts = good.map((_, image) => Math.floor(image / 3));
-  const fit = fitSpan(good, count, parts);
+  const fit = await fitSpan(products, good, count, parts);
   const known = lessMean(good, fit);
   for (const [image, z] of known.entries()) {
     const others = known.filter((_, other) => parts[other] !== parts[image]);
     const expected = residual(others, z, fit.ridge, centerOf(fit));
-    t.ok(Math.abs((fit.leftOut[image] as number) / expected - 1) < 1e-5, `image ${image}`);
+    t.ok(Math.abs((fit.leftOut[image] as number) / expected - 1) < 1e-4, `image ${image}`);
   }
 });

@@ -1,6 +1,6 @@
 /** Training of a cloner: averages of its states. */
 import t from 'tap';
-import { embeddedExpert } from '../../src/detector/index.js';
+import { embeddedExperts } from '../../src/detector/index.js';
 import { planFor, recipeByName } from '../../src/distillation/recipe.js';
 import { initialState, Training, type TrainingState } from '../../src/distillation/training.js';
 import { readExpertCard, runningStatistics, trainableParameters } from '../../src/networks/index.js';
@@ -12,7 +12,7 @@ t.test('the cloner is the mean of the averaged states, also after a checkpoint',
   const device = await openTestDevice();
   t.teardown(() => device.close());
   const recipe = { ...recipeByName('paper'), inputSize: 32 };
-  const plan = planFor(recipe, await readExpertCard(embeddedExpert));
+  const plan = planFor(recipe, await readExpertCard(embeddedExperts.vgg16));
   const random = randomStream(0, 'activations');
   const activations = plan.trainingLayers.map(({ name, channels, stride }) => {
     const dims = [2, channels, 32 / stride, 32 / stride];

@@ -1,7 +1,13 @@
 /** Windows of good images: energies by other images, exactly those of the covariance without them. */
 import t from 'tap';
+import { Products } from '../../src/distillation/linear/products.js';
 import { fitWindows } from '../../src/distillation/linear/window-fit.js';
 import { normal, randomStream } from '../../src/random/random.js';
+import { Device } from '../../src/runtime/index.js';
+
+const device = await Device.open({ provider: 'cpu', threads: 1 });
+const products = await Products.open(device);
+t.teardown(() => device.close());
 
 const channels = [2, 3];
 const size = 5;
@@ -32,7 +38,7 @@ function energies(of: Float32Array, mean: Float32Array, whitening: Float32Array)
 
 t.test('good windows have an energy of about 1 for each channel', async (t) => {
   const images = Array.from({ length: 40 }, (_, seed) => image(seed));
-  const { mean, whitening } = fitWindows(images, channels);
+  const { mean, whitening } = await fitWindows(products, images, channels);
   const all = images.flatMap((of) => energies(of, mean, whitening));
   const typical = all.reduce((sum, energy) => sum + energy, 0) / all.length;
   t.ok(Math.abs(typical - size) < 0.1, `${typical}`);
@@ -40,10 +46,10 @@ t.test('good windows have an energy of about 1 for each channel', async (t) => {
 
 t.test('an image is scored by the windows of other images, the mean of its three highest', async (t) => {
   const images = Array.from({ length: 8 }, (_, seed) => image(seed));
-  const { leftOut } = fitWindows(images, channels);
+  const { leftOut } = await fitWindows(products, images, channels);
   // With four folds, images 1 and 5 are left out together. Layers are scaled by all images, so copies take the places.
   const others = images.filter((_, index) => index % 4 !== 1);
-  const alone = fitWindows(others, channels);
+  const alone = await fitWindows(products, others, channels);
   const [found = Number.NaN] = [leftOut[1]];
   const highest = energies(images[1] as Float32Array, alone.mean, alone.whitening)
     .sort((a, b) => b - a)

@@ -2,7 +2,7 @@
 import { readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import t from 'tap';
-import { embeddedExpert, findExpert, modelsFolder } from '../../src/detector/index.js';
+import { embeddedExperts, findExpert, modelsFolder } from '../../src/detector/index.js';
 import { importExpert, inputConventions } from '../../src/experts/index.js';
 import {
   convolutions,
@@ -70,7 +70,7 @@ t.test('importing our own weights gives the activations of the embedded expert',
   const out = t.testdir();
   const file = join(modelsFolder, 'vgg16-imagenet.fp16.safetensors');
   const { card } = await importExpert({ file, out, device });
-  const [imported, embedded] = await Promise.all([loadExpert(card), loadExpert(embeddedExpert)]);
+  const [imported, embedded] = await Promise.all([loadExpert(card), loadExpert(embeddedExperts.vgg16)]);
   t.strictSame(imported.card.input, embedded.card.input);
   for (const [name, rms] of Object.entries(activationRms(embedded))) {
     const other = activationRms(imported)[name] as number;

@@ -2,7 +2,7 @@
 import { readFile } from 'node:fs/promises';
 import t from 'tap';
 import { addGradients, guidedRules, plainRules, type Registry } from '../../src/autodiff/index.js';
-import { embeddedExpert } from '../../src/detector/index.js';
+import { embeddedExperts } from '../../src/detector/index.js';
 import { adam, buildTrainingModel } from '../../src/distillation/models.js';
 import {
   addCloner,
@@ -136,7 +136,7 @@ function termWeights(layers: readonly string[]): Tensors {
 async function infer(rules: Registry): Promise<Tensors> {
   const graph = new Graph('golden');
   const image = addImageInput(graph, [size, size]);
-  const expert = addExpert(graph, image, await loadExpert(embeddedExpert));
+  const expert = addExpert(graph, image, await loadExpert(embeddedExperts.vgg16));
   const cloner = addCloner(graph, image, paperClonerLayout);
   const layers = golden.scoringLayers.map((layer) => ({
     expert: criticalLayer(expert, layer),
@@ -162,7 +162,7 @@ async function infer(rules: Registry): Promise<Tensors> {
 }
 
 t.test('the goldens were made with the embedded expert and the same cloner', async (t) => {
-  const { card } = await loadExpert(embeddedExpert);
+  const { card } = await loadExpert(embeddedExperts.vgg16);
   t.strictSame(
     golden.activationRms,
     card.schema === 'mkd.expert/1' && card.activationRms,
@@ -198,7 +198,7 @@ t.test('scores agree within 1e-4, plain and guided image gradients within 1e-3',
 t.test(
   'a training step agrees: loss, weight gradients within 1e-3, statistics, and three losses of Adam',
   async (t) => {
-    const { card } = await loadExpert(embeddedExpert);
+    const { card } = await loadExpert(embeddedExperts.vgg16);
     const layers = layersOf(card).filter(({ name }) => golden.trainingLayers.includes(name));
     const session = await device.session(
       buildTrainingModel({ layout: paperClonerLayout, inputSize: size, layers }),
@@ -244,7 +244,7 @@ t.test(
 
 async function expertActivations(): Promise<Tensors> {
   const graph = new Graph('expert');
-  const pools = addExpert(graph, addImageInput(graph, [size, size]), await loadExpert(embeddedExpert));
+  const pools = addExpert(graph, addImageInput(graph, [size, size]), await loadExpert(embeddedExperts.vgg16));
   for (const layer of golden.trainingLayers) graph.output(criticalLayer(pools, layer), `expert.${layer}`);
   const session = await device.session(encodeModel(graph));
   const { outputs } = await session.run({ image: images });

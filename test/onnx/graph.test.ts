@@ -2,10 +2,10 @@
 import { readFile } from 'node:fs/promises';
 import { fromBinary } from '@bufbuild/protobuf';
 import t from 'tap';
-import { embeddedExpert, termNames } from '../../src/detector/index.js';
+import { embeddedExperts, termNames } from '../../src/detector/index.js';
 import { buildServingModel } from '../../src/detector/serving-model.js';
 import { buildFeatureModel } from '../../src/distillation/linear/features.js';
-import { linearRecipe } from '../../src/distillation/linear/linear-recipe.js';
+import { linearRecipeFor } from '../../src/distillation/linear/linear-recipe.js';
 import { buildTrainingModel } from '../../src/distillation/models.js';
 import { layersOf, paperClonerLayout, readExpertCard } from '../../src/networks/index.js';
 import { encodeModel, Graph, opset } from '../../src/onnx/index.js';
@@ -159,7 +159,7 @@ const sinceVersions: Readonly<Record<string, number>> = {
 t.test('every operator we emit has a float32 kernel on CUDA', async (t) => {
   const file = new URL('../../../test/onnx/cuda-kernels.json', import.meta.url);
   const { kernels } = JSON.parse(await readFile(file, 'utf8')) as { kernels: Record<string, Kernel[]> };
-  const layers = layersOf(await readExpertCard(embeddedExpert)).slice(1);
+  const layers = layersOf(await readExpertCard(embeddedExperts.vgg16)).slice(1);
   const models: Uint8Array[] = [
     buildTrainingModel({
       layout: paperClonerLayout,
@@ -170,7 +170,7 @@ t.test('every operator we emit has a float32 kernel on CUDA', async (t) => {
   ];
   for (const map of ['none', 'discrepancy', 'gradient', 'guided', 'smoothgrad'] as const) {
     const shape = {
-      expertCard: embeddedExpert,
+      expertCard: embeddedExperts.vgg16,
       cloner: { kind: 'convolutional', layout: paperClonerLayout } as const,
       inputSize: 32,
       positions: true,
@@ -178,14 +178,20 @@ t.test('every operator we emit has a float32 kernel on CUDA', async (t) => {
     };
     models.push(await buildServingModel({ ...shape, scoringLayers: ['pool3', 'pool4', 'pool5'], map }));
   }
-  const { cloner } = linearRecipe;
-  const linear = { expertCard: embeddedExpert, cloner, inputSize: 128, positions: true, neighbors: false };
+  const { cloner } = linearRecipeFor(await readExpertCard(embeddedExperts.vgg16));
+  const linear = {
+    expertCard: embeddedExperts.vgg16,
+    cloner,
+    inputSize: 128,
+    positions: true,
+    neighbors: false,
+  };
   for (const map of ['discrepancy', 'gradient'] as const) {
     models.push(await buildServingModel({ ...linear, scoringLayers: termNames(cloner), map }));
   }
   models.push(
     await buildFeatureModel({
-      expertCard: embeddedExpert,
+      expertCard: embeddedExperts.vgg16,
       inputSize: 128,
       spans: cloner.spans,
       windows: cloner.windows.layers,

@@ -1,6 +1,6 @@
 /** One pass of the expert over good images: what the linear cloner is fitted on. */
 import { windowGrid } from '../../detector/index.js';
-import { cropped, type InputShape, type OnWarning } from '../../imaging/index.js';
+import { type InputShape, type OnWarning, tileCount, tilePixels } from '../../imaging/index.js';
 import {
   addExpert,
   addImageInput,
@@ -14,8 +14,8 @@ import {
   spanName,
   tensorNames,
 } from '../../networks/index.js';
-import { encodeModel, Graph } from '../../onnx/index.js';
-import { type Device, float32Data, type ModelRecipe, uint8 } from '../../runtime/index.js';
+import { encodeModel, Graph, type Value } from '../../onnx/index.js';
+import { type Device, float32Data, type ModelRecipe, type Session, uint8 } from '../../runtime/index.js';
 import { readImage } from '../images/training-set.js';
 import { LocalSums } from './local-fit.js';
 
@@ -26,7 +26,7 @@ export interface FeatureSpec {
   readonly spans: readonly Span[];
   /** Layers whose windows are computed. */
   readonly windows: readonly CriticalLayer[];
-  /** Layers of the local features, the finest first. */
+  /** Layers of the local features, the finest first; none if they are not wanted. */
   readonly local: readonly CriticalLayer[];
 }
 
@@ -41,7 +41,7 @@ const featureModel = (spec: FeatureSpec): ModelRecipe => ({
   argument: spec,
 });
 
-/** Builds the model for one image: the vector of each span, mean and products of the local features over positions. */
+/** Builds the model for one image: the vector of each span, windows, and of the local features what is summed. */
 export async function buildFeatureModel({
   expertCard,
   inputSize,
@@ -61,25 +61,35 @@ export async function buildFeatureModel({
   // One window after another.
   const rows = op.Reshape(op.Transpose(found, [0, 2, 3, 1]), [-1, found.shape[1] as number]);
   graph.output(rows, windowRows);
-  const features = addLocalFeatures(
-    graph,
-    local.map((layer) => criticalLayer(pools, layer)),
-  );
+  if (local.length > 0)
+    addLocalProducts(
+      graph,
+      local.map((layer) => criticalLayer(pools, layer)),
+    );
+  return encodeModel(graph);
+}
+
+/** Adds mean and products of the local features over positions. */
+function addLocalProducts(graph: Graph, layers: readonly Value[]): void {
+  const { op } = graph;
+  const features = addLocalFeatures(graph, layers);
   const [, channels, height, width] = features.shape as [unknown, number, number, number];
   const columns = op.Reshape(features, [channels, height * width]);
   graph.output(op.ReduceMean(columns, [1], { keepdims: false }), localMean);
   const products = op.MatMul(columns, op.Transpose(columns, [1, 0]));
   graph.output(op.Mul(products, graph.scalar(1 / (height * width))), localProducts);
-  return encodeModel(graph);
 }
 
+/** What was computed of each row: an image, or a tile of one. */
 export interface Features {
-  /** By name of the span, a vector for each image. */
+  /** The image that each row shows, by its place in the list. */
+  readonly imageOf: readonly number[];
+  /** By name of the span, a vector for each row. */
   readonly vectors: ReadonlyMap<string, readonly Float32Array[]>;
-  /** For each image its windows, one after another: [K * K, C]. */
+  /** For each row its windows, one after another: [K * K, C]. */
   readonly windows: readonly Float32Array[];
   readonly local: LocalSums;
-  /** SHA-256 of each file. */
+  /** SHA-256 of each image's file. */
   readonly digests: readonly Buffer[];
 }
 
@@ -90,15 +100,21 @@ export interface FeatureOptions {
   readonly onProgress: (done: number, total: number) => void;
 }
 
+/** Images that local features are learned from: each has thousands of positions, and their products take as long as a fast expert. */
+const mostLocal = 100;
+
 /** @throws ImageError naming the invalid file. */
 export async function computeFeatures(
   device: Device,
   spec: FeatureSpec,
   { paths, input, onWarning, onProgress }: FeatureOptions,
 ): Promise<Features> {
-  const session = await device.session(featureModel(spec));
+  const plain = await device.session(featureModel({ ...spec, local: [] }));
+  const withLocal = await device.session(featureModel(spec));
+  const inLocal = new Set(spec.local.length > 0 ? spread(paths.length, mostLocal) : []);
   const vectors = new Map(spec.spans.map((span) => [spanName(span), [] as Float32Array[]]));
   const digests: Buffer[] = [];
+  const imageOf: number[] = [];
   const windows: Float32Array[] = [];
   let local: LocalSums | undefined;
   const read = (path: string) => readImage(path, input, onWarning);
@@ -112,21 +128,33 @@ export async function computeFeatures(
       next = following === undefined ? undefined : read(following);
       next?.catch(() => undefined);
       digests.push(sha256);
-      const dims = [1, spec.inputSize, spec.inputSize, 3];
-      const { outputs } = await session.run({
-        [tensorNames.inputs.image]: uint8(dims, cropped(image, [0, 0])),
-      });
-      for (const span of spec.spans) {
-        vectors.get(spanName(span))?.push(Float32Array.from(float32Data(outputs, vectorOf(span))));
+      for (let tile = 0; tile < tileCount(image.grid); tile++) {
+        const dims = [1, spec.inputSize, spec.inputSize, 3];
+        const session: Session = inLocal.has(index) ? withLocal : plain;
+        const { outputs } = await session.run({
+          [tensorNames.inputs.image]: uint8(dims, tilePixels(image, tile)),
+        });
+        imageOf.push(index);
+        for (const span of spec.spans) {
+          vectors.get(spanName(span))?.push(Float32Array.from(float32Data(outputs, vectorOf(span))));
+        }
+        windows.push(Float32Array.from(float32Data(outputs, windowRows)));
+        if (!inLocal.has(index)) continue;
+        const mean = float32Data(outputs, localMean);
+        local ??= new LocalSums(mean.length);
+        local.add(mean, float32Data(outputs, localProducts));
       }
-      windows.push(Float32Array.from(float32Data(outputs, windowRows)));
-      const mean = float32Data(outputs, localMean);
-      local ??= new LocalSums(mean.length);
-      local.add(mean, float32Data(outputs, localProducts));
     }
     onProgress(paths.length, paths.length);
-    return { vectors, windows, local: local as LocalSums, digests };
+    return { imageOf, vectors, windows, local: local as LocalSums, digests };
   } finally {
-    await session.close();
+    await plain.close();
+    await withLocal.close();
   }
+}
+
+/** Returns at most so many places, evenly over all: neighbors in a folder may show the same part. */
+export function spread(count: number, most: number): number[] {
+  const chosen = Math.min(count, most);
+  return Array.from({ length: chosen }, (_, at) => Math.floor((at * count) / chosen));
 }

@@ -1,13 +1,14 @@
 /** All terms of a linear cloner fitted on good images, with or without those that the others do not explain. */
 import { type LinearCloner, spansOf } from '../../detector/index.js';
 import type { InputShape } from '../../imaging/index.js';
-import { type ExpertCard, layersOf, spanName } from '../../networks/index.js';
+import { type ExpertCard, layersOf, type Span, spanName } from '../../networks/index.js';
 import type { Device } from '../../runtime/index.js';
 import type { ExpertFile, ImageFiles } from '../cloner-training.js';
 import type { DistillOptions } from '../settings.js';
 import type { WholeRun } from '../whole-run.js';
+import { proposeGroups } from './alike.js';
 import type { Features } from './features.js';
-import type { LinearRecipe } from './linear-recipe.js';
+import { Products } from './products.js';
 import { type FittedSpan, fitSpan } from './span-fit.js';
 import { doubtfulOf, type ScaledTerms, termsOf } from './terms.js';
 import { type FittedWindows, fitWindows } from './window-fit.js';
@@ -15,7 +16,7 @@ import { type FittedWindows, fitWindows } from './window-fit.js';
 /** What a linear distillation works with. */
 export interface LinearInputs {
   readonly options: DistillOptions;
-  readonly recipe: LinearRecipe;
+  readonly cloner: LinearCloner;
   readonly input: InputShape;
   readonly expert: ExpertFile;
   readonly images: ImageFiles;
@@ -23,33 +24,40 @@ export interface LinearInputs {
   readonly whole: WholeRun;
 }
 
-/** All terms, fitted. */
+/** All terms, fitted; scores and directions are those of images. */
 export interface Fitted extends ScaledTerms {
   readonly fits: ReadonlyMap<string, FittedSpan>;
   readonly windows: FittedWindows;
+  /** The image that each row shows, by its place among those that are kept. */
+  readonly imageOf: readonly number[];
 }
 
 /** Fits all terms on some of the images. */
-function fitAll(
-  { cloner }: LinearRecipe,
+async function fitAll(
+  products: Products,
+  { cloner, expert, images: { groups } }: LinearInputs,
   features: Features,
   kept: readonly number[],
-  channels: readonly number[],
-  { groups }: ImageFiles,
   report: (phase: 'scale', done: number, total: number) => void,
-): Fitted {
-  const of = <Some>(list: readonly Some[]): Some[] => kept.map((image) => list[image] as Some);
-  const parts = groups && of(groups);
+): Promise<Fitted> {
+  const places = new Map(kept.map((image, at) => [image, at]));
+  const rows = [...features.imageOf.keys()].filter((row) => places.has(features.imageOf[row] as number));
+  const of = <Some>(list: readonly Some[]): Some[] => rows.map((row) => list[row] as Some);
+  const imagesOfRows = of(features.imageOf);
+  // Tiles of one image are left out together, and so are images of one part.
+  const parts = imagesOfRows.map((image) => groups?.[image] ?? image);
   const spans = spansOf(cloner);
   const fits = new Map<string, FittedSpan>();
   for (const [index, span] of spans.entries()) {
     report('scale', index, spans.length);
     const vectors = features.vectors.get(spanName(span)) as readonly Float32Array[];
-    fits.set(spanName(span), fitSpan(of(vectors), span.components, parts));
+    fits.set(spanName(span), await fitSpan(products, of(vectors), span.components, parts));
   }
   report('scale', spans.length, spans.length);
-  const windows = fitWindows(of(features.windows), channels, parts);
-  return { fits, windows, ...termsOf(cloner, fits, windows) };
+  const channels = windowChannels(expert.card, cloner);
+  const windows = await fitWindows(products, of(features.windows), channels, parts);
+  const imageOf = imagesOfRows.map((image) => places.get(image) as number);
+  return { fits, windows, imageOf, ...termsOf(cloner, fits, windows, imageOf) };
 }
 
 /** Names the images that the others do not explain; they may show a defect. */
@@ -67,23 +75,44 @@ function warnOfDoubtful(
   }
 }
 
+/** Says so if several photos seem to show one part, and nothing was said of it. */
+async function warnOfParts(
+  { options, cloner, images: { paths, groups } }: LinearInputs,
+  products: Products,
+  { imageOf, vectors }: Features,
+): Promise<void> {
+  if (groups || imageOf.length > paths.length) return;
+  const coarsest = [...cloner.spans].sort((a, b) => a.grid - b.grid)[0] as Span;
+  const found = await proposeGroups(products, paths, vectors.get(spanName(coarsest)) as Float32Array[]);
+  if (!found) return;
+  options.onWarning?.(
+    `the ${paths.length} photos seem to show ${found.parts} parts, several photos each; pass --group-by '${found.pattern}', ` +
+      'otherwise most new parts are called anomalous',
+  );
+}
+
 /** Names doubtful images, and fits again without them if that is asked for. */
-export function fitWithoutDoubtful(
+export async function fitWithoutDoubtful(
   inputs: LinearInputs,
   features: Features,
   report: (phase: 'scale', done: number, total: number) => void,
-): Fitted & { readonly kept: readonly number[] } {
-  const { options, recipe, expert, images } = inputs;
-  const channels = windowChannels(expert.card, recipe.cloner);
-  const fit = (kept: readonly number[]) => ({
+): Promise<Fitted & { readonly kept: readonly number[] }> {
+  const { options, images, device } = inputs;
+  const products = await Products.open(device);
+  const fit = async (kept: readonly number[]) => ({
     kept,
-    ...fitAll(recipe, features, kept, channels, images, report),
+    ...(await fitAll(products, inputs, features, kept, report)),
   });
-  const all = fit([...images.paths.keys()]);
-  const doubtful = doubtfulOf(all.scores);
-  warnOfDoubtful(inputs, doubtful, all.scores);
-  if (!options.dropDoubtful || doubtful.length === 0) return all;
-  return fit(all.kept.filter((image) => !doubtful.includes(image)));
+  try {
+    await warnOfParts(inputs, products, features);
+    const all = await fit([...images.paths.keys()]);
+    const doubtful = doubtfulOf(all.scores);
+    warnOfDoubtful(inputs, doubtful, all.scores);
+    if (!options.dropDoubtful || doubtful.length === 0) return all;
+    return await fit(all.kept.filter((image) => !doubtful.includes(image)));
+  } finally {
+    await products.close();
+  }
 }
 
 /** Returns the channels of each layer whose windows count. */

@@ -13,8 +13,8 @@ import {
   termNames,
   writeDetector,
 } from '../../detector/index.js';
-import { decodeNamedImage } from '../../imaging/index.js';
-import { fingerprintOf, type Span, spanName } from '../../networks/index.js';
+import { decodeNamedImage, tilePixels } from '../../imaging/index.js';
+import { fingerprintOf, spanName } from '../../networks/index.js';
 import { type ConstantTensor, floatToHalf } from '../../onnx/index.js';
 import {
   DirectInference,
@@ -27,9 +27,9 @@ import { type ImageFiles, partsIn } from '../cloner-training.js';
 import { fingerprintOfData } from '../images/training-set.js';
 import type { PhaseProgress } from '../settings.js';
 import type { PhaseUnits } from '../whole-run.js';
-import { computeFeatures, type Features } from './features.js';
+import { computeFeatures, type Features, spread } from './features.js';
 import { type Fitted, fitWithoutDoubtful, type LinearInputs } from './fit.js';
-import { type LinearRecipe, linearNotes } from './linear-recipe.js';
+import { linearNotes } from './linear-recipe.js';
 import { measureMapScale } from './map-scale.js';
 import type { FittedSpan } from './span-fit.js';
 import type { FittedWindows } from './window-fit.js';
@@ -42,8 +42,8 @@ const gradientImages = 8;
 
 /** Distills the detector and writes it. @throws ImageError, CalibrationError; the signal's reason. */
 export async function distillLinear(inputs: LinearInputs): Promise<Manifest> {
-  const { options, recipe, input, expert, images, device } = inputs;
-  const { cloner, inputSize } = recipe;
+  const { options, cloner, input, expert, images, device } = inputs;
+  const { inputSize } = input;
   const began = performance.now();
   const report = reporter(inputs);
   const spec = {
@@ -59,7 +59,7 @@ export async function distillLinear(inputs: LinearInputs): Promise<Manifest> {
     onWarning: options.onWarning,
     onProgress: (done, total) => report('expert', done, total),
   });
-  const { kept, ...fitted } = fitWithoutDoubtful(inputs, features, report);
+  const { kept, ...fitted } = await fitWithoutDoubtful(inputs, features, report);
   const files: ImageFiles = { ...images, paths: kept.map((image) => images.paths[image] as string) };
   const digests = kept.map((image) => features.digests[image] as Buffer);
   const engine = ScoringEngine.on(device);
@@ -69,6 +69,7 @@ export async function distillLinear(inputs: LinearInputs): Promise<Manifest> {
     features,
     fitted,
     files.paths,
+    report,
   );
   const parts = partsIn(images, kept);
   const calibrated = calibration(
@@ -109,13 +110,13 @@ async function scaledScorer(
   inputs: LinearInputs,
   engine: ScoringEngine,
   features: Features,
-  { fits, windows, terms }: Fitted,
+  { fits, windows, terms, imageOf }: Fitted,
   paths: readonly string[],
+  report: ReturnType<typeof reporter>,
 ) {
-  const { recipe, input, expert } = inputs;
-  const { cloner, inputSize } = recipe;
-  const report = reporter(inputs);
-  const tensors = tensorsOf(recipe, spansOf(cloner), fits, windows, features);
+  const { cloner, input, expert } = inputs;
+  const { inputSize } = input;
+  const tensors = tensorsOf(cloner, fits, windows, features);
   const shape: ServingShape = {
     expertCard: expert.path,
     inputSize,
@@ -126,21 +127,22 @@ async function scaledScorer(
   };
   const pipeline = new ScoringPipeline(new DirectInference(engine));
   const source = (path: string) => async () => decodeNamedImage(await readFile(path), path, input);
+  const rowsOf = (image: number): number[] => [...imageOf.keys()].filter((row) => imageOf[row] === image);
   const unscaled = new Map([...tensors, ...scaleTensors(0, 1)]);
   const { mean, deviation, threshold } = await measureMapScale(
     pipeline,
-    assembleScorer(shape, terms, unscaled, { range: input.range }),
+    assembleScorer(shape, terms, unscaled, input),
     spread(paths.length, mapImages).map((index) => ({
       source: source(paths[index] as string),
-      stretch: stretchOf(cloner, fits, index),
+      stretch: stretchOf(cloner, fits, rowsOf(index)),
     })),
     (done, total) => report('calibrate', done, total),
   );
   for (const [name, tensor] of scaleTensors(mean, deviation)) tensors.set(name, tensor);
-  const scorer = assembleScorer(shape, terms, tensors, { range: input.range });
+  const scorer = assembleScorer(shape, terms, tensors, input);
   const few = spread(paths.length, gradientImages).map((index) => source(paths[index] as string));
   const gradients = await measureGoodImages(pipeline, scorer, few, { smoothGrad: false });
-  const tested = await Promise.all(few.slice(0, 2).map(async (image) => (await image()).pixels));
+  const tested = await Promise.all(few.slice(0, 2).map(async (image) => tilePixels(await image(), 0)));
   return {
     shape,
     tensors,
@@ -150,22 +152,24 @@ async function scaledScorer(
   };
 }
 
-/** Returns at most so many places, evenly over all: neighbors in a folder may show the same part. */
-function spread(count: number, most: number): number[] {
-  const chosen = Math.min(count, most);
-  return Array.from({ length: chosen }, (_, at) => Math.floor((at * count) / chosen));
-}
-
-/** Returns how much longer what is left of a good image would be if it had not been learned from, in the map. */
-function stretchOf({ cells }: LinearCloner, fits: ReadonlyMap<string, FittedSpan>, image: number): number {
-  const logs = cells.map((span) => Math.log(fits.get(spanName(span))?.stretch[image] ?? 1));
+/**
+ * Returns how much longer what is left of a good image would be if it had not been learned from, in the map.
+ * @param rows that show it.
+ */
+function stretchOf(
+  { cells }: LinearCloner,
+  fits: ReadonlyMap<string, FittedSpan>,
+  rows: readonly number[],
+): number {
+  const logs = cells.flatMap((span) =>
+    rows.map((row) => Math.log(fits.get(spanName(span))?.stretch[row] ?? 1)),
+  );
   // The map is the geometric mean of the cells and the positions.
-  return Math.exp(logs.reduce((sum, log) => sum + log, 0) / (cells.length + 1));
+  return Math.exp(logs.reduce((sum, log) => sum + log, 0) / ((cells.length + 1) * rows.length));
 }
 
 function tensorsOf(
-  { cloner }: LinearRecipe,
-  spans: readonly Span[],
+  cloner: LinearCloner,
   fits: ReadonlyMap<string, FittedSpan>,
   windows: FittedWindows,
   { local }: Features,
@@ -178,7 +182,7 @@ function tensorsOf(
   const addDirections = (name: string, shape: readonly number[], data: Float32Array): void => {
     tensors.set(name, { type: 'float16', shape, data: floatToHalf(data) });
   };
-  for (const span of spans) {
+  for (const span of spansOf(cloner)) {
     const { mean, basis, kept, rest } = fits.get(spanName(span)) as FittedSpan;
     add(linearTensors.mean(span), [mean.length], mean);
     addDirections(linearTensors.basis(span), [mean.length, kept.length], basis);

@@ -1,5 +1,7 @@
 /** The settings of the linear recipe, and how it differs from the paper. */
 import type { LinearCloner } from '../../detector/index.js';
+import { type CriticalLayer, type ExpertCard, layersOf } from '../../networks/index.js';
+import { DistillSettingsError } from '../settings.js';
 
 /** The settings of a linear cloner: which layers, which grids, how many directions. */
 export interface LinearRecipe {
@@ -8,26 +10,59 @@ export interface LinearRecipe {
 }
 
 /**
- * The default settings. Averages over few cells tell what a part is made of, and over more cells how it is built. Fine
- * positions and cells of the middle layers tell where it differs.
+ * What each scale of a layer, in pixels of the image for one position, is good for. Averages over few cells tell what a part
+ * is made of, and over more cells how it is built. Fine positions and cells of the middle layers tell where it differs.
  */
-export const linearRecipe: LinearRecipe = {
-  inputSize: 256,
-  cloner: {
+function clonerOf(layer: (stride: number) => CriticalLayer): LinearCloner {
+  return {
     kind: 'linear',
     spans: [
-      { layer: 'pool4', grid: 2, components: 256 },
-      { layer: 'pool4', grid: 4, components: 256 },
-      { layer: 'pool5', grid: 4, components: 256 },
+      { layer: layer(16), grid: 2, components: 256 },
+      { layer: layer(16), grid: 4, components: 256 },
+      { layer: layer(32), grid: 4, components: 256 },
     ],
-    windows: { layers: ['pool3', 'pool4'] },
+    windows: { layers: [layer(8), layer(16)] },
     cells: [
-      { layer: 'pool3', grid: 16, components: 64 },
-      { layer: 'pool4', grid: 4, components: 256 },
+      { layer: layer(8), grid: 16, components: 128 },
+      { layer: layer(16), grid: 4, components: 256 },
     ],
-    local: { layers: ['pool2', 'pool3'], components: 256 },
-  },
+    local: { layers: [layer(4), layer(8)], components: 256 },
+  };
+}
+
+/** The first layer of each stage of EfficientNet is wide enough to say what there is; the last convolution says only what it is. */
+const efficientNetCloner: LinearCloner = {
+  kind: 'linear',
+  spans: [
+    { layer: 'stage2', grid: 4, components: 128 },
+    { layer: 'stage4', grid: 4, components: 128 },
+    { layer: 'stage5', grid: 2, components: 128 },
+    { layer: 'stage6', grid: 2, components: 128 },
+  ],
+  windows: { layers: ['stage2', 'stage3'] },
+  cells: [
+    { layer: 'stage3', grid: 16, components: 48 },
+    { layer: 'stage4', grid: 4, components: 128 },
+  ],
+  local: { layers: ['stage2', 'stage3'], components: 256 },
 };
+
+/** Returns the settings for an expert. @throws DistillSettingsError naming the layer that it lacks. */
+export function linearRecipeFor(card: ExpertCard): LinearRecipe {
+  const layers = layersOf(card);
+  const known = new Set(layers.map(({ name }) => name));
+  if (efficientNetCloner.spans.every(({ layer }) => known.has(layer)))
+    return { inputSize: 256, cloner: efficientNetCloner };
+  const cloner = clonerOf((stride) => {
+    const found = [...layers].reverse().find((layer) => layer.stride === stride);
+    if (found) return found.name;
+    const have = layers.map(({ name, stride: of }) => `${name} (${of})`).join(', ');
+    throw new DistillSettingsError(
+      `the linear recipe needs layers of stride 4, 8, 16 and 32, and ${card.name} has ${have}; import it with other --layers, or take --recipe convolutional`,
+    );
+  });
+  return { inputSize: 256, cloner };
+}
 
 /** What the manifest says of it. */
 export const linearNotes: readonly string[] = [

@@ -30,25 +30,24 @@ export async function measureMapScale(
   images: readonly MeasuredImage[],
   onProgress: (done: number, total: number) => void,
 ): Promise<MapScale> {
-  const plane = scorer.shape.inputSize ** 2;
-  const values = new Float32Array(plane * images.length);
+  const maps: Float32Array[] = [];
   for (const [index, { source, stretch }] of images.entries()) {
     onProgress(index, images.length);
     const { images: scored } = await pipeline.infer(scorer, [await source()], { map: 'discrepancy' });
-    const map = scored[0]?.map?.values ?? new Float32Array(plane);
-    values.set(
-      map.map((value) => value * stretch),
-      index * plane,
-    );
+    const map = scored[0]?.map?.values ?? new Float32Array();
+    maps.push(map.map((value) => value * stretch));
   }
   onProgress(images.length, images.length);
-  let [sum, squares] = [0, 0];
-  for (const value of values) {
-    sum += value;
-    squares += value * value;
+  let [count, sum, squares] = [0, 0, 0];
+  for (const map of maps) {
+    count += map.length;
+    for (const value of map) {
+      sum += value;
+      squares += value * value;
+    }
   }
-  const mean = sum / values.length;
-  const deviation = Math.sqrt(Math.max(squares / values.length - mean * mean, 1e-12));
-  const highest = quantile([values], mapQuantile);
+  const mean = sum / count;
+  const deviation = Math.sqrt(Math.max(squares / count - mean * mean, 1e-12));
+  const highest = quantile(maps, mapQuantile);
   return { mean, deviation, threshold: Math.max(1, (highest - mean) / deviation) };
 }

@@ -6,6 +6,8 @@
  * All of it follows from the eigenvalues of Z Z'.
  */
 import { EigenvalueDecomposition, inverse as inverseOf, Matrix } from 'ml-matrix';
+import { concatenated } from '../../runtime/index.js';
+import type { Products } from './products.js';
 
 /** Ridge and weight of the mean, as shares of the mean eigenvalue. */
 const ridgeShare = 0.01;
@@ -23,7 +25,7 @@ export interface FittedSpan {
   readonly kept: Float32Array;
   readonly rest: number;
   readonly ridge: number;
-  /** [n]: what is left of each good image by all others. */
+  /** [n]: what the kept directions leave of each good image, by all others. */
   readonly leftOut: Float64Array;
   /** [n]: the same, as a share of its distance from the mean. */
   readonly unexplained: Float64Array;
@@ -37,18 +39,21 @@ export interface FittedSpan {
  * @param components directions to keep at most.
  * @param groups the part that each image shows: images of one part are left out together.
  */
-export function fitSpan(
+export async function fitSpan(
+  products: Products,
   images: readonly Float32Array[],
   components: number,
   groups: readonly number[] = images.map((_, image) => image),
-): FittedSpan {
+): Promise<FittedSpan> {
   const count = images.length;
-  const { mean, vectors } = centered(images);
-  const gram = gramOf(vectors);
+  const { mean, blocks } = centered(images);
+  const gram = await gramOf(products, blocks, count);
   const trace = gram.trace();
   const ridge = (ridgeShare * trace) / count;
   const center = (centerShare * trace) / count;
   const { realEigenvalues, eigenvectorMatrix } = new EigenvalueDecomposition(gram, { assumeSymmetric: true });
+  const most = Math.min(components, count - 1);
+  const more = truncation(gram, groups, most, ridge);
   const leftOut = new Float64Array(count);
   const unexplained = new Float64Array(count);
   // (Z Z' + rho I)^-1 has the constant vector as an eigenvector, because Z is centered (Sherman and Morrison).
@@ -64,7 +69,7 @@ export function fitSpan(
     const images = [...groups.keys()].filter((image) => groups[image] === part);
     const own = inverseOf(new Matrix(images.map((a) => images.map((b) => inverse(a, b)))));
     for (const [at, image] of images.entries()) {
-      leftOut[image] = own.get(at, at) - ridge;
+      leftOut[image] = more * (own.get(at, at) - ridge);
       unexplained[image] = (leftOut[image] as number) / gram.get(image, image);
     }
   }
@@ -73,9 +78,9 @@ export function fitSpan(
     .map((eigenvalue, at) => ({ eigenvalue, at }))
     .filter(({ eigenvalue }) => eigenvalue > smallestEigenvalue * largest)
     .sort((a, b) => b.eigenvalue - a.eigenvalue)
-    .slice(0, Math.min(components, count - 1));
+    .slice(0, most);
   // The share of its own vector that an image contributes to its reproduction, its leverage.
-  const stretch = Float64Array.from(vectors, (_, image) => {
+  const stretch = Float64Array.from(images, (_, image) => {
     const leverage = order.reduce(
       (sum, { eigenvalue, at }) =>
         sum + (eigenvalue / (eigenvalue + ridge)) * eigenvectorMatrix.get(image, at) ** 2,
@@ -85,11 +90,13 @@ export function fitSpan(
   });
   return {
     mean,
-    basis: basisOf(
-      vectors,
+    basis: await basisOf(
+      products,
+      blocks,
       order.map(({ eigenvalue, at }) =>
         eigenvectorMatrix.getColumn(at).map((u) => u / Math.sqrt(eigenvalue)),
       ),
+      count,
     ),
     kept: Float32Array.from(order, ({ eigenvalue }) => eigenvalue / (eigenvalue + ridge)),
     rest: (center * ridge) / (ridge + center * count),
@@ -100,10 +107,48 @@ export function fitSpan(
   };
 }
 
-/** Returns the mean of all vectors, and what each differs from it. */
+/** Of so many parts, one is kept out to see what fewer directions leave. */
+const keptOut = 4;
+
+/**
+ * Returns how many times as much the first directions leave of an image as all directions do, where the image is not among
+ * those that they come from: the geometric mean over a quarter of the parts, by the others.
+ */
+function truncation(gram: Matrix, groups: readonly number[], most: number, ridge: number): number {
+  const images = [...groups.keys()];
+  const isOut = (image: number): boolean => (groups[image] as number) % keptOut === 0;
+  const known = images.filter((image) => !isOut(image));
+  const unknown = images.filter(isOut);
+  if (known.length <= most || unknown.length === 0) return 1;
+  const { realEigenvalues, eigenvectorMatrix } = new EigenvalueDecomposition(gram.selection(known, known), {
+    assumeSymmetric: true,
+  });
+  const order = [...realEigenvalues.keys()].sort(
+    (a, b) => (realEigenvalues[b] as number) - (realEigenvalues[a] as number),
+  );
+  // Of images [unknown], their products with the directions, each scaled by its eigenvalue's root.
+  const along = gram.selection(unknown, known).mmul(eigenvectorMatrix);
+  const logs = unknown.map((image, row) => {
+    const explained = order.map((at) => {
+      const eigenvalue = Math.max(realEigenvalues[at] as number, Number.EPSILON);
+      return along.get(row, at) ** 2 / (eigenvalue * (1 + ridge / eigenvalue));
+    });
+    const sum = (values: readonly number[]): number => values.reduce((total, value) => total + value, 0);
+    const least = ridge / 100;
+    const byAll = Math.max(gram.get(image, image) - sum(explained), least);
+    const byFirst = Math.max(gram.get(image, image) - sum(explained.slice(0, most)), least);
+    return Math.log(byFirst / byAll);
+  });
+  return Math.exp(logs.reduce((sum, log) => sum + log, 0) / logs.length);
+}
+
+/** Entries of the vectors that are in one block. */
+const blockLength = 8192;
+
+/** Returns the mean of all vectors, and what each differs from it: blocks of their entries, [n, block] each. */
 function centered(images: readonly Float32Array[]): {
   readonly mean: Float32Array;
-  readonly vectors: readonly Float32Array[];
+  readonly blocks: readonly Float32Array[];
 } {
   const [first] = images as readonly [Float32Array];
   const sums = new Float64Array(first.length);
@@ -111,39 +156,53 @@ function centered(images: readonly Float32Array[]): {
     for (let at = 0; at < sums.length; at++) (sums[at] as number) += image[at] as number;
   }
   const mean = Float32Array.from(sums, (sum) => sum / images.length);
-  return { mean, vectors: images.map((image) => image.map((value, at) => value - (mean[at] as number))) };
+  const blocks: Float32Array[] = [];
+  for (let from = 0; from < mean.length; from += blockLength) {
+    const length = Math.min(blockLength, mean.length - from);
+    const block = new Float32Array(images.length * length);
+    for (const [row, image] of images.entries()) {
+      for (let at = 0; at < length; at++) {
+        block[row * length + at] = (image[from + at] as number) - (mean[from + at] as number);
+      }
+    }
+    blocks.push(block);
+  }
+  return { mean, blocks };
 }
 
-/** Returns the products of all pairs. */
-function gramOf(vectors: readonly Float32Array[]): Matrix {
-  const gram = Matrix.zeros(vectors.length, vectors.length);
-  for (const [row, a] of vectors.entries()) {
-    for (let column = 0; column <= row; column++) {
-      const b = vectors[column] as Float32Array;
-      let sum = 0;
-      for (let at = 0; at < a.length; at++) sum += (a[at] as number) * (b[at] as number);
-      gram.set(row, column, sum);
-      gram.set(column, row, sum);
-    }
+/** Returns the products of all pairs of vectors. */
+async function gramOf(products: Products, blocks: readonly Float32Array[], count: number): Promise<Matrix> {
+  const sums = new Float64Array(count * count);
+  for (const data of blocks) {
+    const rows = { count, data };
+    for (const [at, value] of (await products.ofRows(rows, rows)).entries()) (sums[at] as number) += value;
   }
-  return gram;
+  // Rounding must not make it asymmetric.
+  const symmetric = (row: number, column: number): number =>
+    sums[Math.max(row, column) * count + Math.min(row, column)] as number;
+  return new Matrix(
+    Array.from({ length: count }, (_, row) =>
+      Array.from({ length: count }, (_, column) => symmetric(row, column)),
+    ),
+  );
 }
 
-/** Returns combinations of vectors as columns, [D, K]. @param weights [K][n] */
-function basisOf(vectors: readonly Float32Array[], weights: readonly (readonly number[])[]): Float32Array {
-  const [first] = vectors as readonly [Float32Array];
-  const [size, count] = [first.length, weights.length];
-  const basis = new Float32Array(size * count);
-  const direction = new Float64Array(size);
-  for (const [column, shares] of weights.entries()) {
-    direction.fill(0);
-    for (const [image, share] of shares.entries()) {
-      const vector = vectors[image] as Float32Array;
-      for (let at = 0; at < size; at++) (direction[at] as number) += share * (vector[at] as number);
-    }
-    for (let at = 0; at < size; at++) basis[at * count + column] = direction[at] as number;
+/** Returns combinations of the vectors as columns, [D, K]. @param weights [K][n] */
+async function basisOf(
+  products: Products,
+  blocks: readonly Float32Array[],
+  weights: readonly (readonly number[])[],
+  count: number,
+): Promise<Float32Array> {
+  const shares = new Float32Array(count * weights.length);
+  for (const [column, own] of weights.entries()) {
+    for (const [row, share] of own.entries()) shares[row * weights.length + column] = share;
   }
-  return basis;
+  const parts: Float32Array[] = [];
+  for (const data of blocks) {
+    parts.push(await products.ofColumns({ count, data }, { count, data: shares }));
+  }
+  return concatenated(parts);
 }
 
 /** Returns median and upper deviation: near-copies among the good images make the lower half long. */

@@ -16,11 +16,15 @@ export interface ScaledTerms {
   readonly directions: Record<string, number[]>;
 }
 
-/** Puts the terms on one scale: medians and upper deviations over good images, each scored by others only. */
+/**
+ * Puts the terms on one scale: medians and upper deviations over good images or tiles, each scored by others only.
+ * @param imageOf the image that each row shows; an image is as anomalous as its most anomalous tile.
+ */
 export function termsOf(
   cloner: LinearCloner,
   fits: ReadonlyMap<string, FittedSpan>,
   windows: FittedWindows,
+  imageOf: readonly number[],
 ): ScaledTerms {
   const { spans } = cloner;
   const fitted = spans.map((span) => fits.get(spanName(span)) as FittedSpan);
@@ -30,31 +34,41 @@ export function termsOf(
   );
   const scales = logs.map(robustScale);
   const energies = windows.leftOut.map((energy) => energy / (energy + windows.channels));
-  const shares = [...fitted.map(({ unexplained }) => unexplained), energies].map((values) =>
-    [...values].sort((a, b) => a - b),
-  );
+  const shares = [...fitted.map(({ unexplained }) => unexplained), energies];
   const weights = scales.map(({ spread }, at) => (at < spans.length ? 1 : windowShare) / spread);
   const medians = scales.map(({ median }) => median);
+  const ofRows = imageOf.map((_, row) =>
+    logs.reduce(
+      (sum, list, at) => sum + (weights[at] as number) * ((list[row] as number) - (medians[at] as number)),
+      0,
+    ),
+  );
+  const highest = highestRows(ofRows, imageOf);
+  const ascending = shares.map((values) => highest.map((row) => values[row] as number).sort((a, b) => a - b));
   const terms: Terms = {
     value: weights,
     direction: weights.map(() => 0),
     typical: {
       value: medians,
-      direction: shares.map((ascending) => ascending[Math.floor(ascending.length / 2)] as number),
+      direction: ascending.map((values) => values[Math.floor(values.length / 2)] as number),
       peak: 0,
     },
     map: { weight: 0, layers: [] },
   };
-  const scores = (logs[0] as number[]).map((_, image) =>
-    logs.reduce(
-      (sum, list, at) => sum + (weights[at] as number) * ((list[image] as number) - (medians[at] as number)),
-      0,
-    ),
-  );
   const directions = Object.fromEntries(
-    termNames(cloner).map((name, at) => [name, shares[at] as number[]] as const),
+    termNames(cloner).map((name, at) => [name, ascending[at] as number[]] as const),
   );
-  return { terms, scores, directions };
+  return { terms, scores: highest.map((row) => ofRows[row] as number), directions };
+}
+
+/** Returns the row with the highest score of each image. */
+function highestRows(scores: readonly number[], imageOf: readonly number[]): number[] {
+  const highest: number[] = [];
+  for (const [row, image] of imageOf.entries()) {
+    const other = highest[image];
+    if (other === undefined || (scores[row] as number) > (scores[other] as number)) highest[image] = row;
+  }
+  return highest;
 }
 
 /** Upper deviations above the median from which a good image is doubtful: on clean sets at most two images reach it. */

@@ -5,6 +5,8 @@
  */
 import { CholeskyDecomposition, Matrix } from 'ml-matrix';
 import { highestWindows } from '../../objective/index.js';
+import { concatenated } from '../../runtime/index.js';
+import type { Products, Rows } from './products.js';
 
 /** Added to each variance, as a share of the mean variance. */
 const ridgeShare = 0.001;
@@ -32,19 +34,14 @@ class WindowSums {
     this.products = new Float64Array(channels * channels);
   }
 
-  add(windows: Float32Array): void {
-    const { channels, sums, products } = this;
-    for (let from = 0; from < windows.length; from += channels) {
-      this.count++;
-      for (let a = 0; a < channels; a++) {
-        const value = windows[from + a] as number;
-        (sums[a] as number) += value;
-        // The lower triangle is enough.
-        for (let b = 0, at = a * channels; b <= a; b++, at++) {
-          (products[at] as number) += value * (windows[from + b] as number);
-        }
-      }
+  async add(products: Products, windows: Rows): Promise<void> {
+    const { channels, sums } = this;
+    this.count += windows.count;
+    for (let from = 0; from < windows.data.length; from += channels) {
+      for (let at = 0; at < channels; at++) (sums[at] as number) += windows.data[from + at] as number;
     }
+    const added = await products.ofColumns(windows, windows);
+    for (const [at, value] of added.entries()) (this.products[at] as number) += value;
   }
 
   /** Adds other sums, or takes them back. */
@@ -55,35 +52,53 @@ class WindowSums {
   }
 }
 
+/** Images whose windows are multiplied at once. */
+const blockImages = 32;
+
 /**
  * @param images windows of each image, one after another: [K * K, C].
  * @param channels of each layer; each layer is scaled to the same total variance.
  * @param groups the part that each image shows: images of one part are in one fold.
  */
-export function fitWindows(
+export async function fitWindows(
+  products: Products,
   images: readonly Float32Array[],
   channels: readonly number[],
   groups: readonly number[] = images.map((_, image) => image),
-): FittedWindows {
+): Promise<FittedWindows> {
   const count = channels.reduce((sum, of) => sum + of, 0);
   const parts = Array.from({ length: Math.min(folds, images.length) }, () => new WindowSums(count));
-  const foldOf = (image: number): number => (groups[image] as number) % parts.length;
-  for (const [image, windows] of images.entries()) (parts[foldOf(image)] as WindowSums).add(windows);
+  const inFold = (fold: number): number[] =>
+    [...images.keys()].filter((image) => (groups[image] as number) % parts.length === fold);
+  const blocksOf = (fold: number): number[][] => {
+    const own = inFold(fold);
+    return Array.from({ length: Math.ceil(own.length / blockImages) }, (_, at) =>
+      own.slice(at * blockImages, (at + 1) * blockImages),
+    );
+  };
+  const rowsOf = (block: readonly number[]): Rows => {
+    const data = concatenated(block.map((image) => images[image] as Float32Array));
+    return { count: data.length / count, data };
+  };
   const all = new WindowSums(count);
-  for (const part of parts) all.addSums(part, 1);
+  for (const [fold, part] of parts.entries()) {
+    for (const block of blocksOf(fold)) await part.add(products, rowsOf(block));
+    all.addSums(part, 1);
+  }
   const scales = scalesOf(all, channels);
   const leftOut = new Float64Array(images.length);
   for (const [fold, part] of parts.entries()) {
     const others = new WindowSums(count);
     others.addSums(all, 1);
     others.addSums(part, -1);
-    const { mean, whitening } = whiten(others, scales);
-    for (const [image, windows] of images.entries()) {
-      if (foldOf(image) === fold) leftOut[image] = highest(windows, mean, whitening);
+    const usual = whiten(others, scales);
+    for (const block of blocksOf(fold)) {
+      const found = await highest(products, rowsOf(block), block.length, usual);
+      for (const [at, image] of block.entries()) leftOut[image] = found[at] as number;
     }
   }
   const { mean, whitening } = whiten(all, scales);
-  return { channels: count, mean: Float32Array.from(mean), whitening: Float32Array.from(whitening), leftOut };
+  return { channels: count, mean, whitening, leftOut };
 }
 
 /** Returns the factor of each channel that gives its layer a total variance of 1. */
@@ -99,11 +114,13 @@ function scalesOf({ count, sums, products, channels }: WindowSums, layers: reado
   });
 }
 
+interface Whitening {
+  readonly mean: Float32Array;
+  readonly whitening: Float32Array;
+}
+
 /** Returns the mean, and the inverse of the Cholesky factor of the covariance, [C, C], lower triangle. */
-function whiten(
-  { count, sums, products, channels }: WindowSums,
-  scales: readonly number[],
-): { readonly mean: Float64Array; readonly whitening: Float64Array } {
+function whiten({ count, sums, products, channels }: WindowSums, scales: readonly number[]): Whitening {
   const mean = sums.map((sum) => sum / count);
   const covariance = Matrix.zeros(channels, channels);
   for (let a = 0; a < channels; a++) {
@@ -123,7 +140,7 @@ function whiten(
       (whitening[row * channels + column] as number) *= scales[column] as number;
     }
   }
-  return { mean, whitening };
+  return { mean: Float32Array.from(mean), whitening: Float32Array.from(whitening) };
 }
 
 /** Returns the inverse of a lower triangular matrix, row by row. */
@@ -146,25 +163,29 @@ function inverseOfLower(lower: Matrix): Float64Array {
   return inverse;
 }
 
-/** Returns the mean of the three highest energies of an image's windows. */
-function highest(windows: Float32Array, mean: Float64Array, whitening: Float64Array): number {
+/** Returns the mean of the three highest energies of each image's windows. */
+async function highest(
+  products: Products,
+  windows: Rows,
+  images: number,
+  { mean, whitening }: Whitening,
+): Promise<number[]> {
   const channels = mean.length;
-  const energies: number[] = [];
-  const centered = new Float64Array(channels);
-  for (let from = 0; from < windows.length; from += channels) {
-    for (let at = 0; at < channels; at++) {
-      centered[at] = (windows[from + at] as number) - (mean[at] as number);
+  const data = windows.data.map((value, at) => value - (mean[at % channels] as number));
+  const whitened = await products.ofRows(
+    { count: windows.count, data },
+    { count: channels, data: whitening },
+  );
+  const each = windows.count / images;
+  return Array.from({ length: images }, (_, image) => {
+    const energies = new Float64Array(each);
+    for (let window = 0; window < each; window++) {
+      const from = (image * each + window) * channels;
+      let energy = 0;
+      for (let at = from; at < from + channels; at++) energy += (whitened[at] as number) ** 2;
+      energies[window] = energy;
     }
-    let energy = 0;
-    for (let row = 0; row < channels; row++) {
-      let sum = 0;
-      for (let column = 0, at = row * channels; column <= row; column++, at++) {
-        sum += (whitening[at] as number) * (centered[column] as number);
-      }
-      energy += sum * sum;
-    }
-    energies.push(energy);
-  }
-  energies.sort((a, b) => b - a);
-  return energies.slice(0, highestWindows).reduce((sum, energy) => sum + energy, 0) / highestWindows;
+    energies.sort();
+    return energies.slice(-highestWindows).reduce((sum, energy) => sum + energy, 0) / highestWindows;
+  });
 }

@@ -1,0 +1,69 @@
+/** Which part each photo shows: several photos of one part are left out together. */
+import { basename, dirname } from 'node:path';
+import { parse } from 'csv-parse/sync';
+import { describeError } from '../files/explain.js';
+import { readText } from '../files/read-text.js';
+import { DistillSettingsError } from './settings.js';
+
+/** Fewer parts say nothing about new ones. */
+const fewestParts = 4;
+
+/**
+ * Returns the number of the part that each photo shows.
+ * @param by a pattern of file names, whose first group or whole match is the part; `folder`; or a .csv file of two columns, the
+ * file name and the part.
+ * @throws DistillSettingsError if it is invalid, or does not say it of each photo.
+ */
+export async function groupsOf(paths: readonly string[], by: string): Promise<number[]> {
+  const partOf = await partFinder(by);
+  const numbers = new Map<string, number>();
+  const groups = paths.map((path) => {
+    const part = partOf(path);
+    if (!numbers.has(part)) numbers.set(part, numbers.size);
+    return numbers.get(part) as number;
+  });
+  if (numbers.size >= fewestParts) return groups;
+  throw new DistillSettingsError(
+    `groupBy ${by}: the ${paths.length} photos show only ${numbers.size} parts; at least ${fewestParts} are needed`,
+  );
+}
+
+async function partFinder(by: string): Promise<(path: string) => string> {
+  if (by === 'folder') return dirname;
+  return by.toLowerCase().endsWith('.csv') ? fromTable(by) : fromPattern(by);
+}
+
+async function fromTable(by: string): Promise<(path: string) => string> {
+  const problem = (why: string): DistillSettingsError => new DistillSettingsError(`groupBy ${by}: ${why}`);
+  const text = await readText(by).catch((error: unknown) => {
+    throw problem(describeError(error, by));
+  });
+  let rows: string[][];
+  try {
+    rows = parse(text, { skip_empty_lines: true, trim: true });
+  } catch (error) {
+    throw problem((error as Error).message);
+  }
+  const parts = new Map(rows.map(([file = '', part = '']) => [basename(file), part]));
+  return (path) => {
+    const part = parts.get(basename(path));
+    if (part) return part;
+    throw problem(`it has no part for ${basename(path)}; wanted lines such as ${basename(path)},part-7`);
+  };
+}
+
+function fromPattern(by: string): (path: string) => string {
+  let expression: RegExp;
+  try {
+    expression = new RegExp(by);
+  } catch (error) {
+    throw new DistillSettingsError(`groupBy ${by}: ${(error as Error).message}`);
+  }
+  return (path) => {
+    const match = expression.exec(basename(path));
+    if (match) return match[1] ?? match[0];
+    throw new DistillSettingsError(
+      `groupBy ${by}: ${basename(path)} does not fit; wanted a pattern that fits all names, such as ^([^-]+)- for a-1.png`,
+    );
+  };
+}
