@@ -1,30 +1,17 @@
-import { dirname, resolve } from 'node:path';
 import { Command, InvalidArgumentError, Option } from 'commander';
-import { defaultFalseAlarmRate, imagesNeeded, isDetector, type Manifest } from '../detector/index.js';
-import {
-  type DistillProgress,
-  distill,
-  isInputSize,
-  isTileScale,
-  photosToHoldBack,
-  type RecipeName,
-  recipeNames,
-} from '../distillation/index.js';
+import { isDetector } from '../detector/index.js';
+import { distill, isInputSize, isTileScale, type RecipeName, recipeNames } from '../distillation/index.js';
 import { isValueRange, type ValueRange } from '../imaging/index.js';
+import { showDistillation } from './distillation.js';
 import {
-  calibrationWarning,
   type DeviceFlags,
   deviceOptions,
   falseAlarmRateOption,
-  goodImages,
   number,
-  percent,
-  programName,
   wholeNumber,
   withDeviceOptions,
 } from './options.js';
-import { type Output, Warnings } from './output.js';
-import { duration, startProgress } from './progress.js';
+import type { Output } from './output.js';
 
 interface Flags extends DeviceFlags {
   readonly out: string;
@@ -39,6 +26,7 @@ interface Flags extends DeviceFlags {
   readonly folds?: number;
   readonly groupBy?: string;
   readonly dropDoubtful?: true;
+  readonly keepPhotos: boolean;
   readonly lambda?: number;
   readonly seed: number;
   readonly resume?: true;
@@ -111,6 +99,10 @@ export function distillCommand(output: Output): Command {
       'which photos show one part, and are left out together: a pattern of their names, such as ^([^-]+)- for a-1.png; folder; or a .csv of names and parts',
     )
     .option('--drop-doubtful', 'linear cloners: leave out good photos that the others do not explain')
+    .option(
+      '--no-keep-photos',
+      'linear cloners: do not keep the photos beside the detector; mkd add needs them',
+    )
     .option('--seed <n>', 'random seed', wholeNumber(0), 0)
     .option('--resume', 'trained cloners: continue where an interrupted run stopped')
     .option('--normal-class <name>', 'class in <dataset>/train with the good images, instead of good')
@@ -126,16 +118,6 @@ export function distillCommand(output: Output): Command {
       2048,
     )
     .action(async (dataset: string, flags: Flags) => {
-      const stop = new AbortController();
-      const onInterrupt = (): void => {
-        progress.stop();
-        output.stderr.write('mkd: stopping; what is left to save is saved\n');
-        stop.abort();
-      };
-      const began = performance.now();
-      const progress = startProgress(output);
-      process.once('SIGINT', onInterrupt);
-      process.once('SIGTERM', onInterrupt);
       if (await isDetector(flags.out)) {
         output.stderr.write(
           `mkd: ${flags.out} is already a detector; it is replaced when the new one is complete\n`,
@@ -146,10 +128,8 @@ export function distillCommand(output: Output): Command {
           'mkd: continuing; the expert looks at all images once more, then training goes on\n',
         );
       }
-      progress.updateWhole('Distill', { share: 0, note: `looking for good images in ${dataset}` });
-      const warnings = new Warnings(output);
-      try {
-        const manifest = await distill({
+      await showDistillation(output, { ...flags, began: `looking for good images in ${dataset}` }, (hooks) =>
+        distill({
           dataset,
           out: flags.out,
           recipe: flags.recipe,
@@ -157,7 +137,6 @@ export function distillCommand(output: Output): Command {
           resume: flags.resume,
           memoryBytes: flags.memory * 2 ** 20,
           device: deviceOptions(flags),
-          signal: stop.signal,
           inputSize: flags.size,
           epochs: flags.epochs,
           batch: flags.batch,
@@ -168,100 +147,15 @@ export function distillCommand(output: Output): Command {
           folds: flags.folds,
           groupBy: flags.groupBy,
           dropDoubtful: flags.dropDoubtful,
+          keepPhotos: flags.keepPhotos,
           lambda: flags.lambda,
           normalClass: flags.normalClass,
           falseAlarmRate: flags.falseAlarmRate,
           expertCard: flags.expert,
-          onWarning: warnings.add,
-          onProgress: (step) => progress.updateWhole('Distill', { ...step, note: noteOf(step, flags.folds) }),
-        });
-        progress.stop();
-        warnings.print();
-        const took = duration((performance.now() - began) / 1000);
-        const { distillation, calibration, data, range } = manifest;
-        output.stdout.write(
-          `${flags.out}: distilled from ${data.images} images (${copiesOf(data)}${heldBackOf(data)}), in ${took}, ` +
-            lossesOf(distillation) +
-            `threshold ${calibration.threshold.toPrecision(4)} ` +
-            `(false alarms at most ${percent(calibration.falseAlarmRate)}${data.folds === undefined ? '' : ', at worst twice that with folds'})\n`,
-        );
-        if (range) {
-          output.stdout.write(
-            `values ${range.low} to ${range.high} of the images with more than 8 bits become black to white\n`,
-          );
-        }
-        const weak = weakness(manifest, flags.falseAlarmRate);
-        if (weak) output.stderr.write(`mkd: ${weak}\n`);
-        output.stderr.write(nextCommands(flags.out));
-      } finally {
-        progress.stop();
-        process.off('SIGINT', onInterrupt);
-        process.off('SIGTERM', onInterrupt);
-      }
+          ...hooks,
+        }),
+      );
     });
-}
-
-const doing: Readonly<Record<DistillProgress['phase'], string>> = {
-  read: 'reading the images',
-  expert: 'running the expert on photos and copies',
-  distill: 'training the cloner',
-  neighbors: 'comparing good images',
-  scale: 'scaling the terms',
-  calibrate: 'setting the threshold',
-};
-
-/** Tells what is being done, and how far it is. */
-function noteOf(
-  { phase, fold, done, total, epoch, loss, heldBackLoss }: DistillProgress,
-  folds: number | undefined,
-): string {
-  const of = fold === undefined ? '' : `fold ${fold} of ${folds}: `;
-  const unit = phase === 'distill' ? 'steps' : 'images';
-  const losses = loss === undefined ? '' : `, epoch ${epoch}, loss ${loss.toFixed(4)}`;
-  const held = heldBackLoss === undefined ? '' : `, held-back loss ${heldBackLoss.toFixed(4)}`;
-  return `${of}${doing[phase]}, ${done} of ${total} ${unit}${losses}${held}`;
-}
-
-/** Tells what the threshold promises, if it is less than usual, and what would be enough. */
-function weakness({ calibration, data }: Manifest, asked: number | undefined): string | undefined {
-  const needed = imagesNeeded(defaultFalseAlarmRate);
-  const usual = percent(defaultFalseAlarmRate);
-  if (data.folds !== undefined || data.heldBack === data.images)
-    return calibrationWarning(calibration, asked);
-  return calibrationWarning(
-    calibration,
-    asked,
-    `${goodImages(calibration.scores.length)} held back`,
-    `${usual} needs ${needed}: ${photosToHoldBack(needed)} photos, or ${needed} photos with --folds 5`,
-  );
-}
-
-function nextCommands(out: string): string {
-  return [
-    'next:',
-    `  ${programName} score ${out} PHOTOS --heatmaps FOLDER   scores other photos`,
-    `  ${programName} evaluate ${out} DATASET                 measures it, if there are photos of defects`,
-    `  ${programName} serve --detectors ${dirname(resolve(out))}`,
-    '',
-  ].join('\n');
-}
-
-function lossesOf({ loss, heldBackLoss }: Manifest['distillation']): string {
-  if (loss === undefined || heldBackLoss === undefined) return '';
-  return `loss ${loss.toFixed(4)}, held-back loss ${heldBackLoss.toFixed(4)}, `;
-}
-
-function copiesOf({ copies }: Manifest['data']): string {
-  return copies === undefined ? '' : `${copies} ${copies === 1 ? 'duplicate' : 'duplicates'} skipped; `;
-}
-
-function heldBackOf({ images, heldBack, folds, parts }: Manifest['data']): string {
-  if (heldBack === images && folds === undefined) {
-    return parts === undefined
-      ? 'each scored by all others'
-      : `of ${parts} parts, each scored by all other parts`;
-  }
-  return folds === undefined ? `${heldBack} held back` : `each held back once, in ${folds} folds`;
 }
 
 function tileScale(text: string): number {

@@ -3,6 +3,7 @@ import { readFileSync } from 'node:fs';
 import { Command, CommanderError } from 'commander';
 import { DistillSettingsError } from '../distillation/index.js';
 import { describeError } from '../files/explain.js';
+import { addCommand } from './add.js';
 import { calibrateCommand } from './calibrate.js';
 import { distillCommand } from './distill.js';
 import { evaluateCommand } from './evaluate.js';
@@ -21,6 +22,7 @@ const { version } = JSON.parse(readFileSync(new URL('../../../package.json', imp
 
 const commands = [
   distillCommand,
+  addCommand,
   scoreCommand,
   verifyCommand,
   serveCommand,

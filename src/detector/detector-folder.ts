@@ -15,7 +15,7 @@ import {
   type TensorMap,
   writeSafetensors,
 } from '../weights/safetensors.js';
-import type { ClonerSpec } from './cloners/index.js';
+import type { ClonerSpec, LinearCloner } from './cloners/index.js';
 import { type FileContents, manifestFile, placeDetector, replaceFiles } from './detector-files.js';
 import { detectorsIn, isDetector } from './detectors-in.js';
 import { findExpert, modelsFolder } from './find-expert.js';
@@ -94,6 +94,15 @@ export async function readManifest(
   });
   const manifest = parseManifest(text, path);
   return { manifest, version: versionOf(manifest) };
+}
+
+/** Returns the linear cloner that a manifest describes. @throws DetectorError if its cloner is of another kind. */
+export function linearClonerOf({ cloner }: Manifest): LinearCloner {
+  if (!('spans' in cloner)) {
+    throw new DetectorError('only a detector with a linear cloner can take photos later; distill it again');
+  }
+  const { kind, spans, windows, cells, local } = cloner;
+  return { kind, spans, windows, cells, local };
 }
 
 /** Returns the cloner that a manifest describes. Manifests of convolutional ones may lack the kind. */

@@ -16,8 +16,9 @@ export const embeddedExperts = {
   efficientNet: embedded('efficientnet-lite2-imagenet'),
 } as const;
 
-/** Returns the path of the card that is meant: the name of an embedded expert, or a path. */
-export function expertCardOf(nameOrPath: string): string {
+/** Returns the path of the card that is meant: the name of an embedded expert, or a path. @param usual if none is named. */
+export function expertOf(nameOrPath: string | undefined, usual: string): string {
+  if (nameOrPath === undefined) return usual;
   return Object.values(embeddedExperts).find((path) => path === embedded(nameOrPath)) ?? nameOrPath;
 }
 

@@ -34,6 +34,7 @@ export {
 export {
   checkTarget,
   type DetectorParts,
+  linearClonerOf,
   type ManifestDraft,
   readDetector,
   readManifest,
@@ -42,7 +43,7 @@ export {
   writeDetector,
 } from './detector-folder.js';
 export { isDetector } from './detectors-in.js';
-export { embeddedExperts, expertCardOf, findExpert, modelsFolder } from './find-expert.js';
+export { embeddedExperts, expertOf, findExpert, modelsFolder } from './find-expert.js';
 export { type LearnedImages, learnedImagesTensor } from './learned-images.js';
 export {
   type LoadedDetector,

@@ -58,7 +58,9 @@ export async function buildServingModel(spec: ServingModelSpec): Promise<Uint8Ar
   const expert = await loadExpert(spec.expertCard);
   const pools = addExpert(graph, graphInput, expert);
   const cloner = servedCloner(spec.cloner);
-  const { score, value, direction, neighbor, region } = cloner.addScore(graph, graphInput, pools, spec);
+  const terms = cloner.addScore(graph, graphInput, pools, spec);
+  const { score, value, direction, neighbor, addRegion, peakCounts } = terms;
+  const region = peakCounts || spec.map === 'discrepancy' ? addRegion?.() : undefined;
   if (!smoothGrad) {
     graph.output(score, outputs.score);
     graph.output(value, outputs.value);

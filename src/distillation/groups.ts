@@ -9,22 +9,22 @@ import { DistillSettingsError } from './settings.js';
 const fewestParts = 4;
 
 /**
- * Returns the number of the part that each photo shows.
+ * Returns the part that each photo shows.
  * @param by a pattern of file names, whose first group or whole match is the part; `folder`; or a .csv file of two columns, the
  * file name and the part.
  * @throws DistillSettingsError if it is invalid, or does not say it of each photo.
  */
-export async function groupsOf(paths: readonly string[], by: string): Promise<number[]> {
-  const partOf = await partFinder(by);
+export async function partsOf(paths: readonly string[], by: string): Promise<string[]> {
+  return paths.map(await partFinder(by));
+}
+
+/** Returns the number of each photo's part, in the order in which they come. @throws DistillSettingsError if there are too few. */
+export function numbersOf(parts: readonly string[]): number[] {
   const numbers = new Map<string, number>();
-  const groups = paths.map((path) => {
-    const part = partOf(path);
-    if (!numbers.has(part)) numbers.set(part, numbers.size);
-    return numbers.get(part) as number;
-  });
-  if (numbers.size >= fewestParts) return groups;
+  for (const part of parts) if (!numbers.has(part)) numbers.set(part, numbers.size);
+  if (numbers.size >= fewestParts) return parts.map((part) => numbers.get(part) as number);
   throw new DistillSettingsError(
-    `groupBy ${by}: the ${paths.length} photos show only ${numbers.size} parts; at least ${fewestParts} are needed`,
+    `groupBy: the ${parts.length} photos show only ${numbers.size} parts; at least ${fewestParts} are needed`,
   );
 }
 

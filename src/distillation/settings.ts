@@ -36,6 +36,8 @@ export interface DistillOptions {
   readonly groupBy?: string | undefined;
   /** With the linear recipe: leaves out good images that the others do not explain. They are named in any case. */
   readonly dropDoubtful?: boolean | undefined;
+  /** With the linear recipe: keeps the photos beside the detector, as it sees them, so that others can be added; default true. */
+  readonly keepPhotos?: boolean | undefined;
   /** Weight of the value discrepancy relative to the direction discrepancy, at least 0. */
   readonly lambda?: number | undefined;
   /** Seed of all random numbers; default 0. */

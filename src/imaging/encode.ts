@@ -1,5 +1,6 @@
 /** PNG encoding. */
 import sharp from 'sharp';
+import type { PixelImage } from './decode.js';
 
 /**
  * Encodes uint8 pixels as a PNG, one channel (gray) or three (RGB).
@@ -14,4 +15,10 @@ export async function encodePng(
 ): Promise<Buffer> {
   const image = sharp(pixels, { raw: { width, height, channels } });
   return (channels === 1 ? image.toColourspace('b-w') : image).png({ compressionLevel }).toBuffer();
+}
+
+/** Decodes what {@link encodePng} wrote, uint8 RGB, without any change. */
+export async function decodePng(png: Uint8Array): Promise<PixelImage> {
+  const { data, info } = await sharp(png).raw().toBuffer({ resolveWithObject: true });
+  return { width: info.width, height: info.height, pixels: data };
 }

@@ -13,7 +13,7 @@ export {
   type PixelImage,
   rangeOfFile,
 } from './decode.js';
-export { encodePng } from './encode.js';
+export { decodePng, encodePng } from './encode.js';
 export { isImageFile } from './formats.js';
 export { ImageError, type ImageErrorKind } from './image-error.js';
 export type { LocalizationMap, PictureSize } from './map.js';
@@ -38,6 +38,7 @@ export {
   type Tiling,
   tileBox,
   tileCount,
+  tileGrid,
   tilePixels,
 } from './tiles.js';
 export { isValueRange, type ValueRange } from './value-range.js';

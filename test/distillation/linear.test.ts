@@ -7,6 +7,7 @@ import { embeddedExperts, readDetector } from '../../src/detector/index.js';
 import { type DistillOptions, distill } from '../../src/distillation/index.js';
 import { computeFeatures } from '../../src/distillation/linear/features.js';
 import { linearRecipeFor } from '../../src/distillation/linear/linear-recipe.js';
+import { photoFile } from '../../src/distillation/linear/photos.js';
 import { Products } from '../../src/distillation/linear/products.js';
 import { type FittedSpan, fitSpan } from '../../src/distillation/linear/span-fit.js';
 import { decodeNamedImage, encodePng } from '../../src/imaging/index.js';
@@ -56,9 +57,7 @@ t.test('the detector scores as the fit says, and a defect stands out', async (t)
     local: local.layers,
   };
   const { vectors } = await computeFeatures(runner, spec, {
-    paths,
-    input: { inputSize },
-    onWarning: undefined,
+    photos: paths.map((path) => photoFile(path, Buffer.alloc(32), { inputSize })),
     onProgress: () => {},
   });
   const products = await Products.open(runner);

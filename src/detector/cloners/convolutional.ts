@@ -71,7 +71,7 @@ function addScore(
     ? op.Add(centeredScore, op.ReduceSum(weighted, [1], { keepdims: false }))
     : centeredScore;
   const terms = { ...objective, ...(neighbor ? { neighbor } : {}) };
-  if (!positions) return { ...terms, score };
+  if (!positions) return { ...terms, score, peakCounts: false };
   const discrepancies = layers.map((layer, index) => {
     const channels = [layer.expert.shape[1] as number];
     const name = scoringLayers[index] as CriticalLayer;
@@ -81,7 +81,9 @@ function addScore(
     });
   });
   const map = addDiscrepancyMap(graph, discrepancies, weights(inputs.positionWeights), inputSize);
-  return { ...terms, ...addPeak(graph, score, map) };
+  const region = addPeak(graph, map);
+  const share = op.Mul(region.peak, graph.input(inputs.mapWeight, 'float32', []));
+  return { ...terms, score: op.Add(score, share), addRegion: () => region, peakCounts: true };
 }
 
 /** Adds the discrepancy to the nearest good image at each layer, [N, L]. */

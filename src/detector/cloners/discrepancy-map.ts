@@ -1,4 +1,4 @@
-/** What the discrepancy maps of all kinds of cloners have in common: their scale, and their peak as a term of the score. */
+/** What the discrepancy maps of all kinds of cloners have in common: their scale, and their peak. */
 import { tensorNames } from '../../networks/index.js';
 import type { Graph, Shape, Value } from '../../onnx/index.js';
 import type { DiscrepancyMap } from './served-cloner.js';
@@ -17,14 +17,7 @@ export function addStandardized(graph: Graph, map: Value, shape: Shape): Value {
   return op.Relu(op.Div(op.Sub(map, mean), deviation));
 }
 
-/** Adds the largest entry of a map to a score, by its weight. */
-export function addPeak(
-  graph: Graph,
-  score: Value,
-  map: Value,
-): { readonly score: Value; readonly region: DiscrepancyMap } {
-  const { op } = graph;
-  const peak = op.Squeeze(op.ReduceMax(map, [1, 2, 3]), [1, 2, 3]);
-  const share = op.Mul(peak, graph.input(inputs.mapWeight, 'float32', []));
-  return { score: op.Add(score, share), region: { map, peak } };
+/** Adds the largest entry of a map, [N]. */
+export function addPeak({ op }: Graph, map: Value): DiscrepancyMap {
+  return { map, peak: op.Squeeze(op.ReduceMax(map, [1, 2, 3]), [1, 2, 3]) };
 }

@@ -28,7 +28,7 @@ import { floatTensor, type TensorMap } from '../../weights/safetensors.js';
 import { DetectorError } from '../manifest.js';
 import { addGaussianSmoothing } from '../smoothing.js';
 import { addPeak, addStandardized } from './discrepancy-map.js';
-import type { ScoreShape, ScoreTerms, ServedCloner } from './served-cloner.js';
+import type { DiscrepancyMap, ScoreShape, ScoreTerms, ServedCloner } from './served-cloner.js';
 
 const { inputs } = tensorNames;
 
@@ -69,7 +69,7 @@ export const linearTensors = {
 export function servedLinear(cloner: LinearCloner): ServedCloner {
   return {
     addScore: (graph, _image, pools, shape) => addScore(graph, pools, shape, cloner),
-    feeds: (_shape, terms, tensors) => ({
+    feeds: (_shape, _terms, tensors) => ({
       ...Object.fromEntries(spansOf(cloner).flatMap((span) => spanFeeds(span, tensors))),
       ...Object.fromEntries(
         cloner.spans.map((span) => [linearTensors.rest(span), scalar(tensors, linearTensors.rest(span))]),
@@ -78,7 +78,6 @@ export function servedLinear(cloner: LinearCloner): ServedCloner {
       ...windowFeeds(tensors),
       [inputs.mapMean]: scalar(tensors, linearTensors.mapMean),
       [inputs.mapDeviation]: scalar(tensors, linearTensors.mapDeviation),
-      [inputs.mapWeight]: float32([], [terms.map?.weight ?? 0]),
     }),
     layerFeeds: () => ({}),
   };
@@ -104,23 +103,25 @@ function addScore(
   cloner: LinearCloner,
 ): ScoreTerms {
   const { op } = graph;
-  const projections = new Map(
-    spansOf(cloner).map((span) => {
-      const vector = addSpanVector(graph, criticalLayer(pools, span.layer), span.grid);
-      const tensors = spanInputs(graph, span, vector.shape[1] as number);
-      const projected: ProjectedSpan = { tensors, projection: addProjection(graph, vector, tensors) };
-      return [spanName(span), projected] as const;
-    }),
-  );
-  const found = (span: Span) => projections.get(spanName(span)) as ProjectedSpan;
+  const projections = new Map<string, ProjectedSpan>();
+  const project = (span: SizedSpan): ProjectedSpan => {
+    const name = spanName(span);
+    const known = projections.get(name);
+    if (known) return known;
+    const vector = addSpanVector(graph, criticalLayer(pools, span.layer), span.grid);
+    const tensors = spanInputs(graph, span, vector.shape[1] as number);
+    const projected = { tensors, projection: addProjection(graph, vector, tensors) };
+    projections.set(name, projected);
+    return projected;
+  };
   const residuals = cloner.spans.map((span) => {
-    const { projection, tensors } = found(span);
+    const { projection, tensors } = project(span);
     return addResidual(graph, projection, tensors.kept, graph.input(linearTensors.rest(span), 'float32', []));
   });
   const energy = addWindowTerm(graph, pools, cloner);
   const value = op.Log(op.Concat([...residuals, energy.value], 1));
   const shares = cloner.spans.map((span, index) =>
-    addUnexplained(graph, found(span).projection, residuals[index] as Value),
+    addUnexplained(graph, project(span).projection, residuals[index] as Value),
   );
   const direction = op.Concat([...shares, energy.share], 1);
   const weights = (name: string): Value => graph.input(name, 'float32', [cloner.spans.length + 1]);
@@ -132,13 +133,15 @@ function addScore(
     weights(inputs.directionWeights),
   );
   const score = op.Sub(sum, graph.input(inputs.scoreOffset, 'float32', []));
-  const cells = cloner.cells.map((span) => {
-    const { projection, tensors } = found(span);
-    const reproduction = addReproduction(graph, projection, tensors);
-    return addCellResidual(graph, projection.vector, reproduction, span.grid);
-  });
-  const map = addMap(graph, [addLocal(graph, pools, cloner), ...cells], inputSize);
-  return { value, direction, ...addPeak(graph, score, map) };
+  const addRegion = (): DiscrepancyMap => {
+    const cells = cloner.cells.map((span) => {
+      const { projection, tensors } = project(span);
+      const reproduction = addReproduction(graph, projection, tensors);
+      return addCellResidual(graph, projection.vector, reproduction, span.grid);
+    });
+    return addPeak(graph, addMap(graph, [addLocal(graph, pools, cloner), ...cells], inputSize));
+  };
+  return { value, direction, score, addRegion, peakCounts: false };
 }
 
 interface ProjectedSpan {

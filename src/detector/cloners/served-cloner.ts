@@ -30,7 +30,9 @@ export interface DiscrepancyMap {
 export interface ScoreTerms extends Objective {
   /** Neighbor discrepancy of each layer, [N, L]. */
   readonly neighbor?: Value;
-  readonly region?: DiscrepancyMap;
+  /** Adds the discrepancy map. It is left out of graphs that do not need it, unless its peak is part of the score. */
+  readonly addRegion?: () => DiscrepancyMap;
+  readonly peakCounts: boolean;
 }
 
 /** A cloner as serving sees it. */

@@ -1,6 +1,6 @@
 /** One pass of the expert over good images: what the linear cloner is fitted on. */
 import { windowGrid } from '../../detector/index.js';
-import { type InputShape, type OnWarning, tileCount, tilePixels } from '../../imaging/index.js';
+import { type ScaledImage, tileCount, tilePixels } from '../../imaging/index.js';
 import {
   addExpert,
   addImageInput,
@@ -16,8 +16,8 @@ import {
 } from '../../networks/index.js';
 import { encodeModel, Graph, type Value } from '../../onnx/index.js';
 import { type Device, float32Data, type ModelRecipe, type Session, uint8 } from '../../runtime/index.js';
-import { readImage } from '../images/training-set.js';
 import { LocalSums } from './local-fit.js';
+import type { Photo } from './photos.js';
 
 /** What is computed of each image. */
 export interface FeatureSpec {
@@ -72,7 +72,8 @@ export async function buildFeatureModel({
 /** Adds mean and products of the local features over positions. */
 function addLocalProducts(graph: Graph, layers: readonly Value[]): void {
   const { op } = graph;
-  const features = addLocalFeatures(graph, layers);
+  // Neighbors are means of almost the same positions: every second one says as much.
+  const features = op.Slice(addLocalFeatures(graph, layers), [0, 0], [2 ** 31, 2 ** 31], [2, 3], [2, 2]);
   const [, channels, height, width] = features.shape as [unknown, number, number, number];
   const columns = op.Reshape(features, [channels, height * width]);
   graph.output(op.ReduceMean(columns, [1], { keepdims: false }), localMean);
@@ -89,14 +90,12 @@ export interface Features {
   /** For each row its windows, one after another: [K * K, C]. */
   readonly windows: readonly Float32Array[];
   readonly local: LocalSums;
-  /** SHA-256 of each image's file. */
-  readonly digests: readonly Buffer[];
 }
 
 export interface FeatureOptions {
-  readonly paths: readonly string[];
-  readonly input: InputShape;
-  readonly onWarning: OnWarning | undefined;
+  readonly photos: readonly Photo[];
+  /** Called with each photo, scaled. */
+  readonly onPhoto?: (image: ScaledImage) => Promise<void>;
   readonly onProgress: (done: number, total: number) => void;
 }
 
@@ -107,27 +106,24 @@ const mostLocal = 100;
 export async function computeFeatures(
   device: Device,
   spec: FeatureSpec,
-  { paths, input, onWarning, onProgress }: FeatureOptions,
+  { photos, onPhoto, onProgress }: FeatureOptions,
 ): Promise<Features> {
   const plain = await device.session(featureModel({ ...spec, local: [] }));
   const withLocal = await device.session(featureModel(spec));
-  const inLocal = new Set(spec.local.length > 0 ? spread(paths.length, mostLocal) : []);
+  const inLocal = new Set(spec.local.length > 0 ? spread(photos.length, mostLocal) : []);
   const vectors = new Map(spec.spans.map((span) => [spanName(span), [] as Float32Array[]]));
-  const digests: Buffer[] = [];
   const imageOf: number[] = [];
   const windows: Float32Array[] = [];
   let local: LocalSums | undefined;
-  const read = (path: string) => readImage(path, input, onWarning);
   try {
     // The next image is decoded while the expert runs on this one.
-    let next = paths[0] === undefined ? undefined : read(paths[0]);
-    for (let index = 0; index < paths.length; index++) {
-      onProgress(index, paths.length);
-      const { image, sha256 } = (await next) as Awaited<ReturnType<typeof read>>;
-      const following = paths[index + 1];
-      next = following === undefined ? undefined : read(following);
+    let next = photos[0]?.read();
+    for (let index = 0; index < photos.length; index++) {
+      onProgress(index, photos.length);
+      const image = (await next) as ScaledImage;
+      next = photos[index + 1]?.read();
       next?.catch(() => undefined);
-      digests.push(sha256);
+      await onPhoto?.(image);
       for (let tile = 0; tile < tileCount(image.grid); tile++) {
         const dims = [1, spec.inputSize, spec.inputSize, 3];
         const session: Session = inLocal.has(index) ? withLocal : plain;
@@ -145,8 +141,8 @@ export async function computeFeatures(
         local.add(mean, float32Data(outputs, localProducts));
       }
     }
-    onProgress(paths.length, paths.length);
-    return { imageOf, vectors, windows, local: local as LocalSums, digests };
+    onProgress(photos.length, photos.length);
+    return { imageOf, vectors, windows, local: local as LocalSums };
   } finally {
     await plain.close();
     await withLocal.close();

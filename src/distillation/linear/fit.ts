@@ -3,15 +3,20 @@ import { type LinearCloner, spansOf } from '../../detector/index.js';
 import type { InputShape } from '../../imaging/index.js';
 import { type ExpertCard, layersOf, type Span, spanName } from '../../networks/index.js';
 import type { Device } from '../../runtime/index.js';
-import type { ExpertFile, ImageFiles } from '../cloner-training.js';
+import type { ExpertFile } from '../cloner-training.js';
+import { numbersOf } from '../groups.js';
 import type { DistillOptions } from '../settings.js';
 import type { WholeRun } from '../whole-run.js';
 import { proposeGroups } from './alike.js';
 import type { Features } from './features.js';
+import type { Photo } from './photos.js';
 import { Products } from './products.js';
 import { type FittedSpan, fitSpan } from './span-fit.js';
 import { doubtfulOf, type ScaledTerms, termsOf } from './terms.js';
 import { type FittedWindows, fitWindows } from './window-fit.js';
+
+/** A photo, and the part that it shows, if several photos show the same. */
+export type GoodPhoto = Photo & { readonly part?: string | undefined };
 
 /** What a linear distillation works with. */
 export interface LinearInputs {
@@ -19,9 +24,17 @@ export interface LinearInputs {
   readonly cloner: LinearCloner;
   readonly input: InputShape;
   readonly expert: ExpertFile;
-  readonly images: ImageFiles;
+  readonly photos: readonly GoodPhoto[];
+  /** Files left out because they are copies. */
+  readonly copies: number;
   readonly device: Device;
   readonly whole: WholeRun;
+}
+
+/** Returns the number of the part that each photo shows; undefined if each shows another. */
+export function groupsOf(photos: readonly GoodPhoto[]): number[] | undefined {
+  const parts = photos.flatMap(({ part }) => (part === undefined ? [] : [part]));
+  return parts.length === 0 ? undefined : numbersOf(parts);
 }
 
 /** All terms, fitted; scores and directions are those of images. */
@@ -35,7 +48,7 @@ export interface Fitted extends ScaledTerms {
 /** Fits all terms on some of the images. */
 async function fitAll(
   products: Products,
-  { cloner, expert, images: { groups } }: LinearInputs,
+  { cloner, expert, photos }: LinearInputs,
   features: Features,
   kept: readonly number[],
   report: (phase: 'scale', done: number, total: number) => void,
@@ -45,6 +58,7 @@ async function fitAll(
   const of = <Some>(list: readonly Some[]): Some[] => rows.map((row) => list[row] as Some);
   const imagesOfRows = of(features.imageOf);
   // Tiles of one image are left out together, and so are images of one part.
+  const groups = groupsOf(photos);
   const parts = imagesOfRows.map((image) => groups?.[image] ?? image);
   const spans = spansOf(cloner);
   const fits = new Map<string, FittedSpan>();
@@ -62,7 +76,7 @@ async function fitAll(
 
 /** Names the images that the others do not explain; they may show a defect. */
 function warnOfDoubtful(
-  { options, images }: LinearInputs,
+  { options, photos }: LinearInputs,
   doubtful: readonly number[],
   scores: readonly number[],
 ): void {
@@ -70,18 +84,19 @@ function warnOfDoubtful(
   for (const [rank, image] of doubtful.entries()) {
     const score = (scores[image] as number).toPrecision(3);
     options.onWarning?.(
-      `${images.paths[image]} is unlike the other good photos (score ${score}, ${rank + 1} of ${doubtful.length}): ${dropped}`,
+      `${photos[image]?.name} is unlike the other good photos (score ${score}, ${rank + 1} of ${doubtful.length}): ${dropped}`,
     );
   }
 }
 
 /** Says so if several photos seem to show one part, and nothing was said of it. */
 async function warnOfParts(
-  { options, cloner, images: { paths, groups } }: LinearInputs,
+  { options, cloner, photos }: LinearInputs,
   products: Products,
   { imageOf, vectors }: Features,
 ): Promise<void> {
-  if (groups || imageOf.length > paths.length) return;
+  const paths = photos.map(({ name }) => name);
+  if (groupsOf(photos) || imageOf.length > paths.length) return;
   const coarsest = [...cloner.spans].sort((a, b) => a.grid - b.grid)[0] as Span;
   const found = await proposeGroups(products, paths, vectors.get(spanName(coarsest)) as Float32Array[]);
   if (!found) return;
@@ -97,7 +112,7 @@ export async function fitWithoutDoubtful(
   features: Features,
   report: (phase: 'scale', done: number, total: number) => void,
 ): Promise<Fitted & { readonly kept: readonly number[] }> {
-  const { options, images, device } = inputs;
+  const { options, photos, device } = inputs;
   const products = await Products.open(device);
   const fit = async (kept: readonly number[]) => ({
     kept,
@@ -105,7 +120,7 @@ export async function fitWithoutDoubtful(
   });
   try {
     await warnOfParts(inputs, products, features);
-    const all = await fit([...images.paths.keys()]);
+    const all = await fit([...photos.keys()]);
     const doubtful = doubtfulOf(all.scores);
     warnOfDoubtful(inputs, doubtful, all.scores);
     if (!options.dropDoubtful || doubtful.length === 0) return all;

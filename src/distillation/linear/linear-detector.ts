@@ -1,5 +1,4 @@
 /** From one pass of the expert over good images to a detector with a linear cloner. */
-import { readFile } from 'node:fs/promises';
 import {
   assembleScorer,
   calibration,
@@ -13,7 +12,7 @@ import {
   termNames,
   writeDetector,
 } from '../../detector/index.js';
-import { decodeNamedImage, tilePixels } from '../../imaging/index.js';
+import { tilePixels } from '../../imaging/index.js';
 import { fingerprintOf, spanName } from '../../networks/index.js';
 import { type ConstantTensor, floatToHalf } from '../../onnx/index.js';
 import {
@@ -23,14 +22,14 @@ import {
   ScoringEngine,
   ScoringPipeline,
 } from '../../scoring/index.js';
-import { type ImageFiles, partsIn } from '../cloner-training.js';
 import { fingerprintOfData } from '../images/training-set.js';
 import type { PhaseProgress } from '../settings.js';
 import type { PhaseUnits } from '../whole-run.js';
-import { computeFeatures, type Features, spread } from './features.js';
-import { type Fitted, fitWithoutDoubtful, type LinearInputs } from './fit.js';
+import { computeFeatures, type FeatureSpec, type Features, spread } from './features.js';
+import { type Fitted, fitWithoutDoubtful, type GoodPhoto, groupsOf, type LinearInputs } from './fit.js';
 import { linearNotes } from './linear-recipe.js';
 import { measureMapScale } from './map-scale.js';
+import { PhotoKeeper } from './photos.js';
 import type { FittedSpan } from './span-fit.js';
 import type { FittedWindows } from './window-fit.js';
 
@@ -40,69 +39,79 @@ const mapImages = 64;
 /** Images that gradient maps are measured on: a gradient costs three times as much as a score. */
 const gradientImages = 8;
 
-/** Distills the detector and writes it. @throws ImageError, CalibrationError; the signal's reason. */
-export async function distillLinear(inputs: LinearInputs): Promise<Manifest> {
-  const { options, cloner, input, expert, images, device } = inputs;
-  const { inputSize } = input;
+/**
+ * Distills the detector and writes it, and keeps the photos beside it. The order of the photos does not matter.
+ * @throws ImageError, CalibrationError; the signal's reason.
+ */
+export async function distillLinear(given: LinearInputs): Promise<Manifest> {
+  const ordered = [...given.photos].sort((a, b) => Buffer.compare(a.sha256, b.sha256));
+  const inputs: LinearInputs = { ...given, photos: ordered };
+  const { options, cloner, input, expert, device } = inputs;
   const began = performance.now();
   const report = reporter(inputs);
-  const spec = {
+  const keeper = options.keepPhotos === false ? undefined : await PhotoKeeper.open(options.out);
+  try {
+    const features = await computeFeatures(device, featuresOf(inputs), {
+      photos: ordered,
+      ...(keeper ? { onPhoto: (image) => keeper.add(image) } : {}),
+      onProgress: (done, total) => report('expert', done, total),
+    });
+    const { kept, ...fitted } = await fitWithoutDoubtful(inputs, features, report);
+    const photos = kept.map((image) => ordered[image] as GoodPhoto);
+    const engine = ScoringEngine.on(device);
+    const scaled = await scaledScorer(inputs, engine, features, fitted, photos, report);
+    const { shape, tensors, scorer, ...measured } = scaled;
+    const groups = groupsOf(photos);
+    const parts = groups ? new Set(groups).size : photos.length;
+    const calibrated = calibration(
+      { scores: fitted.scores, directions: fitted.directions, mapThresholds: measured.mapThresholds },
+      fitted.terms,
+      supportedRate(parts, options.falseAlarmRate),
+    );
+    const selfTest = await makeSelfTest(engine, scorer, measured.tested, 'discrepancy');
+    await engine.closeSessions();
+    const digests = photos.map(({ sha256 }) => sha256);
+    const fingerprint = fingerprintOfData(ordered.map(({ sha256 }) => sha256));
+    const manifest = await writeDetector(options.out, {
+      cloner: new Map([...tensors, learnedImagesTensor(digests)]),
+      selfTest,
+      manifest: {
+        expert: { name: expert.card.name, fingerprint: fingerprintOf(expert.card) },
+        cloner,
+        inputSize: input.inputSize,
+        ...(input.tiling ? { tiling: input.tiling } : {}),
+        ...(input.range ? { range: input.range } : {}),
+        trainingLayers: [...new Set(spansOf(cloner).map(({ layer }) => layer))],
+        scoringLayers: [...shape.scoringLayers],
+        terms: fitted.terms,
+        localization: 'discrepancy',
+        recipe: { name: 'linear', notes: [...linearNotes] },
+        data: {
+          images: photos.length,
+          ...(inputs.copies > 0 ? { copies: inputs.copies } : {}),
+          heldBack: fitted.scores.length,
+          ...(groups ? { parts } : {}),
+          fingerprint,
+        },
+        distillation: { seconds: Math.round((performance.now() - began) / 100) / 10 },
+        calibration: calibrated,
+      },
+    });
+    await keeper?.finish({ fingerprint, groupBy: options.groupBy, photos: ordered });
+    return manifest;
+  } finally {
+    await keeper?.discard();
+  }
+}
+
+function featuresOf({ cloner, expert, input }: LinearInputs): FeatureSpec {
+  return {
     expertCard: expert.path,
-    inputSize,
+    inputSize: input.inputSize,
     spans: spansOf(cloner),
     windows: cloner.windows.layers,
     local: cloner.local.layers,
   };
-  const features = await computeFeatures(device, spec, {
-    paths: images.paths,
-    input,
-    onWarning: options.onWarning,
-    onProgress: (done, total) => report('expert', done, total),
-  });
-  const { kept, ...fitted } = await fitWithoutDoubtful(inputs, features, report);
-  const files: ImageFiles = { ...images, paths: kept.map((image) => images.paths[image] as string) };
-  const digests = kept.map((image) => features.digests[image] as Buffer);
-  const engine = ScoringEngine.on(device);
-  const { shape, tensors, scorer, ...measured } = await scaledScorer(
-    inputs,
-    engine,
-    features,
-    fitted,
-    files.paths,
-    report,
-  );
-  const parts = partsIn(images, kept);
-  const calibrated = calibration(
-    { scores: fitted.scores, directions: fitted.directions, mapThresholds: measured.mapThresholds },
-    fitted.terms,
-    supportedRate(parts, options.falseAlarmRate),
-  );
-  const selfTest = await makeSelfTest(engine, scorer, measured.tested, 'discrepancy');
-  await engine.closeSessions();
-  return writeDetector(options.out, {
-    cloner: new Map([...tensors, learnedImagesTensor(digests)]),
-    selfTest,
-    manifest: {
-      expert: { name: expert.card.name, fingerprint: fingerprintOf(expert.card) },
-      cloner,
-      inputSize,
-      ...(input.range ? { range: input.range } : {}),
-      trainingLayers: [...new Set(spansOf(cloner).map(({ layer }) => layer))],
-      scoringLayers: [...shape.scoringLayers],
-      terms: fitted.terms,
-      localization: 'discrepancy',
-      recipe: { name: 'linear', notes: [...linearNotes] },
-      data: {
-        images: files.paths.length,
-        ...(images.copies > 0 ? { copies: images.copies } : {}),
-        heldBack: fitted.scores.length,
-        ...(images.groups ? { parts } : {}),
-        fingerprint: fingerprintOfData(digests),
-      },
-      distillation: { seconds: Math.round((performance.now() - began) / 100) / 10 },
-      calibration: calibrated,
-    },
-  });
 }
 
 /** Assembles the detector's scorer, and measures its maps on good images. */
@@ -111,7 +120,7 @@ async function scaledScorer(
   engine: ScoringEngine,
   features: Features,
   { fits, windows, terms, imageOf }: Fitted,
-  paths: readonly string[],
+  photos: readonly GoodPhoto[],
   report: ReturnType<typeof reporter>,
 ) {
   const { cloner, input, expert } = inputs;
@@ -126,21 +135,20 @@ async function scaledScorer(
     neighbors: false,
   };
   const pipeline = new ScoringPipeline(new DirectInference(engine));
-  const source = (path: string) => async () => decodeNamedImage(await readFile(path), path, input);
   const rowsOf = (image: number): number[] => [...imageOf.keys()].filter((row) => imageOf[row] === image);
   const unscaled = new Map([...tensors, ...scaleTensors(0, 1)]);
   const { mean, deviation, threshold } = await measureMapScale(
     pipeline,
     assembleScorer(shape, terms, unscaled, input),
-    spread(paths.length, mapImages).map((index) => ({
-      source: source(paths[index] as string),
+    spread(photos.length, mapImages).map((index) => ({
+      source: (photos[index] as GoodPhoto).read,
       stretch: stretchOf(cloner, fits, rowsOf(index)),
     })),
     (done, total) => report('calibrate', done, total),
   );
   for (const [name, tensor] of scaleTensors(mean, deviation)) tensors.set(name, tensor);
   const scorer = assembleScorer(shape, terms, tensors, input);
-  const few = spread(paths.length, gradientImages).map((index) => source(paths[index] as string));
+  const few = spread(photos.length, gradientImages).map((index) => (photos[index] as GoodPhoto).read);
   const gradients = await measureGoodImages(pipeline, scorer, few, { smoothGrad: false });
   const tested = await Promise.all(few.slice(0, 2).map(async (image) => tilePixels(await image(), 0)));
   return {
@@ -211,11 +219,11 @@ function scaleTensors(mean: number, deviation: number): [string, ConstantTensor]
   ];
 }
 
-function reporter({ options, whole, images }: LinearInputs) {
+function reporter({ options, whole, photos }: LinearInputs) {
   const units: PhaseUnits = {
-    expert: images.paths.length,
+    expert: photos.length,
     scale: 4,
-    calibrate: Math.min(mapImages, images.paths.length),
+    calibrate: Math.min(mapImages, photos.length),
   };
   return (phase: PhaseProgress['phase'], done: number, total: number): void => {
     options.signal?.throwIfAborted();

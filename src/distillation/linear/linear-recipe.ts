@@ -30,21 +30,23 @@ function clonerOf(layer: (stride: number) => CriticalLayer): LinearCloner {
   };
 }
 
-/** The first layer of each stage of EfficientNet is wide enough to say what there is; the last convolution says only what it is. */
+/**
+ * EfficientNet's layers: the first of a stage is wide enough to say what there is. The choice is that of the ablation in
+ * docs/detection.md.
+ */
 const efficientNetCloner: LinearCloner = {
   kind: 'linear',
   spans: [
-    { layer: 'stage2', grid: 4, components: 128 },
-    { layer: 'stage4', grid: 4, components: 128 },
-    { layer: 'stage5', grid: 2, components: 128 },
-    { layer: 'stage6', grid: 2, components: 128 },
+    { layer: 'stage2', grid: 4, components: 64 },
+    { layer: 'stage5', grid: 4, components: 64 },
+    { layer: 'head', grid: 2, components: 64 },
   ],
   windows: { layers: ['stage2', 'stage3'] },
   cells: [
-    { layer: 'stage3', grid: 16, components: 48 },
-    { layer: 'stage4', grid: 4, components: 128 },
+    { layer: 'stage3', grid: 16, components: 24 },
+    { layer: 'stage4', grid: 4, components: 64 },
   ],
-  local: { layers: ['stage2', 'stage3'], components: 256 },
+  local: { layers: ['stage2'], components: 64 },
 };
 
 /** Returns the settings for an expert. @throws DistillSettingsError naming the layer that it lacks. */

@@ -1,0 +1,149 @@
+/** Shows a distillation on the terminal: its progress, its result, and what to do next. */
+import { stat } from 'node:fs/promises';
+import { dirname, resolve } from 'node:path';
+import { defaultFalseAlarmRate, imagesNeeded, type Manifest } from '../detector/index.js';
+import {
+  type DistillOptions,
+  type DistillProgress,
+  photosFile,
+  photosToHoldBack,
+} from '../distillation/index.js';
+import { calibrationWarning, goodImages, percent, programName } from './options.js';
+import { type Output, Warnings } from './output.js';
+import { duration, startProgress } from './progress.js';
+
+interface Shown {
+  /** Folder of the detector. */
+  readonly out: string;
+  /** What is done first. */
+  readonly began: string;
+  readonly folds?: number;
+  readonly falseAlarmRate?: number;
+}
+
+/** What a distillation tells while it runs. */
+type Hooks = Required<Pick<DistillOptions, 'signal' | 'onWarning' | 'onProgress'>>;
+
+/** Runs a distillation, shows it, and lets Ctrl-C end it. */
+export async function showDistillation(
+  output: Output,
+  { out, began: first, folds, falseAlarmRate }: Shown,
+  run: (hooks: Hooks) => Promise<Manifest>,
+): Promise<void> {
+  const stop = new AbortController();
+  const progress = startProgress(output);
+  const onInterrupt = (): void => {
+    progress.stop();
+    output.stderr.write('mkd: stopping\n');
+    stop.abort();
+  };
+  const began = performance.now();
+  process.once('SIGINT', onInterrupt);
+  process.once('SIGTERM', onInterrupt);
+  progress.updateWhole('Distill', { share: 0, note: first });
+  const warnings = new Warnings(output);
+  try {
+    const manifest = await run({
+      signal: stop.signal,
+      onWarning: warnings.add,
+      onProgress: (step) => progress.updateWhole('Distill', { ...step, note: noteOf(step, folds) }),
+    });
+    progress.stop();
+    warnings.print();
+    const took = duration((performance.now() - began) / 1000);
+    output.stdout.write(`${await describe(out, manifest, took)}\n`);
+    const weak = weakness(manifest, falseAlarmRate);
+    if (weak) output.stderr.write(`mkd: ${weak}\n`);
+    output.stderr.write(nextCommands(out));
+  } finally {
+    progress.stop();
+    process.off('SIGINT', onInterrupt);
+    process.off('SIGTERM', onInterrupt);
+  }
+}
+
+async function describe(out: string, manifest: Manifest, took: string): Promise<string> {
+  const { distillation, calibration, data, range } = manifest;
+  const rate = `false alarms at most ${percent(calibration.falseAlarmRate)}`;
+  const lines = [
+    `${out}: distilled from ${data.images} images (${copiesOf(data)}${heldBackOf(data)}), in ${took}, ` +
+      `${lossesOf(distillation)}threshold ${calibration.threshold.toPrecision(4)} ` +
+      `(${rate}${data.folds === undefined ? '' : ', at worst twice that with folds'})`,
+  ];
+  if (range) {
+    lines.push(
+      `values ${range.low} to ${range.high} of the images with more than 8 bits become black to white`,
+    );
+  }
+  const kept = await stat(photosFile(out)).catch(() => undefined);
+  if (kept && manifest.cloner.kind === 'linear') {
+    const size = (kept.size / 2 ** 20).toFixed(1);
+    lines.push(
+      `the photos, as the detector sees them, are kept in ${photosFile(out)} (${size} MiB), for mkd add`,
+    );
+  }
+  return lines.join('\n');
+}
+
+const doing: Readonly<Record<DistillProgress['phase'], string>> = {
+  read: 'reading the images',
+  expert: 'running the expert on photos and copies',
+  distill: 'training the cloner',
+  neighbors: 'comparing good images',
+  scale: 'scaling the terms',
+  calibrate: 'setting the threshold',
+};
+
+/** Tells what is being done, and how far it is. */
+function noteOf(
+  { phase, fold, done, total, epoch, loss, heldBackLoss }: DistillProgress,
+  folds: number | undefined,
+): string {
+  const of = fold === undefined ? '' : `fold ${fold} of ${folds}: `;
+  const unit = phase === 'distill' ? 'steps' : 'images';
+  const losses = loss === undefined ? '' : `, epoch ${epoch}, loss ${loss.toFixed(4)}`;
+  const held = heldBackLoss === undefined ? '' : `, held-back loss ${heldBackLoss.toFixed(4)}`;
+  return `${of}${doing[phase]}, ${done} of ${total} ${unit}${losses}${held}`;
+}
+
+/** Tells what the threshold promises, if it is less than usual, and what would be enough. */
+function weakness({ calibration, data }: Manifest, asked: number | undefined): string | undefined {
+  const needed = imagesNeeded(defaultFalseAlarmRate);
+  const usual = percent(defaultFalseAlarmRate);
+  if (data.folds !== undefined || data.heldBack === data.images)
+    return calibrationWarning(calibration, asked);
+  return calibrationWarning(
+    calibration,
+    asked,
+    `${goodImages(calibration.scores.length)} held back`,
+    `${usual} needs ${needed}: ${photosToHoldBack(needed)} photos, or ${needed} photos with --folds 5`,
+  );
+}
+
+function nextCommands(out: string): string {
+  return [
+    'next:',
+    `  ${programName} score ${out} PHOTOS --heatmaps FOLDER   scores other photos`,
+    `  ${programName} evaluate ${out} DATASET                 measures it, if there are photos of defects`,
+    `  ${programName} serve --detectors ${dirname(resolve(out))}`,
+    '',
+  ].join('\n');
+}
+
+function lossesOf({ loss, heldBackLoss }: Manifest['distillation']): string {
+  if (loss === undefined || heldBackLoss === undefined) return '';
+  return `loss ${loss.toFixed(4)}, held-back loss ${heldBackLoss.toFixed(4)}, `;
+}
+
+function copiesOf({ copies }: Manifest['data']): string {
+  return copies === undefined ? '' : `${copies} ${copies === 1 ? 'duplicate' : 'duplicates'} skipped; `;
+}
+
+function heldBackOf({ images, heldBack, folds, parts }: Manifest['data']): string {
+  if (heldBack === images && folds === undefined) {
+    return parts === undefined
+      ? 'each scored by all others'
+      : `of ${parts} parts, each scored by all other parts`;
+  }
+  return folds === undefined ? `${heldBack} held back` : `each held back once, in ${folds} folds`;
+}

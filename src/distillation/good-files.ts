@@ -1,0 +1,94 @@
+/** The good photos of a data set, each once, and their value range. */
+import { DatasetError, trainingImages } from '../datasets/index.js';
+import { significant } from '../files/decimals.js';
+import { type DistinctFile, distinctFiles } from '../files/distinct-files.js';
+import { isValueRange, rangeOfFile, type ValueRange } from '../imaging/index.js';
+import type { ImageFiles } from './cloner-training.js';
+import { numbersOf, partsOf } from './groups.js';
+import { type DistillOptions, DistillSettingsError } from './settings.js';
+import type { WholeRun } from './whole-run.js';
+
+/** Fewer images are not enough to distill and calibrate. */
+export const fewestImages = 8;
+
+export interface GoodFiles {
+  /** The first of files with the same contents. */
+  readonly files: readonly DistinctFile[];
+  /** Files left out because they are copies. */
+  readonly copies: number;
+  /** The part that each image shows, if several show the same. */
+  readonly parts?: readonly string[] | undefined;
+}
+
+/** Lists each image once: a copy could be learned from and held back at the same time. @throws DatasetError */
+export async function goodFiles(
+  { dataset, normalClass, groupBy, onWarning }: DistillOptions,
+  fewest = fewestImages,
+): Promise<GoodFiles> {
+  const paths = await trainingImages(dataset, normalClass, onWarning);
+  const files = await distinctFiles(paths);
+  const copies = paths.length - files.length;
+  checkCount(files.length, copies, fewest);
+  const parts =
+    groupBy === undefined
+      ? undefined
+      : await partsOf(
+          files.map(({ path }) => path),
+          groupBy,
+        );
+  return { files, copies, parts };
+}
+
+/** @throws DatasetError if there are too few images. */
+export function checkCount(images: number, copies = 0, fewest = fewestImages): void {
+  if (images >= fewest) return;
+  const counted = copies > 0 ? ', copies not counted' : '';
+  throw new DatasetError(`${images} images are too few${counted}; at least ${fewest} are needed`);
+}
+
+/** @throws DistillSettingsError if they show too few parts. */
+export function imageFiles({ files, copies, parts }: GoodFiles): ImageFiles {
+  return { paths: files.map(({ path }) => path), copies, groups: parts && numbersOf(parts) };
+}
+
+/**
+ * Returns the value range of the images with more than 8 bits per sample: the one that was asked for, or from their lowest to
+ * their highest value. @throws DistillSettingsError, ImageError
+ */
+export async function valueRange(
+  paths: readonly string[],
+  { range: requested, onWarning, onProgress, signal }: DistillOptions,
+  whole: WholeRun,
+): Promise<ValueRange | undefined> {
+  if (requested && !isValueRange(requested)) {
+    const { low, high } = requested;
+    throw new DistillSettingsError(`range ${low}:${high}: must be two numbers, the lower one first`);
+  }
+  const ranges: ValueRange[] = [];
+  for (const [done, path] of paths.entries()) {
+    signal?.throwIfAborted();
+    const progress = { phase: 'read', done, total: paths.length } as const;
+    onProgress?.({ ...progress, ...whole.update(progress, 0, {}) });
+    const range = await rangeOfFile(path);
+    if (range) ranges.push(range);
+    if (ranges.length > 0 && requested) return requested;
+  }
+  if (ranges.length === 0) return undefined;
+  if (ranges.length < paths.length) {
+    onWarning?.(
+      `${ranges.length} of the ${paths.length} images have more than 8 bits per sample, the others 8`,
+    );
+  }
+  const low = Math.min(...ranges.map((range) => range.low));
+  const high = Math.max(...ranges.map((range) => range.high));
+  if (low < high) return { low: outward(low, -1), high: outward(high, 1) };
+  throw new DatasetError(`all images have the same value everywhere, ${low}; wanted photos`);
+}
+
+/** Returns the next number in a direction that has six significant digits. */
+function outward(value: number, direction: 1 | -1): number {
+  if (Number.isInteger(value)) return value;
+  const near = significant(value, 6);
+  if (direction * near >= direction * value) return near;
+  return significant(near + direction * 10 ** (Math.floor(Math.log10(Math.abs(value))) - 5), 6);
+}

@@ -1,0 +1,162 @@
+/** Detectors with a linear cloner: distilled from photos, and with photos added or taken back. */
+import { basename } from 'node:path';
+import { DatasetError } from '../../datasets/index.js';
+import {
+  embeddedExperts,
+  expertOf,
+  findExpert,
+  linearClonerOf,
+  type Manifest,
+  readManifest,
+} from '../../detector/index.js';
+import { firstNames } from '../../files/explain.js';
+import { type InputShape, tileCount } from '../../imaging/index.js';
+import { readExpertCard } from '../../networks/index.js';
+import { randomStream, shuffled } from '../../random/random.js';
+import { checkCount, fewestImages, goodFiles, valueRange } from '../good-files.js';
+import { partsOf } from '../groups.js';
+import { onDevice } from '../on-device.js';
+import { type DistillOptions, DistillSettingsError, linearInput } from '../settings.js';
+import { WholeRun } from '../whole-run.js';
+import type { GoodPhoto } from './fit.js';
+import { distillLinear } from './linear-detector.js';
+import { linearRecipeFor } from './linear-recipe.js';
+import { photoFile, photosFile, readKeptPhotos } from './photos.js';
+
+/** Images, or tiles of them, that a linear cloner is fitted on at most. */
+const mostFitted = 1000;
+
+/** Distills a detector. */
+export async function distillInClosedForm(options: DistillOptions): Promise<Manifest> {
+  const path = expertOf(options.expertCard, embeddedExperts.efficientNet);
+  const expert = { path, card: await readExpertCard(path) };
+  const { cloner, inputSize } = linearRecipeFor(expert.card);
+  const shape = linearInput(options, inputSize);
+  const whole = new WholeRun(1, 1);
+  const { files, copies, parts } = await goodFiles(options);
+  return onDevice(options, async (device) => {
+    const paths = files.map((file) => file.path);
+    const input = { ...shape, range: await valueRange(paths, options, whole) };
+    const all = files.map(
+      (file, at): GoodPhoto => ({
+        ...photoFile(file.path, file.sha256, input, options.onWarning),
+        part: parts?.[at],
+      }),
+    );
+    const photos = await fewer(all, input, options);
+    return distillLinear({ options, cloner, input, expert, photos, copies, device, whole });
+  });
+}
+
+export interface AddOptions
+  extends Pick<
+    DistillOptions,
+    'falseAlarmRate' | 'dropDoubtful' | 'device' | 'signal' | 'onProgress' | 'onWarning'
+  > {
+  /** Folder of the detector. */
+  readonly detector: string;
+  /** More good photos: an MVTec tree or a folder. */
+  readonly dataset?: string | undefined;
+  /** Names of photos to take back: paths, or what follows the last slash. */
+  readonly remove?: readonly string[] | undefined;
+  /** Which parts the new photos show; by default by the rule that the detector was made with. */
+  readonly groupBy?: string | undefined;
+  /** Folder of the result; by default the detector is replaced. */
+  readonly out?: string | undefined;
+  /** Folders of imported experts. */
+  readonly experts?: readonly string[] | undefined;
+}
+
+/**
+ * Adds photos to a detector, or takes some back: the result is the detector that all of them together would have given, number
+ * for number. The photos that it was made from are kept beside it.
+ * @throws DetectorError, DatasetError, ImageError, DistillSettingsError, DistillationInterrupted
+ */
+export async function changePhotos(options: AddOptions): Promise<Manifest> {
+  const { detector, dataset, remove = [], onWarning, out = detector } = options;
+  const { manifest } = await readManifest(detector);
+  const { inputSize, tiling, range, data } = manifest;
+  const input: InputShape = { inputSize, tiling, range };
+  const cloner = linearClonerOf(manifest);
+  const path = await findExpert(manifest.expert, options.experts ?? []);
+  const expert = { path, card: await readExpertCard(path) };
+  const kept = await readKeptPhotos(detector, input);
+  if (kept.fingerprint !== data.fingerprint) {
+    throw new DatasetError(
+      `${photosFile(detector)} belongs to another version of ${detector}; distill again from all photos`,
+    );
+  }
+  const groupBy = options.groupBy ?? kept.groupBy;
+  const rest = without(kept.photos, remove);
+  const known = new Set(rest.map(({ sha256 }) => sha256.toString('hex')));
+  const found = dataset === undefined ? [] : (await goodFiles({ dataset, out, onWarning }, 1)).files;
+  const fresh = found.filter(({ sha256 }) => !known.has(sha256.toString('hex')));
+  if (fresh.length < found.length) {
+    onWarning?.(`${found.length - fresh.length} of the ${found.length} photos are known already`);
+  }
+  const parts =
+    groupBy === undefined
+      ? undefined
+      : await partsOf(
+          fresh.map((file) => file.path),
+          groupBy,
+        );
+  const photos: GoodPhoto[] = [
+    ...rest,
+    ...fresh.map((file, at) => ({
+      ...photoFile(file.path, file.sha256, input, onWarning),
+      part: parts?.[at],
+    })),
+  ];
+  checkCount(photos.length);
+  const whole = new WholeRun(1, 1);
+  return onDevice(options, (device) =>
+    distillLinear({
+      options: { ...options, dataset: dataset ?? detector, out, groupBy },
+      cloner,
+      input,
+      expert,
+      photos,
+      copies: 0,
+      device,
+      whole,
+    }),
+  );
+}
+
+/** @throws DistillSettingsError if there is no photo of that name, or several. */
+function without(photos: readonly GoodPhoto[], names: readonly string[]): readonly GoodPhoto[] {
+  const removed = new Set(
+    names.map((name) => {
+      const matching = photos.filter((photo) => photo.name === name);
+      const [one, other] =
+        matching.length > 0 ? matching : photos.filter((photo) => basename(photo.name) === name);
+      if (one && !other) return one;
+      const all = firstNames(photos.map((photo) => basename(photo.name)));
+      throw new DistillSettingsError(
+        `remove ${name}: ${one ? 'several photos have' : 'no photo has'} this name; the detector was made from ${all}`,
+      );
+    }),
+  );
+  return photos.filter((photo) => !removed.has(photo));
+}
+
+/**
+ * Returns so many of the photos that they are at most {@link mostFitted} tiles, if all are as large as the first, drawn by the
+ * seed: memory and time stay bounded, and more add little.
+ */
+async function fewer(
+  photos: readonly GoodPhoto[],
+  input: InputShape,
+  { seed = 0, onWarning }: DistillOptions,
+): Promise<readonly GoodPhoto[]> {
+  const [first] = photos as readonly [GoodPhoto];
+  const tiles = input.tiling ? tileCount((await first.read()).grid) : 1;
+  const most = Math.max(fewestImages, Math.floor(mostFitted / tiles));
+  if (photos.length <= most) return photos;
+  const each = tiles > 1 ? `, ${tiles} tiles each` : '';
+  onWarning?.(`${most} of the ${photos.length} images are used${each}, drawn at random by the seed`);
+  return shuffled(photos.length, randomStream(seed, 'fitted'))
+    .slice(0, most)
+    .map((at) => photos[at] as GoodPhoto);
+}

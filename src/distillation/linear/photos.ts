@@ -1,0 +1,188 @@
+/** Good photos: as files, or as they are kept beside a detector, so that others can be added or taken back later. */
+import { createReadStream, createWriteStream } from 'node:fs';
+import { open, rename, rm, stat } from 'node:fs/promises';
+import { dirname, resolve } from 'node:path';
+import { buffer } from 'node:stream/consumers';
+import { pipeline } from 'node:stream/promises';
+import { extract, pack } from 'tar-stream';
+import { type Static, Type } from 'typebox';
+import { Value } from 'typebox/value';
+import { DatasetError } from '../../datasets/index.js';
+import { makeFolder } from '../../files/folders.js';
+import {
+  decodePng,
+  encodePng,
+  type InputShape,
+  type OnWarning,
+  type ScaledImage,
+  tileGrid,
+} from '../../imaging/index.js';
+import { readImage } from '../images/training-set.js';
+
+/** A good photo. */
+export interface Photo {
+  /** Path of its file, for messages. */
+  readonly name: string;
+  /** Of its file. */
+  readonly sha256: Buffer;
+  /** Decodes it. @throws ImageError naming it. */
+  readonly read: () => Promise<ScaledImage>;
+}
+
+/** Returns a photo in a file, scaled for a detector. */
+export function photoFile(path: string, sha256: Buffer, input: InputShape, onWarning?: OnWarning): Photo {
+  return { name: path, sha256, read: async () => (await readImage(path, input, onWarning)).image };
+}
+
+const indexFile = 'photos.json';
+
+const indexSchema = Type.Object({
+  schema: Type.Literal('mkd.photos/1'),
+  /** Of the photos that the detector was made from, as in its manifest. */
+  fingerprint: Type.String(),
+  groupBy: Type.Optional(Type.String()),
+  photos: Type.Array(
+    Type.Object({
+      name: Type.String(),
+      sha256: Type.String({ pattern: '^[0-9a-f]{64}$' }),
+      /** The part that it shows, if several photos show the same. */
+      part: Type.Optional(Type.String()),
+    }),
+  ),
+});
+
+type PhotoIndex = Static<typeof indexSchema>;
+
+/** The photos of a detector. */
+export interface KeptPhotos {
+  readonly fingerprint: string;
+  readonly groupBy?: string | undefined;
+  readonly photos: readonly (Photo & { readonly part?: string | undefined })[];
+}
+
+/** Returns where a detector's photos are kept: beside it, not in it. */
+export function photosFile(detector: string): string {
+  return `${resolve(detector)}.photos.tar`;
+}
+
+/** Bytes of a header in a tar archive; contents are filled up to a multiple of it. */
+const blockBytes = 512;
+
+/** Larger ones take longer than the expert. */
+const pngLevel = 3;
+
+/** Writes photos beside a detector while it is made, each as it is scaled. */
+export class PhotoKeeper {
+  readonly #archive = pack();
+  readonly #fresh: string;
+  readonly #written: Promise<void>;
+  #last: Promise<void> = Promise.resolve();
+  #count = 0;
+
+  static async open(detector: string): Promise<PhotoKeeper> {
+    await makeFolder(dirname(resolve(detector)));
+    return new PhotoKeeper(detector);
+  }
+
+  private constructor(private readonly detector: string) {
+    this.#fresh = `${photosFile(detector)}.new`;
+    this.#written = pipeline(this.#archive, createWriteStream(this.#fresh));
+    this.#written.catch(() => undefined);
+  }
+
+  /** Adds the next photo. @throws the error of an earlier one, such as a full disk. */
+  async add({ grid: { width, height }, pixels }: ScaledImage): Promise<void> {
+    await this.#last;
+    const name = `${this.#count++}.png`;
+    this.#last = encodePng(pixels, width, height, 3, pngLevel).then((png) => this.#entry(name, png));
+    this.#last.catch(() => undefined);
+  }
+
+  /** Replaces the photos that were kept before. @returns the size of the file. */
+  async finish({ photos, ...rest }: KeptPhotos): Promise<number> {
+    await this.#last;
+    const listed = photos.map(({ name, sha256, part }) => ({
+      name,
+      sha256: sha256.toString('hex'),
+      ...(part === undefined ? {} : { part }),
+    }));
+    const index = { schema: 'mkd.photos/1', ...rest, photos: listed };
+    await this.#entry(indexFile, Buffer.from(`${JSON.stringify(index, null, 1)}\n`));
+    this.#archive.finalize();
+    await this.#written;
+    await rename(this.#fresh, photosFile(this.detector));
+    return (await stat(photosFile(this.detector))).size;
+  }
+
+  /** Leaves what was kept before. */
+  async discard(): Promise<void> {
+    this.#archive.destroy();
+    await this.#written.catch(() => undefined);
+    await rm(this.#fresh, { force: true });
+  }
+
+  async #entry(name: string, content: Buffer): Promise<void> {
+    const added = new Promise<void>((done, failed) => {
+      this.#archive.entry({ name, mtime: new Date(0) }, content, (error) => (error ? failed(error) : done()));
+    });
+    await Promise.race([added, this.#written]);
+  }
+}
+
+/** Reads the photos of a detector. @throws DatasetError if none are kept, or the file is damaged. */
+export async function readKeptPhotos(detector: string, input: InputShape): Promise<KeptPhotos> {
+  const path = photosFile(detector);
+  const damaged = new DatasetError(`${path} is damaged; distill again from the photos`);
+  if (!(await stat(path).catch(() => undefined))) {
+    throw new DatasetError(
+      `the photos of ${detector} are not kept: there is no ${path}; distill again from all photos`,
+    );
+  }
+  const places = new Map<string, { readonly at: number; readonly size: number }>();
+  let text = '';
+  let at = 0;
+  try {
+    const entries = extract();
+    const unpacking = pipeline(createReadStream(path), entries);
+    unpacking.catch((error: Error) => entries.destroy(error));
+    for await (const entry of entries) {
+      const { name, size = 0 } = entry.header;
+      places.set(name, { at: at + blockBytes, size });
+      at += blockBytes + blockBytes * Math.ceil(size / blockBytes);
+      if (name === indexFile) text = (await buffer(entry)).toString();
+      else entry.resume();
+    }
+    await unpacking;
+  } catch {
+    throw damaged;
+  }
+  const index: unknown = text === '' ? undefined : JSON.parse(text);
+  if (!Value.Check(indexSchema, index)) throw damaged;
+  const { photos, fingerprint, groupBy } = index as PhotoIndex;
+  return {
+    fingerprint,
+    groupBy,
+    photos: photos.map(({ name, sha256, part }, number) => {
+      const place = places.get(`${number}.png`);
+      if (!place) throw damaged;
+      return { name, part, sha256: Buffer.from(sha256, 'hex'), read: () => readKept(path, place, input) };
+    }),
+  };
+}
+
+async function readKept(
+  path: string,
+  { at, size }: { readonly at: number; readonly size: number },
+  { inputSize, tiling }: InputShape,
+): Promise<ScaledImage> {
+  const file = await open(path);
+  try {
+    const { buffer: png } = await file.read(Buffer.alloc(size), 0, size, at);
+    const { width, height, pixels } = await decodePng(png);
+    // It is scaled already.
+    const grid = tileGrid({ width, height }, { inputSize, tiling: tiling && { ...tiling, scale: 1 } });
+    return { grid, pixels };
+  } finally {
+    await file.close();
+  }
+}
