@@ -122,7 +122,7 @@ t.test('a failure exits with 1 and one line on stderr', async (t) => {
   t.equal(code, 1);
   t.equal(
     err,
-    "mkd: there is no detector '/nowhere': it is neither a folder nor an embedded detector (sample)\n",
+    "mkd: there is no detector '/nowhere': it is neither a folder nor an embedded detector (sample, sample-paper)\n",
   );
   const empty = await mkd('score', 'sample', t.testdir());
   t.equal(empty.code, 1);
@@ -156,7 +156,7 @@ t.test('errors of the operating system are explained in words', async (t) => {
     );
     t.match(await said('sample', '/proc/x'), /\/proc\/x cannot be created/);
   }
-  t.match(await said('verify', join(root, 'models')), /is not a detector: .*; use .*models\/sample\n$/);
+  t.match(await said('verify', join(root, 'models')), /is not a detector: .*; use .*models\/sample, .*models\/sample-paper\n$/);
 });
 
 t.test('folders of images are scored, and files with the same name get separate heatmaps', async (t) => {
@@ -299,7 +299,7 @@ async function served(terminal: boolean, until: string): Promise<string> {
 
 t.test('on a terminal the log is lines for people, with what to do next; in a pipe it is JSON', async (t) => {
   const shown = await served(true, 'GET /v1/detectors');
-  t.match(shown, /http:\/\/127\.0\.0\.1:\d+ serves sample on cpu\n/);
+  t.match(shown, /http:\/\/127\.0\.0\.1:\d+ serves sample, sample-paper on cpu\n/);
   t.match(shown, /curl -s -F image=@photo\.png http:\S+\/v1\/detectors\/sample\/score\n/);
   t.match(shown, /GET \/v1\/detectors\?api_key=\[redacted\] \d{3} in \d+ ms/);
   t.notMatch(shown, /[{}]/, 'no JSON');

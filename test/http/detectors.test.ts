@@ -125,7 +125,10 @@ t.test('a new detector is added by upload and removed by retiring it', async (t)
     const response = await fetch(`${service.address}${path}`, { headers: { 'x-api-key': keys.admin } });
     return response.text();
   };
-  t.match(await told('/metrics'), /mkd_layer_direction_discrepancy_count\{detector="gear",layer="pool5"\} 1/);
+  t.match(
+    await told('/metrics'),
+    /mkd_layer_direction_discrepancy_count\{detector="gear",layer="head\/2x2"\} 1/,
+  );
   t.match(await told('/v2/models/stats'), /"gear"/);
   t.match(await ask('DELETE', '/gear'), { status: 204 });
   t.notMatch(await told('/metrics'), /"gear"/, 'an alert about it would never end');

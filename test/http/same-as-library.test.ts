@@ -7,6 +7,7 @@ import { promisify } from 'node:util';
 import t from 'tap';
 import type { RunningService } from '../../src/http/index.js';
 import { type Detector, encodeNpy, openDetector } from '../../src/index.js';
+import { bothKinds, convolutionalDetector } from '../support/both-kinds.js';
 import { sameBytes } from '../support/same-bytes.js';
 import { startService } from '../support/service.js';
 
@@ -14,15 +15,18 @@ const examples = fileURLToPath(new URL('../../../examples/', import.meta.url));
 const names = ['good-1.png', 'defect-1.png'];
 
 let service: RunningService;
-let detector: Detector;
+let opened: Readonly<Record<string, Detector>>;
 t.before(async () => {
   // A session of a detector's own has its weights as constants, and sums in another order.
-  service = await startService({ device: { dedicatedSessions: 0 } });
-  detector = await openDetector('sample', { provider: 'cpu' });
+  service = await startService({ detectors: await bothKinds(t), device: { dedicatedSessions: 0 } });
+  opened = {
+    sample: await openDetector('sample', { provider: 'cpu' }),
+    convolutional: await openDetector(convolutionalDetector, { provider: 'cpu' }),
+  };
 });
 t.teardown(async () => {
   await service.stop();
-  await detector.close();
+  for (const detector of Object.values(opened)) await detector.close();
 });
 
 interface Result {
@@ -35,10 +39,10 @@ interface Result {
   readonly localization?: { readonly regions: readonly object[] };
 }
 
-async function post(path: string, name: string): Promise<Response> {
+async function post(path: string, name: string, by = 'sample'): Promise<Response> {
   const body = Uint8Array.from(await readFile(join(examples, name)));
   const headers = { 'content-type': 'image/png' };
-  const response = await fetch(`${service.address}/v1/detectors/sample/${path}`, {
+  const response = await fetch(`${service.address}/v1/detectors/${by}/${path}`, {
     method: 'POST',
     body,
     headers,
@@ -47,8 +51,8 @@ async function post(path: string, name: string): Promise<Response> {
   return response;
 }
 
-const resultOf = async (path: string, name: string): Promise<Result> =>
-  ((await (await post(path, name)).json()) as { results: [Result] }).results[0];
+const resultOf = async (path: string, name: string, by = 'sample'): Promise<Result> =>
+  ((await (await post(path, name, by)).json()) as { results: [Result] }).results[0];
 
 /** What both of them say of an image. */
 const said = ({ score, threshold, pValue, verdict, layers, peak }: Partial<Result>) => ({
@@ -60,31 +64,36 @@ const said = ({ score, threshold, pValue, verdict, layers, peak }: Partial<Resul
   peak,
 });
 
-for (const name of names) {
-  t.test(`${name} scores the same, by its own threshold and by another`, async (t) => {
+for (const [by, name] of ['sample', 'convolutional'].flatMap((by) =>
+  names.map((name) => [by, name] as const),
+)) {
+  t.test(`${name} scores the same by ${by}, by its own threshold and by another`, async (t) => {
+    const detector = opened[by] as Detector;
     const image = await readFile(join(examples, name));
-    t.strictSame(said(await resultOf('score', name)), said(await detector.score(image)));
+    t.strictSame(said(await resultOf('score', name, by)), said(await detector.score(image)));
     const other = await detector.score(image, { threshold: 100 });
-    t.strictSame(said(await resultOf('score?threshold=100', name)), said(other));
+    t.strictSame(said(await resultOf('score?threshold=100', name, by)), said(other));
     t.equal(other.verdict, 'good');
   });
 
-  t.test(`${name} has the same maps, regions and pictures, by each method and layer`, async (t) => {
+  t.test(`${name} has the same maps, regions and pictures by ${by}, by each method and layer`, async (t) => {
+    const detector = opened[by] as Detector;
     const image = await readFile(join(examples, name));
-    const layers = detector.manifest.scoringLayers.map((layer) => ({ layer }));
+    const { layerMapThresholds = {} } = detector.manifest.calibration;
+    const layers = Object.keys(layerMapThresholds).map((layer) => ({ layer }));
     for (const wanted of [{}, { method: 'gradient' }, { method: 'guided' }, ...layers] as const) {
       const local = await detector.localize(image, wanted);
       const query = new URLSearchParams(wanted).toString();
       const label = query || 'as the detector does';
-      const remote = await resultOf(`localize?as=json&${query}`, name);
+      const remote = await resultOf(`localize?as=json&${query}`, name, by);
       t.strictSame(remote.localization?.regions, local.regions, `regions ${label}`);
       t.equal(remote.score, local.score, `score ${label}`);
-      const full = Buffer.from(await (await post(`localize?as=map&${query}`, name)).arrayBuffer());
+      const full = Buffer.from(await (await post(`localize?as=map&${query}`, name, by)).arrayBuffer());
       t.ok(full.equals(encodeNpy(await local.fullMap(), [256, 256])), `map ${label}`);
     }
     const local = await detector.localize(image);
     for (const as of ['heatmap', 'overlay', 'mask'] as const) {
-      const bytes = await (await post(`localize?as=${as}`, name)).arrayBuffer();
+      const bytes = await (await post(`localize?as=${as}`, name, by)).arrayBuffer();
       t.ok(sameBytes(new Uint8Array(bytes), await local[as]()), as);
     }
   });

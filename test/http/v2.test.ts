@@ -3,6 +3,7 @@ import { readFile } from 'node:fs/promises';
 import { gzipSync } from 'node:zlib';
 import t from 'tap';
 import type { RunningService } from '../../src/http/index.js';
+import { bothKinds } from '../support/both-kinds.js';
 import { startService } from '../support/service.js';
 
 const example = (name: string): Promise<Buffer> =>
@@ -10,7 +11,7 @@ const example = (name: string): Promise<Buffer> =>
 const images = await Promise.all(['good-1.png', 'defect-1.png'].map(example));
 let service: RunningService;
 t.before(async () => {
-  service = await startService();
+  service = await startService({ detectors: await bothKinds(t) });
 });
 t.teardown(() => service.stop());
 
@@ -28,8 +29,12 @@ interface Inferred {
   readonly outputs: readonly Tensor[];
 }
 
-const infer = (body: string | Uint8Array, headers: Record<string, string> = {}): Promise<Response> =>
-  fetch(`${service.address}/v2/models/sample/infer`, {
+const infer = (
+  body: string | Uint8Array,
+  headers: Record<string, string> = {},
+  model = 'sample',
+): Promise<Response> =>
+  fetch(`${service.address}/v2/models/${model}/infer`, {
     method: 'POST',
     body: typeof body === 'string' ? body : Uint8Array.from(body),
     headers,
@@ -63,8 +68,7 @@ t.test('images as base64 in JSON get the scores of /v1, and the response has the
   t.match(answer, { id: 'seven', model_name: 'sample' });
   t.match(output(answer, 'score'), { shape: [2], datatype: 'FP32' });
   t.strictSame(output(answer, 'anomalous').data, [false, true]);
-  t.match(output(answer, 'direction'), { shape: [2, 2] });
-  t.match(output(answer, 'neighbor'), { shape: [2, 2] });
+  t.match(output(answer, 'direction'), { shape: [2, 4] });
   t.notOk(
     answer.outputs.some(({ name }) => name === 'map'),
     'no map was requested',
@@ -141,9 +145,15 @@ t.test('binary tensors may follow the JSON in requests and responses, also compr
     t.equal(output(answer, 'score').data, undefined);
     t.equal(bytes.length, jsonLength + 8);
     t.ok(bytes.readFloatLE(jsonLength) < bytes.readFloatLE(jsonLength + 4), 'the defect scores higher');
-    t.match(output(answer, 'map'), { shape: [2, 128, 128] });
-    t.equal(output(answer, 'map').data?.length, 2 * 128 * 128);
+    t.match(output(answer, 'map'), { shape: [2, 256, 256] });
+    t.equal(output(answer, 'map').data?.length, 2 * 256 * 256);
   }
+});
+
+t.test('distances to the nearest good image are told by detectors that have them', async (t) => {
+  const response = await infer(asJson({ inputs: [base64Input] }), {}, 'convolutional');
+  const answer = (await response.json()) as Inferred;
+  t.match(output(answer, 'neighbor'), { shape: [2, 2] });
 });
 
 t.test('decoded pixels are accepted', async (t) => {

@@ -250,11 +250,11 @@ t.test('least recently used detectors leave memory and are loaded again on use',
   const repository = await open(root, 1);
   t.equal(repository.size, 3);
   t.match(repository.list(), [{}, { versions: [{ state: 'unverified', loaded: false }] }, {}]);
-  const image = new Uint8Array(128 * 128 * 3).fill(128);
   const scores = new Set<number | undefined>();
   for (const name of [...names, ...names]) {
     const detector = await repository.acquire(name);
     t.equal(repository.loaded, 1);
+    const image = new Uint8Array(detector.shape.inputSize ** 2 * 3).fill(128);
     scores.add((await engine.run(detector, image, 'none')).outputs.score[0]);
   }
   t.equal(scores.size, 1, 'the same cloner, the same score');

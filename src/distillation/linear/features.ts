@@ -100,7 +100,7 @@ export interface FeatureOptions {
 }
 
 /** Images that local features are learned from: each has thousands of positions, and their products take as long as a fast expert. */
-const mostLocal = 100;
+const mostLocal = 50;
 
 /** @throws ImageError naming the invalid file. */
 export async function computeFeatures(

@@ -34,10 +34,10 @@ import type { FittedSpan } from './span-fit.js';
 import type { FittedWindows } from './window-fit.js';
 
 /** Images that maps are measured on. */
-const mapImages = 64;
+const mapImages = 32;
 
 /** Images that gradient maps are measured on: a gradient costs three times as much as a score. */
-const gradientImages = 8;
+const gradientImages = 4;
 
 /**
  * Distills the detector and writes it, and keeps the photos beside it. The order of the photos does not matter.

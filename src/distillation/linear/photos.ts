@@ -69,7 +69,7 @@ export function photosFile(detector: string): string {
 const blockBytes = 512;
 
 /** Larger ones take longer than the expert. */
-const pngLevel = 3;
+const pngLevel = 2;
 
 /** Writes photos beside a detector while it is made, each as it is scaled. */
 export class PhotoKeeper {
