@@ -25,10 +25,12 @@ const linesEverySeconds = 10;
 export function startProgress({ stderr }: Output): Progress {
   let label: string | undefined;
   let bar: SingleBar | undefined;
+  let ended = false;
   const show = (next: string, format: string, done: number, total: number, values: object): void => {
     if (next !== label) {
       bar?.stop();
       label = next;
+      ended = false;
       bar = new SingleBar({
         format,
         stream: stderr,
@@ -42,6 +44,9 @@ export function startProgress({ stderr }: Output): Progress {
       });
       bar.start(total, done, { label, ...values });
     }
+    // Without a terminal each further update of what is done would be another line.
+    if (ended && !stderr.isTTY) return;
+    ended = done >= total;
     bar?.update(done, values);
   };
   return {

@@ -156,7 +156,10 @@ t.test('errors of the operating system are explained in words', async (t) => {
     );
     t.match(await said('sample', '/proc/x'), /\/proc\/x cannot be created/);
   }
-  t.match(await said('verify', join(root, 'models')), /is not a detector: .*; use .*models\/sample, .*models\/sample-paper\n$/);
+  t.match(
+    await said('verify', join(root, 'models')),
+    /is not a detector: .*; use .*models\/sample, .*models\/sample-paper\n$/,
+  );
 });
 
 t.test('folders of images are scored, and files with the same name get separate heatmaps', async (t) => {

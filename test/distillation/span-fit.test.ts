@@ -117,3 +117,37 @@ t.test('images of one part are left out together, exactly as if fitted without t
     t.ok(Math.abs((fit.leftOut[image] as number) / expected - 1) < 1e-4, `image ${image}`);
   }
 });
+
+/** What the kept directions of a fit leave of a vector: its length. */
+function leftLength(fit: FittedSpan, vector: Float32Array): number {
+  const k = fit.kept.length;
+  const left = vector.map((value, at) => value - (fit.mean[at] as number));
+  const z = left.slice();
+  for (let column = 0; column < k; column++) {
+    const along = Array.from({ length: size }, (_, at) => fit.basis[at * k + column] as number);
+    const share = (fit.kept[column] as number) * dot(z, along);
+    for (let at = 0; at < size; at++) (left[at] as number) -= share * (along[at] as number);
+  }
+  return Math.sqrt(dot(left, left));
+}
+
+t.test(
+  'maps of good images are as long as if the image, or its part, had not been learned from',
+  async (t) => {
+    const good = vectors(4);
+    for (const each of [1, 3]) {
+      const parts = good.map((_, image) => Math.floor(image / each));
+      const fit = await fitSpan(products, good, count, parts);
+      for (const [image, vector] of good.entries()) {
+        const others = good.filter((_, other) => parts[other] !== parts[image]);
+        // With the same ridge, which is a share of the mean eigenvalue, both would agree to the last digit.
+        const expected = leftLength(await fitSpan(products, others, count), vector);
+        const found = (fit.stretch[image] as number) * leftLength(fit, vector);
+        t.ok(
+          Math.abs(found / expected - 1) < 0.05,
+          `image ${image} of parts of ${each}: ${found}, ${expected}`,
+        );
+      }
+    }
+  },
+);

@@ -65,29 +65,26 @@ export async function fitSpan(
         (eigenvectorMatrix.get(a, at) * eigenvectorMatrix.get(b, at)) / (Math.max(eigenvalue, 0) + ridge),
       -ofMean,
     );
-  for (const part of new Set(groups)) {
-    const images = [...groups.keys()].filter((image) => groups[image] === part);
-    const own = inverseOf(new Matrix(images.map((a) => images.map((b) => inverse(a, b)))));
-    for (const [at, image] of images.entries()) {
-      leftOut[image] = more * (own.get(at, at) - ridge);
-      unexplained[image] = (leftOut[image] as number) / gram.get(image, image);
-    }
-  }
   const largest = Math.max(...realEigenvalues);
   const order = realEigenvalues
     .map((eigenvalue, at) => ({ eigenvalue, at }))
     .filter(({ eigenvalue }) => eigenvalue > smallestEigenvalue * largest)
     .sort((a, b) => b.eigenvalue - a.eigenvalue)
     .slice(0, most);
-  // The share of its own vector that an image contributes to its reproduction, its leverage.
-  const stretch = Float64Array.from(images, (_, image) => {
-    const leverage = order.reduce(
-      (sum, { eigenvalue, at }) =>
-        sum + (eigenvalue / (eigenvalue + ridge)) * eigenvectorMatrix.get(image, at) ** 2,
-      0,
+  const stretch = new Float64Array(count);
+  const isKept = new Set(order.map(({ at }) => at));
+  for (const part of new Set(groups)) {
+    const images = [...groups.keys()].filter((image) => groups[image] === part);
+    const own = inverseOf(new Matrix(images.map((a) => images.map((b) => inverse(a, b)))));
+    const long = leftOutLengths(images, realEigenvalues, eigenvectorMatrix, (at) =>
+      isKept.has(at) ? shareOf(realEigenvalues[at] as number, ridge) : 0,
     );
-    return 1 / Math.max(1 - leverage, 1e-6);
-  });
+    for (const [at, image] of images.entries()) {
+      leftOut[image] = more * (own.get(at, at) - ridge);
+      unexplained[image] = (leftOut[image] as number) / gram.get(image, image);
+      stretch[image] = long[at] as number;
+    }
+  }
   return {
     mean,
     basis: await basisOf(
@@ -98,13 +95,44 @@ export async function fitSpan(
       ),
       count,
     ),
-    kept: Float32Array.from(order, ({ eigenvalue }) => eigenvalue / (eigenvalue + ridge)),
+    kept: Float32Array.from(order, ({ eigenvalue }) => shareOf(eigenvalue, ridge)),
     rest: (center * ridge) / (ridge + center * count),
     ridge,
     leftOut,
     unexplained,
     stretch,
   };
+}
+
+/** Returns how much of a direction the ridge leaves. */
+function shareOf(eigenvalue: number, ridge: number): number {
+  return eigenvalue / (eigenvalue + ridge);
+}
+
+/**
+ * Returns how much longer what is left of the images of one part is if they do not count themselves. With the share H that
+ * they contribute to their own reproductions, their mean among it, and the rows E that are left of them, it is (I - H)^-1 E;
+ * lengths follow from E E', which the eigenvalues give.
+ * @param kept share of each direction.
+ */
+function leftOutLengths(
+  images: readonly number[],
+  eigenvalues: readonly number[],
+  vectors: Matrix,
+  kept: (at: number) => number,
+): number[] {
+  const sum = (a: number, b: number, weight: (at: number) => number): number =>
+    eigenvalues.reduce((total, _, at) => total + weight(at) * vectors.get(a, at) * vectors.get(b, at), 0);
+  const square = (entry: (a: number, b: number) => number): Matrix =>
+    new Matrix(images.map((a) => images.map((b) => entry(a, b))));
+  const others = inverseOf(
+    square((a, b) => (a === b ? 1 + smallestEigenvalue : 0) - 1 / vectors.rows - sum(a, b, kept)),
+  );
+  const left = square((a, b) =>
+    sum(a, b, (at) => Math.max(eigenvalues[at] as number, 0) * (1 - kept(at)) ** 2),
+  );
+  const long = others.mmul(left).mmul(others.transpose());
+  return images.map((_, at) => Math.sqrt(long.get(at, at) / Math.max(left.get(at, at), Number.EPSILON)));
 }
 
 /** Of so many parts, one is kept out to see what fewer directions leave. */
