@@ -73,7 +73,7 @@ export async function buildServingModel(spec: ServingModelSpec): Promise<Uint8Ar
     graph.output(graph.op.Reshape(region.map, [0, ...size]), outputs.map);
   } else if (spec.map !== 'none') {
     const rules = spec.map === 'guided' ? guidedRules : plainRules;
-    const [grad] = addGradients(graph, score, [image], { rules }) as [Value];
+    const [grad] = addGradients(graph, terms.addDifferentiated?.() ?? score, [image], { rules }) as [Value];
     graph.output(addMap(graph, smoothGrad ? addToSum(graph, grad) : grad, spec.inputSize), outputs.map);
   }
   return encodeModel(graph, spec.bound);

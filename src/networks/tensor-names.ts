@@ -13,6 +13,8 @@ export const inputs = {
   directionWeights: 'direction_weights',
   neighborWeights: 'neighbor_weights',
   positionWeights: 'position_weights',
+  /** float32 [L]: typical value discrepancies of good images. */
+  valueTypical: 'value_typical',
   /** float32 scalar: typical score of good images, subtracted from the score. */
   scoreOffset: 'score_offset',
   /** float32 scalar: weight of the map's maximum in the score. */

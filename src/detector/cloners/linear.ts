@@ -69,7 +69,8 @@ export const linearTensors = {
 export function servedLinear(cloner: LinearCloner): ServedCloner {
   return {
     addScore: (graph, _image, pools, shape) => addScore(graph, pools, shape, cloner),
-    feeds: (_shape, _terms, tensors) => ({
+    feeds: (_shape, terms, tensors) => ({
+      [inputs.valueTypical]: float32([terms.typical.value.length], terms.typical.value),
       ...Object.fromEntries(spansOf(cloner).flatMap((span) => spanFeeds(span, tensors))),
       ...Object.fromEntries(
         cloner.spans.map((span) => [linearTensors.rest(span), scalar(tensors, linearTensors.rest(span))]),
@@ -125,13 +126,8 @@ function addScore(
   );
   const direction = op.Concat([...shares, energy.share], 1);
   const weights = (name: string): Value => graph.input(name, 'float32', [cloner.spans.length + 1]);
-  const sum = addWeightedSum(
-    graph,
-    value,
-    direction,
-    weights(inputs.valueWeights),
-    weights(inputs.directionWeights),
-  );
+  const valueWeights = weights(inputs.valueWeights);
+  const sum = addWeightedSum(graph, value, direction, valueWeights, weights(inputs.directionWeights));
   const score = op.Sub(sum, graph.input(inputs.scoreOffset, 'float32', []));
   const addRegion = (): DiscrepancyMap => {
     const cells = cloner.cells.map((span) => {
@@ -141,7 +137,13 @@ function addScore(
     });
     return addPeak(graph, addMap(graph, [addLocal(graph, pools, cloner), ...cells], inputSize));
   };
-  return { value, direction, score, addRegion, peakCounts: false };
+  // The gradient of a logarithm fades where what is left is large: there the map would be dark. So each term counts in
+  // multiples of what is typical.
+  const addDifferentiated = (): Value => {
+    const multiples = op.Exp(op.Sub(value, weights(inputs.valueTypical)));
+    return op.ReduceSum(op.Mul(multiples, valueWeights), [1], { keepdims: false });
+  };
+  return { value, direction, score, addDifferentiated, addRegion, peakCounts: false };
 }
 
 interface ProjectedSpan {

@@ -30,6 +30,8 @@ export interface DiscrepancyMap {
 export interface ScoreTerms extends Objective {
   /** Neighbor discrepancy of each layer, [N, L]. */
   readonly neighbor?: Value;
+  /** Adds what gradient maps differentiate, [N]; by default it is the score. */
+  readonly addDifferentiated?: () => Value;
   /** Adds the discrepancy map. It is left out of graphs that do not need it, unless its peak is part of the score. */
   readonly addRegion?: () => DiscrepancyMap;
   readonly peakCounts: boolean;
