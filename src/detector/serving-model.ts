@@ -76,7 +76,10 @@ export async function buildServingModel(spec: ServingModelSpec): Promise<Uint8Ar
     const [grad] = addGradients(graph, terms.addDifferentiated?.() ?? score, [image], { rules }) as [Value];
     graph.output(addMap(graph, smoothGrad ? addToSum(graph, grad) : grad, spec.inputSize), outputs.map);
   }
-  return encodeModel(graph, spec.bound);
+  // A graph has only the inputs that it needs; a detector's constants are those of all its graphs.
+  const names = new Set(graph.inputs.map(({ name }) => name));
+  const bound = Object.entries(spec.bound ?? {}).filter(([name]) => names.has(name));
+  return encodeModel(graph, Object.fromEntries(bound));
 }
 
 /** Adds a gradient to the sum so far. Returns the sum divided by the number of copies, [1, 3, H, W]. */

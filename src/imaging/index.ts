@@ -1,6 +1,8 @@
 /** Decoding, rendering and encoding of images: the only module that uses sharp. */
+
 export { augment, drawVariation, type Variation } from './augment.js';
 export { type Components, labelComponents } from './components.js';
+export { contactSheet } from './contact-sheet.js';
 export {
   type DetectorImage,
   decodeImage,

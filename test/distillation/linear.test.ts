@@ -1,6 +1,7 @@
 /** A detector with a linear cloner, from photos to scores. */
-import { mkdir, readdir, readFile, writeFile } from 'node:fs/promises';
+import { mkdir, readdir, readFile, rm, stat, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import sharp from 'sharp';
 import t, { type Test } from 'tap';
 import { drawSample } from '../../src/datasets/index.js';
 import { embeddedExperts, readDetector } from '../../src/detector/index.js';
@@ -87,6 +88,26 @@ t.test('the detector scores as the fit says, and a defect stands out', async (t)
   const defect = await encodePng(pixels, width, height, 3);
   const { score } = await pipeline.score({ detector, image: defect }, {});
   t.ok(score > good, `a scratch scores ${score}, good parts at most ${good}`);
+});
+
+t.test('a defective photo among the good ones is named and shown, and left out on request', async (t) => {
+  const dataset = await photos(t, 12);
+  const { pixels, width, height } = drawSample({ seed: 5, index: 30, size: inputSize, defect: 'stain' });
+  const stained = join(dataset, 'stained.png');
+  await writeFile(stained, await encodePng(pixels, width, height, 3));
+  const out = join(dataset, '..', 'doubtful');
+  const sheet = `${out}.doubtful.png`;
+  const warnings: string[] = [];
+  const onWarning = (warning: string): void => void warnings.push(warning);
+  const options = { dataset, out, inputSize, device, onWarning };
+  const all = await distill(options);
+  t.equal(all.data.images, 13, 'never dropped silently');
+  t.match(warnings, [/stained\.png is unlike the other good photos \(score .*, 1 of 1\)/, /doubtful\.png$/]);
+  t.match(await sharp(sheet).metadata(), { format: 'png', width: 208, height: 208 });
+  t.equal((await distill({ ...options, dropDoubtful: true })).data.images, 12);
+  await rm(stained);
+  await distill(options);
+  await t.rejects(stat(sheet), { code: 'ENOENT' }, 'there is nothing to show any more');
 });
 
 t.test('settings that a linear cloner does not have are refused', async (t) => {

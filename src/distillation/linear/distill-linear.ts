@@ -1,7 +1,8 @@
 /** Detectors with a linear cloner: distilled from photos, and with photos added or taken back. */
-import { basename } from 'node:path';
+import { basename, resolve } from 'node:path';
 import { DatasetError } from '../../datasets/index.js';
 import {
+  checkTarget,
   embeddedExperts,
   expertOf,
   findExpert,
@@ -10,6 +11,7 @@ import {
   readManifest,
 } from '../../detector/index.js';
 import { firstNames } from '../../files/explain.js';
+import { withLock } from '../../files/lock.js';
 import { type InputShape, tileCount } from '../../imaging/index.js';
 import { readExpertCard } from '../../networks/index.js';
 import { randomStream, shuffled } from '../../random/random.js';
@@ -70,10 +72,16 @@ export interface AddOptions
 /**
  * Adds photos to a detector, or takes some back: the result is the detector that all of them together would have given, number
  * for number. The photos that it was made from are kept beside it.
- * @throws DetectorError, DatasetError, ImageError, DistillSettingsError, DistillationInterrupted
+ * @throws LockedError if another process writes the same detector; DetectorError, DatasetError, ImageError, DistillSettingsError, DistillationInterrupted
  */
 export async function changePhotos(options: AddOptions): Promise<Manifest> {
-  const { detector, dataset, remove = [], onWarning, out = detector } = options;
+  const { detector, out = detector } = options;
+  if (options.out !== undefined) await checkTarget(out);
+  return withLock(resolve(out), () => changeAlone(options, out));
+}
+
+async function changeAlone(options: AddOptions, out: string): Promise<Manifest> {
+  const { detector, dataset, remove = [], onWarning } = options;
   const { manifest } = await readManifest(detector);
   const { inputSize, tiling, range, data } = manifest;
   const input: InputShape = { inputSize, tiling, range };

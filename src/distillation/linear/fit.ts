@@ -111,7 +111,7 @@ export async function fitWithoutDoubtful(
   inputs: LinearInputs,
   features: Features,
   report: (phase: 'scale', done: number, total: number) => void,
-): Promise<Fitted & { readonly kept: readonly number[] }> {
+): Promise<Fitted & { readonly kept: readonly number[]; readonly doubtful: readonly number[] }> {
   const { options, photos, device } = inputs;
   const products = await Products.open(device);
   const fit = async (kept: readonly number[]) => ({
@@ -123,8 +123,8 @@ export async function fitWithoutDoubtful(
     const all = await fit([...photos.keys()]);
     const doubtful = doubtfulOf(all.scores);
     warnOfDoubtful(inputs, doubtful, all.scores);
-    if (!options.dropDoubtful || doubtful.length === 0) return all;
-    return await fit(all.kept.filter((image) => !doubtful.includes(image)));
+    if (!options.dropDoubtful || doubtful.length === 0) return { ...all, doubtful };
+    return { ...(await fit(all.kept.filter((image) => !doubtful.includes(image)))), doubtful };
   } finally {
     await products.close();
   }

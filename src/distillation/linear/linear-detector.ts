@@ -1,4 +1,6 @@
 /** From one pass of the expert over good images to a detector with a linear cloner. */
+import { rm, writeFile } from 'node:fs/promises';
+import { resolve } from 'node:path';
 import {
   assembleScorer,
   calibration,
@@ -12,7 +14,7 @@ import {
   termNames,
   writeDetector,
 } from '../../detector/index.js';
-import { tilePixels } from '../../imaging/index.js';
+import { contactSheet, tilePixels } from '../../imaging/index.js';
 import { fingerprintOf, spanName } from '../../networks/index.js';
 import { type ConstantTensor, floatToHalf } from '../../onnx/index.js';
 import {
@@ -56,7 +58,8 @@ export async function distillLinear(given: LinearInputs): Promise<Manifest> {
       ...(keeper ? { onPhoto: (image) => keeper.add(image) } : {}),
       onProgress: (done, total) => report('expert', done, total),
     });
-    const { kept, ...fitted } = await fitWithoutDoubtful(inputs, features, report);
+    const { kept, doubtful, ...fitted } = await fitWithoutDoubtful(inputs, features, report);
+    await showDoubtful(inputs, doubtful);
     const photos = kept.map((image) => ordered[image] as GoodPhoto);
     const engine = ScoringEngine.on(device);
     const scaled = await scaledScorer(inputs, engine, features, fitted, photos, report);
@@ -102,6 +105,23 @@ export async function distillLinear(given: LinearInputs): Promise<Manifest> {
   } finally {
     await keeper?.discard();
   }
+}
+
+/** Most photos on one sheet. */
+const mostShown = 48;
+
+/** Draws the doubtful photos side by side, beside the detector. */
+async function showDoubtful({ options, photos }: LinearInputs, doubtful: readonly number[]): Promise<void> {
+  const path = `${resolve(options.out)}.doubtful.png`;
+  if (doubtful.length === 0) return rm(path, { force: true });
+  const shown = await Promise.all(
+    doubtful.slice(0, mostShown).map(async (image) => {
+      const { grid, pixels } = await (photos[image] as GoodPhoto).read();
+      return { width: grid.width, height: grid.height, pixels };
+    }),
+  );
+  await writeFile(path, await contactSheet(shown));
+  options.onWarning?.(`the ${doubtful.length} doubtful photos, the most doubtful first: ${path}`);
 }
 
 function featuresOf({ cloner, expert, input }: LinearInputs): FeatureSpec {

@@ -71,13 +71,20 @@ function highestRows(scores: readonly number[], imageOf: readonly number[]): num
   return highest;
 }
 
-/** Upper deviations above the median from which a good image is doubtful: on clean sets at most two images reach it. */
-const doubtfulFrom = 3;
+/**
+ * Deviations above the median from which a good image is doubtful: on clean sets at most two images reach it. The deviation is
+ * the distance to the 84 % quantile: a few defective images among the good ones do not stretch it.
+ */
+const doubtfulFrom = 4;
+const deviationQuantile = 0.84;
 
 /** Returns the places of images that the others do not explain, the most doubtful first. */
 export function doubtfulOf(scores: readonly number[]): number[] {
-  const { median, spread } = robustScale(scores);
+  const ascending = [...scores].sort((a, b) => a - b);
+  const at = (share: number): number => ascending[Math.floor(share * (ascending.length - 1))] as number;
+  const median = at(0.5);
+  const limit = median + doubtfulFrom * (at(deviationQuantile) - median);
   return [...scores.keys()]
-    .filter((image) => (scores[image] as number) > median + doubtfulFrom * spread)
+    .filter((image) => (scores[image] as number) > limit)
     .sort((a, b) => (scores[b] as number) - (scores[a] as number));
 }
