@@ -72,7 +72,7 @@ class Shell {
     this.#child.stdin?.write(`set -o pipefail -o errtrace\ntrap 'failed=1' ERR\n`);
     // What takes a quarter of an hour for a reader takes seconds here.
     this.#child.stdin?.write(
-      `npx() { case "$*" in *linear*) quick="${quickLinear}";; "mkd distill"*) quick="${quick}";; *) quick=;; esac; command npx --no-install "$@" $quick; }\n`,
+      `npx() { case "$*" in "mkd distill"*paper*|"mkd distill"*convolutional*) quick="${quick}";; "mkd distill"*) quick="${quickLinear}";; *) quick=;; esac; command npx --no-install "$@" $quick; }\n`,
     );
   }
 

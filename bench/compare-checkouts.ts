@@ -32,6 +32,8 @@ await mkd(
   join(folder, 'data'),
   '--out',
   join(detectors, 'tiled'),
+  '--recipe',
+  'paper',
   '--tile-scale',
   '0.4',
   ...quick,

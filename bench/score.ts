@@ -17,7 +17,7 @@ const rounds = 9;
 const runs = 3;
 const pauseMs = 100;
 const threads = availableParallelism();
-const sample = join(modelsFolder, 'sample');
+const sample = join(modelsFolder, 'sample-paper');
 const detector = await readDetector(sample);
 const { inputSize } = detector.shape;
 const { lambda = 0 } = detector.manifest;

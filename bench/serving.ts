@@ -154,18 +154,18 @@ async function compare({ size, batch, connections, images }: (typeof settings)[n
   }
 }
 
-/** Copies the embedded detector, or distills one for another size. */
+/** Copies the paper's embedded detector, or distills one for another size. */
 async function detectorOf(size: number, out: string): Promise<void> {
   await mkdir(dirname(out), { recursive: true });
   if (size === 128) {
-    await cp(join(modelsFolder, 'sample'), out, { recursive: true });
+    await cp(join(modelsFolder, 'sample-paper'), out, { recursive: true });
     return;
   }
   const data = join(folder, 'sample-data');
   const main = join(root, 'dist/src/cli/main.js');
   for (const args of [
     ['sample', data],
-    ['distill', data, '--out', out, '--size', String(size), '--epochs', '2'],
+    ['distill', data, '--out', out, '--recipe', 'paper', '--size', String(size), '--epochs', '2'],
   ]) {
     const { status } = spawnSync(process.execPath, [main, ...args], {
       stdio: ['ignore', 'ignore', 'inherit'],

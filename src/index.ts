@@ -21,7 +21,9 @@ export {
   type UnverifiedDetector,
 } from './detector/index.js';
 export {
+  type AddOptions,
   CheckpointError,
+  changePhotos,
   DistillationInterrupted,
   type DistillOptions,
   type DistillProgress,
