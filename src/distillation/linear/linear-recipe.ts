@@ -17,14 +17,14 @@ function clonerOf(layer: (stride: number) => CriticalLayer): LinearCloner {
   return {
     kind: 'linear',
     spans: [
-      { layer: layer(16), grid: 2, components: 256 },
-      { layer: layer(16), grid: 4, components: 256 },
-      { layer: layer(32), grid: 4, components: 256 },
+      { layer: layer(16), grid: 2, components: 64 },
+      { layer: layer(16), grid: 4, components: 64 },
+      { layer: layer(32), grid: 4, components: 64 },
     ],
     windows: { layers: [layer(8), layer(16)] },
     cells: [
-      { layer: layer(8), grid: 16, components: 128 },
-      { layer: layer(16), grid: 4, components: 256 },
+      { layer: layer(8), grid: 16, components: 24 },
+      { layer: layer(16), grid: 4, components: 64 },
     ],
     local: { layers: [layer(4), layer(8)], components: 256 },
   };
@@ -70,8 +70,8 @@ export function linearRecipeFor(card: ExpertCard): LinearRecipe {
 export const linearNotes: readonly string[] = [
   "The cloner is linear: the projection onto what the good images span, in closed form. The paper's is a network that is trained.",
   'The value discrepancy of a span is the logarithm of the squared distance that the projection leaves; the direction discrepancy is the share of the distance that it leaves, and does not count.',
-  'Windows of 3 x 3 cells of pool3 and pool4 are compared wherever they are: the mean of the three highest squared distances from the mean of good images, in deviations along each direction. They count twice.',
+  'Windows of 3 x 3 cells are compared wherever they are: the mean of the three highest squared distances from the mean of good images, in deviations along each direction. They count twice.',
   'The score sums the value discrepancies, each less its median and over its upper deviation on good images, each scored by all others.',
   'The threshold comes from all good images, each scored by all others: none is held back.',
-  'Maps are the geometric mean of what is left at each position (pool2 and pool3) and in each cell (pool3 and pool4), smoothed (sigma 4/256 of the side), in deviations above what good images show, on one scale for all places; gradient maps are optional.',
+  'Maps are the geometric mean of what is left at each position and in each cell, smoothed (sigma 4/256 of the side), in deviations above what good images show, on one scale for all places. Gradient maps are optional; they differentiate what is left, not its logarithm.',
 ];
