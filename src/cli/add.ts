@@ -1,4 +1,5 @@
 import { Command } from 'commander';
+import { findDetector } from '../detector/index.js';
 import { changePhotos } from '../distillation/index.js';
 import { showDistillation } from './distillation.js';
 import {
@@ -26,13 +27,18 @@ export function addCommand(output: Output): Command {
     )
     .argument('<detector>', 'folder of a detector with a linear cloner, which is replaced')
     .argument('[dataset]', 'folder of more good photos, or an MVTec tree (train/good is used)')
-    .option('--remove <names...>', 'take photos back, by their file names')
+    .option('--remove <names...>', 'take photos back, by their file names or paths')
     .option('--group-by <part>', 'which photos show one part, as for mkd distill; by default by its rule')
     .option('--drop-doubtful', 'leave out good photos that the others do not explain')
     .addOption(falseAlarmRateOption())
     .option('--out <detector>', 'write a new detector and leave this one unchanged')
     .action(async (detector: string, dataset: string | undefined, flags: Flags) => {
       const { remove, out = detector } = flags;
+      if ((await findDetector(detector)) !== detector) {
+        throw new UsageError(
+          `${detector} is embedded and cannot be changed; wanted the folder of a detector with a linear cloner`,
+        );
+      }
       if (dataset === undefined && remove === undefined) {
         throw new UsageError('pass a folder of photos to add, or --remove with names of photos');
       }

@@ -45,7 +45,7 @@ export function distillCommand(output: Output): Command {
     .addOption(
       new Option(
         '--recipe <name>',
-        'cloner and settings: linear in a minute; convolutional and paper train for an hour and more',
+        'cloner and settings: linear takes seconds; convolutional and paper train for a quarter of an hour and more',
       )
         .choices(recipeNames)
         .default('linear'),

@@ -110,6 +110,14 @@ function noteOf(
 function weakness({ calibration, data }: Manifest, asked: number | undefined): string | undefined {
   const needed = imagesNeeded(defaultFalseAlarmRate);
   const usual = percent(defaultFalseAlarmRate);
+  if (data.parts !== undefined) {
+    return calibrationWarning(
+      calibration,
+      asked,
+      `${data.parts} parts`,
+      `${needed} parts would guarantee ${usual}`,
+    );
+  }
   if (data.folds !== undefined || data.heldBack === data.images)
     return calibrationWarning(calibration, asked);
   return calibrationWarning(

@@ -26,35 +26,40 @@ export function startProgress({ stderr }: Output): Progress {
   let label: string | undefined;
   let bar: SingleBar | undefined;
   let ended = false;
+  let last = Number.NEGATIVE_INFINITY;
+  /** Without a terminal: the first line of a label, one every few seconds, and one when all is done. */
+  const line = (next: string, text: string, done: boolean): void => {
+    const now = performance.now();
+    const isDue = next !== label || now - last >= 1000 * linesEverySeconds || done;
+    if (!isDue || (next === label && ended)) return;
+    [label, last, ended] = [next, now, done];
+    stderr.write(`${next} ${text}\n`);
+  };
   const show = (next: string, format: string, done: number, total: number, values: object): void => {
     if (next !== label) {
       bar?.stop();
       label = next;
-      ended = false;
       bar = new SingleBar({
         format,
         stream: stderr,
         hideCursor: true,
         etaBuffer: 50,
-        noTTYOutput: !stderr.isTTY,
-        notTTYSchedule: linesEverySeconds * 1000,
         // Before the first update, the remaining time is not a number.
         formatTime: (seconds, options, multiple) =>
           Number.isFinite(seconds) ? cliProgress.Format.TimeFormat(seconds, options, multiple) : '?',
       });
       bar.start(total, done, { label, ...values });
     }
-    // Without a terminal each further update of what is done would be another line.
-    if (ended && !stderr.isTTY) return;
-    ended = done >= total;
     bar?.update(done, values);
   };
   return {
     update(next, done, total) {
+      if (!stderr.isTTY) return line(next, `${done} of ${total} images`, done >= total);
       show(next, '{label} {bar} {value}/{total} images | {eta_formatted} left', done, total, {});
     },
     updateWhole(next, { share, secondsLeft, note }) {
       const left = secondsLeft === undefined ? 'measuring the time' : `${duration(secondsLeft)} left`;
+      if (!stderr.isTTY) return line(next, `${Math.floor(100 * share)} % | ${left} | ${note}`, share >= 1);
       show(next, '{label} {bar} {percentage} % | {left} | {note}', share, 1, { left, note });
     },
     stop() {

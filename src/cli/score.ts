@@ -92,6 +92,7 @@ async function scoreFile(
     verdict,
     layers,
     peak,
+    tiles,
     warnings = [],
   } = localization ?? (await detector.score(bytes, options));
   if (!flags.json) {
@@ -109,6 +110,7 @@ async function scoreFile(
     ...(detector.hasLearned(bytes) ? { learned: true } : {}),
     layers,
     ...(peak ? { peak } : {}),
+    ...(tiles ? { tiles } : {}),
     ...(warnings.length > 0 ? { warnings } : {}),
     ...(flags.regions ? { regions: localization?.regions } : {}),
   });

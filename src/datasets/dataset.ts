@@ -28,12 +28,14 @@ const goodFolder = 'good';
  * Returns the sorted paths of the good training images: `train/<normal>` of a tree, or the images of a folder.
  * Folders in `train/<normal>` are searched too; those in a plain folder are not, because they may hold anything.
  * @param normal the good class, in a data set with a folder for each class.
+ * @param nested whether folders in a plain folder are searched too.
  * @throws DatasetError if there are none.
  */
 export async function trainingImages(
   root: string,
   normal = goodFolder,
   onWarning?: OnWarning,
+  nested = false,
 ): Promise<readonly string[]> {
   await checkFolder(root);
   const good = join(root, 'train', normal);
@@ -43,7 +45,7 @@ export async function trainingImages(
     throw new DatasetError(`there is no folder ${good}${foundHint(classes)}`);
   }
   const folder = inTree ? good : root;
-  const images = await imagesIn(folder, inTree, onWarning);
+  const images = await imagesIn(folder, inTree || nested, onWarning);
   if (images.length > 0) return images;
   const classes = await foldersIn(join(root, 'train'));
   const hint = classes.length > 0 ? `, or a folder of train as the normal class${foundHint(classes)}` : '';

@@ -26,6 +26,13 @@ export function calibration(
     scores: scores.map(shortest).sort((a, b) => a - b),
     threshold: significant(highestGood + scoreRounding(terms, highestGood), 7),
     falseAlarmRate: rate,
-    ...maps,
+    ...rounded(maps),
   };
+}
+
+/** Returns a value with all numbers in it as short as their float32. */
+function rounded<Some>(value: Some): Some {
+  const asFloat = (_key: string, entry: unknown): unknown =>
+    typeof entry === 'number' ? shortest(entry) : entry;
+  return JSON.parse(JSON.stringify(value, asFloat)) as Some;
 }

@@ -21,14 +21,16 @@ export interface GoodFiles {
 }
 
 /** Lists each image once: a copy could be learned from and held back at the same time. @throws DatasetError */
-export async function goodFiles(
-  { dataset, normalClass, groupBy, onWarning }: DistillOptions,
-  fewest = fewestImages,
-): Promise<GoodFiles> {
-  const paths = await trainingImages(dataset, normalClass, onWarning);
+export async function goodFiles({
+  dataset,
+  normalClass,
+  groupBy,
+  onWarning,
+}: DistillOptions): Promise<GoodFiles> {
+  const paths = await trainingImages(dataset, normalClass, onWarning, groupBy === 'folder');
   const files = await distinctFiles(paths);
   const copies = paths.length - files.length;
-  checkCount(files.length, copies, fewest);
+  checkCount(files.length, copies);
   const parts =
     groupBy === undefined
       ? undefined
@@ -40,10 +42,10 @@ export async function goodFiles(
 }
 
 /** @throws DatasetError if there are too few images. */
-export function checkCount(images: number, copies = 0, fewest = fewestImages): void {
-  if (images >= fewest) return;
+export function checkCount(images: number, copies = 0): void {
+  if (images >= fewestImages) return;
   const counted = copies > 0 ? ', copies not counted' : '';
-  throw new DatasetError(`${images} images are too few${counted}; at least ${fewest} are needed`);
+  throw new DatasetError(`${images} images are too few${counted}; at least ${fewestImages} are needed`);
 }
 
 /** @throws DistillSettingsError if they show too few parts. */

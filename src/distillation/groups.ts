@@ -44,11 +44,20 @@ async function fromTable(by: string): Promise<(path: string) => string> {
   } catch (error) {
     throw problem((error as Error).message);
   }
-  const parts = new Map(rows.map(([file = '', part = '']) => [basename(file), part]));
+  const parts = new Map<string, string>();
+  for (const [file = '', part = ''] of rows) {
+    const name = basename(file);
+    const other = parts.get(name);
+    if (other !== undefined && other !== part)
+      throw problem(`it names ${name} twice, with ${other} and ${part}`);
+    parts.set(name, part);
+  }
   return (path) => {
     const part = parts.get(basename(path));
     if (part) return part;
-    throw problem(`it has no part for ${basename(path)}; wanted lines such as ${basename(path)},part-7`);
+    throw problem(
+      `it has no part for ${basename(path)}; wanted lines such as ${basename(path)},part-7, separated by a comma`,
+    );
   };
 }
 

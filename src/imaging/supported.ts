@@ -100,6 +100,8 @@ function refusalOf(page: TiffPage): string | undefined {
   if (photometric === 34892) {
     return 'the TIFF holds linear raw data of a camera; convert it to RGB first';
   }
+  const space = unreadSpaces[photometric];
+  if (space !== undefined) return `the TIFF is in the color space ${space}; ${wantedBands}`;
   if (sampleFormat === 3) {
     const plain = bitsPerSample === 32 && photometric === 1 && samplesPerPixel === 1;
     return plain
@@ -109,8 +111,6 @@ function refusalOf(page: TiffPage): string | undefined {
   if (sampleFormat === 2 && !(bitsPerSample === 16 && photometric === 1 && samplesPerPixel === 1)) {
     return 'the TIFF has signed integers; wanted unsigned ones of 8 or 16 bits, or signed ones in a gray image of 16 bits';
   }
-  const space = unreadSpaces[photometric];
-  if (space !== undefined) return `the TIFF is in the color space ${space}; ${wantedBands}`;
   if (![1, 2, 4, 8, 16].includes(bitsPerSample)) {
     return `the TIFF has ${bitsPerSample} bits per sample; wanted 8 or 16`;
   }

@@ -27,6 +27,8 @@ t.test('what does not say the part of each photo is refused', async (t) => {
   const table = join(t.testdir(), 'parts.csv');
   await writeFile(table, 'a-1.png,a\n');
   await t.rejects(groupsOf(paths, table), { message: /has no part for a-2\.png; wanted lines such as/ });
+  await writeFile(table, 'a-1.png,a\na-1.png,b\n');
+  await t.rejects(groupsOf(paths, table), { message: /it names a-1\.png twice, with a and b/ });
   await writeFile(table, 'a-1.png,"a\n');
   await t.rejects(groupsOf(paths, table), { name: 'DistillSettingsError' });
   await t.rejects(groupsOf(paths, join(t.testdirName, 'none.csv')), { message: /does not exist/ });

@@ -1,6 +1,6 @@
 /** Detectors with a linear cloner: distilled from photos, and with photos added or taken back. */
 import { basename, resolve } from 'node:path';
-import { DatasetError } from '../../datasets/index.js';
+import { DatasetError, trainingImages } from '../../datasets/index.js';
 import {
   checkTarget,
   embeddedExperts,
@@ -10,6 +10,7 @@ import {
   type Manifest,
   readManifest,
 } from '../../detector/index.js';
+import { distinctFiles } from '../../files/distinct-files.js';
 import { firstNames } from '../../files/explain.js';
 import { withLock } from '../../files/lock.js';
 import { type InputShape, tileCount } from '../../imaging/index.js';
@@ -97,7 +98,7 @@ async function changeAlone(options: AddOptions, out: string): Promise<Manifest> 
   const groupBy = options.groupBy ?? kept.groupBy;
   const rest = without(kept.photos, remove);
   const known = new Set(rest.map(({ sha256 }) => sha256.toString('hex')));
-  const found = dataset === undefined ? [] : (await goodFiles({ dataset, out, onWarning }, 1)).files;
+  const found = dataset === undefined ? [] : await trainingPhotos({ dataset, out, onWarning }, groupBy);
   const fresh = found.filter(({ sha256 }) => !known.has(sha256.toString('hex')));
   if (fresh.length < found.length) {
     onWarning?.(`${found.length - fresh.length} of the ${found.length} photos are known already`);
@@ -130,6 +131,12 @@ async function changeAlone(options: AddOptions, out: string): Promise<Manifest> 
       whole,
     }),
   );
+}
+
+/** Lists new photos, each once. Which part they show is found out later, without those that are known. */
+async function trainingPhotos(options: DistillOptions, groupBy: string | undefined) {
+  const { dataset, onWarning } = options;
+  return distinctFiles(await trainingImages(dataset, undefined, onWarning, groupBy === 'folder'));
 }
 
 /** @throws DistillSettingsError if there is no photo of that name, or several. */

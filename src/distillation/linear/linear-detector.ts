@@ -74,7 +74,7 @@ export async function distillLinear(given: LinearInputs): Promise<Manifest> {
     const selfTest = await makeSelfTest(engine, scorer, measured.tested, 'discrepancy');
     await engine.closeSessions();
     const digests = photos.map(({ sha256 }) => sha256);
-    const fingerprint = fingerprintOfData(ordered.map(({ sha256 }) => sha256));
+    const fingerprint = fingerprintOfData(digests);
     const manifest = await writeDetector(options.out, {
       cloner: new Map([...tensors, learnedImagesTensor(digests)]),
       selfTest,
@@ -100,7 +100,8 @@ export async function distillLinear(given: LinearInputs): Promise<Manifest> {
         calibration: calibrated,
       },
     });
-    await keeper?.finish({ fingerprint, groupBy: options.groupBy, photos: ordered });
+    // What was dropped does not come back when photos are added.
+    await keeper?.finish({ fingerprint, groupBy: options.groupBy, photos }, kept);
     return manifest;
   } finally {
     await keeper?.discard();
@@ -121,7 +122,7 @@ async function showDoubtful({ options, photos }: LinearInputs, doubtful: readonl
     }),
   );
   await writeFile(path, await contactSheet(shown));
-  options.onWarning?.(`the ${doubtful.length} doubtful photos, the most doubtful first: ${path}`);
+  options.onWarning?.(`doubtful photos, the most doubtful first: ${path}`);
 }
 
 function featuresOf({ cloner, expert, input }: LinearInputs): FeatureSpec {
@@ -170,12 +171,18 @@ async function scaledScorer(
   const scorer = assembleScorer(shape, terms, tensors, input);
   const few = spread(photos.length, gradientImages).map((index) => (photos[index] as GoodPhoto).read);
   const gradients = await measureGoodImages(pipeline, scorer, few, { smoothGrad: false });
+  const longer = gradientStretch(cloner, fits, spread(photos.length, gradientImages).flatMap(rowsOf));
   const tested = await Promise.all(few.slice(0, 2).map(async (image) => tilePixels(await image(), 0)));
   return {
     shape,
     tensors,
     scorer,
-    mapThresholds: { ...gradients.mapThresholds, discrepancy: threshold },
+    mapThresholds: {
+      gradient: longer * gradients.mapThresholds.gradient,
+      guided: longer * gradients.mapThresholds.guided,
+      smoothgrad: longer * gradients.mapThresholds.smoothgrad,
+      discrepancy: threshold,
+    },
     tested: Buffer.concat(tested),
   };
 }
@@ -194,6 +201,18 @@ function stretchOf(
   );
   // The map is the geometric mean of the cells and the positions.
   return Math.exp(logs.reduce((sum, log) => sum + log, 0) / ((cells.length + 1) * rows.length));
+}
+
+/** Returns how much larger gradients of images would be if they had not been learned from, by the spans of the score. */
+function gradientStretch(
+  { spans }: LinearCloner,
+  fits: ReadonlyMap<string, FittedSpan>,
+  rows: readonly number[],
+): number {
+  const logs = spans.flatMap((span) =>
+    rows.map((row) => Math.log(fits.get(spanName(span))?.stretch[row] ?? 1)),
+  );
+  return Math.exp(logs.reduce((sum, log) => sum + log, 0) / logs.length);
 }
 
 function tensorsOf(

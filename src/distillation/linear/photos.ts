@@ -44,6 +44,8 @@ const indexSchema = Type.Object({
   photos: Type.Array(
     Type.Object({
       name: Type.String(),
+      /** Its entry in the archive. */
+      file: Type.String(),
       sha256: Type.String({ pattern: '^[0-9a-f]{64}$' }),
       /** The part that it shows, if several photos show the same. */
       part: Type.Optional(Type.String()),
@@ -98,11 +100,12 @@ export class PhotoKeeper {
     this.#last.catch(() => undefined);
   }
 
-  /** Replaces the photos that were kept before. @returns the size of the file. */
-  async finish({ photos, ...rest }: KeptPhotos): Promise<number> {
+  /** Replaces the photos that were kept before. @param places of the photos among those that were added. @returns the size of the file. */
+  async finish({ photos, ...rest }: KeptPhotos, places: readonly number[]): Promise<number> {
     await this.#last;
-    const listed = photos.map(({ name, sha256, part }) => ({
+    const listed = photos.map(({ name, sha256, part }, at) => ({
       name,
+      file: `${places[at]}.png`,
       sha256: sha256.toString('hex'),
       ...(part === undefined ? {} : { part }),
     }));
@@ -162,8 +165,8 @@ export async function readKeptPhotos(detector: string, input: InputShape): Promi
   return {
     fingerprint,
     groupBy,
-    photos: photos.map(({ name, sha256, part }, number) => {
-      const place = places.get(`${number}.png`);
+    photos: photos.map(({ name, file, sha256, part }) => {
+      const place = places.get(file);
       if (!place) throw damaged;
       return { name, part, sha256: Buffer.from(sha256, 'hex'), read: () => readKept(path, place, input) };
     }),

@@ -1,5 +1,6 @@
 /** The terms of a linear cloner on one scale, and good images that the others do not explain. */
 import { type LinearCloner, type Terms, termNames } from '../../detector/index.js';
+import { shortest } from '../../files/decimals.js';
 import { spanName } from '../../networks/index.js';
 import { smallestResidual } from '../../objective/index.js';
 import { type FittedSpan, robustScale } from './span-fit.js';
@@ -35,8 +36,8 @@ export function termsOf(
   const scales = logs.map(robustScale);
   const energies = windows.leftOut.map((energy) => energy / (energy + windows.channels));
   const shares = [...fitted.map(({ unexplained }) => unexplained), energies];
-  const weights = scales.map(({ spread }, at) => (at < spans.length ? 1 : windowShare) / spread);
-  const medians = scales.map(({ median }) => median);
+  const weights = scales.map(({ spread }, at) => shortest((at < spans.length ? 1 : windowShare) / spread));
+  const medians = scales.map(({ median }) => shortest(median));
   const ofRows = imageOf.map((_, row) =>
     logs.reduce(
       (sum, list, at) => sum + (weights[at] as number) * ((list[row] as number) - (medians[at] as number)),
@@ -50,7 +51,7 @@ export function termsOf(
     direction: weights.map(() => 0),
     typical: {
       value: medians,
-      direction: ascending.map((values) => values[Math.floor(values.length / 2)] as number),
+      direction: ascending.map((values) => shortest(values[Math.floor(values.length / 2)] as number)),
       peak: 0,
     },
     map: { weight: 0, layers: [] },
