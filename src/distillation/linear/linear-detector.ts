@@ -15,7 +15,7 @@ import {
   writeDetector,
 } from '../../detector/index.js';
 import { contactSheet, tilePixels } from '../../imaging/index.js';
-import { fingerprintOf, spanName } from '../../networks/index.js';
+import { fingerprintOf, type Span, spanName } from '../../networks/index.js';
 import { type ConstantTensor, floatToHalf } from '../../onnx/index.js';
 import {
   DirectInference,
@@ -146,6 +146,7 @@ async function scaledScorer(
 ) {
   const { cloner, input, expert } = inputs;
   const { inputSize } = input;
+  const cells = cloner.cells.length;
   const tensors = tensorsOf(cloner, fits, windows, features);
   const shape: ServingShape = {
     expertCard: expert.path,
@@ -163,7 +164,8 @@ async function scaledScorer(
     assembleScorer(shape, terms, unscaled, input),
     spread(photos.length, mapImages).map((index) => ({
       source: (photos[index] as GoodPhoto).read,
-      stretch: stretchOf(cloner, fits, rowsOf(index)),
+      // The map is the geometric mean of the cells and the positions.
+      stretch: meanStretch(cloner.cells, fits, rowsOf(index)) ** (cells / (cells + 1)),
     })),
     (done, total) => report('calibrate', done, total),
   );
@@ -171,7 +173,7 @@ async function scaledScorer(
   const scorer = assembleScorer(shape, terms, tensors, input);
   const few = spread(photos.length, gradientImages).map((index) => (photos[index] as GoodPhoto).read);
   const gradients = await measureGoodImages(pipeline, scorer, few, { smoothGrad: false });
-  const longer = gradientStretch(cloner, fits, spread(photos.length, gradientImages).flatMap(rowsOf));
+  const longer = meanStretch(cloner.spans, fits, spread(photos.length, gradientImages).flatMap(rowsOf));
   const tested = await Promise.all(few.slice(0, 2).map(async (image) => tilePixels(await image(), 0)));
   return {
     shape,
@@ -188,24 +190,11 @@ async function scaledScorer(
 }
 
 /**
- * Returns how much longer what is left of a good image would be if it had not been learned from, in the map.
- * @param rows that show it.
+ * Returns how much longer what spans leave of good images would be if they had not been learned from: the geometric mean.
+ * @param rows that show the images.
  */
-function stretchOf(
-  { cells }: LinearCloner,
-  fits: ReadonlyMap<string, FittedSpan>,
-  rows: readonly number[],
-): number {
-  const logs = cells.flatMap((span) =>
-    rows.map((row) => Math.log(fits.get(spanName(span))?.stretch[row] ?? 1)),
-  );
-  // The map is the geometric mean of the cells and the positions.
-  return Math.exp(logs.reduce((sum, log) => sum + log, 0) / ((cells.length + 1) * rows.length));
-}
-
-/** Returns how much larger gradients of images would be if they had not been learned from, by the spans of the score. */
-function gradientStretch(
-  { spans }: LinearCloner,
+function meanStretch(
+  spans: readonly Span[],
   fits: ReadonlyMap<string, FittedSpan>,
   rows: readonly number[],
 ): number {
