@@ -4,7 +4,7 @@
  */
 import { type ChildProcess, fork } from 'node:child_process';
 import { once } from 'node:events';
-import { cp, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import { mkdir, mkdtemp, readFile, rm, symlink, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { monitorEventLoopDelay } from 'node:perf_hooks';
@@ -54,7 +54,11 @@ async function manyDetectors(): Promise<string> {
   const manifest = JSON.parse(await readFile(join(sample, 'manifest.json'), 'utf8')) as Manifest;
   for (let index = 0; index < detectorCount; index++) {
     const target = join(folder, `flange-${index}`);
-    await cp(sample, target, { recursive: true });
+    await mkdir(target);
+    // Links: a thousand copies would take nine gigabytes.
+    for (const file of [manifest.cloner.file, manifest.selfTest.file]) {
+      await symlink(join(sample, file), join(target, file));
+    }
     const { calibration } = manifest;
     const threshold = calibration.threshold + index / 1e4;
     const changed = { ...manifest, calibration: { ...calibration, threshold } };

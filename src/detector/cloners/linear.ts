@@ -256,8 +256,9 @@ function spanFeeds(span: SizedSpan, tensors: TensorMap): [string, Tensor][] {
   if (size !== mean.data.length || count !== kept.data.length || count > span.components) {
     throw new DetectorError(`the cloner's ${linearTensors.basis(span)} is [${basis.shape.join(', ')}]`);
   }
-  const padded = new Float32Array(size * span.components);
-  for (let row = 0; row < size; row++) {
+  const isFull = count === span.components;
+  const padded = isFull ? basis.data : new Float32Array(size * span.components);
+  for (let row = 0; row < size && !isFull; row++) {
     padded.set(basis.data.subarray(row * count, (row + 1) * count), row * span.components);
   }
   const all = new Float32Array(span.components);
