@@ -37,8 +37,8 @@ const stages = [
 /** Critical layers: the expanded activations of the first block of a stage, and the last convolution. */
 const layers = ['stage2', 'stage3', 'stage4', 'stage5', 'stage6', 'head'];
 
-/** The first pickle is a number that the parser cannot hold. */
-const magicBytes = 15;
+/** The first pickle: a number that tells what the file is, and that the parser cannot hold. */
+const magic = Buffer.from('80028a0a6cfc9c46f9206aa850192e', 'hex');
 
 interface StoredTensor {
   readonly shape: readonly number[];
@@ -67,8 +67,10 @@ function readTensors(bytes: Uint8Array): Map<string, StoredTensor> {
     nameResolver: names,
     persistentResolver: { resolve: (id) => ({ key: (id as unknown as readonly string[])[2] as string }) },
   });
-  const reader = new BufferReader(bytes);
-  reader.skip(magicBytes);
+  if (!magic.equals(bytes.subarray(0, magic.length))) {
+    throw new Error('this is not a file that PyTorch wrote before version 1.6');
+  }
+  const reader = new BufferReader(bytes.subarray(magic.length));
   const [, , described, keys] = Array.from({ length: 4 }, () => parser.read<unknown>(reader)) as [
     protocol: unknown,
     system: unknown,

@@ -34,9 +34,10 @@ export function addCommand(output: Output): Command {
     .option('--out <detector>', 'write a new detector and leave this one unchanged')
     .action(async (detector: string, dataset: string | undefined, flags: Flags) => {
       const { remove, out = detector } = flags;
-      if ((await findDetector(detector)) !== detector) {
+      const found = await findDetector(detector);
+      if (found !== detector) {
         throw new UsageError(
-          `${detector} is embedded and cannot be changed; wanted the folder of a detector with a linear cloner`,
+          `${detector} means ${found}, which cannot be changed in place; wanted the folder of a detector with a linear cloner`,
         );
       }
       if (dataset === undefined && remove === undefined) {

@@ -27,18 +27,25 @@ export async function goodFiles({
   groupBy,
   onWarning,
 }: DistillOptions): Promise<GoodFiles> {
+  const { files, copies } = await distinctPhotos({ dataset, normalClass, groupBy, onWarning });
+  checkCount(files.length, copies);
+  const parts = await partsOf(
+    files.map(({ path }) => path),
+    groupBy,
+  );
+  return { files, copies, parts };
+}
+
+/** Lists each photo once, however few there are. @throws DatasetError */
+export async function distinctPhotos({
+  dataset,
+  normalClass,
+  groupBy,
+  onWarning,
+}: Pick<DistillOptions, 'dataset' | 'normalClass' | 'groupBy' | 'onWarning'>): Promise<GoodFiles> {
   const paths = await trainingImages(dataset, normalClass, onWarning, groupBy === 'folder');
   const files = await distinctFiles(paths);
-  const copies = paths.length - files.length;
-  checkCount(files.length, copies);
-  const parts =
-    groupBy === undefined
-      ? undefined
-      : await partsOf(
-          files.map(({ path }) => path),
-          groupBy,
-        );
-  return { files, copies, parts };
+  return { files, copies: paths.length - files.length };
 }
 
 /** @throws DatasetError if there are too few images. */

@@ -9,12 +9,16 @@ import { DistillSettingsError } from './settings.js';
 const fewestParts = 4;
 
 /**
- * Returns the part that each photo shows.
+ * Returns the part that each photo shows; undefined if nothing is said of it.
  * @param by a pattern of file names, whose first group or whole match is the part; `folder`; or a .csv file of two columns, the
  * file name and the part.
  * @throws DistillSettingsError if it is invalid, or does not say it of each photo.
  */
-export async function partsOf(paths: readonly string[], by: string): Promise<string[]> {
+export async function partsOf(
+  paths: readonly string[],
+  by: string | undefined,
+): Promise<string[] | undefined> {
+  if (by === undefined) return undefined;
   return paths.map(await partFinder(by));
 }
 

@@ -13,9 +13,9 @@ import {
   decodeMask,
   decodeNamedImage,
   defaultImageLimits,
-  ImageError,
   inspectImage,
   type LocalizationMap,
+  named,
   type OnWarning,
   type PictureSize,
 } from '../imaging/index.js';
@@ -139,15 +139,11 @@ const ratioSlack = 0.02;
 /** @throws DatasetError if the mask has another aspect ratio than its image. */
 async function readMask(path: string, image: PictureSize, size: PictureSize): Promise<Uint8Array> {
   const bytes = await readFile(path);
-  const named = (error: unknown): never => {
-    if (error instanceof ImageError) throw new ImageError(error.kind, `${path}: ${error.message}`);
-    throw error;
-  };
-  const { width, height } = await inspectImage(bytes, defaultImageLimits).catch(named);
+  const { width, height } = await named(path, () => inspectImage(bytes, defaultImageLimits));
   if (Math.abs((width * image.height) / (height * image.width) - 1) > ratioSlack) {
     throw new DatasetError(
       `${path} has ${width} x ${height} pixels, its image ${image.width} x ${image.height}; the mask must have the same aspect ratio`,
     );
   }
-  return decodeMask(bytes, size).catch(named);
+  return named(path, () => decodeMask(bytes, size));
 }

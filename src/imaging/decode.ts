@@ -134,8 +134,8 @@ export async function decodeNamedImage(
   return image;
 }
 
-/** Does something with a file, and names it in errors. */
-async function named<Result>(path: string, work: () => Promise<Result>): Promise<Result> {
+/** Does something with a file, and names it in errors. @throws ImageError with the path in its message. */
+export async function named<Result>(path: string, work: () => Promise<Result>): Promise<Result> {
   return work().catch((error: unknown) => {
     if (error instanceof ImageError) throw new ImageError(error.kind, `${path}: ${error.message}`);
     throw error;

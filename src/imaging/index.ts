@@ -11,6 +11,7 @@ export {
   type ImageInput,
   type ImageLimits,
   inspectImage,
+  named,
   type OnWarning,
   type PixelImage,
   rangeOfFile,

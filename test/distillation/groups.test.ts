@@ -8,7 +8,7 @@ import { Products } from '../../src/distillation/linear/products.js';
 import { normal, randomStream } from '../../src/random/random.js';
 import { Device } from '../../src/runtime/index.js';
 
-const groupsOf = async (of: readonly string[], by: string) => numbersOf(await partsOf(of, by));
+const groupsOf = async (of: readonly string[], by: string) => numbersOf((await partsOf(of, by)) ?? []);
 const parts = ['a', 'b', 'c', 'd', 'e'];
 const paths = parts.flatMap((part) => [`x/${part}/${part}-1.png`, `x/${part}/${part}-2.png`]);
 const wanted = [0, 0, 1, 1, 2, 2, 3, 3, 4, 4];

@@ -1,6 +1,6 @@
 /** Detectors with a linear cloner: distilled from photos, and with photos added or taken back. */
 import { basename, resolve } from 'node:path';
-import { DatasetError, trainingImages } from '../../datasets/index.js';
+import { DatasetError } from '../../datasets/index.js';
 import {
   checkTarget,
   embeddedExperts,
@@ -10,13 +10,13 @@ import {
   type Manifest,
   readManifest,
 } from '../../detector/index.js';
-import { distinctFiles } from '../../files/distinct-files.js';
+import type { DistinctFile } from '../../files/distinct-files.js';
 import { firstNames } from '../../files/explain.js';
 import { withLock } from '../../files/lock.js';
 import { type InputShape, tileCount } from '../../imaging/index.js';
 import { readExpertCard } from '../../networks/index.js';
 import { randomStream, shuffled } from '../../random/random.js';
-import { checkCount, fewestImages, goodFiles, valueRange } from '../good-files.js';
+import { checkCount, distinctPhotos, fewestImages, goodFiles, valueRange } from '../good-files.js';
 import { partsOf } from '../groups.js';
 import { onDevice } from '../on-device.js';
 import { type DistillOptions, DistillSettingsError, linearInput } from '../settings.js';
@@ -40,12 +40,7 @@ export async function distillInClosedForm(options: DistillOptions): Promise<Mani
   return onDevice(options, async (device) => {
     const paths = files.map((file) => file.path);
     const input = { ...shape, range: await valueRange(paths, options, whole) };
-    const all = files.map(
-      (file, at): GoodPhoto => ({
-        ...photoFile(file.path, file.sha256, input, options.onWarning),
-        part: parts?.[at],
-      }),
-    );
+    const all = photosOf(files, parts, input, options);
     const photos = await fewer(all, input, options);
     return distillLinear({ options, cloner, input, expert, photos, copies, device, whole });
   });
@@ -98,25 +93,16 @@ async function changeAlone(options: AddOptions, out: string): Promise<Manifest> 
   const groupBy = options.groupBy ?? kept.groupBy;
   const rest = without(kept.photos, remove);
   const known = new Set(rest.map(({ sha256 }) => sha256.toString('hex')));
-  const found = dataset === undefined ? [] : await trainingPhotos({ dataset, out, onWarning }, groupBy);
+  const found = dataset === undefined ? [] : (await distinctPhotos({ dataset, groupBy, onWarning })).files;
   const fresh = found.filter(({ sha256 }) => !known.has(sha256.toString('hex')));
   if (fresh.length < found.length) {
     onWarning?.(`${found.length - fresh.length} of the ${found.length} photos are known already`);
   }
-  const parts =
-    groupBy === undefined
-      ? undefined
-      : await partsOf(
-          fresh.map((file) => file.path),
-          groupBy,
-        );
-  const photos: GoodPhoto[] = [
-    ...rest,
-    ...fresh.map((file, at) => ({
-      ...photoFile(file.path, file.sha256, input, onWarning),
-      part: parts?.[at],
-    })),
-  ];
+  const parts = await partsOf(
+    fresh.map((file) => file.path),
+    groupBy,
+  );
+  const photos = [...rest, ...photosOf(fresh, parts, input, options)];
   checkCount(photos.length);
   const whole = new WholeRun(1, 1);
   return onDevice(options, (device) =>
@@ -133,10 +119,17 @@ async function changeAlone(options: AddOptions, out: string): Promise<Manifest> 
   );
 }
 
-/** Lists new photos, each once. Which part they show is found out later, without those that are known. */
-async function trainingPhotos(options: DistillOptions, groupBy: string | undefined) {
-  const { dataset, onWarning } = options;
-  return distinctFiles(await trainingImages(dataset, undefined, onWarning, groupBy === 'folder'));
+/** Returns files as photos, with the parts that they show. */
+function photosOf(
+  files: readonly DistinctFile[],
+  parts: readonly string[] | undefined,
+  input: InputShape,
+  { onWarning }: Pick<DistillOptions, 'onWarning'>,
+): GoodPhoto[] {
+  return files.map(({ path, sha256 }, at) => ({
+    ...photoFile(path, sha256, input, onWarning),
+    part: parts?.[at],
+  }));
 }
 
 /** @throws DistillSettingsError if there is no photo of that name, or several. */

@@ -108,9 +108,11 @@ export async function computeFeatures(
   spec: FeatureSpec,
   { photos, onPhoto, onProgress }: FeatureOptions,
 ): Promise<Features> {
-  const plain = await device.session(featureModel({ ...spec, local: [] }));
-  const withLocal = await device.session(featureModel(spec));
   const inLocal = new Set(spec.local.length > 0 ? spread(photos.length, mostLocal) : []);
+  const withLocal = await device.session(featureModel(spec));
+  // Few photos are all learned from in full.
+  const isFull = inLocal.size === photos.length;
+  const plain = isFull ? withLocal : await device.session(featureModel({ ...spec, local: [] }));
   const vectors = new Map(spec.spans.map((span) => [spanName(span), [] as Float32Array[]]));
   const imageOf: number[] = [];
   const windows: Float32Array[] = [];
@@ -144,8 +146,8 @@ export async function computeFeatures(
     onProgress(photos.length, photos.length);
     return { imageOf, vectors, windows, local: local as LocalSums };
   } finally {
-    await plain.close();
     await withLocal.close();
+    if (!isFull) await plain.close();
   }
 }
 
