@@ -6,7 +6,13 @@ import {
   readDetector,
   type UnverifiedDetector,
 } from './detector/index.js';
-import type { ImageInput, ImageLimits, LocalizationMap, Region } from './imaging/index.js';
+import {
+  type ImageInput,
+  type ImageLimits,
+  type LocalizationMap,
+  type Region,
+  resizeMap,
+} from './imaging/index.js';
 import type { DeviceOptions, Provider } from './runtime/index.js';
 import {
   DirectInference,
@@ -107,11 +113,11 @@ function detectorOn(
       return {
         ...scoreOf(scored),
         map: localization.map,
-        regions: localization.regions,
-        heatmap: () => localization.heatmap(),
-        overlay: () => localization.overlay(),
-        mask: () => localization.mask(),
-        fullMap: () => localization.fullMap(),
+        regions: await localization.regions(),
+        heatmap: () => localization.artifact('heatmap'),
+        overlay: () => localization.artifact('overlay'),
+        mask: () => localization.artifact('mask'),
+        fullMap: () => resizeMap(localization.map, localization.mapped.size),
       };
     },
     close: () => engine.close(),

@@ -1,11 +1,8 @@
 /** From the images of a request to results: admission, scoring pipeline, result store. */
 import { randomUUID } from 'node:crypto';
 import type { LoadedDetector } from '../detector/index.js';
-import { inTurn } from '../files/turns.js';
-import type { ImageInput } from '../imaging/index.js';
+import { type Artifact, artifacts, type ImageInput, type Region } from '../imaging/index.js';
 import {
-  type Artifact,
-  artifacts,
   type Deadline,
   type Localization,
   type MapRequest,
@@ -112,10 +109,8 @@ export class ScoringService {
     const own = map === undefined || (map.method === method && map.layer === undefined);
     const { localization } = scored;
     const linked = own ? undefined : map;
-    // Regions of a noisy map take milliseconds.
-    const result = localization
-      ? await inTurn(() => resultOf(scored, name, linked))
-      : resultOf(scored, name, linked);
+    const regions = await localization?.regions();
+    const result = resultOf(scored, name, linked, regions);
     const stored: StoredResult = {
       detectorName,
       version: detector.version,
@@ -131,7 +126,12 @@ export class ScoringService {
 }
 
 /** @param linked the map that the links refer to, unless it is the detector's own. */
-function resultOf(scored: ScoredImage, name: string | undefined, linked: MapRequest | undefined): Result {
+function resultOf(
+  scored: ScoredImage,
+  name: string | undefined,
+  linked: MapRequest | undefined,
+  regions: readonly Region[] | undefined,
+): Result {
   const { size, localization, timings, tiles, peak, warnings } = scored;
   const id = randomUUID();
   return {
@@ -154,11 +154,14 @@ function resultOf(scored: ScoredImage, name: string | undefined, linked: MapRequ
       inferenceMs: milliseconds(timings.inference),
     },
     links: linksOf(id, linked),
-    ...(localization ? { localization: localizationOf(localization) } : {}),
+    ...(localization && regions ? { localization: localizationOf(localization, regions) } : {}),
   };
 }
 
-function localizationOf({ request, regions }: Localization): NonNullable<Result['localization']> {
+function localizationOf(
+  { request }: Localization,
+  regions: readonly Region[],
+): NonNullable<Result['localization']> {
   const { method, layer } = request;
   return { method, ...(layer === undefined ? {} : { layer }), regions: [...regions] };
 }

@@ -1,5 +1,5 @@
 /** State that the routes of an app share: limits, results, observers and, once detectors are verified, scoring. */
-import { defaultImageLimits, type ImageLimits } from '../imaging/index.js';
+import { defaultImageLimits, type ImageLimits, ImagingThreads } from '../imaging/index.js';
 import { DriftMonitor, Metrics, Statistics } from '../observability/index.js';
 import {
   defaultQueueLimits,
@@ -48,6 +48,7 @@ export class Service {
   readonly timeoutMs: number;
   readonly #drift = new DriftMonitor();
   readonly #options: ServiceOptions;
+  readonly #imager = new ImagingThreads();
   #status: ServiceStatus = 'starting';
   #running:
     | { readonly catalog: Catalog; readonly queue: InferenceQueue; readonly scoring: ScoringService }
@@ -106,6 +107,7 @@ export class Service {
     const pipeline = new ScoringPipeline(queue, {
       limits: this.image,
       memory: this.admission,
+      imager: this.#imager,
       observer: observers(this.metrics, this.statistics, this.#drift, ...(this.#options.observers ?? [])),
     });
     const scoring = new ScoringService(pipeline, this.admission, this.store);
@@ -129,10 +131,10 @@ export class Service {
     this.#status = 'stopping';
   }
 
-  /** Drops queued images and closes the device. */
+  /** Drops queued images, ends the threads and closes the device. */
   async close(): Promise<void> {
     this.#running?.queue.close();
-    await this.#running?.catalog.close();
+    await Promise.all([this.#imager.close(), this.#running?.catalog.close()]);
   }
 
   #ready() {

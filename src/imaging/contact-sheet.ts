@@ -1,6 +1,6 @@
 /** Several images on one picture. */
 import sharp from 'sharp';
-import type { PixelImage } from './decode.js';
+import type { PixelImage } from './inspect.js';
 
 const columns = 6;
 /** Side of an image on the sheet, and the gap around it, in pixels. */

@@ -4,37 +4,27 @@
  */
 import { readFile } from 'node:fs/promises';
 import sharp, { type Sharp } from 'sharp';
-import { formatOf, type ImageFormat } from './formats.js';
-import { plainSize } from './headers.js';
+import { formatOf } from './formats.js';
 import { damaged, ImageError } from './image-error.js';
+import {
+  decodedPixels,
+  defaultImageLimits,
+  type ImageInput,
+  type ImageLimits,
+  inspect,
+  megapixels,
+} from './inspect.js';
 import { repairedJpeg } from './jpeg-repair.js';
 import { missingShare } from './jpeg-scan.js';
 import type { PictureSize } from './map.js';
 import { type FileReading, readingOf } from './supported.js';
-import { type InputShape, type ScaledImage, tileGrid } from './tiles.js';
+import { type InputShape, type ScaledImage, type TileGrid, tileGrid } from './tiles.js';
 import { decodeDeep, eightBits, rangeOf, type ValueRange } from './value-range.js';
-
-/** Limits on images. */
-export interface ImageLimits {
-  readonly maxBytes: number;
-  /** Width times height. */
-  readonly maxPixels: number;
-}
 
 /** Admission control for decoding. */
 export interface Admission {
   /** Awaited before decoding, with the number of pixels that will be in memory. */
   readonly admit?: (pixels: number) => Promise<void>;
-}
-
-export const defaultImageLimits: ImageLimits = { maxBytes: 32 * 2 ** 20, maxPixels: 50_000_000 };
-
-/** An input image: the bytes of a file, or decoded pixels. */
-export type ImageInput = Uint8Array | PixelImage;
-
-export interface PixelImage extends PictureSize {
-  /** uint8 RGB [height, width, 3] */
-  readonly pixels: Uint8Array;
 }
 
 /** An image scaled for a detector, with its tiles and its original size after EXIF orientation. */
@@ -60,31 +50,57 @@ export async function decodeImage(
     if (!admitted) await limits.admit?.(pixels);
     admitted = true;
   };
-  const once = { ...limits, admit };
+  const { result, faults } = await repairing(image, (one) =>
+    decodeStrictly(one, shape, { ...limits, admit }),
+  );
+  if (faults.length === 0) return result;
+  const repair = `the JPEG was repaired, no pixel is lost: ${faults.join(', ')}`;
+  return { ...result, warnings: [...result.warnings, repair] };
+}
+
+/** Does something with an image; if it is a damaged JPEG that can be repaired, with what it becomes. */
+async function repairing<Result>(
+  image: ImageInput,
+  work: (image: ImageInput) => Promise<Result>,
+): Promise<{ readonly result: Result; readonly faults: readonly string[] }> {
   try {
-    return await decodeStrictly(image, shape, once);
+    return { result: await work(image), faults: [] };
   } catch (error) {
     const damaged = error instanceof ImageError && error.kind === 'damaged';
     const repaired =
       damaged && image instanceof Uint8Array && formatOf(image) === 'jpeg' ? repairedJpeg(image) : undefined;
     if (!repaired) throw error;
-    const decoded = await decodeStrictly(repaired.bytes, shape, once);
-    const repair = `the JPEG was repaired, no pixel is lost: ${repaired.faults.join(', ')}`;
-    return { ...decoded, warnings: [...decoded.warnings, repair] };
+    return { result: await work(repaired.bytes), faults: repaired.faults };
   }
+}
+
+/**
+ * Returns how many pixels {@link decodeImage} will hold, from the header alone.
+ * @throws ImageError if the image cannot be decoded.
+ */
+export async function pixelsToDecode(
+  image: ImageInput,
+  shape: InputShape,
+  limits: ImageLimits,
+): Promise<number> {
+  const { result } = await repairing(image, (one) => planOf(one, shape, limits));
+  return result.pixels;
+}
+
+/** How an image will be decoded. */
+interface DecodingPlan extends PictureSize {
+  readonly reading: FileReading;
+  readonly grid: TileGrid;
+  /** What is held meanwhile. */
+  readonly pixels: number;
 }
 
 /** How many 8-bit pixels need the memory of one deep pixel: its samples, and the pixel that it becomes. */
 const deepPixelCost = 3;
 
-/** Decodes an image; whatever its decoder warns of is an error. */
-async function decodeStrictly(
-  image: ImageInput,
-  shape: InputShape,
-  limits: ImageLimits & Admission,
-): Promise<DetectorImage> {
-  const { width: columns, height: rows, reading } = await inspect(image, limits);
-  const grid = tileGrid({ width: columns, height: rows }, shape);
+async function planOf(image: ImageInput, shape: InputShape, limits: ImageLimits): Promise<DecodingPlan> {
+  const { width, height, reading } = await inspect(image, limits);
+  const grid = tileGrid({ width, height }, shape);
   const scaled = grid.width * grid.height;
   if (scaled > Math.max(limits.maxPixels, shape.inputSize ** 2)) {
     throw new ImageError(
@@ -93,17 +109,26 @@ async function decodeStrictly(
     );
   }
   // Deep samples are held beside the pixels that they become.
-  const held = columns * rows * (reading.deep ? deepPixelCost : 1);
-  await limits.admit?.(Math.max(held, scaled));
-  const { width, height } = grid;
+  const held = width * height * (reading.deep ? deepPixelCost : 1);
+  return { width, height, reading, grid, pixels: Math.max(held, scaled) };
+}
+
+/** Decodes an image; whatever its decoder warns of is an error. */
+async function decodeStrictly(
+  image: ImageInput,
+  shape: InputShape,
+  limits: ImageLimits & Admission,
+): Promise<DetectorImage> {
+  const { width, height, reading, grid, pixels: held } = await planOf(image, shape, limits);
+  await limits.admit?.(held);
   const { opened, warnings } = await openEightBits(image, reading, shape.range, limits, 'warning');
   // JPEG and WebP could be scaled while they are read, but by another kernel: scores would differ from those of a PNG.
   // What is cut out first, even if it is all of it, is read in full.
-  const full = opened.extract({ left: 0, top: 0, width: columns, height: rows });
-  const scaling = full.resize(width, height, { fit: 'fill', kernel: 'cubic' });
+  const full = opened.extract({ left: 0, top: 0, width, height });
+  const scaling = full.resize(grid.width, grid.height, { fit: 'fill', kernel: 'cubic' });
   const pixels = await rawPixels(scaling, reading);
   await checkComplete(image);
-  return { width: columns, height: rows, grid, pixels, warnings: [...reading.warnings, ...warnings] };
+  return { width, height, grid, pixels, warnings: [...reading.warnings, ...warnings] };
 }
 
 /** @throws ImageError if the last rows of a JPEG are missing: libvips fills them with gray, and does not say so. */
@@ -140,72 +165,6 @@ export async function named<Result>(path: string, work: () => Promise<Result>): 
     if (error instanceof ImageError) throw new ImageError(error.kind, `${path}: ${error.message}`);
     throw error;
   });
-}
-
-/**
- * Checks format and limits of an image from its header, without decoding it.
- * @returns its size in pixels, after EXIF orientation.
- * @throws ImageError
- */
-export async function inspectImage(image: ImageInput, limits: ImageLimits): Promise<PictureSize> {
-  const { width, height } = await inspect(image, limits);
-  return { width, height };
-}
-
-async function inspect(
-  image: ImageInput,
-  limits: ImageLimits,
-): Promise<PictureSize & { readonly reading: FileReading }> {
-  const bytes = image instanceof Uint8Array ? image : image.pixels;
-  if (bytes.length === 0) {
-    throw new ImageError('empty', 'the image is empty; wanted a JPEG, PNG, WebP or TIFF file');
-  }
-  if (bytes.length > limits.maxBytes) {
-    throw new ImageError(
-      'too-many-bytes',
-      `the image has ${bytes.length} bytes; at most ${limits.maxBytes} are accepted`,
-    );
-  }
-  const { width, height, reading } =
-    image instanceof Uint8Array ? await inspectFile(image) : { ...image, reading: decodedPixels };
-  if (width * height > limits.maxPixels) {
-    throw new ImageError(
-      'too-many-pixels',
-      `the image has ${width} x ${height} = ${megapixels(width * height)}; at most ${megapixels(limits.maxPixels)} are accepted`,
-    );
-  }
-  return { width, height, reading };
-}
-
-const decodedPixels: FileReading = { page: 0, warnings: [] };
-
-/** Reads the size of an image file and how to decode it. @throws ImageError if it is not supported. */
-async function inspectFile(bytes: Uint8Array): Promise<PictureSize & { readonly reading: FileReading }> {
-  const format = formatOf(bytes);
-  if (!format) {
-    throw new ImageError(
-      'unsupported',
-      'this is not a JPEG, PNG, WebP or TIFF image; wanted one of these formats',
-    );
-  }
-  const reading = readingOf(bytes, format);
-  if (reading.refusal !== undefined) throw new ImageError('unsupported', reading.refusal);
-  const size = plainSize(bytes, format) ?? (await uprightSize(bytes, format, reading.page));
-  return { ...size, reading };
-}
-
-/** Returns width and height after EXIF orientation, read by libvips. */
-async function uprightSize(bytes: Uint8Array, format: ImageFormat, page: number): Promise<PictureSize> {
-  const metadata = await sharp(bytes, { limitInputPixels: false, page })
-    .metadata()
-    .catch((error: unknown) => {
-      throw damaged(format, error);
-    });
-  return metadata.autoOrient;
-}
-
-function megapixels(count: number): string {
-  return `${Math.round(count / 1e5) / 10} megapixels`;
 }
 
 /**

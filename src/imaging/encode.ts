@@ -1,6 +1,6 @@
 /** PNG encoding. */
 import sharp from 'sharp';
-import type { PixelImage } from './decode.js';
+import type { PixelImage } from './inspect.js';
 
 /**
  * Encodes uint8 pixels as a PNG, one channel (gray) or three (RGB).

@@ -1,5 +1,6 @@
 /** Decoding, rendering and encoding of images: the only module that uses sharp. */
 
+export { type Artifact, artifacts, type MappedImage } from './artifacts.js';
 export { augment, drawVariation, type Variation } from './augment.js';
 export { type Components, labelComponents } from './components.js';
 export { contactSheet } from './contact-sheet.js';
@@ -7,18 +8,22 @@ export {
   type DetectorImage,
   decodeImage,
   decodeNamedImage,
-  defaultImageLimits,
-  type ImageInput,
-  type ImageLimits,
-  inspectImage,
   named,
   type OnWarning,
-  type PixelImage,
   rangeOfFile,
 } from './decode.js';
 export { decodePng, encodePng } from './encode.js';
 export { isImageFile } from './formats.js';
 export { ImageError, type ImageErrorKind } from './image-error.js';
+export { directImager, type Imager } from './imager.js';
+export { ImagingThreads } from './imaging-threads.js';
+export {
+  defaultImageLimits,
+  type ImageInput,
+  type ImageLimits,
+  inspectImage,
+  type PixelImage,
+} from './inspect.js';
 export type { LocalizationMap, PictureSize } from './map.js';
 export { decodeMask } from './mask.js';
 export { emptyNpy, encodeNpy } from './npy.js';

@@ -1,8 +1,8 @@
 /** Decodes masks of defects, as people draw and tools export them. */
 import sharp from 'sharp';
-import { defaultImageLimits, inspectImage } from './decode.js';
 import { formatOf } from './formats.js';
 import { damaged } from './image-error.js';
+import { defaultImageLimits, inspectImage } from './inspect.js';
 import type { PictureSize } from './map.js';
 import { readingOf } from './supported.js';
 

@@ -3,7 +3,8 @@
  * are computed at the map's own size and then scaled up in sharp's threads.
  */
 import sharp, { type Sharp, type SharpOptions } from 'sharp';
-import { asSeen, defaultImageLimits, type ImageInput, type ImageLimits } from './decode.js';
+import { asSeen } from './decode.js';
+import { defaultImageLimits, type ImageInput, type ImageLimits } from './inspect.js';
 import type { LocalizationMap, PictureSize } from './map.js';
 import { outlinedMap } from './regions.js';
 import type { ValueRange } from './value-range.js';

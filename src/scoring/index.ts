@@ -6,8 +6,6 @@ export { deadlineError, ScoringError, type ScoringErrorKind } from './errors.js'
 export { type ImageSource, mapQuantile, measureGoodImages, quantile } from './good-images.js';
 export { DirectInference, type Inference } from './inference.js';
 export {
-  type Artifact,
-  artifacts,
   Localization,
   type MapRequest,
   mapRequest,
@@ -15,6 +13,7 @@ export {
   methodsOf,
   UnknownMapError,
 } from './localization.js';
+export type { MemoryLimit, Reservation } from './memory-limit.js';
 export {
   type ImageOutcome,
   type NamedDetector,
@@ -26,9 +25,7 @@ export {
 } from './observer.js';
 export {
   type ImageJob,
-  type MemoryLimit,
   type PipelineOptions,
-  type Reservation,
   type ScoreOptions,
   ScoringPipeline,
 } from './pipeline.js';

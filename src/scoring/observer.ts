@@ -3,8 +3,8 @@
  * depend on them.
  */
 import type { LoadedDetector } from '../detector/index.js';
+import type { Artifact } from '../imaging/index.js';
 import type { MapKind } from './engine.js';
-import type { Artifact } from './localization.js';
 import type { ScoredImage } from './scored-image.js';
 
 /** A detector and its name in the service. */

@@ -5,12 +5,16 @@
  */
 import { type LoadedDetector, layerScorer, type Scorer } from '../detector/index.js';
 import {
+  type Artifact,
   type DetectorImage,
-  decodeImage,
   defaultImageLimits,
+  directImager,
   type ImageInput,
   type ImageLimits,
+  type Imager,
   type LocalizationMap,
+  type MappedImage,
+  type PictureSize,
   type ScaledImage,
   tileCount,
   tilePixels,
@@ -18,30 +22,19 @@ import {
 import { type Deadline, noDeadline } from './deadline.js';
 import type { MapKind } from './engine.js';
 import type { BatchListener, Inference, InferenceTimings } from './inference.js';
-import { type Artifact, Localization, type MapRequest, mapThreshold } from './localization.js';
+import { Localization, type MapRequest, mapThreshold } from './localization.js';
+import { type MemoryLimit, unlimited } from './memory-limit.js';
 import { type ObservedImage, observers, type ScoringObserver, stopwatch } from './observer.js';
 import { imageScore, type ScoredImage } from './scored-image.js';
 import { type CollectedImage, TileCollector } from './tile-collector.js';
-
-/** Limits the memory of images in progress, in pixels. */
-export interface MemoryLimit {
-  reserve(deadline: Deadline): Reservation;
-}
-
-/** The pixels of one image. */
-export interface Reservation {
-  /** Waits until there is room. @throws ScoringError if the result is no longer needed before that. */
-  take(pixels: number): Promise<void>;
-  /** Releases all but this many pixels. */
-  shrink(pixels: number): void;
-  release(): void;
-}
 
 export interface PipelineOptions {
   readonly limits?: ImageLimits;
   /** By default memory is not limited. */
   readonly memory?: MemoryLimit;
   readonly observer?: ScoringObserver;
+  /** Where images are decoded and drawn; by default in this thread. */
+  readonly imager?: Imager;
 }
 
 /** An image to be scored. */
@@ -74,24 +67,27 @@ export interface InferenceRequest {
   readonly onBatch?: BatchListener;
 }
 
-const unlimited: MemoryLimit = {
-  reserve: () => ({ take: async () => {}, shrink: () => {}, release: () => {} }),
-};
-
 const noListener: BatchListener = { began: () => {}, ended: () => {} };
 
 export class ScoringPipeline {
   readonly #limits: ImageLimits;
   readonly #memory: MemoryLimit;
   readonly #observer: Required<ScoringObserver>;
+  readonly #imager: Imager;
 
   constructor(
     private readonly inference: Inference,
-    { limits = defaultImageLimits, memory = unlimited, observer = {} }: PipelineOptions = {},
+    {
+      limits = defaultImageLimits,
+      memory = unlimited,
+      observer = {},
+      imager = directImager,
+    }: PipelineOptions = {},
   ) {
     this.#limits = limits;
     this.#memory = memory;
     this.#observer = observers(observer);
+    this.#imager = imager;
   }
 
   /**
@@ -130,20 +126,20 @@ export class ScoringPipeline {
   /** Returns the localization of an existing map. */
   localization(
     { detector, image }: ImageJob,
-    { width, height }: { readonly width: number; readonly height: number },
+    { width, height }: PictureSize,
     request: MapRequest,
     map: LocalizationMap,
   ): Localization {
     const threshold = mapThreshold(detector, request);
-    return new Localization(
-      request,
+    const mapped: MappedImage = {
       map,
       threshold,
-      { width, height },
+      size: { width, height },
       image,
-      this.#limits,
-      detector.input.range,
-    );
+      limits: this.#limits,
+      range: detector.input.range,
+    };
+    return new Localization(request, mapped, this.#imager);
   }
 
   /** Renders a picture of a map, or encodes the map itself. */
@@ -151,7 +147,8 @@ export class ScoringPipeline {
     const image = observed(job, 'map');
     const memory = this.#memory.reserve(job.deadline ?? noDeadline);
     try {
-      await memory.take(localization.size.width * localization.size.height);
+      const { width, height } = localization.mapped.size;
+      await memory.take(width * height);
       const seconds = stopwatch();
       this.#observer.began({ stage: 'render', image, artifact });
       const rendered = await localization.artifact(artifact);
@@ -235,7 +232,7 @@ export class ScoringPipeline {
       this.#observer.began({ stage: 'decode', image });
       const seconds = stopwatch();
       let waited = 0;
-      const decoded = await decodeImage(input, detector.input, {
+      const decoded = await this.#imager.decode(input, detector.input, {
         ...this.#limits,
         admit: async (pixels) => {
           const waiting = stopwatch();

@@ -178,8 +178,8 @@ t.test('the queue gives each image the same result as alone, for all kinds of ma
     t.equal(found.localization !== undefined, at % 2 === 0, `${name} has the map that was asked for`);
     if (found.localization && expected.localization) {
       t.strictSame(
-        found.localization.regions.map(({ box }) => box),
-        expected.localization.regions.map(({ box }) => box),
+        (await found.localization.regions()).map(({ box }) => box),
+        (await expected.localization.regions()).map(({ box }) => box),
       );
     }
   }

@@ -2,7 +2,8 @@
 import { Readable } from 'node:stream';
 import type { FastifyReply } from 'fastify';
 import type { LoadedDetector } from '../../detector/index.js';
-import type { Artifact, MapRequest } from '../../scoring/index.js';
+import type { Artifact } from '../../imaging/index.js';
+import type { MapRequest } from '../../scoring/index.js';
 import { deadlineOf } from '../plugins/clients.js';
 import type { StoredResult } from '../result-store.js';
 import type { Service } from '../service.js';

@@ -1,0 +1,24 @@
+/** Work on images. It takes milliseconds to seconds for each, so a service does it in threads. */
+import { type Artifact, type MappedImage, renderArtifact } from './artifacts.js';
+import { type Admission, type DetectorImage, decodeImage } from './decode.js';
+import type { ImageInput, ImageLimits } from './inspect.js';
+import type { LocalizationMap, PictureSize } from './map.js';
+import { findRegions, type Region } from './regions.js';
+import type { InputShape } from './tiles.js';
+
+/** Where images are decoded, and maps become regions and pictures. */
+export interface Imager {
+  /** As {@link decodeImage}. @throws ImageError */
+  decode(image: ImageInput, shape: InputShape, limits: ImageLimits & Admission): Promise<DetectorImage>;
+  /** As {@link findRegions}. */
+  regions(map: LocalizationMap, threshold: number, to: PictureSize): Promise<Region[]>;
+  /** As {@link renderArtifact}. @throws ImageError */
+  render(kind: Artifact, mapped: MappedImage): Promise<Buffer>;
+}
+
+/** In the thread that asks. */
+export const directImager: Imager = {
+  decode: decodeImage,
+  regions: async (map, threshold, to) => findRegions(map, threshold, to),
+  render: renderArtifact,
+};

@@ -1,0 +1,75 @@
+/**
+ * Threads that work on images for a service. Whatever an image costs, from a faulty JPEG to an overlay of 50 megapixels,
+ * the event loop only sends it and receives the result.
+ */
+import { availableParallelism } from 'node:os';
+import { setTimeout as pause } from 'node:timers/promises';
+import { fileURLToPath } from 'node:url';
+import { Piscina } from 'piscina';
+import type { Artifact, MappedImage } from './artifacts.js';
+import { type Admission, type DetectorImage, pixelsToDecode } from './decode.js';
+import { ImageError } from './image-error.js';
+import type { Imager } from './imager.js';
+import type { Reply, ThreadTask } from './imaging-worker.js';
+import type { ImageInput, ImageLimits } from './inspect.js';
+import type { LocalizationMap, PictureSize } from './map.js';
+import type { Region } from './regions.js';
+import type { InputShape } from './tiles.js';
+
+/** libvips works in threads of its own meanwhile, so that one of ours can have several images in work. */
+const imagesPerThread = 2;
+
+/** Without work for this long, a thread can end: Node.js 20 fails if its compiler is still busy. */
+const quietMs = 50;
+
+export class ImagingThreads implements Imager {
+  readonly #pool: Piscina;
+
+  /** @param threads by default one for each core, at most eight. */
+  constructor(threads = Math.min(8, availableParallelism())) {
+    this.#pool = new Piscina({
+      filename: fileURLToPath(new URL('./imaging-worker.js', import.meta.url)),
+      minThreads: 1,
+      maxThreads: threads,
+      concurrentTasksPerWorker: imagesPerThread,
+      atomics: 'disabled',
+    });
+  }
+
+  async decode(
+    image: ImageInput,
+    shape: InputShape,
+    { maxBytes, maxPixels, admit }: ImageLimits & Admission,
+  ): Promise<DetectorImage> {
+    const limits = { maxBytes, maxPixels };
+    // Before a thread is taken: an image that waits for memory must not keep others from ending.
+    await admit?.(await pixelsToDecode(image, shape, limits));
+    return this.#run('decode', { image, shape, limits });
+  }
+
+  regions(map: LocalizationMap, threshold: number, to: PictureSize): Promise<Region[]> {
+    return this.#run('regions', { map, threshold, to });
+  }
+
+  async render(kind: Artifact, mapped: MappedImage): Promise<Buffer> {
+    // Only an overlay shows the image itself.
+    const image = kind === 'overlay' ? mapped.image : new Uint8Array();
+    const bytes = await this.#run<'render', Uint8Array<ArrayBuffer>>('render', {
+      kind,
+      mapped: { ...mapped, image },
+    });
+    return Buffer.from(bytes.buffer);
+  }
+
+  /** Ends the threads. */
+  async close(): Promise<void> {
+    await pause(quietMs);
+    await this.#pool.destroy();
+  }
+
+  async #run<Name extends keyof ThreadTask, Result>(name: Name, task: ThreadTask[Name]): Promise<Result> {
+    const reply = (await this.#pool.run(task, { name })) as Reply<Result>;
+    if ('result' in reply) return reply.result;
+    throw new ImageError(...reply.refused);
+  }
+}
