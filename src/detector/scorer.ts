@@ -1,7 +1,7 @@
 /** A detector's inputs to the serving graph: folded weights, discrepancy weights, statistics of good images. */
 import type { InputShape } from '../imaging/index.js';
 import { tensorNames } from '../networks/index.js';
-import { compact, float32 } from '../runtime/index.js';
+import { float32, shared } from '../runtime/index.js';
 import type { TensorMap } from '../weights/safetensors.js';
 import { servedCloner } from './cloners/index.js';
 import type { Scorer } from './loaded-detector.js';
@@ -28,8 +28,7 @@ export function assembleScorer(
   return {
     shape,
     input: { inputSize: shape.inputSize, tiling, range },
-    // Compact copies, so that the bytes of the whole file can be freed.
-    feeds: compact({
+    feeds: shared({
       [inputs.valueWeights]: vector(terms.value),
       [inputs.directionWeights]: vector(terms.direction),
       [inputs.scoreOffset]: float32([], [offset]),

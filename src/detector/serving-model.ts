@@ -4,8 +4,8 @@
  */
 import { addGradients, guidedRules, plainRules } from '../autodiff/index.js';
 import { addExpert, addImageInput, loadExpert, tensorNames } from '../networks/index.js';
-import { type ConstantTensor, encodeModel, Graph, type Value } from '../onnx/index.js';
-import type { ModelRecipe } from '../runtime/index.js';
+import { encodeModel, Graph, type Value } from '../onnx/index.js';
+import { asConstants, type ModelRecipe, sessionInputs, type Tensors } from '../runtime/index.js';
 import { type ClonerSpec, type ScoreShape, servedCloner } from './cloners/index.js';
 import { addGaussianSmoothing } from './smoothing.js';
 
@@ -30,7 +30,7 @@ export interface ServingModelSpec extends ServingShape {
   /** `none` computes scores only, without the gradient. */
   readonly map: LocalizationMethod | 'none';
   /** Inputs that become constants of the model, which then serves one detector only. */
-  readonly bound?: Readonly<Record<string, ConstantTensor>>;
+  readonly bound?: Tensors;
 }
 
 export const servingModel = (spec: ServingModelSpec): ModelRecipe => ({
@@ -79,7 +79,7 @@ export async function buildServingModel(spec: ServingModelSpec): Promise<Uint8Ar
   // A graph has only the inputs that it needs; a detector's constants are those of all its graphs.
   const names = new Set(graph.inputs.map(({ name }) => name));
   const bound = Object.entries(spec.bound ?? {}).filter(([name]) => names.has(name));
-  return encodeModel(graph, Object.fromEntries(bound));
+  return encodeModel(graph, asConstants(sessionInputs(Object.fromEntries(bound))));
 }
 
 /** Adds a gradient to the sum so far. Returns the sum divided by the number of copies, [1, 3, H, W]. */

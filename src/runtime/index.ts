@@ -18,6 +18,8 @@ export {
   concatenated,
   float32,
   float32Data,
+  sessionInputs,
+  shared,
   type Tensor,
   type Tensors,
   uint8,

@@ -1,9 +1,11 @@
 /** Input and output tensors of a graph. */
-import type { ConstantTensor } from '../onnx/index.js';
+import { type ConstantTensor, halfToFloat } from '../onnx/index.js';
 
 /** A tensor in host memory, row-major. */
 export type Tensor =
   | { readonly type: 'float32'; readonly dims: readonly number[]; readonly data: Float32Array }
+  /** As stored: where graphs run, it becomes float32. */
+  | { readonly type: 'float16'; readonly dims: readonly number[]; readonly data: Uint16Array }
   | { readonly type: 'uint8'; readonly dims: readonly number[]; readonly data: Uint8Array }
   | { readonly type: 'int64'; readonly dims: readonly number[]; readonly data: BigInt64Array };
 
@@ -41,18 +43,41 @@ export function concatenated(parts: readonly Float32Array[]): Float32Array {
  * view keeps the whole buffer in memory.
  */
 export function compact(feeds: Tensors): Tensors {
+  return withData(feeds, ({ data }) => (data.byteLength === data.buffer.byteLength ? data : sliceOf(data)));
+}
+
+function withData(tensors: Tensors, dataOf: (tensor: Tensor) => Tensor['data']): Tensors {
   return Object.fromEntries(
-    Object.entries(feeds).map(([name, tensor]) => {
-      const { data } = tensor;
-      const whole = data.byteLength === data.buffer.byteLength;
-      return [name, whole ? tensor : ({ ...tensor, data: sliceOf(data) } as typeof tensor)];
-    }),
+    Object.entries(tensors).map(([name, tensor]) => [name, { ...tensor, data: dataOf(tensor) } as Tensor]),
   );
 }
 
-function sliceOf(data: Tensors[string]['data']): Tensors[string]['data'] {
+function sliceOf(data: Tensor['data']): Tensor['data'] {
   // Buffer.prototype.slice would return another view.
   return data instanceof Uint8Array ? Uint8Array.from(data) : data.slice();
+}
+
+/**
+ * Copies tensors to memory that threads share: sending them copies nothing. Copying the weights of a linear detector
+ * holds the event loop for 20 ms.
+ */
+export function shared(tensors: Tensors): Tensors {
+  return withData(tensors, ({ data }) => {
+    const bytes = new Uint8Array(new SharedArrayBuffer(data.byteLength));
+    bytes.set(new Uint8Array(data.buffer, data.byteOffset, data.byteLength));
+    return Reflect.construct(data.constructor, [bytes.buffer]) as Tensor['data'];
+  });
+}
+
+/** Returns tensors as sessions take them: in memory of their own, and float16 as float32. */
+export function sessionInputs(tensors: Tensors): Tensors {
+  return Object.fromEntries(
+    Object.entries(tensors).map(([name, tensor]) =>
+      tensor.type === 'float16'
+        ? [name, float32(tensor.dims, halfToFloat(tensor.data))]
+        : [name, { ...tensor, data: sliceOf(tensor.data) } as Tensor],
+    ),
+  );
 }
 
 /** Converts tensors to constants of a model. */

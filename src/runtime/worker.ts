@@ -5,7 +5,7 @@ import { encodeModel, Graph } from '../onnx/index.js';
 import type { ModelRecipe, NumberedRequest, Reply, Request, WorkerSettings } from './messages.js';
 import { type BlockingSession, createSession, hasCudaLibraries, type Provider } from './onnxruntime.js';
 import { ShapeSessions } from './shape-sessions.js';
-import type { Tensors } from './tensor.js';
+import { sessionInputs, type Tensors } from './tensor.js';
 
 const settings = workerData as WorkerSettings;
 const port = parentPort;
@@ -52,7 +52,7 @@ async function answer(provider: Provider, request: Request): Promise<Tensors> {
       return session.run(request.feeds, constants);
     }
     case 'keep': {
-      kept.set(request.kept, request.tensors);
+      kept.set(request.kept, sessionInputs(request.tensors));
       return {};
     }
     case 'drop': {

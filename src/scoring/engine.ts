@@ -12,7 +12,6 @@ import {
 } from '../detector/index.js';
 import { tensorNames } from '../networks/index.js';
 import {
-  asConstants,
   DevicePool,
   type PoolOptions,
   type Provider,
@@ -60,7 +59,7 @@ export class ScoringEngine {
     dedicatedSessions: number,
   ) {
     this.#dedicated = new DedicatedSessions(dedicatedSessions, ({ shape, feeds }) =>
-      device.session(servingModel({ ...shape, map: graphMap(shape, 'none'), bound: asConstants(feeds) })),
+      device.session(servingModel({ ...shape, map: graphMap(shape, 'none'), bound: feeds })),
     );
   }
 

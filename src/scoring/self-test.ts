@@ -110,10 +110,10 @@ async function results(
 /** Relative to the largest expected entry. Infinity if lengths differ or an entry is not a number. */
 function largestDifference(actual: Float32Array, expected: Float32Array): number {
   if (actual.length !== expected.length) return Number.POSITIVE_INFINITY;
-  const scale = expected.reduce((largest, entry) => Math.max(largest, Math.abs(entry)), 1e-12);
+  const scale = expected.reduce((highest, entry) => Math.max(highest, Math.abs(entry)), 1e-12);
   let largest = 0;
-  for (const [index, value] of expected.entries()) {
-    const difference = Math.abs((actual[index] as number) - value) / scale;
+  for (let index = 0; index < expected.length; index++) {
+    const difference = Math.abs((actual[index] as number) - (expected[index] as number)) / scale;
     if (Number.isNaN(difference)) return Number.POSITIVE_INFINITY;
     largest = Math.max(largest, difference);
   }

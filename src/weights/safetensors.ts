@@ -20,7 +20,7 @@ interface Entry {
   readonly data_offsets: readonly [number, number];
 }
 
-/** Reads all tensors. @throws SafetensorsError if the file is invalid or incomplete. */
+/** Reads all tensors; most are views of the bytes. @throws SafetensorsError if the file is invalid or incomplete. */
 export function readSafetensors(bytes: Uint8Array): TensorMap {
   const { header, body } = splitHeader(bytes);
   const tensors = new Map<string, ConstantTensor>();
@@ -123,16 +123,17 @@ function readTensor(
       `tensor '${name}' has ${end - begin} bytes; [${shape.join(', ')}] needs ${count * width}`,
     );
   }
-  // A copy, because typed arrays need aligned offsets, and so that the file's buffer can be freed.
-  const { buffer } = Uint8Array.from(body.subarray(begin, end));
+  const bytes = body.subarray(begin, end);
+  // Typed arrays need aligned offsets.
+  const { buffer, byteOffset } = bytes.byteOffset % width === 0 ? bytes : Uint8Array.from(bytes);
   switch (type) {
     case 'float32':
-      return { type, shape, data: new Float32Array(buffer) };
+      return { type, shape, data: new Float32Array(buffer, byteOffset, count) };
     case 'float16':
-      return { type, shape, data: new Uint16Array(buffer) };
+      return { type, shape, data: new Uint16Array(buffer, byteOffset, count) };
     case 'int64':
-      return { type, shape, data: new BigInt64Array(buffer) };
+      return { type, shape, data: new BigInt64Array(buffer, byteOffset, count) };
     default:
-      return { type, shape, data: new Uint8Array(buffer) };
+      return { type, shape, data: new Uint8Array(buffer, byteOffset, count) };
   }
 }

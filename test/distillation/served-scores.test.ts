@@ -98,10 +98,11 @@ t.test("the served graph computes the same discrepancies as the trainer's graph"
 
   const scoredLayers = plan.trainingLayers.filter(({ name }) => manifest.scoringLayers.includes(name));
   const neighbors = await device.session(neighborModel({ inputSize: small.inputSize, layers: scoredLayers }));
-  const distances = await neighbors.run({
-    ...(await set.activationsOf(indices, scoredLayers)),
-    ...Object.fromEntries(Object.entries(detector.feeds).filter(([name]) => name.startsWith('neighbors.'))),
-  });
+  const good = Object.entries(detector.feeds).filter(([name]) => name.startsWith('neighbors.'));
+  const distances = await neighbors.run(
+    await set.activationsOf(indices, scoredLayers),
+    Object.fromEntries(good),
+  );
   const found = float32Data(distances.outputs, 'neighbor');
   t.ok(difference(found, served.neighbor as Float32Array) <= 1e-4, 'neighbor');
 });

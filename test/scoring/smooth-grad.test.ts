@@ -58,7 +58,9 @@ t.test('the map comes from the mean gradient over fifty noisy copies', async (t)
   );
   const expected = Float32Array.from(smoothed(magnitude, size, (4 / 128) * size));
   const difference = relativeDifference(expected, map);
-  t.ok(difference < 1e-3, `${difference}`);
+  // Rounding: 2.5e-3 were seen on a graphics card.
+  const allowed = testProvider === 'cuda' ? 1e-2 : 1e-3;
+  t.ok(difference < allowed, `${difference}`);
 });
 
 t.test('once nobody waits for it, no further copies are processed', async (t) => {

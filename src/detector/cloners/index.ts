@@ -1,17 +1,12 @@
 /** The kinds of cloners. */
 import { type ConvolutionalCloner, servedConvolutional } from './convolutional.js';
-import { type LinearCloner, servedLinear } from './linear.js';
+import { servedLinear } from './linear.js';
+import type { LinearCloner } from './linear-cloner.js';
 import type { ServedCloner } from './served-cloner.js';
 
 export { type ConvolutionalCloner, clonerFeeds, standardizationFeeds } from './convolutional.js';
-export {
-  type LinearCloner,
-  linearTensors,
-  type SizedSpan,
-  spansOf,
-  termNames,
-  windowGrid,
-} from './linear.js';
+export { windowGrid } from './linear.js';
+export { type LinearCloner, linearTensors, type SizedSpan, spansOf, termNames } from './linear-cloner.js';
 export type { ScoreShape, ScoreTerms } from './served-cloner.js';
 
 /** A cloner as a detector describes it; its tensors are elsewhere. */

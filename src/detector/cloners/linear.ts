@@ -8,7 +8,6 @@ import {
   type CriticalLayer,
   criticalLayer,
   type Projection,
-  type Span,
   type SpanTensors,
   spanName,
   tensorNames,
@@ -23,71 +22,20 @@ import {
   type LocalTensors,
 } from '../../objective/index.js';
 import type { Graph, Value } from '../../onnx/index.js';
-import { float32, type Tensor, type Tensors } from '../../runtime/index.js';
-import { floatTensor, type TensorMap } from '../../weights/safetensors.js';
-import { DetectorError } from '../manifest.js';
 import { addGaussianSmoothing } from '../smoothing.js';
 import { addPeak, addStandardized } from './discrepancy-map.js';
+import { type LinearCloner, linearTensors, type SizedSpan } from './linear-cloner.js';
+import { linearFeeds } from './linear-feeds.js';
 import type { DiscrepancyMap, ScoreShape, ScoreTerms, ServedCloner } from './served-cloner.js';
 
 const { inputs } = tensorNames;
 
-/** A span and how many directions it has: fewer good images leave the last ones empty. */
-export interface SizedSpan extends Span {
-  readonly components: number;
-}
-
-export interface LinearCloner {
-  readonly kind: 'linear';
-  /** Terms of the score. */
-  readonly spans: readonly SizedSpan[];
-  /** Layers whose windows are a term of the score; the coarsest one gives the grid. */
-  readonly windows: { readonly layers: readonly CriticalLayer[] };
-  /** Whose cells are part of the map. */
-  readonly cells: readonly SizedSpan[];
-  /** Layers that are compared at each position, the finest first, with one projection for all positions. */
-  readonly local: { readonly layers: readonly CriticalLayer[]; readonly components: number };
-}
-
-/** Names of its tensors, in files and as inputs of graphs. */
-export const linearTensors = {
-  mean: (span: Span) => `span.${spanName(span)}.mean`,
-  basis: (span: Span) => `span.${spanName(span)}.basis`,
-  kept: (span: Span) => `span.${spanName(span)}.kept`,
-  /** float32 scalar: what the ridge leaves of every image. */
-  rest: (span: Span) => `span.${spanName(span)}.rest`,
-  windowMean: 'windows.mean',
-  windowWhitening: 'windows.whitening',
-  localMean: 'local.mean',
-  localInverseDeviation: 'local.inverse_deviation',
-  localBasis: 'local.basis',
-  /** float32 scalars: mean and deviation of good images' maps, over all places. */
-  mapMean: 'map.mean',
-  mapDeviation: 'map.deviation',
-} as const;
-
 export function servedLinear(cloner: LinearCloner): ServedCloner {
   return {
     addScore: (graph, _image, pools, shape) => addScore(graph, pools, shape, cloner),
-    feeds: (_shape, terms, tensors) => ({
-      [inputs.valueTypical]: float32([terms.typical.value.length], terms.typical.value),
-      ...Object.fromEntries(spansOf(cloner).flatMap((span) => spanFeeds(span, tensors))),
-      ...Object.fromEntries(
-        cloner.spans.map((span) => [linearTensors.rest(span), scalar(tensors, linearTensors.rest(span))]),
-      ),
-      ...localFeeds(cloner, tensors),
-      ...windowFeeds(tensors),
-      [inputs.mapMean]: scalar(tensors, linearTensors.mapMean),
-      [inputs.mapDeviation]: scalar(tensors, linearTensors.mapDeviation),
-    }),
+    feeds: (_shape, terms, tensors) => linearFeeds(cloner, terms, tensors),
     layerFeeds: () => ({}),
   };
-}
-
-/** Returns all spans, each once. */
-export function spansOf({ spans, cells }: LinearCloner): SizedSpan[] {
-  const scored = new Set(spans.map(spanName));
-  return [...spans, ...cells.filter((span) => !scored.has(spanName(span)))];
 }
 
 /** The smoothing of maps as a share of the side: 4 pixels at 256. */
@@ -176,11 +124,6 @@ export function windowGrid(layers: readonly Value[]): number {
   return Math.min(...layers.map(({ shape }) => shape[2] as number));
 }
 
-/** Returns the names of a cloner's terms, which count as scoring layers. */
-export function termNames({ spans, windows }: LinearCloner): CriticalLayer[] {
-  return [...spans.map(spanName), `${windows.layers.join('+')}/windows`];
-}
-
 function spanInputs(graph: Graph, span: SizedSpan, size: number): SpanTensors {
   return {
     mean: graph.input(linearTensors.mean(span), 'float32', [size]),
@@ -226,63 +169,4 @@ function addBilinear(graph: Graph, map: Value, size: number): Value {
   const rows = graph.constant({ type: 'float32', shape: [size, from], data: weights });
   const columns = graph.op.Transpose(rows, [1, 0]);
   return graph.op.MatMul(graph.op.MatMul(rows, map), columns);
-}
-
-function windowFeeds(tensors: TensorMap): Tensors {
-  const mean = floatTensor(tensors, linearTensors.windowMean);
-  const whitening = floatTensor(tensors, linearTensors.windowWhitening);
-  const channels = mean.data.length;
-  if (whitening.data.length !== channels ** 2) {
-    throw new DetectorError(
-      `the cloner's ${linearTensors.windowWhitening} is [${whitening.shape.join(', ')}]`,
-    );
-  }
-  return {
-    [linearTensors.windowMean]: float32([channels], mean.data),
-    [linearTensors.windowWhitening]: float32([channels, channels, 1, 1], whitening.data),
-  };
-}
-
-function scalar(tensors: TensorMap, name: string): Tensor {
-  return float32([], floatTensor(tensors, name).data);
-}
-
-/** Returns a span's inputs; directions that the good images do not have are 0. */
-function spanFeeds(span: SizedSpan, tensors: TensorMap): [string, Tensor][] {
-  const mean = floatTensor(tensors, linearTensors.mean(span));
-  const basis = floatTensor(tensors, linearTensors.basis(span));
-  const kept = floatTensor(tensors, linearTensors.kept(span));
-  const [size = 0, count = 0] = basis.shape;
-  if (size !== mean.data.length || count !== kept.data.length || count > span.components) {
-    throw new DetectorError(`the cloner's ${linearTensors.basis(span)} is [${basis.shape.join(', ')}]`);
-  }
-  const isFull = count === span.components;
-  const padded = isFull ? basis.data : new Float32Array(size * span.components);
-  for (let row = 0; row < size && !isFull; row++) {
-    padded.set(basis.data.subarray(row * count, (row + 1) * count), row * span.components);
-  }
-  const all = new Float32Array(span.components);
-  all.set(kept.data);
-  return [
-    [linearTensors.mean(span), float32(mean.shape, mean.data)],
-    [linearTensors.basis(span), float32([size, span.components], padded)],
-    [linearTensors.kept(span), float32([span.components], all)],
-  ];
-}
-
-function localFeeds({ local }: LinearCloner, tensors: TensorMap): Tensors {
-  const mean = floatTensor(tensors, linearTensors.localMean);
-  const inverse = floatTensor(tensors, linearTensors.localInverseDeviation);
-  const basis = floatTensor(tensors, linearTensors.localBasis);
-  const channels = mean.data.length;
-  if (basis.data.length > local.components * channels || basis.data.length % channels !== 0) {
-    throw new DetectorError(`the cloner's ${linearTensors.localBasis} is [${basis.shape.join(', ')}]`);
-  }
-  const padded = new Float32Array(local.components * channels);
-  padded.set(basis.data);
-  return {
-    [linearTensors.localMean]: float32([channels], mean.data),
-    [linearTensors.localInverseDeviation]: float32([channels], inverse.data),
-    [linearTensors.localBasis]: float32([local.components, channels, 1, 1], padded),
-  };
 }
