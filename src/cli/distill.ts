@@ -1,7 +1,7 @@
 import { Command, InvalidArgumentError, Option } from 'commander';
 import { isDetector } from '../detector/index.js';
 import { distill, isInputSize, isTileScale, type RecipeName, recipeNames } from '../distillation/index.js';
-import { isValueRange, type ValueRange } from '../imaging/index.js';
+import { type Fit, fits, isValueRange, type ValueRange } from '../imaging/index.js';
 import { showDistillation } from './distillation.js';
 import {
   type DeviceFlags,
@@ -20,6 +20,8 @@ interface Flags extends DeviceFlags {
   readonly epochs?: number;
   readonly batch?: number;
   readonly tileScale?: number;
+  readonly fit?: Fit;
+  readonly roi?: string;
   readonly range?: ValueRange;
   readonly augmentTo?: number;
   readonly average?: true;
@@ -59,6 +61,16 @@ export function distillCommand(output: Output): Command {
       '--tile-scale <share>',
       'cut images into tiles instead of resizing each to one square; 1 keeps their size, 0.5 halves it; at most 4',
       tileScale,
+    )
+    .addOption(
+      new Option(
+        '--fit <how>',
+        'linear cloners, without tiles: how an image that is not square becomes one: stretch ignores its aspect ratio, letterbox adds bars, crop takes the middle; by default stretch',
+      ).choices(fits),
+    )
+    .option(
+      '--roi <file>',
+      'linear cloners: region of interest, outside of which nothing counts: a mask, or polygons (.json)',
     )
     .option(
       '--range <low:high>',
@@ -141,6 +153,8 @@ export function distillCommand(output: Output): Command {
           epochs: flags.epochs,
           batch: flags.batch,
           tileScale: flags.tileScale,
+          fit: flags.fit,
+          regionOfInterest: flags.roi,
           range: flags.range,
           augmentTo: flags.augmentTo,
           average: flags.average,

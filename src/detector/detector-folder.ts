@@ -254,12 +254,12 @@ async function checkWritable(folder: string): Promise<void> {
   }
 }
 
-function versionOf({ cloner, calibration, terms, scoringLayers, tiling, range }: Manifest): string {
+function versionOf({ cloner, calibration, terms, scoringLayers, tiling, range, fit }: Manifest): string {
   const { earlierVersions: _, ...current } = calibration;
   const versionInput = JSON.stringify([
     ...[cloner.sha256, current, terms, scoringLayers, tiling],
     // Only if there is one, so that versions of older detectors stay the same.
-    ...(range ? [range] : []),
+    ...[range, fit].filter((part) => part !== undefined),
   ]);
   return hashOf(Buffer.from(versionInput)).slice(0, 12);
 }

@@ -54,7 +54,7 @@ export {
 } from './loaded-detector.js';
 export { DetectorError, type Manifest, manifestSchema, parseManifest, type Terms } from './manifest.js';
 export { scoreRounding } from './rounding.js';
-export { assembleScorer } from './scorer.js';
+export { assembleScorer, regionTensor } from './scorer.js';
 export type { SelfTest } from './self-test.js';
 export {
   type LocalizationMethod,

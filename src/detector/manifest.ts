@@ -86,6 +86,18 @@ export const manifestSchema = Type.Object(
         { title: 'ValueRange', description: 'Values of images with more than 8 bits per sample' },
       ),
     ),
+    fit: Type.Optional(
+      Type.Union([Type.Literal('letterbox'), Type.Literal('crop')], {
+        description:
+          'How a whole image becomes a square: between bars, or its middle; by default it is stretched',
+      }),
+    ),
+    regionOfInterest: Type.Optional(
+      Type.Object(
+        { share: Type.Number({ minimum: 0, maximum: 1, description: 'Share of the image that is inside' }) },
+        { title: 'RegionOfInterest', description: 'Present if only a part of the image counts' },
+      ),
+    ),
     tiling: Type.Optional(
       Type.Object(
         {

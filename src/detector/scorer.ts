@@ -1,14 +1,15 @@
 /** A detector's inputs to the serving graph: folded weights, discrepancy weights, statistics of good images. */
-import type { InputShape } from '../imaging/index.js';
+import type { InputShape, RegionOfInterest } from '../imaging/index.js';
 import { tensorNames } from '../networks/index.js';
+import type { ConstantTensor } from '../onnx/index.js';
 import { float32, shared } from '../runtime/index.js';
 import type { TensorMap } from '../weights/safetensors.js';
 import { servedCloner } from './cloners/index.js';
 import type { Scorer } from './loaded-detector.js';
-import type { Terms } from './manifest.js';
+import { DetectorError, type Terms } from './manifest.js';
 import type { ServingShape } from './serving-model.js';
 
-const { inputs } = tensorNames;
+const { inputs, storedNames } = tensorNames;
 
 /**
  * Builds a scorer from a cloner and its terms.
@@ -20,14 +21,14 @@ export function assembleScorer(
   shape: ServingShape,
   terms: Terms,
   cloner: TensorMap,
-  { tiling, range }: Pick<InputShape, 'tiling' | 'range'> = {},
+  { tiling, range, fit }: Pick<InputShape, 'tiling' | 'range' | 'fit'> = {},
 ): Scorer {
   const served = servedCloner(shape.cloner);
   const vector = (numbers: readonly number[]) => float32([numbers.length], numbers);
   const offset = offsetOf(terms);
   return {
     shape,
-    input: { inputSize: shape.inputSize, tiling, range },
+    input: { inputSize: shape.inputSize, tiling, range, fit, region: regionAmong(cloner) },
     feeds: shared({
       [inputs.valueWeights]: vector(terms.value),
       [inputs.directionWeights]: vector(terms.direction),
@@ -36,6 +37,23 @@ export function assembleScorer(
     }),
     layerFeeds: served.layerFeeds(shape, terms, cloner),
   };
+}
+
+/** Returns a detector's region of interest as a tensor, to be stored with its cloner. */
+export function regionTensor({ width, height, inside }: RegionOfInterest): [string, ConstantTensor] {
+  return [storedNames.region, { type: 'uint8', shape: [height, width], data: inside }];
+}
+
+function regionAmong(cloner: TensorMap): RegionOfInterest | undefined {
+  const tensor = cloner.get(storedNames.region);
+  if (!tensor) return undefined;
+  const [height = 0, width = 0] = tensor.shape;
+  if (tensor.type !== 'uint8')
+    throw new DetectorError(`the cloner's ${storedNames.region} is ${tensor.type}`);
+  // Every thread that decodes images reads it.
+  const inside = new Uint8Array(new SharedArrayBuffer(tensor.data.length));
+  inside.set(tensor.data);
+  return { width, height, inside };
 }
 
 /** Returns the score of a typical good image, which is subtracted from every score. */

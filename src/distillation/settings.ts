@@ -1,5 +1,5 @@
 /** Options of a distillation, and their validation. */
-import type { InputShape, OnWarning, Tiling, ValueRange } from '../imaging/index.js';
+import type { Fit, InputShape, OnWarning, Tiling, ValueRange } from '../imaging/index.js';
 import type { DeviceOptions } from '../runtime/index.js';
 import { type Recipe, type RecipeName, recipeByName, type TrainedRecipeName } from './recipe.js';
 
@@ -17,6 +17,10 @@ export interface DistillOptions {
   readonly batch?: number | undefined;
   /** Cuts images into tiles: pixels of the scaled image per pixel of the original, above 0 and at most 4. */
   readonly tileScale?: number | undefined;
+  /** With the linear recipe, without tiles: how an image that is not square becomes one; default `stretch`. */
+  readonly fit?: Fit | undefined;
+  /** With the linear recipe: a file with the region of interest, a mask or polygons; outside of it nothing counts. */
+  readonly regionOfInterest?: string | undefined;
   /** Values of images with 16 bits per sample that become black and white; by default their lowest and highest. */
   readonly range?: ValueRange | undefined;
   /** Augmented copies are added up to this number of training images; 0 for none. */
@@ -108,6 +112,9 @@ const trainedOnly = [
   'resume',
 ] as const satisfies readonly (keyof DistillOptions)[];
 
+/** Settings that only a linear cloner has: images that are augmented would take the region with them. */
+const linearOnly = ['fit', 'regionOfInterest'] as const satisfies readonly (keyof DistillOptions)[];
+
 /** Windows are three positions of stride 16 wide. */
 const smallestLinear = 64;
 
@@ -124,10 +131,20 @@ export function linearInput(options: DistillOptions, usual: number): InputShape 
     );
   }
   const { inputSize = usual } = options;
-  if (isInputSize(inputSize) && inputSize >= smallestLinear)
-    return { inputSize, tiling: tilingOf(options, inputSize) };
+  if (isInputSize(inputSize) && inputSize >= smallestLinear) {
+    return { inputSize, tiling: tilingOf(options, inputSize), fit: fitOf(options) };
+  }
   throw new DistillSettingsError(
     `size ${inputSize}: must be a multiple of 32 from ${smallestLinear} to 1024 with the linear recipe`,
+  );
+}
+
+/** @throws DistillSettingsError if images are cut into tiles, which keep their aspect ratio. */
+function fitOf({ fit, tileScale }: DistillOptions): Fit | undefined {
+  if (fit === undefined || fit === 'stretch') return undefined;
+  if (tileScale === undefined) return fit;
+  throw new DistillSettingsError(
+    `fit ${fit}: tiles keep the aspect ratio of images; leave out one of the two`,
   );
 }
 
@@ -141,6 +158,8 @@ function tilingOf({ tileScale: scale }: DistillOptions, inputSize: number): Tili
 /** Returns the recipe with the options applied. @throws DistillSettingsError naming the invalid setting. */
 export function applyOptions(options: DistillOptions, name: TrainedRecipeName): Recipe {
   const recipe = recipeByName(name);
+  const other = linearOnly.find((setting) => options[setting] !== undefined);
+  if (other) throw new DistillSettingsError(`${other}: the ${name} recipe has no such setting; leave it out`);
   const { inputSize = recipe.inputSize, epochs = recipe.epochs, batch = recipe.batch } = options;
   if (!isInputSize(inputSize)) {
     throw new DistillSettingsError(`size ${inputSize}: must be a multiple of 32 from 32 to 1024`);

@@ -17,6 +17,7 @@ import {
 import { repairedJpeg } from './jpeg-repair.js';
 import { missingShare } from './jpeg-scan.js';
 import type { PictureSize } from './map.js';
+import { blankOutside } from './region-of-interest.js';
 import { type FileReading, readingOf } from './supported.js';
 import { type InputShape, type ScaledImage, type TileGrid, tileGrid } from './tiles.js';
 import { decodeDeep, eightBits, rangeOf, type ValueRange } from './value-range.js';
@@ -124,9 +125,19 @@ async function decodeStrictly(
   const { opened, warnings } = await openEightBits(image, reading, shape.range, limits, 'warning');
   // JPEG and WebP could be scaled while they are read, but by another kernel: scores would differ from those of a PNG.
   // What is cut out first, even if it is all of it, is read in full.
-  const full = opened.extract({ left: 0, top: 0, width, height });
-  const scaling = full.resize(grid.width, grid.height, { fit: 'fill', kernel: 'cubic' });
+  const { from, to } = grid.placement ?? {
+    from: { x: 0, y: 0, width, height },
+    to: { x: 0, y: 0, width: grid.width, height: grid.height },
+  };
+  const full = opened.extract({ left: from.x, top: from.y, width: from.width, height: from.height });
+  const scaling = full.resize(to.width, to.height, { fit: 'fill', kernel: 'cubic' }).extend({
+    left: to.x,
+    right: grid.width - to.x - to.width,
+    top: to.y,
+    bottom: grid.height - to.y - to.height,
+  });
   const pixels = await rawPixels(scaling, reading);
+  blankOutside(pixels, grid, shape.region);
   await checkComplete(image);
   return { width, height, grid, pixels, warnings: [...reading.warnings, ...warnings] };
 }

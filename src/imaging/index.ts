@@ -24,10 +24,16 @@ export {
   inspectImage,
   type PixelImage,
 } from './inspect.js';
-export type { LocalizationMap, PictureSize } from './map.js';
+export type { LocalizationMap, PictureSize, RegionOfInterest } from './map.js';
 export { decodeMask } from './mask.js';
 export { emptyNpy, encodeNpy } from './npy.js';
 export { applyProcessSettings } from './process-settings.js';
+export {
+  countedValues,
+  mapOfImage,
+  readRegionOfInterest,
+  shareInside,
+} from './region-of-interest.js';
 export { findRegions, type Region } from './regions.js';
 export {
   renderHeatmap,
@@ -37,7 +43,9 @@ export {
 export { resizeMap } from './resize-map.js';
 export {
   cropped,
+  type Fit,
   firstTile,
+  fits,
   type InputShape,
   MapStitcher,
   type ScaledImage,

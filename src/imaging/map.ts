@@ -1,4 +1,4 @@
-/** Types of localization maps and picture sizes. */
+/** Types of localization maps, regions of interest and picture sizes. */
 
 /** A localization map: row-major, values from 0. It covers the whole image, whatever its size. */
 export interface LocalizationMap {
@@ -11,4 +11,10 @@ export interface LocalizationMap {
 export interface PictureSize {
   readonly width: number;
   readonly height: number;
+}
+
+/** The part of an image that counts. It covers the whole image, whatever its size. */
+export interface RegionOfInterest extends PictureSize {
+  /** Row-major: 1 inside, 0 outside. */
+  readonly inside: Uint8Array;
 }

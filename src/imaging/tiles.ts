@@ -2,7 +2,7 @@
  * Tiling: an image larger than a detector's input is cut into overlapping squares, and their maps are joined without
  * seams. An image that fits is one tile.
  */
-import type { LocalizationMap, PictureSize } from './map.js';
+import type { LocalizationMap, PictureSize, RegionOfInterest } from './map.js';
 import type { ValueRange } from './value-range.js';
 
 /** How images are cut. */
@@ -13,14 +13,37 @@ export interface Tiling {
   readonly overlap: number;
 }
 
+/** How a whole image becomes a square: scaled without its aspect ratio; with it, between bars; or its middle. */
+export const fits = ['stretch', 'letterbox', 'crop'] as const;
+export type Fit = (typeof fits)[number];
+
 /** A detector's input: squares of one size, the whole image or tiles of it. */
 export interface InputShape {
   /** Side of a tile, pixels. */
   readonly inputSize: number;
-  /** If undefined, the whole image is scaled to one square, ignoring the aspect ratio. */
+  /** If undefined, the whole image is scaled to one square. */
   readonly tiling?: Tiling | undefined;
+  /** Without tiling; by default `stretch`. */
+  readonly fit?: Fit | undefined;
+  /** Outside of it nothing counts. */
+  readonly region?: RegionOfInterest | undefined;
   /** Values of images with 16 bits per sample that become black and white. */
   readonly range?: ValueRange | undefined;
+}
+
+/** A rectangle, pixels. */
+export interface Box extends PictureSize {
+  readonly x: number;
+  readonly y: number;
+}
+
+/** Where the image is in a square that it does not fill, or that holds only a part of it. */
+export interface Placement {
+  /** Size of the image. */
+  readonly image: PictureSize;
+  /** The part of the image that is used, and where in the square that is. */
+  readonly from: Box;
+  readonly to: Box;
 }
 
 /** Positions of the tiles in an image. */
@@ -33,19 +56,47 @@ export interface TileGrid {
   /** Left edges of the columns and upper edges of the rows, in the scaled image. */
   readonly columns: readonly number[];
   readonly rows: readonly number[];
+  /** Undefined if the scaled image is exactly the image. */
+  readonly placement?: Placement;
 }
 
 /** Pixels for each cell of joined maps. The maps are smoothed, so the coarser grid loses nothing. */
 const coarseness = 4;
 
 /** Returns evenly spaced tiles that cover an image exactly. */
-export function tileGrid({ width, height }: PictureSize, { inputSize, tiling }: InputShape): TileGrid {
-  if (!tiling) return { width: inputSize, height: inputSize, size: inputSize, columns: [0], rows: [0] };
+export function tileGrid({ width, height }: PictureSize, { inputSize, tiling, fit }: InputShape): TileGrid {
+  if (!tiling) {
+    const square = { width: inputSize, height: inputSize, size: inputSize, columns: [0], rows: [0] };
+    if (fit === undefined || fit === 'stretch' || width === height) return square;
+    return { ...square, placement: (fit === 'crop' ? middle : letterboxed)({ width, height }, inputSize) };
+  }
   const scaled = (side: number): number =>
     Math.max(inputSize, coarseness * Math.round((side * tiling.scale) / coarseness));
   const [across, down] = [scaled(width), scaled(height)];
   const edges = (side: number): number[] => edgesAlong(side, inputSize, tiling.overlap);
   return { width: across, height: down, size: inputSize, columns: edges(across), rows: edges(down) };
+}
+
+/** Returns the largest square in the middle of an image. */
+function middle(image: PictureSize, size: number): Placement {
+  const side = Math.min(image.width, image.height);
+  const margin = (length: number): number => Math.floor((length - side) / 2);
+  const from = { x: margin(image.width), y: margin(image.height), width: side, height: side };
+  return { image, from, to: { x: 0, y: 0, width: size, height: size } };
+}
+
+/** Returns the whole image between two bars. */
+function letterboxed(image: PictureSize, size: number): Placement {
+  const scale = size / Math.max(image.width, image.height);
+  const [width, height] = [image.width, image.height].map((side) =>
+    Math.max(1, Math.round(side * scale)),
+  ) as [number, number];
+  const margin = (length: number): number => Math.floor((size - length) / 2);
+  return {
+    image,
+    from: { x: 0, y: 0, ...image },
+    to: { x: margin(width), y: margin(height), width, height },
+  };
 }
 
 function edgesAlong(side: number, size: number, overlap: number): number[] {

@@ -1,6 +1,6 @@
 /** Measures scores and maps of good images, for thresholds. */
 import type { GoodImages, LocalizationMethod, Scorer } from '../detector/index.js';
-import { firstTile, type ScaledImage } from '../imaging/index.js';
+import { countedValues, firstTile, type ScaledImage } from '../imaging/index.js';
 import { concatenated } from '../runtime/index.js';
 import type { ScoringPipeline } from './pipeline.js';
 
@@ -57,14 +57,16 @@ export async function measureGoodImages(
     few.push(...part.slice(0, smoothGradImages - few.length).map(firstTile));
     for (const [at, { name, method, layer }] of kinds.entries()) {
       const { images: scored } = await pipeline.infer(scorer, part, { map: method, layer });
-      for (const { outputs, index, map } of scored) {
+      for (const [row, { outputs, index, map }] of scored.entries()) {
         if (name === 'gradient') {
           scores.push(outputs.score[index] as number);
           for (const [column, layer] of layers.entries()) {
             directions[layer]?.push(outputs.direction[index * layers.length + column] as number);
           }
         }
-        entries.get(name)?.push(sampled(map?.values ?? new Float32Array(), images.length));
+        const { grid } = part[row] as ScaledImage;
+        const values = map ? countedValues(map, grid, scorer.input.region) : new Float32Array();
+        entries.get(name)?.push(sampled(values, images.length));
       }
       onProgress?.(from + Math.floor((part.length * (at + 1)) / kinds.length), images.length);
     }

@@ -14,6 +14,7 @@ import {
   type Imager,
   type LocalizationMap,
   type MappedImage,
+  mapOfImage,
   type PictureSize,
   type ScaledImage,
   tileCount,
@@ -267,7 +268,9 @@ export class ScoringPipeline {
       onBatch: this.#batchListener(detector, name, map),
     });
     this.#observer.ended({ stage: 'inference', image, map, tiles, seconds: seconds(), ...timings });
-    return { ...(images[0] as CollectedImage), timings };
+    const { map: scaled, ...scores } = images[0] as CollectedImage;
+    if (!scaled) return { ...scores, timings };
+    return { ...scores, map: mapOfImage(scaled, decoded.grid, detector.input.region), timings };
   }
 
   #batchListener(detector: LoadedDetector, name: string, map: MapKind): BatchListener {

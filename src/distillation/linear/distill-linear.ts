@@ -1,4 +1,5 @@
 /** Detectors with a linear cloner: distilled from photos, and with photos added or taken back. */
+import { readFile } from 'node:fs/promises';
 import { basename, resolve } from 'node:path';
 import { DatasetError } from '../../datasets/index.js';
 import {
@@ -8,12 +9,18 @@ import {
   findExpert,
   linearClonerOf,
   type Manifest,
-  readManifest,
+  readDetector,
 } from '../../detector/index.js';
 import type { DistinctFile } from '../../files/distinct-files.js';
 import { firstNames } from '../../files/explain.js';
 import { withLock } from '../../files/lock.js';
-import { type InputShape, tileCount } from '../../imaging/index.js';
+import {
+  type InputShape,
+  named,
+  type RegionOfInterest,
+  readRegionOfInterest,
+  tileCount,
+} from '../../imaging/index.js';
 import { readExpertCard } from '../../networks/index.js';
 import { randomStream, shuffled } from '../../random/random.js';
 import { checkCount, distinctPhotos, fewestImages, goodFiles, valueRange } from '../good-files.js';
@@ -39,11 +46,21 @@ export async function distillInClosedForm(options: DistillOptions): Promise<Mani
   const { files, copies, parts } = await goodFiles(options);
   return onDevice(options, async (device) => {
     const paths = files.map((file) => file.path);
-    const input = { ...shape, range: await valueRange(paths, options, whole) };
+    const range = await valueRange(paths, options, whole);
+    const input: InputShape = { ...shape, range, region: await regionIn(options.regionOfInterest) };
     const all = photosOf(files, parts, input, options);
     const photos = await fewer(all, input, options);
     return distillLinear({ options, cloner, input, expert, photos, copies, device, whole });
   });
+}
+
+/** @throws ImageError naming the file. */
+async function regionIn(path: string | undefined): Promise<RegionOfInterest | undefined> {
+  if (path === undefined) return undefined;
+  const bytes = await readFile(path).catch(() => {
+    throw new DatasetError(`${path} cannot be read; wanted a mask of the region of interest`);
+  });
+  return named(path, () => readRegionOfInterest(bytes));
 }
 
 export interface AddOptions
@@ -78,14 +95,12 @@ export async function changePhotos(options: AddOptions): Promise<Manifest> {
 
 async function changeAlone(options: AddOptions, out: string): Promise<Manifest> {
   const { detector, dataset, remove = [], onWarning } = options;
-  const { manifest } = await readManifest(detector);
-  const { inputSize, tiling, range, data } = manifest;
-  const input: InputShape = { inputSize, tiling, range };
+  const { manifest, input } = await readDetector(detector, options.experts);
   const cloner = linearClonerOf(manifest);
   const path = await findExpert(manifest.expert, options.experts ?? []);
   const expert = { path, card: await readExpertCard(path) };
   const kept = await readKeptPhotos(detector, input);
-  if (kept.fingerprint !== data.fingerprint) {
+  if (kept.fingerprint !== manifest.data.fingerprint) {
     throw new DatasetError(
       `${photosFile(detector)} belongs to another version of ${detector}; distill again from all photos`,
     );

@@ -8,13 +8,15 @@ import {
   learnedImagesTensor,
   linearTensors,
   type Manifest,
+  regionTensor,
   type ServingShape,
   spansOf,
   supportedRate,
   termNames,
   writeDetector,
 } from '../../detector/index.js';
-import { contactSheet, tilePixels } from '../../imaging/index.js';
+import { significant } from '../../files/decimals.js';
+import { contactSheet, shareInside, tilePixels } from '../../imaging/index.js';
 import { fingerprintOf, type Span, spanName } from '../../networks/index.js';
 import { type ConstantTensor, floatToHalf } from '../../onnx/index.js';
 import {
@@ -84,6 +86,8 @@ export async function distillLinear(given: LinearInputs): Promise<Manifest> {
         inputSize: input.inputSize,
         ...(input.tiling ? { tiling: input.tiling } : {}),
         ...(input.range ? { range: input.range } : {}),
+        ...(input.fit && input.fit !== 'stretch' ? { fit: input.fit } : {}),
+        ...(input.region ? { regionOfInterest: { share: significant(shareInside(input.region), 3) } } : {}),
         trainingLayers: [...new Set(spansOf(cloner).map(({ layer }) => layer))],
         scoringLayers: [...shape.scoringLayers],
         terms: fitted.terms,
@@ -148,6 +152,7 @@ async function scaledScorer(
   const { inputSize } = input;
   const cells = cloner.cells.length;
   const tensors = tensorsOf(cloner, fits, windows, features);
+  if (input.region) tensors.set(...regionTensor(input.region));
   const shape: ServingShape = {
     expertCard: expert.path,
     inputSize,

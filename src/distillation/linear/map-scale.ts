@@ -4,7 +4,7 @@
  * to 0.86.
  */
 import type { Scorer } from '../../detector/index.js';
-import type { ScaledImage } from '../../imaging/index.js';
+import { countedValues, type LocalizationMap, type ScaledImage } from '../../imaging/index.js';
 import { mapQuantile, quantile, type ScoringPipeline } from '../../scoring/index.js';
 
 export interface MeasuredImage {
@@ -33,9 +33,10 @@ export async function measureMapScale(
   const maps: Float32Array[] = [];
   for (const [index, { source, stretch }] of images.entries()) {
     onProgress(index, images.length);
-    const { images: scored } = await pipeline.infer(scorer, [await source()], { map: 'discrepancy' });
-    const map = scored[0]?.map?.values ?? new Float32Array();
-    maps.push(map.map((value) => value * stretch));
+    const image = await source();
+    const { images: scored } = await pipeline.infer(scorer, [image], { map: 'discrepancy' });
+    const map = scored[0]?.map as LocalizationMap;
+    maps.push(countedValues(map, image.grid, scorer.input.region).map((value) => value * stretch));
   }
   onProgress(images.length, images.length);
   let [count, sum, squares] = [0, 0, 0];

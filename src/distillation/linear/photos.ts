@@ -14,6 +14,7 @@ import {
   encodePng,
   type InputShape,
   type OnWarning,
+  type PictureSize,
   type ScaledImage,
   tileGrid,
 } from '../../imaging/index.js';
@@ -49,6 +50,8 @@ const indexSchema = Type.Object({
       sha256: Type.String({ pattern: '^[0-9a-f]{64}$' }),
       /** The part that it shows, if several photos show the same. */
       part: Type.Optional(Type.String()),
+      /** Of the image, if it does not fill its square, or is not wholly in it. */
+      size: Type.Optional(Type.Object({ width: Type.Integer(), height: Type.Integer() })),
     }),
   ),
 });
@@ -79,7 +82,7 @@ export class PhotoKeeper {
   readonly #fresh: string;
   readonly #written: Promise<void>;
   #last: Promise<void> = Promise.resolve();
-  #count = 0;
+  readonly #sizes: (PictureSize | undefined)[] = [];
 
   static async open(detector: string): Promise<PhotoKeeper> {
     await makeFolder(dirname(resolve(detector)));
@@ -93,9 +96,10 @@ export class PhotoKeeper {
   }
 
   /** Adds the next photo. @throws the error of an earlier one, such as a full disk. */
-  async add({ grid: { width, height }, pixels }: ScaledImage): Promise<void> {
+  async add({ grid: { width, height, placement }, pixels }: ScaledImage): Promise<void> {
     await this.#last;
-    const name = `${this.#count++}.png`;
+    const name = `${this.#sizes.length}.png`;
+    this.#sizes.push(placement?.image);
     this.#last = encodePng(pixels, width, height, 3, pngLevel).then((png) => this.#entry(name, png));
     this.#last.catch(() => undefined);
   }
@@ -103,12 +107,17 @@ export class PhotoKeeper {
   /** Replaces the photos that were kept before. @param places of the photos among those that were added. @returns the size of the file. */
   async finish({ photos, ...rest }: KeptPhotos, places: readonly number[]): Promise<number> {
     await this.#last;
-    const listed = photos.map(({ name, sha256, part }, at) => ({
-      name,
-      file: `${places[at]}.png`,
-      sha256: sha256.toString('hex'),
-      ...(part === undefined ? {} : { part }),
-    }));
+    const listed = photos.map(({ name, sha256, part }, at) => {
+      const place = places[at] as number;
+      const size = this.#sizes[place];
+      return {
+        name,
+        file: `${place}.png`,
+        sha256: sha256.toString('hex'),
+        ...(part === undefined ? {} : { part }),
+        ...(size ? { size } : {}),
+      };
+    });
     const index = { schema: 'mkd.photos/1', ...rest, photos: listed };
     await this.#entry(indexFile, Buffer.from(`${JSON.stringify(index, null, 1)}\n`));
     this.#archive.finalize();
@@ -165,10 +174,11 @@ export async function readKeptPhotos(detector: string, input: InputShape): Promi
   return {
     fingerprint,
     groupBy,
-    photos: photos.map(({ name, file, sha256, part }) => {
+    photos: photos.map(({ name, file, sha256, part, size }) => {
       const place = places.get(file);
       if (!place) throw damaged;
-      return { name, part, sha256: Buffer.from(sha256, 'hex'), read: () => readKept(path, place, input) };
+      const read = (): Promise<ScaledImage> => readKept(path, place, input, size);
+      return { name, part, sha256: Buffer.from(sha256, 'hex'), read };
     }),
   };
 }
@@ -176,14 +186,16 @@ export async function readKeptPhotos(detector: string, input: InputShape): Promi
 async function readKept(
   path: string,
   { at, size }: { readonly at: number; readonly size: number },
-  { inputSize, tiling }: InputShape,
+  { inputSize, tiling, fit }: InputShape,
+  image: PictureSize | undefined,
 ): Promise<ScaledImage> {
   const file = await open(path);
   try {
     const { buffer: png } = await file.read(Buffer.alloc(size), 0, size, at);
     const { width, height, pixels } = await decodePng(png);
     // It is scaled already.
-    const grid = tileGrid({ width, height }, { inputSize, tiling: tiling && { ...tiling, scale: 1 } });
+    const scaled = { inputSize, tiling: tiling && { ...tiling, scale: 1 } };
+    const grid = image ? tileGrid(image, { inputSize, fit }) : tileGrid({ width, height }, scaled);
     return { grid, pixels };
   } finally {
     await file.close();
