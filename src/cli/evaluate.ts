@@ -164,7 +164,7 @@ function warningsOf(
   { calibration }: Manifest,
   detector: string,
 ): string[] {
-  const { learned, withoutMask, unmarked, good } = images;
+  const { learned, nearCopies, withoutMask, unmarked, good } = images;
   const notes: string[] = [];
   const above = Math.round(falseAlarmRate * good);
   if (above > 1 && falseAlarmRate > 2 * calibration.falseAlarmRate) {
@@ -176,6 +176,11 @@ function warningsOf(
   if (learned.length > 0) {
     notes.push(
       `${detector} was trained on ${learned.length} of these images; the figures would be worse on new ones: ${firstNames(learned)}`,
+    );
+  }
+  if (nearCopies.length > 0) {
+    notes.push(
+      `${nearCopies.length} of the good images are near-copies of photos that ${detector} was made from; if they show the same parts, new parts score higher: ${firstNames(nearCopies)}`,
     );
   }
   if (withoutMask.length > 0 && pixelAuroc !== null) {

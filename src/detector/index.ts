@@ -44,7 +44,7 @@ export {
 } from './detector-folder.js';
 export { isDetector } from './detectors-in.js';
 export { embeddedExperts, expertOf, findExpert, modelsFolder } from './find-expert.js';
-export { type LearnedImages, learnedImagesTensor } from './learned-images.js';
+export { type LearnedImage, type LearnedImages, learnedTensors } from './learned-images.js';
 export {
   type LoadedDetector,
   layerScorer,
@@ -53,6 +53,7 @@ export {
   withoutSelfTest,
 } from './loaded-detector.js';
 export { DetectorError, type Manifest, manifestSchema, parseManifest, type Terms } from './manifest.js';
+export { NearCopies } from './near-copies.js';
 export { scoreRounding } from './rounding.js';
 export { assembleScorer, regionTensor } from './scorer.js';
 export type { SelfTest } from './self-test.js';

@@ -1,29 +1,34 @@
 /**
- * The image files a cloner was trained on, identified by a hash of their contents. The cloner follows them more closely
- * than other images, so thresholds and figures measured on them are too good.
+ * The images a cloner was trained on: a hash of each file, and a thumbnail. The cloner follows them more closely than other
+ * images, so thresholds and figures measured on them, or on other photos of the same parts, are too good.
  */
 import { createHash } from 'node:crypto';
+import { thumbnailSide } from '../imaging/index.js';
 import { tensorNames } from '../networks/index.js';
 import type { ConstantTensor } from '../onnx/index.js';
 import type { TensorMap } from '../weights/safetensors.js';
+import { NearCopies } from './near-copies.js';
 
-const tensorName = tensorNames.storedNames.learnedImages;
+const { learnedImages, learnedThumbnails } = tensorNames.storedNames;
 const bytesEach = 8;
 
-export class LearnedImages {
-  private constructor(private readonly fingerprints: ReadonlySet<string>) {}
+/** What is kept of a training image. */
+export interface LearnedImage {
+  readonly sha256: Uint8Array;
+  /** uint8 [16, 16] */
+  readonly thumbnail: Uint8Array;
+}
 
-  /** Reads the hashes from a cloner's tensors; without them the set is empty. */
+export class LearnedImages {
+  private constructor(
+    private readonly fingerprints: ReadonlySet<string>,
+    private readonly thumbnails: readonly Uint8Array[],
+  ) {}
+
+  /** Reads hashes and thumbnails from a cloner's tensors; without them the set is empty. */
   static among(tensors: TensorMap): LearnedImages {
-    const data = Buffer.from((tensors.get(tensorName)?.data as Uint8Array | undefined) ?? []);
-    const count = data.length / bytesEach;
-    return new LearnedImages(
-      new Set(
-        Array.from({ length: count }, (_, file) =>
-          data.toString('hex', file * bytesEach, (file + 1) * bytesEach),
-        ),
-      ),
-    );
+    const hashes = rowsOf(tensors, learnedImages, bytesEach).map((row) => Buffer.from(row).toString('hex'));
+    return new LearnedImages(new Set(hashes), rowsOf(tensors, learnedThumbnails, thumbnailSide ** 2));
   }
 
   /** Returns whether the cloner was trained on a file with these contents. */
@@ -35,10 +40,31 @@ export class LearnedImages {
   hasSha256(sha256: Buffer): boolean {
     return this.fingerprints.has(sha256.toString('hex', 0, bytesEach));
   }
+
+  /** Returns what finds other photos of the same parts; undefined if there are no thumbnails. */
+  nearCopies(): NearCopies | undefined {
+    return this.thumbnails.length > 0 ? new NearCopies(this.thumbnails) : undefined;
+  }
 }
 
-/** @param sha256 of each file. */
-export function learnedImagesTensor(sha256: readonly Uint8Array[]): [name: string, tensor: ConstantTensor] {
-  const data = Uint8Array.from(sha256.flatMap((digest) => [...digest.subarray(0, bytesEach)]));
-  return [tensorName, { type: 'uint8', shape: [sha256.length, bytesEach], data }];
+function rowsOf(tensors: TensorMap, name: string, bytes: number): Uint8Array[] {
+  const { data } = tensors.get(name) ?? {};
+  if (!(data instanceof Uint8Array)) return [];
+  return Array.from({ length: data.length / bytes }, (_, row) =>
+    data.subarray(row * bytes, (row + 1) * bytes),
+  );
+}
+
+/** Returns what is stored with a cloner. */
+export function learnedTensors(images: readonly LearnedImage[]): [name: string, tensor: ConstantTensor][] {
+  const count = images.length;
+  const hashes = Buffer.concat(images.map(({ sha256 }) => sha256.subarray(0, bytesEach)));
+  const thumbnails = Buffer.concat(images.map((image) => image.thumbnail));
+  return [
+    [learnedImages, { type: 'uint8', shape: [count, bytesEach], data: Uint8Array.from(hashes) }],
+    [
+      learnedThumbnails,
+      { type: 'uint8', shape: [count, thumbnailSide, thumbnailSide], data: Uint8Array.from(thumbnails) },
+    ],
+  ];
 }

@@ -4,7 +4,7 @@ import {
   assembleScorer,
   calibration,
   type GoodImages,
-  learnedImagesTensor,
+  learnedTensors,
   type Manifest,
   type Scorer,
   supportedRate,
@@ -80,9 +80,9 @@ export async function writeCalibratedDetector(
   const tested = await pixelsOf(trained, (crossFitted ? curriculum.good : curriculum.heldBack).slice(0, 2));
   const selfTest = await makeSelfTest(engine, scorer, tested, plan.localization);
   await engine.closeSessions();
-  const learned = set.digests.filter((_, file) => !curriculum.heldBackFiles.includes(file));
+  const learned = set.files.filter((_, file) => !curriculum.heldBackFiles.includes(file));
   return writeDetector(options.out, {
-    cloner: new Map([...tensors, learnedImagesTensor(learned)]),
+    cloner: new Map([...tensors, ...learnedTensors(learned)]),
     selfTest,
     manifest: {
       expert: { name: expert.card.name, fingerprint: fingerprintOf(expert.card) },

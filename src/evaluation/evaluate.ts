@@ -15,9 +15,12 @@ import {
   defaultImageLimits,
   inspectImage,
   type LocalizationMap,
+  mapOfImage,
   named,
   type OnWarning,
   type PictureSize,
+  type RegionOfInterest,
+  thumbnail,
 } from '../imaging/index.js';
 import {
   DirectInference,
@@ -63,6 +66,8 @@ export async function evaluate(
   const rows: Parameters<typeof rowsOf>[0][number][] = [];
   const maps: JudgedImage[] = [];
   const learned: string[] = [];
+  const nearCopies: string[] = [];
+  const copies = detector.learned.nearCopies();
   let decodeSeconds = 0;
   let inferenceSeconds = 0;
   for (let first = 0; first < images.length; first += imagesAtOnce) {
@@ -71,10 +76,14 @@ export async function evaluate(
     const decoded = await Promise.all(part.map(({ path }) => decode(path, detector, onWarning)));
     decodeSeconds += (performance.now() - began) / 1000;
     learned.push(...part.filter((_, index) => decoded[index]?.learned).map(({ path }) => path));
+    for (const [at, { path, anomalous }] of part.entries()) {
+      const image = decoded[at] as Decoded;
+      if (!anomalous && !image.learned && copies?.has(thumbnail(image))) nearCopies.push(path);
+    }
     const { images: scored, timings } = await pipeline.infer(detector, decoded, { map: method });
     inferenceSeconds += timings.runtimeSeconds;
     rows.push(...scored);
-    maps.push(...(await judge(part, decoded, scored, onWarning)));
+    maps.push(...(await judge(part, decoded, scored, detector.input.region, onWarning)));
     onProgress?.(Math.min(first + imagesAtOnce, images.length), images.length);
   }
   const measured: Measured = {
@@ -87,6 +96,7 @@ export async function evaluate(
     maps,
     method,
     learned,
+    nearCopies,
     decodeSeconds,
     inferenceSeconds,
   };
@@ -108,13 +118,16 @@ async function judge(
   images: readonly TestImage[],
   decoded: readonly DetectorImage[],
   scored: readonly { readonly map?: LocalizationMap }[],
+  region: RegionOfInterest | undefined,
   onWarning: EvaluateOptions['onWarning'],
 ): Promise<JudgedImage[]> {
   const judged: JudgedImage[] = [];
   for (const [index, { path, kind, anomalous, masks }] of images.entries()) {
-    const map = scored[index]?.map;
-    if (!map || (anomalous && masks.length === 0)) continue;
-    const marked = await readMasks(masks, decoded[index] as DetectorImage, map);
+    const scaled = scored[index]?.map;
+    if (!scaled || (anomalous && masks.length === 0)) continue;
+    const image = decoded[index] as DetectorImage;
+    const map = mapOfImage(scaled, image.grid, region);
+    const marked = await readMasks(masks, image, map);
     if (marked?.every((value) => value > 0)) {
       onWarning?.(`${masks.join(', ')}: the whole mask is a defect; wanted black where the part is good`);
     }

@@ -61,6 +61,8 @@ export type EvaluationReport = ImageFigures &
       readonly defective: number;
       /** Paths of images that the detector was trained on; if there are any, figures are too good. */
       readonly learned: readonly string[];
+      /** Paths of good images that are near-copies of training images: they score lower than new parts. */
+      readonly nearCopies: readonly string[];
       /** Paths of defective images without a mask; they are not in the pixel figures. */
       readonly withoutMask: readonly string[];
       /** Paths of defective images whose mask marks no pixel; all their pixels count as good. */
@@ -97,9 +99,8 @@ export type EvaluationReport = ImageFigures &
     readonly timings: { readonly decodeMs: number; readonly inferenceMs: number };
   };
 
-/** A judged map and its image. */
+/** A judged map, and the path of its image. */
 export interface JudgedImage extends JudgedMap {
-  /** Of its image. */
   readonly path: string;
 }
 
@@ -118,6 +119,8 @@ export interface Measured {
   readonly method: LocalizationMethod | 'none';
   /** Paths of images that the detector was trained on. */
   readonly learned: readonly string[];
+  /** Paths of other good images that are near-copies of training images. */
+  readonly nearCopies: readonly string[];
   readonly decodeSeconds: number;
   readonly inferenceSeconds: number;
 }
@@ -143,6 +146,7 @@ export function makeReport(
       good: good.length,
       defective: defective.length,
       learned: measured.learned,
+      nearCopies: measured.nearCopies,
       withoutMask: pathsOf(images.filter(({ anomalous, masks }) => anomalous && masks.length === 0)),
       unmarked: pathsOf(maps.filter(({ anomalous, regions }) => anomalous && regions.length === 0)),
     },

@@ -41,6 +41,7 @@ export {
   renderOverlay,
 } from './render.js';
 export { resizeMap } from './resize-map.js';
+export { thumbnail, thumbnailSide } from './thumbnail.js';
 export {
   cropped,
   type Fit,

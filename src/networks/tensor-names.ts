@@ -73,6 +73,8 @@ export const storedNames = {
   placeDeviation: (map: string) => `${map}.deviation` as const,
   /** uint8 [files, 8]: the first bytes of the SHA-256 of each training image. */
   learnedImages: 'learned.images',
+  /** uint8 [files, 16, 16]: a thumbnail of each training image. */
+  learnedThumbnails: 'learned.thumbnails',
   /** uint8 [H, W]: 1 inside the region of interest. */
   region: 'input.region',
 } as const;

@@ -18,7 +18,7 @@ import {
 import { distinctFiles } from '../files/distinct-files.js';
 import { describeError, firstNames } from '../files/explain.js';
 import { readText } from '../files/read-text.js';
-import { decodeNamedImage, type OnWarning } from '../imaging/index.js';
+import { decodeNamedImage, type OnWarning, thumbnail } from '../imaging/index.js';
 import {
   DirectInference,
   measureGoodImages,
@@ -150,11 +150,21 @@ async function fromImages(
     .filter(({ sha256 }) => detector.learned.hasSha256(sha256))
     .map(({ path }) => basename(path));
   refuseLearned(learned, `${paths.length} images in ${folder}`);
-  const images = paths.map(
-    (path) => async () => decodeNamedImage(await readFile(path), path, detector.input, onWarning),
-  );
+  const copies = detector.learned.nearCopies();
+  const nearCopies: string[] = [];
+  const images = paths.map((path) => async () => {
+    const image = await decodeNamedImage(await readFile(path), path, detector.input, onWarning);
+    if (copies?.has(thumbnail(image))) nearCopies.push(basename(path));
+    return image;
+  });
   const pipeline = new ScoringPipeline(new DirectInference(engine));
   const good = await measureGoodImages(pipeline, detector, images, { onProgress });
+  if (nearCopies.length > 0) {
+    onWarning?.(
+      `${nearCopies.length} of the ${paths.length} images are near-copies of photos that the detector was made from ` +
+        `(${firstNames(nearCopies.sort())}); if they show the same parts, the threshold is too low for new parts`,
+    );
+  }
   const known = paths.map((image, index) => ({ image, score: good.scores[index] as number }));
   return { good, known };
 }

@@ -11,8 +11,10 @@ import { linearRecipeFor } from '../../src/distillation/linear/linear-recipe.js'
 import { photoFile } from '../../src/distillation/linear/photos.js';
 import { Products } from '../../src/distillation/linear/products.js';
 import { type FittedSpan, fitSpan } from '../../src/distillation/linear/span-fit.js';
+import { evaluate } from '../../src/evaluation/index.js';
 import { decodeNamedImage, encodePng } from '../../src/imaging/index.js';
 import { readExpertCard, spanName } from '../../src/networks/index.js';
+import { recalibrate } from '../../src/recalibration/index.js';
 import { Device } from '../../src/runtime/index.js';
 import { DirectInference, runSelfTest, ScoringEngine, ScoringPipeline } from '../../src/scoring/index.js';
 import { testProvider } from '../support/provider.js';
@@ -114,6 +116,43 @@ t.test('a defective photo among the good ones is named and shown, and left out o
   await rm(stained);
   await distill(options);
   await t.rejects(stat(sheet), { code: 'ENOENT' }, 'there is nothing to show any more');
+});
+
+t.test('further photos of the same parts are named: by distill, evaluate and calibrate', async (t) => {
+  const dataset = await photos(t, 12);
+  const root = join(dataset, '..');
+  const again = async (index: number): Promise<Buffer> =>
+    sharp(join(dataset, `${index}.png`))
+      .modulate({ brightness: 0.9 })
+      .jpeg({ quality: 90 })
+      .toBuffer();
+  const good = join(root, 'set/test/good');
+  await mkdir(good, { recursive: true });
+  await mkdir(join(root, 'set/test/scratch'));
+  for (let index = 0; index < 6; index++) {
+    const { pixels, width, height } = drawSample({ seed: 5, index: 60 + index, size: inputSize });
+    await writeFile(join(good, `new-${index}.png`), await encodePng(pixels, width, height, 3));
+  }
+  await writeFile(join(good, 'again-3.jpg'), await again(3));
+  await writeFile(join(root, 'set/test/scratch/again-4.jpg'), await again(4));
+  const warnings: string[] = [];
+  const onWarning = (warning: string): void => {
+    if (warning.includes('near-copies')) warnings.push(warning);
+  };
+  const out = join(root, 'flange');
+  await distill({ dataset, out, inputSize, device, onWarning });
+  t.strictSame(warnings, []);
+  const engine = await ScoringEngine.open(device);
+  t.teardown(() => engine.close());
+  const detector = await readDetector(out);
+  const { images } = await evaluate(engine, detector, { root: join(root, 'set') });
+  t.strictSame(images.nearCopies, [join(good, 'again-3.jpg')], 'of good images only');
+  const source = { goodImages: good };
+  await recalibrate(engine, detector, { folder: out, source, out: join(root, 'again'), onWarning });
+  t.match(warnings, [/1 of the 7 images are near-copies of photos .*\(again-3\.jpg\)/]);
+  await writeFile(join(dataset, 'again-5.jpg'), await again(5));
+  await distill({ dataset, out: join(root, 'twins'), inputSize, device, onWarning });
+  t.match(warnings[1], /2 of the 13 photos are near-copies of others \(.*5.*\)/);
 });
 
 t.test('settings that a linear cloner does not have are refused', async (t) => {

@@ -4,6 +4,7 @@
  */
 import { createHash } from 'node:crypto';
 import { readFile } from 'node:fs/promises';
+import type { LearnedImage } from '../../detector/index.js';
 import {
   cropped,
   type DetectorImage,
@@ -11,6 +12,7 @@ import {
   type InputShape,
   type OnWarning,
   type TileGrid,
+  thumbnail,
 } from '../../imaging/index.js';
 import { type LayerSpec, tensorNames } from '../../networks/index.js';
 import type { ConstantTensor } from '../../onnx/index.js';
@@ -57,7 +59,7 @@ const { inputs, layerNames, storedNames } = tensorNames;
 export class TrainingSet {
   readonly #masks = new Map<number, Uint8Array>();
   #count = 0;
-  #digests: readonly Buffer[] = [];
+  #files: readonly LearnedImage[] = [];
 
   private constructor(
     private readonly inputSize: number,
@@ -108,13 +110,13 @@ export class TrainingSet {
   }
 
   /** SHA-256 of each image file. */
-  get digests(): readonly Uint8Array[] {
-    return this.#digests;
+  get files(): readonly LearnedImage[] {
+    return this.#files;
   }
 
   /** SHA-256 over the SHA-256 of each image file, in order. */
   get fingerprint(): string {
-    return fingerprintOfData(this.#digests);
+    return fingerprintOfData(this.#files.map(({ sha256 }) => sha256));
   }
 
   /** Returns images, defects and the expert's activations, as inputs of the training graph. */
@@ -191,20 +193,20 @@ export class TrainingSet {
     { paths, input, corners = () => [[0, 0]], onWarning }: TrainingSetOptions,
     onBatch: (files: number) => void,
   ): Promise<void> {
-    const digests: Buffer[] = [];
+    const read: LearnedImage[] = [];
     for (let first = 0; first < paths.length; first += expertBatch) {
       const part = paths.slice(first, first + expertBatch);
       const files = await inOrder(part.map((path) => readImage(path, input, onWarning)));
       const squares = files.flatMap(({ image }, index) =>
         corners(first + index, image.grid).map((corner) => cropped(image, corner)),
       );
-      digests.push(...files.map(({ sha256 }) => sha256));
+      read.push(...files.map(({ image, sha256 }) => ({ sha256, thumbnail: thumbnail(image) })));
       for (let from = 0; from < squares.length; from += expertBatch) {
         await this.#append(session, squares.slice(from, from + expertBatch));
       }
       onBatch(first + files.length);
     }
-    this.#digests = digests;
+    this.#files = read;
   }
 
   async #make(session: Session, makers: readonly ImageMaker[], onBatch: () => void): Promise<void> {

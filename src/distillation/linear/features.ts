@@ -1,6 +1,6 @@
 /** One pass of the expert over good images: what the linear cloner is fitted on. */
 import { windowGrid } from '../../detector/index.js';
-import { type ScaledImage, tileCount, tilePixels } from '../../imaging/index.js';
+import { type ScaledImage, thumbnail, tileCount, tilePixels } from '../../imaging/index.js';
 import {
   addExpert,
   addImageInput,
@@ -90,6 +90,8 @@ export interface Features {
   /** For each row its windows, one after another: [K * K, C]. */
   readonly windows: readonly Float32Array[];
   readonly local: LocalSums;
+  /** Of each image. */
+  readonly thumbnails: readonly Uint8Array[];
 }
 
 export interface FeatureOptions {
@@ -116,6 +118,7 @@ export async function computeFeatures(
   const vectors = new Map(spec.spans.map((span) => [spanName(span), [] as Float32Array[]]));
   const imageOf: number[] = [];
   const windows: Float32Array[] = [];
+  const thumbnails: Uint8Array[] = [];
   let local: LocalSums | undefined;
   try {
     // The next image is decoded while the expert runs on this one.
@@ -126,6 +129,7 @@ export async function computeFeatures(
       next = photos[index + 1]?.read();
       next?.catch(() => undefined);
       await onPhoto?.(image);
+      thumbnails.push(thumbnail(image));
       for (let tile = 0; tile < tileCount(image.grid); tile++) {
         const dims = [1, spec.inputSize, spec.inputSize, 3];
         const session: Session = inLocal.has(index) ? withLocal : plain;
@@ -144,7 +148,7 @@ export async function computeFeatures(
       }
     }
     onProgress(photos.length, photos.length);
-    return { imageOf, vectors, windows, local: local as LocalSums };
+    return { imageOf, vectors, windows, thumbnails, local: local as LocalSums };
   } finally {
     await withLocal.close();
     if (!isFull) await plain.close();

@@ -1,5 +1,7 @@
 /** All terms of a linear cloner fitted on good images, with or without those that the others do not explain. */
-import { type LinearCloner, spansOf } from '../../detector/index.js';
+import { basename } from 'node:path';
+import { type LinearCloner, NearCopies, spansOf } from '../../detector/index.js';
+import { firstNames } from '../../files/explain.js';
 import type { InputShape } from '../../imaging/index.js';
 import { type ExpertCard, layersOf, type Span, spanName } from '../../networks/index.js';
 import type { Device } from '../../runtime/index.js';
@@ -89,14 +91,26 @@ function warnOfDoubtful(
   }
 }
 
+/** Share of photos that may be near-copies before it is told. */
+const nearCopyShare = 0.05;
+
 /** Says so if several photos seem to show one part, and nothing was said of it. */
 async function warnOfParts(
   { options, cloner, photos }: LinearInputs,
   products: Products,
-  { imageOf, vectors }: Features,
+  { imageOf, vectors, thumbnails }: Features,
 ): Promise<void> {
   const paths = photos.map(({ name }) => name);
-  if (groupsOf(photos) || imageOf.length > paths.length) return;
+  const groups = groupsOf(photos);
+  const copies = new NearCopies(thumbnails, groups).among();
+  if (copies.length > nearCopyShare * paths.length) {
+    const names = firstNames(copies.map((photo) => basename(paths[photo] as string)));
+    options.onWarning?.(
+      `${copies.length} of the ${paths.length} photos are near-copies of others (${names}); if they show one part, ` +
+        'the threshold is too low for new parts: name the parts with --group-by',
+    );
+  }
+  if (groups || imageOf.length > paths.length) return;
   const coarsest = [...cloner.spans].sort((a, b) => a.grid - b.grid)[0] as Span;
   const found = await proposeGroups(products, paths, vectors.get(spanName(coarsest)) as Float32Array[]);
   if (!found) return;

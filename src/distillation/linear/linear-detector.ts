@@ -5,7 +5,7 @@ import {
   assembleScorer,
   calibration,
   type LinearCloner,
-  learnedImagesTensor,
+  learnedTensors,
   linearTensors,
   type Manifest,
   regionTensor,
@@ -77,8 +77,12 @@ export async function distillLinear(given: LinearInputs): Promise<Manifest> {
     await engine.closeSessions();
     const digests = photos.map(({ sha256 }) => sha256);
     const fingerprint = fingerprintOfData(digests);
+    const learned = kept.map((image) => ({
+      sha256: (ordered[image] as GoodPhoto).sha256,
+      thumbnail: features.thumbnails[image] as Uint8Array,
+    }));
     const manifest = await writeDetector(options.out, {
-      cloner: new Map([...tensors, learnedImagesTensor(digests)]),
+      cloner: new Map([...tensors, ...learnedTensors(learned)]),
       selfTest,
       manifest: {
         expert: { name: expert.card.name, fingerprint: fingerprintOf(expert.card) },
