@@ -8,6 +8,7 @@ import { availableParallelism } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as wait } from 'node:timers/promises';
 import { assembleScorer, embeddedExperts, modelsFolder, readDetector } from '../src/detector/index.js';
+import { sideOf } from '../src/imaging/index.js';
 import { ScoringEngine } from '../src/scoring/index.js';
 import { readSafetensors } from '../src/weights/safetensors.js';
 import { startPeer } from './peer.js';
@@ -19,7 +20,7 @@ const pauseMs = 100;
 const threads = availableParallelism();
 const sample = join(modelsFolder, 'sample-paper');
 const detector = await readDetector(sample);
-const { inputSize } = detector.shape;
+const side = sideOf(detector.shape.inputSize);
 const { lambda = 0 } = detector.manifest;
 const layers = ['pool3', 'pool4', 'pool5'];
 const zeros = layers.map(() => 0);
@@ -41,7 +42,7 @@ const peer = await startPeer('pytorch_score.py', [
   '--cloner',
   join(sample, 'cloner.safetensors'),
   '--size',
-  String(inputSize),
+  String(side),
   '--threads',
   String(threads),
   '--lambda',
@@ -52,7 +53,7 @@ const peer = await startPeer('pytorch_score.py', [
 
 await checkSameScores();
 console.log(
-  `${inputSize} x ${inputSize}, ${provider === 'cpu' ? `${threads} threads` : 'CUDA'}, medians of ${rounds} turns of ${runs} runs, ms per image`,
+  `${side} x ${side}, ${provider === 'cpu' ? `${threads} threads` : 'CUDA'}, medians of ${rounds} turns of ${runs} runs, ms per image`,
 );
 for (const op of ['score', 'gradient'] as const) {
   for (const batch of provider === 'cpu' ? [1, 8] : [1, 8, 16]) await compare(op, batch);
@@ -82,7 +83,7 @@ async function checkSameScores(): Promise<void> {
  * the measured runs.
  */
 async function compare(op: 'score' | 'gradient', batch: number): Promise<void> {
-  const images = Uint8Array.from({ length: batch * inputSize * inputSize * 3 }, (_, at) => (at * 7919) % 256);
+  const images = Uint8Array.from({ length: batch * side * side * 3 }, (_, at) => (at * 7919) % 256);
   const map = op === 'score' ? 'none' : 'gradient';
   const ours: number[] = [];
   const theirs: number[] = [];

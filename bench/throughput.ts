@@ -7,7 +7,7 @@ import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import sharp from 'sharp';
 import { modelsFolder, readDetector } from '../src/detector/index.js';
-import { decodeImage } from '../src/imaging/index.js';
+import { decodeImage, sideOf } from '../src/imaging/index.js';
 import { ScoringEngine } from '../src/scoring/index.js';
 import { root } from './peer.js';
 import { provider } from './provider.js';
@@ -23,7 +23,7 @@ const jpeg = await sharp(await readFile(join(root, 'examples/good-1.png')))
   .jpeg({ quality: 90 })
   .toBuffer();
 const detector = await readDetector(join(modelsFolder, 'sample'));
-const { inputSize } = detector.shape;
+const side = sideOf(detector.shape.inputSize);
 const { pixels } = await decodeImage(jpeg, detector.input);
 // With a dedicated session, as in the service.
 const engine = await ScoringEngine.open({ provider, dedicatedSessions: 1 });
@@ -38,7 +38,7 @@ for (let round = 0; round < rounds; round++) {
 }
 const ratios = pairs.map(({ inProcess, overHttp }) => overHttp / inProcess);
 console.log(
-  `${inputSize} x ${inputSize}, score only, images per second, medians of ${rounds} turns of ${images} images`,
+  `${side} x ${side}, score only, images per second, medians of ${rounds} turns of ${images} images`,
 );
 console.log(`in process, batch ${best}:  ${median(pairs.map(({ inProcess }) => inProcess)).toFixed(1)}`);
 console.log(

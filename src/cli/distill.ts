@@ -1,7 +1,7 @@
 import { Command, InvalidArgumentError, Option } from 'commander';
 import { isDetector } from '../detector/index.js';
 import { distill, isInputSize, isTileScale, type RecipeName, recipeNames } from '../distillation/index.js';
-import { type Fit, fits, isValueRange, type ValueRange } from '../imaging/index.js';
+import { type Fit, fits, type InputSize, isValueRange, type ValueRange } from '../imaging/index.js';
 import { showDistillation } from './distillation.js';
 import {
   type DeviceFlags,
@@ -16,7 +16,7 @@ import type { Output } from './output.js';
 interface Flags extends DeviceFlags {
   readonly out: string;
   readonly recipe: RecipeName;
-  readonly size?: number;
+  readonly size?: InputSize;
   readonly epochs?: number;
   readonly batch?: number;
   readonly tileScale?: number;
@@ -54,7 +54,7 @@ export function distillCommand(output: Output): Command {
     )
     .option(
       '--size <pixels>',
-      "side of the detector's input, a multiple of 32; by default 256, with other recipes 128",
+      "side of the detector's input, a multiple of 32, or WIDTHxHEIGHT with linear cloners; by default 256, with other recipes 128",
       inputSize,
     )
     .option(
@@ -184,8 +184,12 @@ function valueRange(text: string): ValueRange {
   throw new InvalidArgumentError('Must be two numbers, the lower one first, such as 0:4095 or -1000:3000.');
 }
 
-function inputSize(text: string): number {
-  const size = Number(text);
-  if (/^\d+$/.test(text) && isInputSize(size)) return size;
-  throw new InvalidArgumentError('Must be a multiple of 32 from 32 to 1024.');
+function inputSize(text: string): InputSize {
+  const [width = Number.NaN, height = width] = text.split('x').map(Number);
+  if (/^\d+(x\d+)?$/.test(text) && isInputSize(width) && isInputSize(height)) {
+    return width === height ? width : { width, height };
+  }
+  throw new InvalidArgumentError(
+    'Must be a multiple of 32 from 32 to 1024, or two of them, such as 512x256.',
+  );
 }

@@ -125,7 +125,7 @@ export interface DetectorParts {
 /** Writes a detector. An existing detector is replaced once the new one is complete. */
 export async function writeDetector(folder: string, parts: DetectorParts): Promise<Manifest> {
   const cloner = writeSafetensors(parts.cloner);
-  const selfTest = writeSafetensors(selfTestTensors(parts.selfTest));
+  const selfTest = writeSafetensors(selfTestTensors(parts.selfTest, parts.manifest.inputSize));
   const manifest: Manifest = {
     schema: 'mkd.detector/2',
     created: new Date().toISOString(),

@@ -52,7 +52,14 @@ export {
   type UnverifiedDetector,
   withoutSelfTest,
 } from './loaded-detector.js';
-export { DetectorError, type Manifest, manifestSchema, parseManifest, type Terms } from './manifest.js';
+export {
+  DetectorError,
+  inputSizeSchema,
+  type Manifest,
+  manifestSchema,
+  parseManifest,
+  type Terms,
+} from './manifest.js';
 export { NearCopies } from './near-copies.js';
 export { scoreRounding } from './rounding.js';
 export { assembleScorer, regionTensor } from './scorer.js';

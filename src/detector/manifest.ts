@@ -61,6 +61,14 @@ const termsSchema = Type.Object(
 
 export type Terms = Static<typeof termsSchema>;
 
+const side = Type.Integer({ minimum: 32, maximum: 1024 });
+
+/** Size of the input, pixels: the side of a square, or width and height. */
+export const inputSizeSchema = Type.Union(
+  [side, Type.Object({ width: side, height: side }, { title: 'RectangularInput' })],
+  { description: 'Size of the input, pixels: the side of a square, or width and height' },
+);
+
 export const manifestSchema = Type.Object(
   {
     schema: Type.Literal('mkd.detector/2'),
@@ -76,7 +84,7 @@ export const manifestSchema = Type.Object(
       { title: 'ExpertReference' },
     ),
     cloner: Type.Union([convolutionalClonerSchema, linearClonerSchema]),
-    inputSize: Type.Integer({ minimum: 32, maximum: 1024, description: 'Side of the square input, pixels' }),
+    inputSize: inputSizeSchema,
     range: Type.Optional(
       Type.Object(
         {

@@ -1,9 +1,10 @@
 /** The self-test of a detector as data: images, and the scores and maps expected on any machine. */
+import { type InputSize, sidesOf } from '../imaging/index.js';
 import { floatTensor, type TensorMap } from '../weights/safetensors.js';
 import { DetectorError, type Manifest } from './manifest.js';
 
 export interface SelfTest {
-  /** uint8 [count, size, size, 3] */
+  /** uint8 [count, height, width, 3] */
   readonly images: Uint8Array;
   readonly count: number;
   readonly scores: Float32Array;
@@ -11,7 +12,7 @@ export interface SelfTest {
   readonly value: Float32Array;
   /** [count, L] */
   readonly direction: Float32Array;
-  /** [count, size, size], by the detector's own localization method */
+  /** [count, height, width], by the detector's own localization method */
   readonly maps: Float32Array;
 }
 
@@ -22,24 +23,28 @@ export const selfTestTolerance: Manifest['selfTest']['tolerance'] = {
 };
 
 /** Returns the tensors of a self-test's file. */
-export function selfTestTensors({ images, count, scores, value, direction, maps }: SelfTest): TensorMap {
-  const size = Math.sqrt(images.length / count / 3);
+export function selfTestTensors(
+  { images, count, scores, value, direction, maps }: SelfTest,
+  inputSize: InputSize,
+): TensorMap {
+  const { width, height } = sidesOf(inputSize);
   const layers = value.length / count;
   return new Map([
-    ['images', { type: 'uint8', shape: [count, size, size, 3], data: images }],
+    ['images', { type: 'uint8', shape: [count, height, width, 3], data: images }],
     ['scores', { type: 'float32', shape: [count], data: scores }],
     ['value', { type: 'float32', shape: [count, layers], data: value }],
     ['direction', { type: 'float32', shape: [count, layers], data: direction }],
-    ['maps', { type: 'float32', shape: [count, size, size], data: maps }],
+    ['maps', { type: 'float32', shape: [count, height, width], data: maps }],
   ]);
 }
 
 /** Reads a self-test from its tensors. @throws DetectorError if they do not fit the manifest. */
 export function parseSelfTest(tensors: TensorMap, { inputSize, scoringLayers }: Manifest): SelfTest {
+  const { width, height } = sidesOf(inputSize);
   const images = tensors.get('images');
   const count = images?.shape[0] ?? 0;
-  if (images?.type !== 'uint8' || count === 0 || images.data.length !== count * inputSize * inputSize * 3) {
-    throw new DetectorError(`the self-test has no images of ${inputSize} x ${inputSize} pixels`);
+  if (images?.type !== 'uint8' || count === 0 || images.data.length !== count * width * height * 3) {
+    throw new DetectorError(`the self-test has no images of ${width} x ${height} pixels`);
   }
   const floats = (name: string, length: number): Float32Array => {
     const { data } = floatTensor(tensors, name);
@@ -52,6 +57,6 @@ export function parseSelfTest(tensors: TensorMap, { inputSize, scoringLayers }: 
     scores: floats('scores', count),
     value: floats('value', count * scoringLayers.length),
     direction: floats('direction', count * scoringLayers.length),
-    maps: floats('maps', count * inputSize * inputSize),
+    maps: floats('maps', count * width * height),
   };
 }

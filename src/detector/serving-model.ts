@@ -3,6 +3,7 @@
  * serves all detectors of the same shape. Graphs are built in the worker that runs them.
  */
 import { addGradients, guidedRules, plainRules } from '../autodiff/index.js';
+import { sidesOf } from '../imaging/index.js';
 import { addExpert, addImageInput, loadExpert, tensorNames } from '../networks/index.js';
 import { encodeModel, Graph, type Value } from '../onnx/index.js';
 import { asConstants, type ModelRecipe, sessionInputs, type Tensors } from '../runtime/index.js';
@@ -50,7 +51,8 @@ export const servingModel = (spec: ServingModelSpec): ModelRecipe => ({
 export async function buildServingModel(spec: ServingModelSpec): Promise<Uint8Array> {
   const graph = new Graph(`serving-${spec.map}`);
   const smoothGrad = spec.map === 'smoothgrad';
-  const size = [spec.inputSize, spec.inputSize] as const;
+  const { width, height } = sidesOf(spec.inputSize);
+  const size = [height, width] as const;
   const image = addImageInput(graph, size, smoothGrad ? 1 : 'N');
   const graphInput = smoothGrad
     ? graph.op.Add(image, graph.input(inputs.noise, 'float32', ['K', 3, ...size]))
@@ -74,7 +76,7 @@ export async function buildServingModel(spec: ServingModelSpec): Promise<Uint8Ar
   } else if (spec.map !== 'none') {
     const rules = spec.map === 'guided' ? guidedRules : plainRules;
     const [grad] = addGradients(graph, terms.addDifferentiated?.() ?? score, [image], { rules }) as [Value];
-    graph.output(addMap(graph, smoothGrad ? addToSum(graph, grad) : grad, spec.inputSize), outputs.map);
+    graph.output(addMap(graph, smoothGrad ? addToSum(graph, grad) : grad), outputs.map);
   }
   // A graph has only the inputs that it needs; a detector's constants are those of all its graphs.
   const names = new Set(graph.inputs.map(({ name }) => name));
@@ -91,8 +93,8 @@ function addToSum(graph: Graph, grad: Value): Value {
 }
 
 /** Adds |gradient|, summed over the channels and smoothed: [N, 3, H, W] to [N, H, W]. */
-function addMap(graph: Graph, grad: Value, size: number): Value {
+function addMap(graph: Graph, grad: Value): Value {
   const { op } = graph;
   const magnitude = op.ReduceSum(op.Abs(grad), [1]);
-  return op.Reshape(addGaussianSmoothing(graph, magnitude, size), [0, size, size]);
+  return op.Squeeze(addGaussianSmoothing(graph, magnitude), [1]);
 }

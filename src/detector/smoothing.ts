@@ -1,7 +1,7 @@
 /** Gaussian smoothing of localization maps, in the graph. */
 import type { Graph, Value } from '../onnx/index.js';
 
-/** Standard deviation as a share of the side: 4 pixels at 128 (MKD, section 4.3). */
+/** Standard deviation as a share of the shorter side: 4 pixels at 128 (MKD, section 4.3). */
 export const smoothingShare = 4 / 128;
 
 /** Standard deviations after which the kernel is cut off, as in SciPy. */
@@ -9,17 +9,13 @@ const reach = 4;
 
 /**
  * Adds a separable Gaussian. Pixels outside the image have no weight, so borders do not darken.
- * @param maps float32 [N, 1, size, size]
- * @param share standard deviation as a share of the side.
+ * @param maps float32 [N, 1, H, W]
+ * @param share standard deviation as a share of the shorter side.
  */
-export function addGaussianSmoothing(
-  graph: Graph,
-  maps: Value,
-  size: number,
-  share: number = smoothingShare,
-): Value {
+export function addGaussianSmoothing(graph: Graph, maps: Value, share: number = smoothingShare): Value {
   const { op } = graph;
-  const kernel = gaussianKernel(size * share);
+  const [height, width] = maps.shape.slice(2) as [number, number];
+  const kernel = gaussianKernel(Math.min(height, width) * share);
   const radius = (kernel.length - 1) / 2;
   const along = (x: Value, shape: readonly [number, number]): Value => {
     const weights = graph.constant({
@@ -31,12 +27,13 @@ export function addGaussianSmoothing(
     return op.Conv(x, weights, undefined, { pads });
   };
   const smoothed = along(along(maps, [kernel.length, 1]), [1, kernel.length]);
-  const weightInside = insideWeights(kernel, size);
-  const correction = Float32Array.from({ length: size * size }, (_, index) => {
-    const [row, column] = [Math.floor(index / size), index % size];
-    return 1 / ((weightInside[row] as number) * (weightInside[column] as number));
+  const [rows, columns] = [insideWeights(kernel, height), insideWeights(kernel, width)];
+  const correction = Float32Array.from({ length: height * width }, (_, index) => {
+    const [row, column] = [Math.floor(index / width), index % width];
+    return 1 / ((rows[row] as number) * (columns[column] as number));
   });
-  return op.Mul(smoothed, graph.constant({ type: 'float32', shape: [1, 1, size, size], data: correction }));
+  const shape = [1, 1, height, width];
+  return op.Mul(smoothed, graph.constant({ type: 'float32', shape, data: correction }));
 }
 
 /** Returns an odd number of weights that sum to 1. */

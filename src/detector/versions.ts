@@ -7,6 +7,7 @@
 import { readdir } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
 import { readText } from '../files/read-text.js';
+import type { InputSize } from '../imaging/index.js';
 import { readManifest } from './detector-folder.js';
 import { detectorsIn, isDetector } from './detectors-in.js';
 import { modelsFolder } from './find-expert.js';
@@ -18,7 +19,7 @@ export interface VersionFolder {
   readonly folder: string;
   /** ISO 8601 */
   readonly created: string;
-  readonly inputSize: number;
+  readonly inputSize: InputSize;
   readonly threshold: number;
 }
 

@@ -1,5 +1,13 @@
 /** Options of a distillation, and their validation. */
-import type { Fit, InputShape, OnWarning, Tiling, ValueRange } from '../imaging/index.js';
+import {
+  type Fit,
+  type InputShape,
+  type InputSize,
+  type OnWarning,
+  sidesOf,
+  type Tiling,
+  type ValueRange,
+} from '../imaging/index.js';
 import type { DeviceOptions } from '../runtime/index.js';
 import { type Recipe, type RecipeName, recipeByName, type TrainedRecipeName } from './recipe.js';
 
@@ -11,8 +19,8 @@ export interface DistillOptions {
   /** Folder of the new detector. */
   readonly out: string;
   readonly recipe?: RecipeName | undefined;
-  /** Side of the detector's input in pixels, a multiple of 32 from 32 to 1024. */
-  readonly inputSize?: number | undefined;
+  /** Size of the detector's input in pixels, multiples of 32 from 32 to 1024: the side of a square or, with the linear recipe, width and height. */
+  readonly inputSize?: InputSize | undefined;
   readonly epochs?: number | undefined;
   readonly batch?: number | undefined;
   /** Cuts images into tiles: pixels of the scaled image per pixel of the original, above 0 and at most 4. */
@@ -91,9 +99,12 @@ export class DistillSettingsError extends Error {
   override readonly name = 'DistillSettingsError';
 }
 
-/** Returns whether a size works: five poolings halve it, and above 1024 pixels activations exceed memory. */
+/** Sides are multiples of it: five poolings halve them. */
+export const stepOfSize = 32;
+
+/** Returns whether a side works; above 1024 pixels activations exceed memory. */
 export function isInputSize(size: number): boolean {
-  return Number.isInteger(size) && size % 32 === 0 && size >= 32 && size <= 1024;
+  return Number.isInteger(size) && size % stepOfSize === 0 && size >= stepOfSize && size <= 1024;
 }
 
 /** Returns whether images can be cut into tiles at this scale. */
@@ -131,11 +142,12 @@ export function linearInput(options: DistillOptions, usual: number): InputShape 
     );
   }
   const { inputSize = usual } = options;
-  if (isInputSize(inputSize) && inputSize >= smallestLinear) {
+  const { width, height } = sidesOf(inputSize);
+  if ([width, height].every((side) => isInputSize(side) && side >= smallestLinear)) {
     return { inputSize, tiling: tilingOf(options, inputSize), fit: fitOf(options) };
   }
   throw new DistillSettingsError(
-    `size ${inputSize}: must be a multiple of 32 from ${smallestLinear} to 1024 with the linear recipe`,
+    `size ${named(inputSize)}: must be a multiple of 32 from ${smallestLinear} to 1024 with the linear recipe, or two of them`,
   );
 }
 
@@ -149,10 +161,14 @@ function fitOf({ fit, tileScale }: DistillOptions): Fit | undefined {
 }
 
 /** @throws DistillSettingsError */
-function tilingOf({ tileScale: scale }: DistillOptions, inputSize: number): Tiling | undefined {
+function tilingOf({ tileScale: scale }: DistillOptions, inputSize: InputSize): Tiling | undefined {
   if (scale === undefined) return undefined;
-  if (isTileScale(scale)) return { scale, overlap: inputSize / 4 };
+  if (isTileScale(scale)) return { scale, overlap: Math.min(...Object.values(sidesOf(inputSize))) / 4 };
   throw new DistillSettingsError(`tileScale ${scale}: must be a number above 0 and at most 4`);
+}
+
+function named(size: InputSize): string {
+  return typeof size === 'number' ? String(size) : `${size.width}x${size.height}`;
 }
 
 /** Returns the recipe with the options applied. @throws DistillSettingsError naming the invalid setting. */
@@ -161,8 +177,8 @@ export function applyOptions(options: DistillOptions, name: TrainedRecipeName): 
   const other = linearOnly.find((setting) => options[setting] !== undefined);
   if (other) throw new DistillSettingsError(`${other}: the ${name} recipe has no such setting; leave it out`);
   const { inputSize = recipe.inputSize, epochs = recipe.epochs, batch = recipe.batch } = options;
-  if (!isInputSize(inputSize)) {
-    throw new DistillSettingsError(`size ${inputSize}: must be a multiple of 32 from 32 to 1024`);
+  if (typeof inputSize !== 'number' || !isInputSize(inputSize)) {
+    throw new DistillSettingsError(`size ${named(inputSize)}: must be a multiple of 32 from 32 to 1024`);
   }
   if (typeof epochs === 'number' && (!Number.isInteger(epochs) || epochs < 1)) {
     throw new DistillSettingsError(`epochs ${epochs}: must be a whole number of at least 1`);

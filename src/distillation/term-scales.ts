@@ -3,7 +3,7 @@
  * comparable whatever the unit and the layer of a term.
  */
 import { assembleScorer, type Scorer, type ServingShape, type Terms } from '../detector/index.js';
-import { squareImages } from '../imaging/index.js';
+import { areaOf, sideOf, wholeImages } from '../imaging/index.js';
 import { tensorNames } from '../networks/index.js';
 import type { ConstantTensor } from '../onnx/index.js';
 import { concatenated } from '../runtime/index.js';
@@ -52,7 +52,7 @@ export async function scaledTerms(
   neighbor: readonly Float32Array[] | undefined,
   onProgress: (done: number, total: number) => void,
 ): Promise<ScaledTerms> {
-  const count = images.length / (shape.inputSize ** 2 * 3);
+  const count = images.length / (areaOf(shape.inputSize) * 3);
   // Each layer's own map, all maps together, and the terms that follow from them.
   const total = count * (shape.scoringLayers.length + 2);
   let done = 0;
@@ -69,8 +69,9 @@ export async function scaledTerms(
     const scorer = assembleScorer(shape, terms, new Map([...cloner, ...places]));
     return measured(pipeline, scorer, images, onImages);
   };
+  const side = sideOf(shape.inputSize);
   const plain = placeTensors(
-    shape.inputSize,
+    side,
     storedNames.map(),
     () => 0,
     () => 1,
@@ -81,10 +82,9 @@ export async function scaledTerms(
     const only = none.map((_, other) => (other === index ? 1 : 0));
     const { map } = await measure(only, plain);
     layers.push(1 / scaleOf(map).spread);
-    for (const [name, tensor] of statistics(map, shape.inputSize, storedNames.map(layer)))
-      tensors.set(name, tensor);
+    for (const [name, tensor] of statistics(map, side, storedNames.map(layer))) tensors.set(name, tensor);
   }
-  const together = statistics((await measure(layers, plain)).map, shape.inputSize, storedNames.map());
+  const together = statistics((await measure(layers, plain)).map, side, storedNames.map());
   const { direction, peak } = await measure(layers, together);
   const directions = none.map((_, layer) => scaleOf(direction.filter((_, at) => at % none.length === layer)));
   const peaks = scaleOf(peak);
@@ -151,7 +151,7 @@ async function measured(
   images: Uint8Array,
   onImages: (count: number) => void,
 ): Promise<{ direction: Float32Array; peak: Float32Array; map: Float32Array }> {
-  const squares = squareImages(images, scorer.shape.inputSize);
+  const squares = wholeImages(images, scorer.shape.inputSize);
   const scored = [];
   for (let from = 0; from < squares.length; from += imagesAtOnce) {
     const part = squares.slice(from, from + imagesAtOnce);

@@ -16,7 +16,7 @@ import {
 } from './inspect.js';
 import { repairedJpeg } from './jpeg-repair.js';
 import { missingShare } from './jpeg-scan.js';
-import type { PictureSize } from './map.js';
+import { areaOf, type PictureSize } from './map.js';
 import { blankOutside } from './region-of-interest.js';
 import { type FileReading, readingOf } from './supported.js';
 import { type InputShape, type ScaledImage, type TileGrid, tileGrid } from './tiles.js';
@@ -103,7 +103,7 @@ async function planOf(image: ImageInput, shape: InputShape, limits: ImageLimits)
   const { width, height, reading } = await inspect(image, limits);
   const grid = tileGrid({ width, height }, shape);
   const scaled = grid.width * grid.height;
-  if (scaled > Math.max(limits.maxPixels, shape.inputSize ** 2)) {
+  if (scaled > Math.max(limits.maxPixels, areaOf(shape.inputSize))) {
     throw new ImageError(
       'too-many-pixels',
       `the image has ${megapixels(scaled)} at the scale of the detector; at most ${megapixels(limits.maxPixels)} are accepted`,

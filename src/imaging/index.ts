@@ -24,7 +24,15 @@ export {
   inspectImage,
   type PixelImage,
 } from './inspect.js';
-export type { LocalizationMap, PictureSize, RegionOfInterest } from './map.js';
+export {
+  areaOf,
+  type InputSize,
+  type LocalizationMap,
+  type PictureSize,
+  type RegionOfInterest,
+  sideOf,
+  sidesOf,
+} from './map.js';
 export { decodeMask } from './mask.js';
 export { emptyNpy, encodeNpy } from './npy.js';
 export { applyProcessSettings } from './process-settings.js';
@@ -50,12 +58,12 @@ export {
   type InputShape,
   MapStitcher,
   type ScaledImage,
-  squareImages,
   type TileGrid,
   type Tiling,
   tileBox,
   tileCount,
   tileGrid,
   tilePixels,
+  wholeImages,
 } from './tiles.js';
 export { isValueRange, type ValueRange } from './value-range.js';

@@ -1,8 +1,15 @@
 /**
- * Tiling: an image larger than a detector's input is cut into overlapping squares, and their maps are joined without
+ * Tiling: an image larger than a detector's input is cut into overlapping tiles, and their maps are joined without
  * seams. An image that fits is one tile.
  */
-import type { LocalizationMap, PictureSize, RegionOfInterest } from './map.js';
+import {
+  areaOf,
+  type InputSize,
+  type LocalizationMap,
+  type PictureSize,
+  type RegionOfInterest,
+  sidesOf,
+} from './map.js';
 import type { ValueRange } from './value-range.js';
 
 /** How images are cut. */
@@ -13,15 +20,15 @@ export interface Tiling {
   readonly overlap: number;
 }
 
-/** How a whole image becomes a square: scaled without its aspect ratio; with it, between bars; or its middle. */
+/** How a whole image becomes a detector's input: scaled without its aspect ratio; with it, between bars; or its middle. */
 export const fits = ['stretch', 'letterbox', 'crop'] as const;
 export type Fit = (typeof fits)[number];
 
-/** A detector's input: squares of one size, the whole image or tiles of it. */
+/** A detector's input: rectangles of one size, the whole image or tiles of it. */
 export interface InputShape {
-  /** Side of a tile, pixels. */
-  readonly inputSize: number;
-  /** If undefined, the whole image is scaled to one square. */
+  /** Size of a tile. */
+  readonly inputSize: InputSize;
+  /** If undefined, the whole image is scaled to the input's size. */
   readonly tiling?: Tiling | undefined;
   /** Without tiling; by default `stretch`. */
   readonly fit?: Fit | undefined;
@@ -37,11 +44,11 @@ export interface Box extends PictureSize {
   readonly y: number;
 }
 
-/** Where the image is in a square that it does not fill, or that holds only a part of it. */
+/** Where the image is in an input that it does not fill, or that holds only a part of it. */
 export interface Placement {
   /** Size of the image. */
   readonly image: PictureSize;
-  /** The part of the image that is used, and where in the square that is. */
+  /** The part of the image that is used, and where in the input that is. */
   readonly from: Box;
   readonly to: Box;
 }
@@ -51,8 +58,8 @@ export interface TileGrid {
   /** Size of the scaled image. */
   readonly width: number;
   readonly height: number;
-  /** Side of a tile. */
-  readonly size: number;
+  /** Size of a tile. */
+  readonly tile: PictureSize;
   /** Left edges of the columns and upper edges of the rows, in the scaled image. */
   readonly columns: readonly number[];
   readonly rows: readonly number[];
@@ -65,37 +72,46 @@ const coarseness = 4;
 
 /** Returns evenly spaced tiles that cover an image exactly. */
 export function tileGrid({ width, height }: PictureSize, { inputSize, tiling, fit }: InputShape): TileGrid {
+  const tile = sidesOf(inputSize);
   if (!tiling) {
-    const square = { width: inputSize, height: inputSize, size: inputSize, columns: [0], rows: [0] };
-    if (fit === undefined || fit === 'stretch' || width === height) return square;
-    return { ...square, placement: (fit === 'crop' ? middle : letterboxed)({ width, height }, inputSize) };
+    const whole = { ...tile, tile, columns: [0], rows: [0] };
+    const isSameShape = width * tile.height === height * tile.width;
+    if (fit === undefined || fit === 'stretch' || isSameShape) return whole;
+    return { ...whole, placement: (fit === 'crop' ? middle : letterboxed)({ width, height }, tile) };
   }
-  const scaled = (side: number): number =>
-    Math.max(inputSize, coarseness * Math.round((side * tiling.scale) / coarseness));
-  const [across, down] = [scaled(width), scaled(height)];
-  const edges = (side: number): number[] => edgesAlong(side, inputSize, tiling.overlap);
-  return { width: across, height: down, size: inputSize, columns: edges(across), rows: edges(down) };
+  const scaled = (side: number, least: number): number =>
+    Math.max(least, coarseness * Math.round((side * tiling.scale) / coarseness));
+  const [across, down] = [scaled(width, tile.width), scaled(height, tile.height)];
+  return {
+    ...{ width: across, height: down, tile },
+    columns: edgesAlong(across, tile.width, tiling.overlap),
+    rows: edgesAlong(down, tile.height, tiling.overlap),
+  };
 }
 
-/** Returns the largest square in the middle of an image. */
-function middle(image: PictureSize, size: number): Placement {
-  const side = Math.min(image.width, image.height);
-  const margin = (length: number): number => Math.floor((length - side) / 2);
-  const from = { x: margin(image.width), y: margin(image.height), width: side, height: side };
-  return { image, from, to: { x: 0, y: 0, width: size, height: size } };
+/** Returns the largest part in the middle of an image that has the shape of the input. */
+function middle(image: PictureSize, input: PictureSize): Placement {
+  const from = centered(image, input);
+  return { image, from, to: { x: 0, y: 0, ...input } };
 }
 
 /** Returns the whole image between two bars. */
-function letterboxed(image: PictureSize, size: number): Placement {
-  const scale = size / Math.max(image.width, image.height);
-  const [width, height] = [image.width, image.height].map((side) =>
-    Math.max(1, Math.round(side * scale)),
-  ) as [number, number];
-  const margin = (length: number): number => Math.floor((size - length) / 2);
+function letterboxed(image: PictureSize, input: PictureSize): Placement {
+  return { image, from: { x: 0, y: 0, ...image }, to: centered(input, image) };
+}
+
+/** Returns the largest box in the middle of a rectangle that has the shape of another one. */
+function centered({ width, height }: PictureSize, shape: PictureSize): Box {
+  const scale = Math.min(width / shape.width, height / shape.height);
+  const [across, down] = [
+    Math.max(1, Math.round(shape.width * scale)),
+    Math.max(1, Math.round(shape.height * scale)),
+  ];
   return {
-    image,
-    from: { x: 0, y: 0, ...image },
-    to: { x: margin(width), y: margin(height), width, height },
+    x: Math.floor((width - across) / 2),
+    y: Math.floor((height - down) / 2),
+    width: across,
+    height: down,
   };
 }
 
@@ -125,8 +141,8 @@ export function tileBox(
   return {
     x: Math.round(x * across),
     y: Math.round(y * down),
-    width: Math.round(grid.size * across),
-    height: Math.round(grid.size * down),
+    width: Math.round(grid.tile.width * across),
+    height: Math.round(grid.tile.height * down),
   };
 }
 
@@ -137,33 +153,34 @@ export interface ScaledImage {
   readonly pixels: Uint8Array;
 }
 
-/** Returns the square at a corner of a scaled image, uint8 RGB [size, size, 3]. */
+/** Returns the tile at a corner of a scaled image, uint8 RGB [tile.height, tile.width, 3]. */
 export function cropped({ grid, pixels }: ScaledImage, [x, y]: readonly [number, number]): Uint8Array {
-  const { size, width } = grid;
-  if (width === size && y === 0 && pixels.length === 3 * size * size) return pixels;
-  const square = new Uint8Array(3 * size * size);
-  for (let row = 0; row < size; row++) {
+  const { tile, width } = grid;
+  const bytes = 3 * areaOf(tile);
+  if (width === tile.width && y === 0 && pixels.length === bytes) return pixels;
+  const cut = new Uint8Array(bytes);
+  for (let row = 0; row < tile.height; row++) {
     const from = 3 * ((y + row) * width + x);
-    square.set(pixels.subarray(from, from + 3 * size), 3 * row * size);
+    cut.set(pixels.subarray(from, from + 3 * tile.width), 3 * row * tile.width);
   }
-  return square;
+  return cut;
 }
 
-/** Returns the pixels of a tile, uint8 RGB [size, size, 3]. */
+/** Returns the pixels of a tile, uint8 RGB [tile.height, tile.width, 3]. */
 export function tilePixels(image: ScaledImage, tile: number): Uint8Array {
   return cropped(image, tileCorner(image.grid, tile));
 }
 
 /** Returns the first tile of an image as a separate image. */
 export function firstTile(image: ScaledImage): ScaledImage {
-  const { size } = image.grid;
-  return { grid: tileGrid({ width: size, height: size }, { inputSize: size }), pixels: tilePixels(image, 0) };
+  const { tile } = image.grid;
+  return { grid: tileGrid(tile, { inputSize: tile }), pixels: tilePixels(image, 0) };
 }
 
-/** Returns images of one tile each. @param pixels uint8 RGB [n, size, size, 3] */
-export function squareImages(pixels: Uint8Array, size: number): ScaledImage[] {
-  const grid = tileGrid({ width: size, height: size }, { inputSize: size });
-  const bytes = 3 * size * size;
+/** Returns images of one tile each. @param pixels uint8 RGB [n, height, width, 3] */
+export function wholeImages(pixels: Uint8Array, size: InputSize): ScaledImage[] {
+  const grid = tileGrid(sidesOf(size), { inputSize: size });
+  const bytes = 3 * areaOf(size);
   return Array.from({ length: pixels.length / bytes }, (_, index) => ({
     grid,
     pixels: pixels.subarray(index * bytes, (index + 1) * bytes),
@@ -189,7 +206,7 @@ export class MapStitcher {
     this.#weights = new Float32Array(cells);
   }
 
-  /** Adds the map of a tile. @param map float32 [size, size] */
+  /** Adds the map of a tile. @param map float32 [tile.height, tile.width] */
   add(tile: number, map: Float32Array): void {
     const { grid } = this;
     if (tileCount(grid) === 1) {
@@ -197,13 +214,13 @@ export class MapStitcher {
       return;
     }
     const [x, y] = tileCorner(grid, tile);
-    const cells = grid.size / coarseness;
-    const [across, down] = [this.#ramp(grid.columns, x), this.#ramp(grid.rows, y)];
-    for (let row = 0; row < cells; row++) {
-      for (let column = 0; column < cells; column++) {
+    const { width, height } = grid.tile;
+    const [across, down] = [this.#ramp(grid.columns, x, width), this.#ramp(grid.rows, y, height)];
+    for (let row = 0; row < down.length; row++) {
+      for (let column = 0; column < across.length; column++) {
         const weight = (across[column] as number) * (down[row] as number);
         const at = (y / coarseness + row) * this.#width + x / coarseness + column;
-        const mean = blockMean(map, grid.size, row * coarseness, column * coarseness);
+        const mean = blockMean(map, width, row * coarseness, column * coarseness);
         this.#sums[at] = (this.#sums[at] as number) + weight * mean;
         this.#weights[at] = (this.#weights[at] as number) + weight;
       }
@@ -212,15 +229,13 @@ export class MapStitcher {
 
   /** Returns the map of the whole image, after all tiles were added. */
   map(): LocalizationMap {
-    const { size } = this.grid;
-    if (this.#single) return { width: size, height: size, values: this.#single };
+    if (this.#single) return { ...this.grid.tile, values: this.#single };
     const values = this.#sums.map((sum, at) => sum / (this.#weights[at] as number));
     return { width: this.#width, height: this.#height, values };
   }
 
   /** Returns weights along a tile: they rise across an overlap from the tile's edge, and are 1 elsewhere. */
-  #ramp(edges: readonly number[], edge: number): Float32Array {
-    const { size } = this.grid;
+  #ramp(edges: readonly number[], edge: number, size: number): Float32Array {
     const index = edges.indexOf(edge);
     const [before, after] = [edges[index - 1], edges[index + 1]];
     const shared = (other: number | undefined): number =>
@@ -235,10 +250,10 @@ export class MapStitcher {
   }
 }
 
-function blockMean(map: Float32Array, size: number, y: number, x: number): number {
+function blockMean(map: Float32Array, width: number, y: number, x: number): number {
   let sum = 0;
   for (let row = y; row < y + coarseness; row++) {
-    for (let column = x; column < x + coarseness; column++) sum += map[row * size + column] as number;
+    for (let column = x; column < x + coarseness; column++) sum += map[row * width + column] as number;
   }
   return sum / coarseness ** 2;
 }

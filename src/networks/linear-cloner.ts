@@ -19,6 +19,9 @@ export function spanName({ layer, grid }: Span): CriticalLayer {
   return `${layer}/${grid}x${grid}`;
 }
 
+/** Rows and columns of a grid. */
+export type GridSize = readonly [rows: number, columns: number];
+
 /** The derivative of a root is infinite at 0. Activations have unit size. */
 const smallestActivation = 1e-6;
 
@@ -35,16 +38,16 @@ export function addRoot(graph: Graph, activations: Value): Value {
  * @returns float32 [N, C * grid * grid]
  */
 export function addSpanVector(graph: Graph, activations: Value, grid: number): Value {
-  const cells = addCells(graph, activations, grid);
+  const cells = addCells(graph, activations, [grid, grid]);
   return graph.op.Reshape(cells, [0, (cells.shape[1] as number) * grid * grid]);
 }
 
-/** Adds the cells of {@link addSpanVector}, float32 [N, C, grid, grid]. */
-function addCells(graph: Graph, activations: Value, grid: number): Value {
+/** Adds the cells of {@link addSpanVector}, float32 [N, C, ...grid]. */
+function addCells(graph: Graph, activations: Value, grid: GridSize): Value {
   const { op } = graph;
   const [, , height, width] = activations.shape as [unknown, unknown, number, number];
-  const rows = addShares(graph, grid, height);
-  const columns = op.Transpose(addShares(graph, grid, width), [1, 0]);
+  const rows = addShares(graph, grid[0], height);
+  const columns = op.Transpose(addShares(graph, grid[1], width), [1, 0]);
   const cells = op.MatMul(op.MatMul(rows, addRoot(graph, activations)), columns);
   // |v|^0.75 = s^(1/4) s^(1/8) for s = |v|^2
   const quarter = op.Sqrt(op.Sqrt(op.ReduceSumSquare(cells, [1, 2, 3])));
@@ -70,19 +73,25 @@ const window = { side: 3, stride: 2 } as const;
 /**
  * Adds windows: means of 3 x 3 cells of several layers on one grid. What is usual in a window does not depend on where it
  * is, so they tell of a surface without a fixed place.
- * @returns float32 [N, C, K, K], the channels of all layers.
+ * @returns float32 [N, C, K, L], the channels of all layers.
  */
-export function addWindows(graph: Graph, layers: readonly Value[], grid: number): Value {
+export function addWindows(graph: Graph, layers: readonly Value[], grid: GridSize): Value {
   const { op } = graph;
   const cells = layers.map((layer) => addCells(graph, layer, grid));
   const joined = cells.length === 1 ? (cells[0] as Value) : op.Concat(cells, 1);
+  const [rows, columns] = grid.map((cells) => addWindowShares(graph, cells)) as [Value, Value];
+  return op.MatMul(op.MatMul(rows, joined), op.Transpose(columns, [1, 0]));
+}
+
+/** Adds what each cell along a side gives to each window, [windows, cells]. */
+function addWindowShares(graph: Graph, cells: number): Value {
   const { side, stride } = window;
-  const along = Math.floor((grid - side) / stride) + 1;
-  const shares = new Float32Array(along * grid);
-  for (let at = 0; at < along; at++)
-    shares.fill(1 / side, at * grid + at * stride, at * grid + at * stride + side);
-  const rows = graph.constant({ type: 'float32', shape: [along, grid], data: shares });
-  return op.MatMul(op.MatMul(rows, joined), op.Transpose(rows, [1, 0]));
+  const windows = Math.floor((cells - side) / stride) + 1;
+  const shares = new Float32Array(windows * cells);
+  for (let at = 0; at < windows; at++) {
+    shares.fill(1 / side, at * cells + at * stride, at * cells + at * stride + side);
+  }
+  return graph.constant({ type: 'float32', shape: [windows, cells], data: shares });
 }
 
 /** The tensors of a span: what the good images have in common. */
@@ -126,29 +135,30 @@ export function addReproduction(
 export function addLocalFeatures(graph: Graph, layers: readonly Value[]): Value {
   const { op } = graph;
   const [finest] = layers as readonly [Value];
-  const side = finest.shape[2] as number;
   const resized = layers.map((layer) => {
-    const times = side / (layer.shape[2] as number);
+    const times = (finest.shape[2] as number) / (layer.shape[2] as number);
     const root = addRoot(graph, layer);
     return times === 1 ? root : op.Resize(root, [times, times]);
   });
-  return addBoxMean(graph, resized.length === 1 ? (resized[0] as Value) : op.Concat(resized, 1), side);
+  return addBoxMean(graph, resized.length === 1 ? (resized[0] as Value) : op.Concat(resized, 1));
 }
 
-/** @param x float32 [N, C, side, side] */
-function addBoxMean(graph: Graph, x: Value, side: number): Value {
+/** @param x float32 [N, C, H, W] */
+function addBoxMean(graph: Graph, x: Value): Value {
   const { op } = graph;
+  const [height, width] = x.shape.slice(2) as [number, number];
   const along = (value: Value, axis: number): Value => {
     const pads = [0, 1, 2, 3, 0, 1, 2, 3].map((of) => (of === axis ? 1 : 0));
     const padded = op.Pad(value, pads);
+    const side = value.shape[axis] as number;
     const shifted = (by: number): Value => op.Slice(padded, [by], [by + side], [axis]);
     return op.Add(op.Add(shifted(0), shifted(1)), shifted(2));
   };
-  const inside = (at: number): number => (at === 0 || at === side - 1 ? 2 : 3);
+  const inside = (at: number, side: number): number => (at === 0 || at === side - 1 ? 2 : 3);
   const correction = Float32Array.from(
-    { length: side * side },
-    (_, place) => 1 / (inside(Math.floor(place / side)) * inside(place % side)),
+    { length: height * width },
+    (_, place) => 1 / (inside(Math.floor(place / width), height) * inside(place % width, width)),
   );
-  const shares = graph.constant({ type: 'float32', shape: [1, 1, side, side], data: correction });
+  const shares = graph.constant({ type: 'float32', shape: [1, 1, height, width], data: correction });
   return op.Mul(along(along(x, 2), 3), shares);
 }

@@ -10,6 +10,7 @@ import {
   type ServingShape,
   servingModel,
 } from '../detector/index.js';
+import { areaOf, sidesOf } from '../imaging/index.js';
 import { tensorNames } from '../networks/index.js';
 import {
   DevicePool,
@@ -118,7 +119,7 @@ export class ScoringEngine {
     const { outputs, seconds } = await this.#run(scorer, images, 'none');
     const maps = await smoothGradMaps(
       images,
-      scorer.shape.inputSize,
+      sidesOf(scorer.shape.inputSize),
       (feeds) => this.#runShared(scorer, feeds, map),
       signal,
     );
@@ -133,7 +134,7 @@ export class ScoringEngine {
     const key = JSON.stringify([detector.shape, detector.manifest.localization, session]);
     if (this.#warm.has(key)) return;
     for (const count of this.batchSizes.warmUp) {
-      const images = new Uint8Array(count * inputSize * inputSize * 3);
+      const images = new Uint8Array(count * areaOf(inputSize) * 3);
       await this.run(detector, images, 'none');
       await this.run(detector, images, detector.manifest.localization);
     }
@@ -164,13 +165,14 @@ export class ScoringEngine {
 
   async #run(scorer: Scorer, images: Uint8Array, map: Exclude<MapKind, 'smoothgrad'>): Promise<EngineResult> {
     const { inputSize } = scorer.shape;
-    const imageBytes = inputSize ** 2 * 3;
+    const { width, height } = sidesOf(inputSize);
+    const imageBytes = width * height * 3;
     const count = images.length / imageBytes;
     const { maxBatch } = this.batchSizes;
     if (!(count >= 1 && count <= maxBatch))
       throw new RangeError(`${count} images in a batch; must be 1 to ${maxBatch}`);
     const size = this.batchSizes.tensorSize(count);
-    const image = uint8([size, inputSize, inputSize, 3], padded(images, size * imageBytes));
+    const image = uint8([size, height, width, 3], padded(images, size * imageBytes));
     const feeds = { [tensorNames.inputs.image]: image };
     const { outputs, seconds } =
       (await this.#runDedicated(scorer, feeds, count, map)) ?? (await this.#runShared(scorer, feeds, map));

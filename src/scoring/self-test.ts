@@ -10,7 +10,7 @@ import {
   withoutSelfTest,
 } from '../detector/index.js';
 import { significant } from '../files/decimals.js';
-import { squareImages } from '../imaging/index.js';
+import { areaOf, wholeImages } from '../imaging/index.js';
 import { concatenated } from '../runtime/index.js';
 import type { ScoringEngine } from './engine.js';
 import { DirectInference } from './inference.js';
@@ -23,7 +23,7 @@ const goodImages = 2;
 /**
  * Returns two good images, and one with its upper half turned upside down, which no cloner has learned to follow, with
  * the scores and maps they give now.
- * @param images uint8 [n, size, size, 3], n at least 2.
+ * @param images uint8 [n, height, width, 3], n at least 2.
  * @param method the detector's own localization method.
  */
 export async function makeSelfTest(
@@ -32,7 +32,7 @@ export async function makeSelfTest(
   images: Uint8Array,
   method: LocalizationMethod,
 ): Promise<SelfTest> {
-  const imageBytes = scorer.shape.inputSize ** 2 * 3;
+  const imageBytes = areaOf(scorer.shape.inputSize) * 3;
   const turned = Uint8Array.from(images.subarray(0, imageBytes));
   turned.subarray(0, imageBytes / 2).reverse();
   const chosen = Buffer.concat([images.subarray(0, goodImages * imageBytes), turned]);
@@ -98,7 +98,7 @@ async function results(
   map: LocalizationMethod,
 ): Promise<Omit<SelfTest, 'images' | 'count'>> {
   const pipeline = new ScoringPipeline(new DirectInference(engine));
-  const found = await pipeline.infer(scorer, squareImages(images, scorer.shape.inputSize), { map });
+  const found = await pipeline.infer(scorer, wholeImages(images, scorer.shape.inputSize), { map });
   return {
     scores: rowsOf(found.images, 'score'),
     value: rowsOf(found.images, 'value'),

@@ -4,6 +4,7 @@
  */
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import { LRUCache } from 'lru-cache';
+import type { PictureSize } from '../imaging/index.js';
 import { tensorNames } from '../networks/index.js';
 import { normal, randomStream } from '../random/random.js';
 import { float32, float32Data, type RunResult, type Tensors, uint8 } from '../runtime/index.js';
@@ -14,7 +15,7 @@ const { inputs, nextStateName, outputs: names } = tensorNames;
 export const smoothGrad = { copies: 50, deviation: 0.05, copiesAtOnce: 5, seed: 0 } as const;
 
 export interface SmoothGradResult {
-  /** float32 [N, size, size] */
+  /** float32 [N, height, width] */
   readonly map: Float32Array;
   /** Time in the runtime. */
   readonly seconds: number;
@@ -22,29 +23,29 @@ export interface SmoothGradResult {
 
 /**
  * Computes the maps of images, one after another.
- * @param images uint8 [N, size, size, 3]
+ * @param images uint8 [N, height, width, 3]
  * @param run runs the graph on further inputs.
  * @throws the signal's reason, between two parts.
  */
 export async function smoothGradMaps(
   images: Uint8Array,
-  size: number,
+  { width, height }: PictureSize,
   run: (feeds: Tensors) => Promise<RunResult>,
   signal: AbortSignal | undefined,
 ): Promise<SmoothGradResult> {
-  const plane = size * size;
+  const plane = width * height;
   const count = images.length / (3 * plane);
   const map = new Float32Array(count * plane);
   let seconds = 0;
   for (let row = 0; row < count; row++) {
-    const image = uint8([1, size, size, 3], images.slice(row * 3 * plane, (row + 1) * 3 * plane));
-    let sum = float32([1, 3, size, size], new Float32Array(3 * plane));
+    const image = uint8([1, height, width, 3], images.slice(row * 3 * plane, (row + 1) * 3 * plane));
+    let sum = float32([1, 3, height, width], new Float32Array(3 * plane));
     for (let copy = 0; copy < smoothGrad.copies; copy += smoothGrad.copiesAtOnce) {
       signal?.throwIfAborted();
       const noise = await gaussianNoise(smoothGrad.copiesAtOnce * 3 * plane, copy);
       const result = await run({
         [inputs.image]: image,
-        [inputs.noise]: float32([smoothGrad.copiesAtOnce, 3, size, size], noise),
+        [inputs.noise]: float32([smoothGrad.copiesAtOnce, 3, height, width], noise),
         [inputs.gradientSum]: sum,
         [inputs.copies]: float32([], [smoothGrad.copies]),
       });

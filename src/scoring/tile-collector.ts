@@ -1,5 +1,5 @@
 /** Combines the results of an image's tiles, in any order: an image is as anomalous as its most anomalous tile. */
-import { type LocalizationMap, MapStitcher, type TileGrid } from '../imaging/index.js';
+import { areaOf, type LocalizationMap, MapStitcher, type TileGrid } from '../imaging/index.js';
 import type { RawScores } from './raw-scores.js';
 import type { ScoreRow } from './scored-image.js';
 
@@ -28,7 +28,7 @@ export class TileCollector {
       this.#highest = { outputs: withoutMap(outputs), index, tile };
     }
     if (!this.#stitcher) return;
-    const plane = this.grid.size ** 2;
+    const plane = areaOf(this.grid.tile);
     if (!outputs.map) throw new RangeError('these scores were computed without maps');
     this.#stitcher.add(tile, outputs.map.slice(index * plane, (index + 1) * plane));
   }

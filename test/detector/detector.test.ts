@@ -10,6 +10,7 @@ import {
   replaceCalibration,
   type UnverifiedDetector,
 } from '../../src/detector/index.js';
+import { areaOf, sideOf } from '../../src/imaging/index.js';
 import { openDetector } from '../../src/index.js';
 import { Device } from '../../src/runtime/index.js';
 import { runSelfTest, ScoringEngine } from '../../src/scoring/index.js';
@@ -27,7 +28,7 @@ t.before(async () => {
 t.teardown(() => engine.close());
 
 function parts(count: number): Uint8Array {
-  const size = detector.shape.inputSize;
+  const size = sideOf(detector.shape.inputSize);
   return Buffer.concat(
     Array.from({ length: count }, (_, index) => drawSample({ seed: 21, index, size }).pixels),
   );
@@ -49,7 +50,7 @@ t.test('a score does not depend on the rest of the batch or on the map', async (
     const [expected, actual] = [together.score[index] as number, alone.score[0] as number];
     t.ok(Math.abs(expected - actual) < 1e-4 * Math.max(1, Math.abs(expected)), `image ${index}`);
   }
-  t.equal(together.map?.length, 3 * detector.shape.inputSize ** 2);
+  t.equal(together.map?.length, 3 * areaOf(detector.shape.inputSize));
 });
 
 t.test('a changed detector is rejected, naming the file', async (t) => {

@@ -51,7 +51,7 @@ t.test('tiled images give the same number of random squares and are held back as
     .slice(0, 50 - heldBackFiles.length)
     .map((square) => Math.floor(square / squares));
   t.equal(new Set(first).size, first.length, 'the first squares are from different files');
-  const grid = { width: 300, height: 100, size, columns: [], rows: [] };
+  const grid = { width: 300, height: 100, tile: { width: size, height: size }, columns: [], rows: [] };
   const corners = curriculum.corners(7, grid);
   t.equal(corners.length, squares);
   t.ok(corners.every(([x, y]) => x >= 0 && y >= 0 && x <= 300 - size && y <= 100 - size));

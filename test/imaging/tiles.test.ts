@@ -17,7 +17,7 @@ const all = (grid: TileGrid): number[] => Array.from({ length: tileCount(grid) }
 
 t.test('tiles cover an image to its edges and overlap as configured', async (t) => {
   const grid = tileGrid({ width: 100, height: 60 }, shape);
-  t.match(grid, { width: 100, height: 60, size: 32 });
+  t.match(grid, { width: 100, height: 60, tile: { width: 32, height: 32 } });
   for (const [edges, side] of [
     [grid.columns, grid.width],
     [grid.rows, grid.height],

@@ -7,6 +7,7 @@ import { gzipSync } from 'node:zlib';
 import t from 'tap';
 import { pack } from 'tar-stream';
 import { readVersions } from '../../src/detector/index.js';
+import { areaOf } from '../../src/imaging/index.js';
 import {
   DetectorRepository,
   RepositoryError,
@@ -254,7 +255,7 @@ t.test('least recently used detectors leave memory and are loaded again on use',
   for (const name of [...names, ...names]) {
     const detector = await repository.acquire(name);
     t.equal(repository.loaded, 1);
-    const image = new Uint8Array(detector.shape.inputSize ** 2 * 3).fill(128);
+    const image = new Uint8Array(areaOf(detector.shape.inputSize) * 3).fill(128);
     scores.add((await engine.run(detector, image, 'none')).outputs.score[0]);
   }
   t.equal(scores.size, 1, 'the same cloner, the same score');

@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import t from 'tap';
 import { BatchSizes } from '../../src/batching/index.js';
 import { modelsFolder, readDetector } from '../../src/detector/index.js';
-import { squareImages } from '../../src/imaging/index.js';
+import { wholeImages } from '../../src/imaging/index.js';
 import { Device } from '../../src/runtime/index.js';
 import { DirectInference, ScoringEngine, ScoringPipeline } from '../../src/scoring/index.js';
 import { relativeDifference } from '../support/difference.js';
@@ -34,7 +34,7 @@ t.test('a batch padded with blank images gives the same results as without paddi
     }
     const seven = Buffer.concat([images, images, images]).subarray(0, 7 * imageBytes);
     const pipeline = new ScoringPipeline(new DirectInference(engines[1]));
-    const all = squareImages(seven, detector.shape.inputSize);
+    const all = wholeImages(seven, detector.shape.inputSize);
     const scored = await pipeline.infer(detector, all, { map: 'none' });
     t.equal(scored.images.length, 7, 'more than the largest batch');
     await t.rejects(engines[1].run(detector, seven, 'none'), /7 images in a batch; must be 1 to 5/);

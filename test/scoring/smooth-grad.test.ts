@@ -2,6 +2,7 @@
 import { join } from 'node:path';
 import t from 'tap';
 import { modelsFolder, readDetector, servingModel } from '../../src/detector/index.js';
+import { sideOf } from '../../src/imaging/index.js';
 import { tensorNames } from '../../src/networks/index.js';
 import { Device, float32, float32Data, type Tensors, uint8 } from '../../src/runtime/index.js';
 import { smoothGradMaps } from '../../src/scoring/smooth-grad.js';
@@ -12,7 +13,7 @@ const { inputs, nextStateName, outputs } = tensorNames;
 
 t.test('the map comes from the mean gradient over fifty noisy copies', async (t) => {
   const detector = await readDetector(join(modelsFolder, 'sample'));
-  const size = detector.shape.inputSize;
+  const size = sideOf(detector.shape.inputSize);
   const values = 3 * size * size;
   const image = detector.selfTest.images.slice(0, values);
   const device = await Device.open({ provider: testProvider });
@@ -22,7 +23,7 @@ t.test('the map comes from the mean gradient over fifty noisy copies', async (t)
   const noise: Float32Array[] = [];
   const { map } = await smoothGradMaps(
     image,
-    size,
+    { width: size, height: size },
     (feeds) => {
       const part = float32Data(feeds, inputs.noise);
       for (let at = 0; at < part.length; at += values) noise.push(part.slice(at, at + values));
@@ -73,9 +74,12 @@ t.test('once nobody waits for it, no further copies are processed', async (t) =>
     const map = float32([1, size, size], new Float32Array(size * size));
     return { outputs: { [nextStateName(inputs.gradientSum)]: gradient, [outputs.map]: map }, seconds: 0 };
   };
-  await t.rejects(smoothGradMaps(new Uint8Array(3 * size * size), size, run, stop.signal), {
-    message: 'the client has gone',
-  });
+  await t.rejects(
+    smoothGradMaps(new Uint8Array(3 * size * size), { width: size, height: size }, run, stop.signal),
+    {
+      message: 'the client has gone',
+    },
+  );
   t.equal(parts, 2, 'of ten');
 });
 

@@ -1,4 +1,6 @@
 /** The convolutional cloner (MKD, section 4), in serving graphs. */
+
+import { sideOf } from '../../imaging/index.js';
 import {
   addCloner,
   type CriticalLayer,
@@ -80,7 +82,7 @@ function addScore(
       inverseDeviation: graph.input(layerNames.inverseDeviation(name), 'float32', channels),
     });
   });
-  const map = addDiscrepancyMap(graph, discrepancies, weights(inputs.positionWeights), inputSize);
+  const map = addDiscrepancyMap(graph, discrepancies, weights(inputs.positionWeights), sideOf(inputSize));
   const region = addPeak(graph, map);
   const share = op.Mul(region.peak, graph.input(inputs.mapWeight, 'float32', []));
   return { ...terms, score: op.Add(score, share), addRegion: () => region, peakCounts: true };
@@ -120,7 +122,7 @@ function addDiscrepancyMap(
       return op.Mul(op.Resize(discrepancy, [times, times]), op.Slice(weights, [index], [index + 1], [0]));
     })
     .reduce((total, layer) => op.Add(total, layer));
-  const smoothed = addGaussianSmoothing(graph, sum, size, discrepancySmoothingShare);
+  const smoothed = addGaussianSmoothing(graph, sum, discrepancySmoothingShare);
   return addStandardized(graph, smoothed, [size, size]);
 }
 

@@ -1,4 +1,6 @@
 /** The linear cloner, in serving graphs. */
+
+import { type PictureSize, sidesOf } from '../../imaging/index.js';
 import {
   addLocalFeatures,
   addProjection,
@@ -7,6 +9,7 @@ import {
   addWindows,
   type CriticalLayer,
   criticalLayer,
+  type GridSize,
   type Projection,
   type SpanTensors,
   spanName,
@@ -38,7 +41,7 @@ export function servedLinear(cloner: LinearCloner): ServedCloner {
   };
 }
 
-/** The smoothing of maps as a share of the side: 4 pixels at 256. */
+/** The smoothing of maps as a share of the shorter side: 4 pixels at 256. */
 const mapSmoothingShare = 4 / 256;
 
 /**
@@ -83,7 +86,7 @@ function addScore(
       const reproduction = addReproduction(graph, projection, tensors);
       return addCellResidual(graph, projection.vector, reproduction, span.grid);
     });
-    return addPeak(graph, addMap(graph, [addLocal(graph, pools, cloner), ...cells], inputSize));
+    return addPeak(graph, addMap(graph, [addLocal(graph, pools, cloner), ...cells], sidesOf(inputSize)));
   };
   // The gradient of a logarithm fades where what is left is large: there the map would be dark. So each term counts in
   // multiples of what is typical.
@@ -119,9 +122,10 @@ function addWindowTerm(
   return { value, share: op.Div(value, op.Add(value, graph.scalar(channels))) };
 }
 
-/** Returns the cells along each side of the grid that all layers have. */
-export function windowGrid(layers: readonly Value[]): number {
-  return Math.min(...layers.map(({ shape }) => shape[2] as number));
+/** Returns rows and columns of the grid that all layers have. */
+export function windowGrid(layers: readonly Value[]): GridSize {
+  const least = (axis: 2 | 3): number => Math.min(...layers.map(({ shape }) => shape[axis] as number));
+  return [least(2), least(3)];
 }
 
 function spanInputs(graph: Graph, span: SizedSpan, size: number): SpanTensors {
@@ -147,26 +151,30 @@ function addLocal(graph: Graph, pools: ReadonlyMap<CriticalLayer, Value>, { loca
 }
 
 /** Adds the geometric mean of several maps, smoothed, in deviations above what good images show. */
-function addMap(graph: Graph, maps: readonly Value[], size: number): Value {
+function addMap(graph: Graph, maps: readonly Value[], size: PictureSize): Value {
   const { op } = graph;
   const logs = maps.map((map) => op.Log(addBilinear(graph, map, size)));
   const sum = logs.reduce((total, log) => op.Add(total, log));
   const mean = op.Exp(op.Mul(sum, graph.scalar(1 / maps.length)));
-  const smoothed = addGaussianSmoothing(graph, mean, size, mapSmoothingShare);
+  const smoothed = addGaussianSmoothing(graph, mean, mapSmoothingShare);
   return addStandardized(graph, smoothed, []);
 }
 
-/** Adds bilinear interpolation, pixel centers aligned. @param map float32 [N, 1, G, G] */
-function addBilinear(graph: Graph, map: Value, size: number): Value {
-  const from = map.shape[2] as number;
-  const weights = new Float32Array(size * from);
+/** Adds bilinear interpolation, pixel centers aligned. @param map float32 [N, 1, G, H] */
+function addBilinear(graph: Graph, map: Value, { width, height }: PictureSize): Value {
+  const [rows, columns] = [addShares(graph, map, 2, height), addShares(graph, map, 3, width)];
+  return graph.op.MatMul(graph.op.MatMul(rows, map), graph.op.Transpose(columns, [1, 0]));
+}
+
+/** Adds what each place along an axis of the map gives to each of `size` places, [size, places]. */
+function addShares(graph: Graph, map: Value, axis: 2 | 3, size: number): Value {
+  const from = map.shape[axis] as number;
+  const shares = new Float32Array(size * from);
   for (let at = 0; at < size; at++) {
     const position = Math.min(Math.max(((at + 0.5) * from) / size - 0.5, 0), from - 1);
     const below = Math.min(Math.floor(position), from - 2);
-    weights[at * from + below] = 1 - (position - below);
-    weights[at * from + below + 1] = position - below;
+    shares[at * from + below] = 1 - (position - below);
+    shares[at * from + below + 1] = position - below;
   }
-  const rows = graph.constant({ type: 'float32', shape: [size, from], data: weights });
-  const columns = graph.op.Transpose(rows, [1, 0]);
-  return graph.op.MatMul(graph.op.MatMul(rows, map), columns);
+  return graph.constant({ type: 'float32', shape: [size, from], data: shares });
 }

@@ -2,6 +2,7 @@
  * What serving needs of a cloner, whatever its kind: its part of the graph, and its tensors as inputs of that graph.
  * Scores, terms, thresholds and maps are the same for all kinds.
  */
+import type { InputSize } from '../../imaging/index.js';
 import type { CriticalLayer } from '../../networks/index.js';
 import type { Objective } from '../../objective/index.js';
 import type { Graph, Value } from '../../onnx/index.js';
@@ -11,8 +12,7 @@ import type { Terms } from '../manifest.js';
 
 /** The part of a serving graph's shape that all kinds of cloners have. */
 export interface ScoreShape {
-  /** Side of the square input, pixels. */
-  readonly inputSize: number;
+  readonly inputSize: InputSize;
   readonly scoringLayers: readonly CriticalLayer[];
   /** Whether positions are compared and the map's peak is part of the score. */
   readonly positions: boolean;

@@ -97,8 +97,9 @@ export class Curriculum {
   }
 
   /** Returns the corners of the squares to cut from a file's image: random, edges as likely as the inside. */
-  corners(file: number, { width, height, size }: TileGrid): (readonly [number, number])[] {
+  corners(file: number, { width, height, tile }: TileGrid): (readonly [number, number])[] {
     const random = randomStream(this.seed, `squares ${file}`);
+    const size = tile.width;
     const along = (side: number): number => {
       const margin = Math.min(size / 4, side - size);
       const at = Math.round(random() * (side - size + 2 * margin) - margin);

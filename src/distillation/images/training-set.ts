@@ -11,6 +11,7 @@ import {
   decodeNamedImage,
   type InputShape,
   type OnWarning,
+  sideOf,
   type TileGrid,
   thumbnail,
 } from '../../imaging/index.js';
@@ -70,7 +71,7 @@ export class TrainingSet {
   /** Decodes and makes all images, and runs the expert on them. @throws ImageError naming the invalid file. */
   static async prepare(device: Device, options: TrainingSetOptions): Promise<TrainingSet> {
     const { makers = [], layers, memoryBytes } = options;
-    const { inputSize } = options.input;
+    const inputSize = sideOf(options.input.inputSize);
     const bytes = [
       3 * inputSize ** 2,
       ...layers.map((layer) => 4 * count(activationShape(layer, inputSize))),

@@ -1,6 +1,13 @@
 /** One pass of the expert over good images: what the linear cloner is fitted on. */
 import { windowGrid } from '../../detector/index.js';
-import { type ScaledImage, thumbnail, tileCount, tilePixels } from '../../imaging/index.js';
+import {
+  type InputSize,
+  type ScaledImage,
+  sidesOf,
+  thumbnail,
+  tileCount,
+  tilePixels,
+} from '../../imaging/index.js';
 import {
   addExpert,
   addImageInput,
@@ -22,7 +29,7 @@ import type { Photo } from './photos.js';
 /** What is computed of each image. */
 export interface FeatureSpec {
   readonly expertCard: string;
-  readonly inputSize: number;
+  readonly inputSize: InputSize;
   readonly spans: readonly Span[];
   /** Layers whose windows are computed. */
   readonly windows: readonly CriticalLayer[];
@@ -51,7 +58,8 @@ export async function buildFeatureModel({
 }: FeatureSpec): Promise<Uint8Array> {
   const graph = new Graph('features');
   const { op } = graph;
-  const image = addImageInput(graph, [inputSize, inputSize], 1);
+  const { width, height } = sidesOf(inputSize);
+  const image = addImageInput(graph, [height, width], 1);
   const pools = addExpert(graph, image, await loadExpert(expertCard));
   for (const span of spans) {
     graph.output(addSpanVector(graph, criticalLayer(pools, span.layer), span.grid), vectorOf(span));
@@ -131,7 +139,8 @@ export async function computeFeatures(
       await onPhoto?.(image);
       thumbnails.push(thumbnail(image));
       for (let tile = 0; tile < tileCount(image.grid); tile++) {
-        const dims = [1, spec.inputSize, spec.inputSize, 3];
+        const { width, height } = image.grid.tile;
+        const dims = [1, height, width, 3];
         const session: Session = inLocal.has(index) ? withLocal : plain;
         const { outputs } = await session.run({
           [tensorNames.inputs.image]: uint8(dims, tilePixels(image, tile)),

@@ -1,6 +1,6 @@
 /** Schemas of responses about detectors and about the service. */
 import { Type } from 'typebox';
-import { manifestSchema } from '../../../detector/index.js';
+import { inputSizeSchema, manifestSchema } from '../../../detector/index.js';
 import { oneOf } from './words.js';
 
 const provider = oneOf(['cpu', 'cuda'], {
@@ -11,7 +11,7 @@ export const detectorSummarySchema = Type.Object(
   {
     name: Type.String(),
     version: Type.String({ description: 'Current version' }),
-    inputSize: Type.Integer(),
+    inputSize: inputSizeSchema,
     threshold: Type.Number(),
     versions: Type.Integer({ description: 'Number of versions' }),
     loaded: Type.Boolean({
