@@ -60,6 +60,9 @@ export const elementwiseRules: GradientRules = {
   /** y = max(x, 0): dy/dx = 1 above 0, 0 at 0, as in PyTorch */
   Relu: (context) => [context.op.Mul(context.grad, oneAboveZero(context))],
 
+  /** y = x between two scalars: dy/dx = 1 between them, 0 at them */
+  Clip: (context) => [context.op.Mul(context.grad, oneBetweenBounds(context))],
+
   /** y = alpha x + beta, clipped to 0..1: dy/dx = alpha between the bounds, 0 at them, as in PyTorch */
   HardSigmoid: ({ graph, op, node, grad, output }) => {
     const { alpha } = node.attributes;
@@ -92,6 +95,13 @@ export const guidedRelu: GradientRule = (context) => [
   context.op.Mul(context.op.Relu(context.grad), oneAboveZero(context)),
 ];
 
+/** The same through y = min(max(x, 0), high), which is a Relu with an upper bound; plain through other bounds. */
+export const guidedClip: GradientRule = (context) => {
+  const { op, grad, input } = context;
+  const isRelu = input(1).constant?.data[0] === 0;
+  return [op.Mul(isRelu ? op.Relu(grad) : grad, oneBetweenBounds(context))];
+};
+
 /** (sign(larger - smaller) + 1) / 2 is the share of the first input: 1 where it was chosen, one half at a tie. */
 function gradientOfLarger(
   { graph, op, grad, needs }: RuleContext,
@@ -106,12 +116,22 @@ function gradientOfLarger(
   ];
 }
 
-/**
- * 1 where a Relu's output is above 0, else 0: a slope so steep that it reaches 1 at the smallest positive number. On the
- * CPU this is one pass; comparing and casting take two, and Sign takes ten times as long.
- */
+/** 1 where a Relu's output is above 0, else 0. */
 function oneAboveZero({ op, output }: RuleContext): Value {
-  return op.HardSigmoid(output(0), { alpha: largestSlope[output(0).type as 'float32' | 'float16'], beta: 0 });
+  return step(op, output(0));
+}
+
+/** 1 where a Clip's output is between its bounds, else 0. */
+function oneBetweenBounds({ op, input, output }: RuleContext): Value {
+  return step(op, op.Mul(op.Sub(output(0), input(1)), op.Sub(input(2), output(0))));
+}
+
+/**
+ * 1 above 0, else 0: a slope so steep that it reaches 1 at the smallest positive number. On the CPU this is one pass;
+ * comparing and casting take two, and Sign takes ten times as long.
+ */
+function step(op: RuleContext['op'], x: Value): Value {
+  return op.HardSigmoid(x, { alpha: largestSlope[x.type as 'float32' | 'float16'], beta: 0 });
 }
 
 const largestSlope = { float32: 3e38, float16: 65_000 };

@@ -1,6 +1,6 @@
 /** How each operator is differentiated, collected from the operator families. */
 import { convolutionRules } from './convolution.js';
-import { elementwiseRules, guidedRelu } from './elementwise.js';
+import { elementwiseRules, guidedClip, guidedRelu } from './elementwise.js';
 import { poolingRules } from './pooling.js';
 import { productRules } from './products.js';
 import { reductionRules } from './reductions.js';
@@ -41,8 +41,9 @@ export const plainRules: Registry = new Map<string, Differentiation>([
   ]),
 ]);
 
-/** The same, with guided back-propagation through every Relu. */
+/** The same, with guided back-propagation through every Relu, with an upper bound or without. */
 export const guidedRules: Registry = new Map<string, Differentiation>([
   ...plainRules,
   ['Relu', { kind: 'rule', rule: guidedRelu }],
+  ['Clip', { kind: 'rule', rule: guidedClip }],
 ]);

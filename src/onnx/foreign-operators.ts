@@ -77,7 +77,7 @@ export const foreignOperators: Readonly<Record<string, Addition>> = {
       node.op.MaxPool(node.input(0), { kernel_shape, ...(strides && { strides }), ...(pads && { pads }) }),
     ];
   },
-  Min: variadic('Min'),
+  Min: (node) => cappedRelu(node) ?? variadic('Min')(node),
   Mul: binary('Mul'),
   Neg: unary('Neg'),
   Pad: (node) => {
@@ -122,17 +122,28 @@ function onesOf(x: Value): number[] {
   return x.shape.flatMap((size, axis) => (size === 1 ? [axis] : []));
 }
 
-/** Converts a lower bound of 0 to Relu, so that guided back-propagation applies to it. */
+/** Converts a lower bound of 0 alone to Relu, so that guided back-propagation applies to it. */
 function clip(node: ForeignNode): readonly Value[] {
   const { graph, op } = node;
   const bound = (index: number, name: string, none: number): number =>
     (node.has(index) ? node.constantInput(index)[0] : undefined) ?? node.float(name, none);
   const low = bound(1, 'min', Number.NEGATIVE_INFINITY);
   const high = bound(2, 'max', Number.POSITIVE_INFINITY);
-  let x = node.input(0);
-  if (low === 0) x = op.Relu(x);
-  else if (Number.isFinite(low)) x = op.Max(x, graph.scalar(low));
-  return [high < 3e38 ? op.Min(x, graph.scalar(high)) : x];
+  const x = node.input(0);
+  const [isBelow, isAbove] = [low > -3e38, high < 3e38];
+  if (isBelow && isAbove) return [op.Clip(x, low, high)];
+  if (isAbove) return [op.Min(x, graph.scalar(high))];
+  if (!isBelow) return [op.Identity(x)];
+  return [low === 0 ? op.Relu(x) : op.Max(x, graph.scalar(low))];
+}
+
+/** Converts a Relu with an upper bound, such as ReLU6, to one operator. */
+function cappedRelu(node: ForeignNode): readonly Value[] | undefined {
+  if (node.inputs !== 2) return undefined;
+  const [x, bound] = [node.input(0), node.input(1)];
+  const { producer } = x;
+  if (producer?.operator !== 'Relu' || bound.constant?.data.length !== 1) return undefined;
+  return [node.op.Clip(producer.inputs[0] as Value, 0, Number(bound.constant.data[0]))];
 }
 
 /** Inference form: (x - mean) / deviation * scale + bias for each channel. */

@@ -40,6 +40,7 @@ export interface NodeSink {
   readonly name: string;
   ints(numbers: readonly number[]): Value;
   floats(numbers: readonly number[]): Value;
+  scalar(number: number): Value;
   node(
     operator: string,
     inputs: readonly (Value | undefined)[],

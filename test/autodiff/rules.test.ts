@@ -68,6 +68,13 @@ const cases: readonly RuleCase[] = [
     // On both sides of the bends at -2.5 and 2.5, but not close to them.
     from: (noise) => (Math.abs(noise) > 1 ? noise + 2 * Math.sign(noise) : noise),
   },
+  {
+    rule: 'Clip',
+    shapes: [[12]],
+    build: (op, a) => op.Clip(a, -0.4, 0.7),
+    // On both sides of the bounds, but not close to them.
+    from: (noise) => (Math.abs(noise) > 0.5 ? 2 * noise : noise / 4),
+  },
   { rule: 'Identity', shapes: [[4]], build: (op, a) => op.Identity(a) },
   { rule: 'Cast', shapes: [[4]], build: (op, a) => op.Cast(a, 'float32') },
   { rule: 'Reshape', shapes: [[2, 6]], build: (op, a) => op.Reshape(a, [3, -1]) },
@@ -257,6 +264,16 @@ async function gradientOf(
 
 t.test('no gradient passes a ReLU at zero', async (t) => {
   t.strictSame(await gradientOf([-1, 0, 2], [3], (op, x) => op.Relu(x)), [0, 0, 1]);
+});
+
+t.test('no gradient passes a ReLU6 at its bounds', async (t) => {
+  t.strictSame(await gradientOf([-1, 0, 2, 6, 7], [5], (op, x) => op.Clip(x, 0, 6)), [0, 0, 1, 0, 0]);
+});
+
+t.test('guided back-propagation treats a ReLU6 as a ReLU, and no other bounds', async (t) => {
+  const clipped = (low: number) => (op: Op, x: Value) => op.Neg(op.Clip(x, low, 6));
+  t.strictSame(await gradientOf([2, 7], [2], clipped(0), true), [0, 0]);
+  t.strictSame(await gradientOf([2, 7], [2], clipped(-6), true), [-1, -0]);
 });
 
 t.test('guided back-propagation passes only positive gradients', async (t) => {

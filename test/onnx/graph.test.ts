@@ -119,6 +119,7 @@ const sinceVersions: Readonly<Record<string, number>> = {
   Abs: 13,
   Add: 14,
   Cast: 13,
+  Clip: 13,
   Concat: 13,
   Conv: 11,
   ConvTranspose: 11,
@@ -178,9 +179,9 @@ t.test('every operator we emit has a float32 kernel on CUDA', async (t) => {
     };
     models.push(await buildServingModel({ ...shape, scoringLayers: ['pool3', 'pool4', 'pool5'], map }));
   }
-  const { cloner } = linearRecipeFor(await readExpertCard(embeddedExperts.vgg16));
+  const { cloner } = linearRecipeFor(await readExpertCard(embeddedExperts.efficientNet));
   const linear = {
-    expertCard: embeddedExperts.vgg16,
+    expertCard: embeddedExperts.efficientNet,
     cloner,
     inputSize: 128,
     positions: true,
@@ -191,7 +192,7 @@ t.test('every operator we emit has a float32 kernel on CUDA', async (t) => {
   }
   models.push(
     await buildFeatureModel({
-      expertCard: embeddedExperts.vgg16,
+      expertCard: embeddedExperts.efficientNet,
       inputSize: 128,
       spans: cloner.spans,
       windows: cloner.windows.layers,

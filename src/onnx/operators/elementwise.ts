@@ -56,6 +56,13 @@ export function elementwiseOperators(graph: NodeSink) {
     Sigmoid: unary('Sigmoid'),
     Tanh: unary('Tanh'),
 
+    /** x between two bounds. One operator, which the runtime joins with a convolution before it; Relu and Min it does not. */
+    Clip(x: Value, low: number, high: number): Value {
+      checkFloat('Clip', x);
+      const bounds = [graph.scalar(low), graph.scalar(high)];
+      return addNode(graph, 'Clip', [x, ...bounds], {}, { type: x.type, shape: x.shape });
+    },
+
     /** alpha x + beta, clipped to 0..1. */
     HardSigmoid(x: Value, { alpha, beta }: { readonly alpha: number; readonly beta: number }): Value {
       checkFloat('HardSigmoid', x);
