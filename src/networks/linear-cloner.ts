@@ -46,11 +46,14 @@ export function addSpanVector(graph: Graph, activations: Value, grid: number): V
 function addCells(graph: Graph, activations: Value, grid: GridSize): Value {
   const { op } = graph;
   const [, , height, width] = activations.shape as [unknown, unknown, number, number];
-  const rows = addShares(graph, grid[0], height);
-  const columns = op.Transpose(addShares(graph, grid[1], width), [1, 0]);
-  const cells = op.MatMul(op.MatMul(rows, addRoot(graph, activations)), columns);
+  let cells = addRoot(graph, activations);
+  // Positions that are cells already need no average.
+  if (grid[0] !== height) cells = op.MatMul(addShares(graph, grid[0], height), cells);
+  if (grid[1] !== width) cells = op.MatMul(cells, op.Transpose(addShares(graph, grid[1], width), [1, 0]));
+  // In two steps: the runtime sums over all axes at once on one core.
+  const square = op.ReduceSum(op.ReduceSumSquare(cells, [2, 3]), [1]);
   // |v|^0.75 = s^(1/4) s^(1/8) for s = |v|^2
-  const quarter = op.Sqrt(op.Sqrt(op.ReduceSumSquare(cells, [1, 2, 3])));
+  const quarter = op.Sqrt(op.Sqrt(square));
   return op.Div(cells, op.Mul(quarter, op.Sqrt(quarter)));
 }
 
