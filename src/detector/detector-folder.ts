@@ -9,12 +9,7 @@ import { isFolder } from '../files/folders.js';
 import { readText } from '../files/read-text.js';
 import { replaceFile } from '../files/replace-file.js';
 import { inTurn } from '../files/turns.js';
-import {
-  readSafetensors,
-  SafetensorsError,
-  type TensorMap,
-  writeSafetensors,
-} from '../weights/safetensors.js';
+import { type TensorMap, writeSafetensors } from '../weights/safetensors.js';
 import type { ClonerSpec, LinearCloner } from './cloners/index.js';
 import { type FileContents, manifestFile, placeDetector, replaceFiles } from './detector-files.js';
 import { detectorsIn, isDetector } from './detectors-in.js';
@@ -22,6 +17,7 @@ import { findExpert, modelsFolder } from './find-expert.js';
 import { LearnedImages } from './learned-images.js';
 import type { UnverifiedDetector } from './loaded-detector.js';
 import { DetectorError, type Manifest, parseManifest } from './manifest.js';
+import { readVerified } from './read-verified.js';
 import { assembleScorer } from './scorer.js';
 import { parseSelfTest, type SelfTest, selfTestTensors, selfTestTolerance } from './self-test.js';
 import type { ServingShape } from './serving-model.js';
@@ -264,37 +260,6 @@ function versionOf({ cloner, calibration, terms, scoringLayers, tiling, range, f
   return hashOf(Buffer.from(versionInput)).slice(0, 12);
 }
 
-/** Bytes that are hashed before others have their turn: a few milliseconds. */
-const hashBlock = 2 ** 21;
-
-/** Like {@link hashOf}, for large files. */
-async function hashInTurns(bytes: Uint8Array): Promise<string> {
-  const hash = createHash('sha256');
-  for (let from = 0; from < bytes.length; from += hashBlock) {
-    await inTurn(() => hash.update(bytes.subarray(from, from + hashBlock)));
-  }
-  return hash.digest('hex');
-}
-
 function hashOf(bytes: Uint8Array): string {
   return createHash('sha256').update(bytes).digest('hex');
-}
-
-async function readVerified(folder: string, entry: { file: string; sha256: string }): Promise<TensorMap> {
-  const path = join(folder, entry.file);
-  const bytes = await readFile(path).catch(() => {
-    throw new DetectorError(`${path} cannot be read`);
-  });
-  const actual = await hashInTurns(bytes);
-  if (actual !== entry.sha256) {
-    throw new DetectorError(
-      `${path} does not match the manifest: its SHA-256 is ${actual}, expected ${entry.sha256}; restore the file`,
-    );
-  }
-  try {
-    return await inTurn(() => readSafetensors(bytes));
-  } catch (error) {
-    if (error instanceof SafetensorsError) throw new DetectorError(`${path}: ${error.message}`);
-    throw error;
-  }
 }

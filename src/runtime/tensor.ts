@@ -43,7 +43,13 @@ export function concatenated(parts: readonly Float32Array[]): Float32Array {
  * view keeps the whole buffer in memory.
  */
 export function compact(feeds: Tensors): Tensors {
-  return withData(feeds, ({ data }) => (data.byteLength === data.buffer.byteLength ? data : sliceOf(data)));
+  return withData(feeds, ({ data }) =>
+    isShared(data) || data.byteLength === data.buffer.byteLength ? data : sliceOf(data),
+  );
+}
+
+function isShared({ buffer }: Tensor['data']): boolean {
+  return buffer instanceof SharedArrayBuffer;
 }
 
 function withData(tensors: Tensors, dataOf: (tensor: Tensor) => Tensor['data']): Tensors {
@@ -58,11 +64,12 @@ function sliceOf(data: Tensor['data']): Tensor['data'] {
 }
 
 /**
- * Copies tensors to memory that threads share: sending them copies nothing. Copying the weights of a linear detector
- * holds the event loop for 20 ms.
+ * Copies tensors to memory that threads share, unless they are there: sending them copies nothing. Copying the weights of a
+ * linear detector holds the event loop for 20 ms.
  */
 export function shared(tensors: Tensors): Tensors {
   return withData(tensors, ({ data }) => {
+    if (isShared(data)) return data;
     const bytes = new Uint8Array(new SharedArrayBuffer(data.byteLength));
     bytes.set(new Uint8Array(data.buffer, data.byteOffset, data.byteLength));
     return Reflect.construct(data.constructor, [bytes.buffer]) as Tensor['data'];
