@@ -55,8 +55,18 @@ async function checkInstallation(node: string, folder: string, archive: string):
   if (!stdout.startsWith('good ') || stderr !== '')
     throw new Error(`npx mkd score printed ${stdout}${stderr}`);
   const health = 'until node node_modules/mkd/dist/src/cli/health.js; do sleep 0.2; done';
-  const serve = 'npx mkd serve --port 18099 >serve.log 2>&1 & trap "kill %1" EXIT';
-  run(node, folder, 'timeout', '60', 'bash', '-c', `export PORT=18099; ${serve}; ${health} 2>/dev/null`);
+  // Not by npx, which may end before the service that it started. A service that was left over would answer for the next one.
+  const serve = 'node_modules/.bin/mkd serve --port 18099 >serve.log 2>&1 & service=$!';
+  const stop = 'kill -0 $service && kill $service && wait $service';
+  run(
+    node,
+    folder,
+    'timeout',
+    '60',
+    'bash',
+    '-c',
+    `export PORT=18099; ${serve}; ${health} 2>/dev/null; ${stop}`,
+  );
 }
 
 async function checkTypes(folder: string): Promise<void> {

@@ -12,6 +12,7 @@ export {
   type LoadedDetector,
   type LocalizationMethod,
   type Manifest,
+  type NearCopies,
   readDetector,
   type Scorer,
   type ScoreShape,
@@ -51,16 +52,19 @@ export {
 export { type ImportExpertOptions, importExpert, type Origin } from './experts/index.js';
 export {
   encodeNpy,
+  type Fit,
   ImageError,
   type ImageErrorKind,
   type ImageInput,
   type ImageLimits,
   type InputShape,
+  type InputSize,
   type LocalizationMap,
   type OnWarning,
   type PictureSize,
   type PixelImage,
   type Region,
+  type RegionOfInterest,
   type Tiling,
   type ValueRange,
 } from './imaging/index.js';
