@@ -39,7 +39,7 @@ await mkdir(dataset);
 for (let index = 0; index < 12; index++) await writeFile(join(dataset, `${index}.png`), await photo(index));
 const settings = { recipe: 'linear', dataset, device } as const;
 
-t.test('photos that are squeezed to a square are told of', async (t) => {
+t.test('photos that lose their shape or their detail are told of', async (t) => {
   const warnings: string[] = [];
   const onWarning = (warning: string): void => void warnings.push(warning);
   const out = join(root, 'squeezed');
@@ -48,6 +48,21 @@ t.test('photos that are squeezed to a square are told of', async (t) => {
   t.match(squeezed, [/2\.0 times as wide as high .*--size 352x192 keeps their shape/]);
   await distill({ ...settings, out, inputSize: 64, onWarning });
   t.equal(warnings.filter((warning) => warning.includes('squeezed')).length, 1, 'a size was asked for');
+  t.notOk(warnings.some((warning) => warning.includes('covers')));
+  const large = join(root, 'large');
+  await mkdir(large);
+  for (let index = 0; index < 8; index++) {
+    await sharp(await photo(index))
+      .resize(640, 320)
+      .toFile(join(large, `${index}.png`));
+  }
+  await distill({ ...settings, dataset: large, out, inputSize: 64, onWarning });
+  t.match(
+    warnings.filter((warning) => warning.includes('covers')),
+    [
+      /one pixel of the input covers 10 x 5 of the photos, so defects narrower than about 10 pixels .*--tile-scale 0\.4 sees finer ones, in 15 tiles/,
+    ],
+  );
 });
 
 t.test('scores and maps of every method have the shape of the input', async (t) => {

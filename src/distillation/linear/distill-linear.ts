@@ -29,10 +29,10 @@ import { onDevice } from '../on-device.js';
 import { type DistillOptions, DistillSettingsError, linearInput } from '../settings.js';
 import { WholeRun } from '../whole-run.js';
 import type { GoodPhoto } from './fit.js';
+import { hintAtInput } from './input-hints.js';
 import { distillLinear } from './linear-detector.js';
 import { linearRecipeFor } from './linear-recipe.js';
 import { photoFile, photosFile, readKeptPhotos } from './photos.js';
-import { hintAtShape } from './shape-hint.js';
 
 /** Images, or tiles of them, that a linear cloner is fitted on at most. */
 const mostFitted = 1000;
@@ -47,7 +47,7 @@ export async function distillInClosedForm(options: DistillOptions): Promise<Mani
   const { files, copies, parts } = await goodFiles(options);
   return onDevice(options, async (device) => {
     const paths = files.map((file) => file.path);
-    await hintAtShape(paths, options, inputSize);
+    await hintAtInput(paths, options, shape);
     const range = await valueRange(paths, options, whole);
     const input: InputShape = { ...shape, range, region: await regionIn(options.regionOfInterest) };
     const all = photosOf(files, parts, input, options);

@@ -1,0 +1,76 @@
+/** Says what the input's size costs: photos that lose their shape, or their detail. */
+import { readFile } from 'node:fs/promises';
+import {
+  areaOf,
+  defaultImageLimits,
+  type InputShape,
+  inspectImage,
+  type PictureSize,
+  sidesOf,
+  tileCount,
+  tileGrid,
+} from '../../imaging/index.js';
+import { type DistillOptions, stepOfSize } from '../settings.js';
+import { spread } from './features.js';
+
+/** Photos that are looked at. */
+const fewPhotos = 5;
+
+/** Ratio of the sides from which a photo's shape is lost. */
+const farFromSquare = 1.5;
+
+/** Pixels of the photo for one of the input, from which its detail is lost. */
+const coarse = 4;
+
+/** Warns if photos are squeezed or shrunk so much that other settings would see more. */
+export async function hintAtInput(
+  paths: readonly string[],
+  { inputSize: asked, fit, onWarning }: DistillOptions,
+  { inputSize, tiling }: InputShape,
+): Promise<void> {
+  if (tiling || !onWarning) return;
+  const photo = await middleSize(paths);
+  if (!photo) return;
+  const input = sidesOf(inputSize);
+  const ratio = photo.width / photo.height;
+  if (asked === undefined && fit === undefined && Math.max(ratio, 1 / ratio) >= farFromSquare) {
+    const { width, height } = suitableSize(ratio, areaOf(inputSize));
+    const shape =
+      ratio > 1
+        ? `${ratio.toFixed(1)} times as wide as high`
+        : `${(1 / ratio).toFixed(1)} times as high as wide`;
+    onWarning(
+      `the photos are ${shape} and are squeezed to a square; --size ${width}x${height} keeps their shape`,
+    );
+  }
+  const [across, down] = [photo.width / input.width, photo.height / input.height];
+  if (Math.min(across, down) < coarse) return;
+  // Half of what is lost.
+  const scale = Number((2 / Math.min(across, down)).toPrecision(1));
+  const overlap = Math.min(input.width, input.height) / 4;
+  const tiles = tileCount(tileGrid(photo, { inputSize, tiling: { scale, overlap } }));
+  onWarning(
+    `one pixel of the input covers ${Math.round(across)} x ${Math.round(down)} of the photos, so defects narrower than about ` +
+      `${2 * Math.round(Math.min(across, down))} pixels may be missed; --tile-scale ${scale} sees finer ones, in ${tiles} tiles an image`,
+  );
+}
+
+/** Returns the size of a photo of middle shape among a few; undefined if none can be read. */
+async function middleSize(paths: readonly string[]): Promise<PictureSize | undefined> {
+  const sizes = await Promise.all(
+    spread(paths.length, fewPhotos).map(async (at) =>
+      inspectImage(await readFile(paths[at] as string), defaultImageLimits).catch(() => undefined),
+    ),
+  );
+  const known = sizes
+    .filter((size) => size !== undefined)
+    .sort((a, b) => a.width / a.height - b.width / b.height);
+  return known[Math.floor(known.length / 2)];
+}
+
+/** Returns the size of that shape with about so many pixels. */
+function suitableSize(ratio: number, area: number): PictureSize {
+  const side = (length: number): number => Math.max(2, Math.round(length / stepOfSize)) * stepOfSize;
+  const height = Math.sqrt(area / ratio);
+  return { width: side(height * ratio), height: side(height) };
+}
