@@ -1,7 +1,7 @@
 /** Reads the files of a detector, whose hashes are in its manifest. */
 import { createHash } from 'node:crypto';
+import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { readShared } from '../files/read-shared.js';
 import { inTurn } from '../files/turns.js';
 import { readSafetensors, SafetensorsError, type TensorMap } from '../weights/safetensors.js';
 import { DetectorError } from './manifest.js';
@@ -12,7 +12,7 @@ export async function readVerified(
   entry: { file: string; sha256: string },
 ): Promise<TensorMap> {
   const path = join(folder, entry.file);
-  const bytes = await readShared(path).catch(() => {
+  const bytes = await readFile(path).catch(() => {
     throw new DetectorError(`${path} cannot be read`);
   });
   const actual = await hashInTurns(bytes);

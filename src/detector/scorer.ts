@@ -2,7 +2,7 @@
 import type { InputShape, RegionOfInterest } from '../imaging/index.js';
 import { tensorNames } from '../networks/index.js';
 import type { ConstantTensor } from '../onnx/index.js';
-import { float32, shared } from '../runtime/index.js';
+import { compact, float32 } from '../runtime/index.js';
 import type { TensorMap } from '../weights/safetensors.js';
 import { servedCloner } from './cloners/index.js';
 import type { Scorer } from './loaded-detector.js';
@@ -29,7 +29,7 @@ export function assembleScorer(
   return {
     shape,
     input: { inputSize: shape.inputSize, tiling, range, fit, region: regionAmong(cloner) },
-    feeds: shared({
+    feeds: compact({
       [inputs.valueWeights]: vector(terms.value),
       [inputs.directionWeights]: vector(terms.direction),
       [inputs.scoreOffset]: float32([], [offset]),

@@ -19,7 +19,6 @@ export {
   float32,
   float32Data,
   sessionInputs,
-  shared,
   type Tensor,
   type Tensors,
   uint8,

@@ -39,22 +39,20 @@ export function concatenated(parts: readonly Float32Array[]): Float32Array {
 }
 
 /**
- * Copies tensors that are views of a larger buffer: posting a view to a worker copies the whole buffer, and keeping a
- * view keeps the whole buffer in memory.
+ * Copies tensors that are views of a much larger buffer: posting a view to a worker copies the whole buffer, and keeping a
+ * view keeps the whole buffer in memory. The weights of a detector are most of its file, and stay views of it.
  */
 export function compact(feeds: Tensors): Tensors {
-  return withData(feeds, ({ data }) =>
-    isShared(data) || data.byteLength === data.buffer.byteLength ? data : sliceOf(data),
-  );
-}
-
-function isShared({ buffer }: Tensor['data']): boolean {
-  return buffer instanceof SharedArrayBuffer;
-}
-
-function withData(tensors: Tensors, dataOf: (tensor: Tensor) => Tensor['data']): Tensors {
+  const used = new Map<ArrayBufferLike, number>();
+  for (const { data } of Object.values(feeds)) {
+    used.set(data.buffer, (used.get(data.buffer) ?? 0) + data.byteLength);
+  }
   return Object.fromEntries(
-    Object.entries(tensors).map(([name, tensor]) => [name, { ...tensor, data: dataOf(tensor) } as Tensor]),
+    Object.entries(feeds).map(([name, tensor]) => {
+      const { buffer } = tensor.data;
+      const isMostOfIt = 2 * (used.get(buffer) as number) > buffer.byteLength;
+      return [name, isMostOfIt ? tensor : ({ ...tensor, data: sliceOf(tensor.data) } as Tensor)];
+    }),
   );
 }
 
@@ -63,27 +61,15 @@ function sliceOf(data: Tensor['data']): Tensor['data'] {
   return data instanceof Uint8Array ? Uint8Array.from(data) : data.slice();
 }
 
-/**
- * Copies tensors to memory that threads share, unless they are there: sending them copies nothing. Copying the weights of a
- * linear detector holds the event loop for 20 ms.
- */
-export function shared(tensors: Tensors): Tensors {
-  return withData(tensors, ({ data }) => {
-    if (isShared(data)) return data;
-    const bytes = new Uint8Array(new SharedArrayBuffer(data.byteLength));
-    bytes.set(new Uint8Array(data.buffer, data.byteOffset, data.byteLength));
-    return Reflect.construct(data.constructor, [bytes.buffer]) as Tensor['data'];
-  });
-}
-
-/** Returns tensors as sessions take them: in memory of their own, and float16 as float32. */
+/** Returns tensors as sessions take them: float16 as float32, and none of them a view of a larger buffer. */
 export function sessionInputs(tensors: Tensors): Tensors {
   return Object.fromEntries(
-    Object.entries(tensors).map(([name, tensor]) =>
-      tensor.type === 'float16'
-        ? [name, float32(tensor.dims, halfToFloat(tensor.data))]
-        : [name, { ...tensor, data: sliceOf(tensor.data) } as Tensor],
-    ),
+    Object.entries(tensors).map(([name, tensor]) => {
+      const { type, dims, data } = tensor;
+      if (type === 'float16') return [name, float32(dims, halfToFloat(data))];
+      const isWhole = data.byteLength === data.buffer.byteLength;
+      return [name, isWhole ? tensor : ({ ...tensor, data: sliceOf(data) } as Tensor)];
+    }),
   );
 }
 
