@@ -85,6 +85,11 @@ t.test('the detector scores as the fit says, and a defect stands out', async (t)
     }
   }
 
+  const mapped = await pipeline.infer(detector, decoded.slice(0, 1), { map: 'discrepancy' });
+  const values = mapped.images[0]?.map?.values ?? new Float32Array();
+  t.equal(new Set(values).size > values.length / 2, true, 'places that show little still have an order');
+  t.ok(values.every((value) => value > 0));
+
   const good = manifest.calibration.scores.at(-1) as number;
   const { pixels, width, height } = drawSample({ seed: 5, index: 20, size: inputSize, defect: 'scratch' });
   const defect = await encodePng(pixels, width, height, 3);

@@ -26,7 +26,7 @@ import {
 } from '../../objective/index.js';
 import type { Graph, Value } from '../../onnx/index.js';
 import { addGaussianSmoothing } from '../smoothing.js';
-import { addPeak, addStandardized } from './discrepancy-map.js';
+import { addPeak, addSoftlyStandardized } from './discrepancy-map.js';
 import { type LinearCloner, linearTensors, type SizedSpan } from './linear-cloner.js';
 import { linearFeeds } from './linear-feeds.js';
 import type { DiscrepancyMap, ScoreShape, ScoreTerms, ServedCloner } from './served-cloner.js';
@@ -157,7 +157,7 @@ function addMap(graph: Graph, maps: readonly Value[], size: PictureSize): Value 
   const sum = logs.reduce((total, log) => op.Add(total, log));
   const mean = op.Exp(op.Mul(sum, graph.scalar(1 / maps.length)));
   const smoothed = addGaussianSmoothing(graph, mean, mapSmoothingShare);
-  return addStandardized(graph, smoothed, []);
+  return addSoftlyStandardized(graph, smoothed, []);
 }
 
 /** Adds bilinear interpolation, pixel centers aligned. @param map float32 [N, 1, G, H] */

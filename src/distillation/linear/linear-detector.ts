@@ -32,7 +32,7 @@ import type { PhaseUnits } from '../whole-run.js';
 import { computeFeatures, type FeatureSpec, type Features, spread } from './features.js';
 import { type Fitted, fitWithoutDoubtful, type GoodPhoto, groupsOf, type LinearInputs } from './fit.js';
 import { linearNotes } from './linear-recipe.js';
-import { measureMapScale } from './map-scale.js';
+import { measureMapScale, plainScale } from './map-scale.js';
 import { PhotoKeeper } from './photos.js';
 import type { FittedSpan } from './span-fit.js';
 import type { FittedWindows } from './window-fit.js';
@@ -167,7 +167,7 @@ async function scaledScorer(
   };
   const pipeline = new ScoringPipeline(new DirectInference(engine));
   const rowsOf = (image: number): number[] => [...imageOf.keys()].filter((row) => imageOf[row] === image);
-  const unscaled = new Map([...tensors, ...scaleTensors(0, 1)]);
+  const unscaled = new Map([...tensors, ...scaleTensors(...plainScale)]);
   const { mean, deviation, threshold } = await measureMapScale(
     pipeline,
     assembleScorer(shape, terms, unscaled, input),

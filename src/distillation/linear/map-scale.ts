@@ -20,9 +20,12 @@ export interface MapScale {
   readonly threshold: number;
 }
 
+/** Mean and deviation with which maps are what is left, plus 1: below 1 they are no longer on the scale. */
+export const plainScale = [-1, 1] as const;
+
 /**
  * Measures maps of good images, each as if it had not been learned from.
- * @param scorer with a scale of mean 0 and deviation 1.
+ * @param scorer with {@link plainScale}.
  */
 export async function measureMapScale(
   pipeline: ScoringPipeline,
@@ -36,7 +39,8 @@ export async function measureMapScale(
     const image = await source();
     const { images: scored } = await pipeline.infer(scorer, [image], { map: 'discrepancy' });
     const map = scored[0]?.map as LocalizationMap;
-    maps.push(countedValues(map, image.grid, scorer.input.region).map((value) => value * stretch));
+    const values = countedValues(map, image.grid, scorer.input.region);
+    maps.push(values.map((value) => (value - 1) * stretch));
   }
   onProgress(images.length, images.length);
   let [count, sum, squares] = [0, 0, 0];
