@@ -46,10 +46,26 @@ export async function runProgram(args: readonly string[], output: Output): Promi
     // Commander has already reported it. Asking for help is no error.
     if (error instanceof CommanderError) return error.exitCode === 0 ? 0 : 2;
     if (error instanceof ReportedFailure) return 1;
-    output.stderr.write(`mkd: ${describeError(error)}\n`);
+    output.stderr.write(`mkd: ${inFlags(describeError(error))}\n`);
     if (process.env.MKD_DEBUG && error instanceof Error) output.stderr.write(`${error.stack}\n`);
     return error instanceof UsageError || error instanceof DistillSettingsError ? 2 : 1;
   }
+}
+
+/** Settings of the library that have another name on the command line. */
+const flags: Readonly<Record<string, string>> = {
+  regionOfInterest: '--roi',
+  groupBy: '--group-by',
+  tileScale: '--tile-scale',
+  augmentTo: '--augment-to',
+  size: '--size',
+  fit: '--fit',
+  remove: '--remove',
+};
+
+/** Names the option that a message begins with as users know it. */
+function inFlags(message: string): string {
+  return message.replace(/^(\w+)(?=[ :])/, (name) => flags[name] ?? name);
 }
 
 function programWith(output: Output): Command {

@@ -97,7 +97,9 @@ async function scoreFile(
   } = localization ?? (await detector.score(bytes, options));
   if (!flags.json) {
     const scored = `${score.toFixed(5)} (threshold ${threshold.toFixed(5)}, p ${pValueIsBound ? '<= ' : ''}${pValue.toFixed(3)})`;
-    return { line: `${verdict.padEnd(9)} ${scored} ${path}`, warnings };
+    // It was made from this photo, which therefore scores low.
+    const learned = detector.hasLearned(bytes) ? ', learned from' : '';
+    return { line: `${verdict.padEnd(9)} ${scored} ${path}${learned}`, warnings };
   }
   const line = JSON.stringify({
     image: path,

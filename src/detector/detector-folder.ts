@@ -118,7 +118,7 @@ export interface DetectorParts {
   readonly selfTest: SelfTest;
 }
 
-/** Writes a detector. An existing detector is replaced once the new one is complete. */
+/** Writes a detector. An existing detector is replaced once the new one is complete. @throws DetectorError if it is invalid. */
 export async function writeDetector(folder: string, parts: DetectorParts): Promise<Manifest> {
   const cloner = writeSafetensors(parts.cloner);
   const selfTest = writeSafetensors(selfTestTensors(parts.selfTest, parts.manifest.inputSize));
@@ -137,6 +137,8 @@ export async function writeDetector(folder: string, parts: DetectorParts): Promi
       tolerance: selfTestTolerance,
     },
   };
+  // What could not be read again must not replace what can.
+  parseManifest(manifestText(manifest), folder);
   return writeFiles(folder, manifest, cloner, selfTest);
 }
 

@@ -175,10 +175,18 @@ function named(size: InputSize): string {
 export function applyOptions(options: DistillOptions, name: TrainedRecipeName): Recipe {
   const recipe = recipeByName(name);
   const other = linearOnly.find((setting) => options[setting] !== undefined);
-  if (other) throw new DistillSettingsError(`${other}: the ${name} recipe has no such setting; leave it out`);
+  if (other) {
+    throw new DistillSettingsError(
+      `${other}: the ${name} recipe has no such setting; leave it out, or take the linear recipe`,
+    );
+  }
   const { inputSize = recipe.inputSize, epochs = recipe.epochs, batch = recipe.batch } = options;
   if (typeof inputSize !== 'number' || !isInputSize(inputSize)) {
-    throw new DistillSettingsError(`size ${named(inputSize)}: must be a multiple of 32 from 32 to 1024`);
+    throw new DistillSettingsError(
+      typeof inputSize === 'number'
+        ? `size ${inputSize}: must be a multiple of 32 from 32 to 1024`
+        : `size ${named(inputSize)}: the ${name} recipe takes squares only, such as ${recipe.inputSize}`,
+    );
   }
   if (typeof epochs === 'number' && (!Number.isInteger(epochs) || epochs < 1)) {
     throw new DistillSettingsError(`epochs ${epochs}: must be a whole number of at least 1`);

@@ -39,7 +39,8 @@ export { applyProcessSettings } from './process-settings.js';
 export {
   countedValues,
   mapOfImage,
-  readRegionOfInterest,
+  regionOfMask,
+  regionOfPolygons,
   shareInside,
 } from './region-of-interest.js';
 export { findRegions, type Region } from './regions.js';

@@ -24,47 +24,50 @@ const polygonsSchema = Type.Object({
   polygons: Type.Array(Type.Array(point, { minItems: 3 }), { minItems: 1 }),
 });
 
-/**
- * Reads a region: a mask, inside where it is not black, or JSON with `width` and `height` of an image and `polygons` in its
- * pixels.
- * @throws ImageError if it is neither, or nothing is inside.
- */
-export async function readRegionOfInterest(bytes: Uint8Array): Promise<RegionOfInterest> {
-  const region = bytes[0] === '{'.charCodeAt(0) ? await drawn(bytes) : await masked(bytes);
+/** Reads a region from a mask: inside is what is not black. @throws ImageError if it is no image, or nothing is inside. */
+export async function regionOfMask(bytes: Uint8Array): Promise<RegionOfInterest> {
+  const size = reduced(await inspectImage(bytes, limits));
+  const mask = await decodeMask(bytes, size);
+  const region = { ...size, inside: mask.map((value) => value & 1) };
   if (region.inside.includes(1)) return region;
   throw new ImageError(
     'unsupported',
-    'nothing is inside the region of interest; inside is what is not black',
+    'the whole mask is black; wanted white, or any other value, inside the region',
   );
 }
 
-async function masked(bytes: Uint8Array): Promise<RegionOfInterest> {
-  const size = reduced(await inspectImage(bytes, limits));
-  const mask = await decodeMask(bytes, size);
-  return { ...size, inside: mask.map((value) => value & 1) };
-}
-
-async function drawn(bytes: Uint8Array): Promise<RegionOfInterest> {
-  const { width, height, polygons } = parsed(bytes);
+/**
+ * Reads a region from JSON with `width` and `height` of an image and `polygons` in its pixels.
+ * @throws ImageError if it is none, or nothing is inside.
+ */
+export async function regionOfPolygons(text: string): Promise<RegionOfInterest> {
+  const { width, height, polygons } = parsed(text);
   const size = reduced({ width, height });
   const shapes = polygons.map((points) => `<polygon points="${points.join(' ')}" fill="white"/>`);
   const svg = `<svg xmlns="http://www.w3.org/2000/svg" width="${size.width}" height="${size.height}" viewBox="0 0 ${width} ${height}" preserveAspectRatio="none">${shapes.join('')}</svg>`;
   const alpha = await sharp(Buffer.from(svg)).extractChannel('alpha').raw().toBuffer();
-  return { ...size, inside: Uint8Array.from(alpha, (value) => (value > 127 ? 1 : 0)) };
-}
-
-function parsed(bytes: Uint8Array): Static<typeof polygonsSchema> {
-  let content: unknown;
-  try {
-    content = JSON.parse(Buffer.from(bytes).toString());
-  } catch {
-    content = undefined;
-  }
-  if (Value.Check(polygonsSchema, content)) return content as Static<typeof polygonsSchema>;
+  const region = { ...size, inside: Uint8Array.from(alpha, (value) => (value > 127 ? 1 : 0)) };
+  if (region.inside.includes(1)) return region;
   throw new ImageError(
     'unsupported',
-    'the region of interest is not valid; wanted a mask image, or JSON such as {"width": 1920, "height": 1080, "polygons": [[[0, 0], [800, 0], [800, 1080]]]}',
+    `the polygons enclose nothing of an image of ${width} x ${height} pixels`,
   );
+}
+
+const example = '{"width": 1920, "height": 1080, "polygons": [[[0, 0], [800, 0], [800, 1080]]]}';
+
+function parsed(text: string): Static<typeof polygonsSchema> {
+  const wrong = (why: string): ImageError =>
+    new ImageError('unsupported', `the region of interest ${why}; wanted JSON such as ${example}`);
+  let content: unknown;
+  try {
+    content = JSON.parse(text);
+  } catch (error) {
+    throw wrong(`is not JSON (${(error as Error).message})`);
+  }
+  if (Value.Check(polygonsSchema, content)) return content as Static<typeof polygonsSchema>;
+  const [first] = Value.Errors(polygonsSchema, content);
+  throw wrong(`is not valid: ${first?.instancePath || 'it'} ${first?.message ?? ''}`.trimEnd());
 }
 
 function reduced({ width, height }: PictureSize): PictureSize {

@@ -112,7 +112,7 @@ t.test('trained cloners and sizes that do not fit are refused', async (t) => {
     t.rejects(distill({ ...settings, out, ...options }), { message });
   await refused(
     { inputSize: { width: 128, height: 64 }, recipe: 'paper' },
-    /size 128x64: must be a multiple of 32/,
+    /size 128x64: the paper recipe takes squares only, such as 128/,
   );
   await refused({ inputSize: { width: 128, height: 32 } }, /size 128x32: must be a multiple of 32 from 64/);
 });

@@ -89,13 +89,35 @@ t.test('photos that are added are seen in the same way, number for number', asyn
   t.strictSame(one.manifest.calibration, other.manifest.calibration);
 });
 
+t.test('a region too small to tell photos apart is refused, and the detector before it stays', async (t) => {
+  const { root, dataset } = await photos(t, 8);
+  const out = join(root, 'detector');
+  await distill({ ...settings, dataset, out });
+  const { version } = await readManifest(out);
+  const corner = join(root, 'corner.json');
+  const polygons = [
+    [
+      [0, 0],
+      [8, 0],
+      [8, 8],
+      [0, 8],
+    ],
+  ];
+  // With a byte order mark, as some editors write.
+  await writeFile(corner, `\ufeff${JSON.stringify({ width: 144, height: 96, polygons })}`);
+  await t.rejects(distill({ ...settings, dataset, out, regionOfInterest: corner }), {
+    message: /regionOfInterest: it is too small, the photos do not differ inside it/,
+  });
+  t.equal((await readManifest(out)).version, version);
+});
+
 t.test('settings that do not go together are refused', async (t) => {
   const { root, dataset, roi } = await photos(t, 8);
   const out = join(root, 'detector');
   const refused = (options: object, message: RegExp) =>
     t.rejects(distill({ ...settings, dataset, out, ...options }), { message });
   await refused({ fit: 'crop', tileScale: 1 }, /fit crop: tiles keep the aspect ratio/);
-  await refused({ regionOfInterest: join(root, 'none.png') }, /none\.png cannot be read/);
+  await refused({ regionOfInterest: join(root, 'none.png') }, /regionOfInterest: .*none\.png does not exist/);
   await refused(
     { regionOfInterest: roi, recipe: 'paper' },
     /regionOfInterest: the paper recipe has no such setting/,

@@ -5,7 +5,8 @@ import {
   countedValues,
   decodeImage,
   mapOfImage,
-  readRegionOfInterest,
+  regionOfMask,
+  regionOfPolygons,
   shareInside,
   tileGrid,
 } from '../../src/imaging/index.js';
@@ -26,7 +27,7 @@ const leftQuarter = () =>
     .toBuffer();
 
 t.test('a mask and polygons give the same region', async (t) => {
-  const masked = await readRegionOfInterest(await leftQuarter());
+  const masked = await regionOfMask(await leftQuarter());
   t.equal(shareInside(masked), 0.25);
   const polygons = {
     width: 800,
@@ -40,23 +41,36 @@ t.test('a mask and polygons give the same region', async (t) => {
       ],
     ],
   };
-  const drawn = await readRegionOfInterest(Buffer.from(JSON.stringify(polygons)));
+  const drawn = await regionOfPolygons(JSON.stringify(polygons));
   t.equal(shareInside(drawn), 0.25);
 });
 
-t.test('what is no region is refused with what would be right', async (t) => {
-  for (const [bytes, message] of [
-    ['{', /"polygons"/],
-    ['{"width": 4, "height": 4, "polygons": [[[0, 0], [1, 1]]]}', /"polygons"/],
-    ['hello', /JPEG, PNG/],
-    ['{"width": 4, "height": 4, "polygons": [[[9, 9], [8, 9], [8, 8]]]}', /nothing is inside/],
+t.test('what is no region is refused with what is wrong', async (t) => {
+  for (const [text, message] of [
+    ['{', /is not JSON \(.*\); wanted JSON such as .*"polygons"/],
+    ['{"width": 4, "height": 4}', /is not valid: .*polygons/],
+    [
+      '{"width": -1, "height": 4, "polygons": [[[0, 0], [1, 1], [1, 0]]]}',
+      /is not valid: \/width must be >= 1/,
+    ],
+    [
+      '{"width": 4, "height": 4, "polygons": [[[0, 0], [1, 1]]]}',
+      /is not valid: \/polygons\/0 must not have fewer/,
+    ],
+    [
+      '{"width": 4, "height": 4, "polygons": [[[9, 9], [8, 9], [8, 8]]]}',
+      /enclose nothing of an image of 4 x 4/,
+    ],
   ] as const) {
-    await t.rejects(readRegionOfInterest(Buffer.from(bytes)), { message });
+    await t.rejects(regionOfPolygons(text), { message });
   }
+  await t.rejects(regionOfMask(Buffer.from('hello')), { message: /JPEG, PNG/ });
+  const black = sharp({ create: { width: 8, height: 8, channels: 3, background: '#000' } });
+  await t.rejects(regionOfMask(await black.png().toBuffer()), { message: /the whole mask is black/ });
 });
 
 t.test('outside of the region pixels are blank and maps are 0, also with tiles', async (t) => {
-  const region = await readRegionOfInterest(await leftQuarter());
+  const region = await regionOfMask(await leftQuarter());
   for (const tiling of [undefined, { scale: 1, overlap: 8 }]) {
     const { grid, pixels } = await decodeImage(await picturePng(128, 96), { inputSize: 64, tiling, region });
     const { width, height } = grid;
@@ -111,7 +125,7 @@ t.test('a crop sees the middle, and its map has nothing beside it', async (t) =>
 });
 
 t.test('the region is where it is in the image, however that is placed', async (t) => {
-  const region = await readRegionOfInterest(await leftQuarter());
+  const region = await regionOfMask(await leftQuarter());
   const place = (fit: 'letterbox' | 'crop') => tileGrid({ width: 128, height: 64 }, { inputSize: 64, fit });
   const map = { width: 64, height: 64, values: new Float32Array(64 * 64).fill(1) };
   t.equal(countedValues(map, place('letterbox'), region).length, 16 * 32);

@@ -132,6 +132,7 @@ const sinceVersions: Readonly<Record<string, number>> = {
   MatMul: 13,
   Max: 13,
   MaxPool: 12,
+  Min: 13,
   Mul: 14,
   Neg: 13,
   Pad: 18,

@@ -12,13 +12,16 @@ import {
   readDetector,
 } from '../../detector/index.js';
 import type { DistinctFile } from '../../files/distinct-files.js';
-import { firstNames } from '../../files/explain.js';
+import { describeError, firstNames } from '../../files/explain.js';
 import { withLock } from '../../files/lock.js';
+import { readText } from '../../files/read-text.js';
 import {
+  ImageError,
   type InputShape,
   named,
   type RegionOfInterest,
-  readRegionOfInterest,
+  regionOfMask,
+  regionOfPolygons,
   tileCount,
 } from '../../imaging/index.js';
 import { readExpertCard } from '../../networks/index.js';
@@ -56,13 +59,17 @@ export async function distillInClosedForm(options: DistillOptions): Promise<Mani
   });
 }
 
-/** @throws ImageError naming the file. */
+/** @throws ImageError naming the file; DatasetError if it cannot be read. */
 async function regionIn(path: string | undefined): Promise<RegionOfInterest | undefined> {
   if (path === undefined) return undefined;
-  const bytes = await readFile(path).catch(() => {
-    throw new DatasetError(`${path} cannot be read; wanted a mask of the region of interest`);
+  const reading = async (): Promise<RegionOfInterest> =>
+    path.toLowerCase().endsWith('.json')
+      ? regionOfPolygons(await readText(path))
+      : regionOfMask(await readFile(path));
+  return named(path, reading).catch((error: unknown) => {
+    if (error instanceof ImageError) throw error;
+    throw new DatasetError(`regionOfInterest: ${describeError(error, path || "''")}`);
   });
-  return named(path, () => readRegionOfInterest(bytes));
 }
 
 export interface AddOptions
@@ -115,6 +122,10 @@ async function changeAlone(options: AddOptions, out: string): Promise<Manifest> 
   if (fresh.length < found.length) {
     onWarning?.(`${found.length - fresh.length} of the ${found.length} photos are known already`);
   }
+  if (fresh.length === 0 && remove.length === 0) {
+    onWarning?.('there is nothing to add; the detector stays as it is');
+    return manifest;
+  }
   const parts = await partsOf(
     fresh.map((file) => file.path),
     groupBy,
@@ -153,14 +164,14 @@ function photosOf(
 function without(photos: readonly GoodPhoto[], names: readonly string[]): readonly GoodPhoto[] {
   const removed = new Set(
     names.map((name) => {
-      const matching = photos.filter((photo) => photo.name === name);
-      const [one, other] =
-        matching.length > 0 ? matching : photos.filter((photo) => basename(photo.name) === name);
+      const exact = photos.filter((photo) => photo.name === name);
+      const matching = exact.length > 0 ? exact : photos.filter((photo) => basename(photo.name) === name);
+      const [one, other] = matching;
       if (one && !other) return one;
-      const all = firstNames(photos.map((photo) => basename(photo.name)));
-      throw new DistillSettingsError(
-        `remove ${name}: ${one ? 'several photos have' : 'no photo has'} this name; the detector was made from ${all}`,
-      );
+      const why = one
+        ? `several photos have this name; name one of ${firstNames(matching.map((photo) => photo.name))}`
+        : `no photo has this name; the detector was made from ${firstNames(photos.map((photo) => basename(photo.name)))}`;
+      throw new DistillSettingsError(`remove ${name}: ${why}`);
     }),
   );
   return photos.filter((photo) => !removed.has(photo));

@@ -1,13 +1,13 @@
 /** All terms of a linear cloner fitted on good images, with or without those that the others do not explain. */
 import { basename } from 'node:path';
-import { type LinearCloner, NearCopies, spansOf } from '../../detector/index.js';
+import { type LinearCloner, NearCopies, spansOf, termNames } from '../../detector/index.js';
 import { firstNames } from '../../files/explain.js';
 import type { InputShape } from '../../imaging/index.js';
 import { type ExpertCard, layersOf, type Span, spanName } from '../../networks/index.js';
 import type { Device } from '../../runtime/index.js';
 import type { ExpertFile } from '../cloner-training.js';
 import { numbersOf } from '../groups.js';
-import type { DistillOptions } from '../settings.js';
+import { type DistillOptions, DistillSettingsError } from '../settings.js';
 import type { WholeRun } from '../whole-run.js';
 import { proposeGroups } from './alike.js';
 import type { Features } from './features.js';
@@ -50,11 +50,12 @@ export interface Fitted extends ScaledTerms {
 /** Fits all terms on some of the images. */
 async function fitAll(
   products: Products,
-  { cloner, expert, photos }: LinearInputs,
+  inputs: LinearInputs,
   features: Features,
   kept: readonly number[],
   report: (phase: 'scale', done: number, total: number) => void,
 ): Promise<Fitted> {
+  const { cloner, expert, photos } = inputs;
   const places = new Map(kept.map((image, at) => [image, at]));
   const rows = [...features.imageOf.keys()].filter((row) => places.has(features.imageOf[row] as number));
   const of = <Some>(list: readonly Some[]): Some[] => rows.map((row) => list[row] as Some);
@@ -73,7 +74,23 @@ async function fitAll(
   const channels = windowChannels(expert.card, cloner);
   const windows = await fitWindows(products, of(features.windows), channels, parts);
   const imageOf = imagesOfRows.map((image) => places.get(image) as number);
-  return { fits, windows, imageOf, ...termsOf(cloner, fits, windows, imageOf) };
+  const scaled = termsOf(cloner, fits, windows, imageOf);
+  checkTerms(inputs, scaled);
+  return { fits, windows, imageOf, ...scaled };
+}
+
+/** A term of photos that are all the same has a spread of 1e-6 at most. */
+const largestWeight = 1e5;
+
+/** @throws DistillSettingsError if the photos do not differ in a term, so that it has no scale. */
+function checkTerms({ cloner, input }: LinearInputs, { terms }: ScaledTerms): void {
+  const dead = termNames(cloner).filter((_, at) => !((terms.value[at] as number) < largestWeight));
+  if (dead.length === 0) return;
+  throw new DistillSettingsError(
+    input.region
+      ? `regionOfInterest: it is too small, the photos do not differ inside it (${dead.join(', ')}); wanted a region that is a fifth of the image wide and high, or more`
+      : `the photos do not differ (${dead.join(', ')}); wanted photos of different parts`,
+  );
 }
 
 /** Names the images that the others do not explain; they may show a defect. */

@@ -137,7 +137,11 @@ export class PhotoKeeper {
     const added = new Promise<void>((done, failed) => {
       this.#archive.entry({ name, mtime: new Date(0) }, content, (error) => (error ? failed(error) : done()));
     });
-    await Promise.race([added, this.#written]);
+    // If the disk is full, the archive only says that it has ended.
+    await Promise.race([added, this.#written]).catch(async (error: unknown) => {
+      await this.#written;
+      throw error;
+    });
   }
 }
 
