@@ -1,6 +1,7 @@
 /** The Open Inference Protocol V2 on a real service. bench/clients/triton.py tests it with NVIDIA's client. */
 import { readFile } from 'node:fs/promises';
 import { gzipSync } from 'node:zlib';
+import sharp from 'sharp';
 import t from 'tap';
 import type { RunningService } from '../../src/http/index.js';
 import { bothKinds } from '../support/both-kinds.js';
@@ -77,6 +78,15 @@ t.test('images as base64 in JSON get the scores of /v1, and the response has the
   for (const [index, score] of (output(answer, 'score').data as number[]).entries()) {
     t.ok(Math.abs(score - (expected[index] ?? 0)) < 1e-3);
   }
+});
+
+t.test('what is to be known of an image is told', async (t) => {
+  const deep = await sharp(images[0]).toColourspace('rgb16').png().toBuffer();
+  const data = [images[0] as Buffer, deep].map((image) => image.toString('base64'));
+  const answer = await infer(asJson({ inputs: [{ ...base64Input, data }] }));
+  t.match(await answer.json(), { parameters: { warnings: /^image 2: the image has 16 bits per sample/ } });
+  const plain = await infer(asJson({ inputs: [base64Input] }));
+  t.notOk('parameters' in ((await plain.json()) as object));
 });
 
 t.test('base64 may have line breaks', async (t) => {

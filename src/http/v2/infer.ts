@@ -10,6 +10,7 @@ import type { Service } from '../service.js';
 import { badRequest } from './inputs.js';
 import type { JsonThread } from './json-thread.js';
 import { imagesOf, mapOfRequest, wantedOutputs, writeOutputs } from './model.js';
+import type { InferResponse } from './schemas.js';
 
 /** Header with the length of the JSON, if binary tensors follow it. */
 export const lengthHeaderName = 'inference-header-content-length';
@@ -57,6 +58,7 @@ export async function infer(
     ...(id === undefined ? {} : { id }),
     model_name: model,
     model_version: detector.version,
+    ...warningsOf(results),
     outputs: tensors,
   });
   return { json, binary };
@@ -81,6 +83,14 @@ async function uncompressed(
   return promisify<Uint8Array, object, Buffer>(expand)(body, { maxOutputLength }).catch((thrown: Error) => {
     throw badRequest(`the body cannot be decompressed: ${thrown.message}`);
   });
+}
+
+/** Returns what is to be known of the images, as one string: the protocol has no lists in parameters. */
+function warningsOf(results: readonly StoredResult[]): Pick<InferResponse, 'parameters'> {
+  const lines = results.flatMap(({ result: { warnings = [] } }, at) =>
+    warnings.map((warning) => `image ${at + 1}: ${warning}`),
+  );
+  return lines.length > 0 ? { parameters: { warnings: lines.join('\n') } } : {};
 }
 
 /** Returns the problem of one image, with its name in front. */

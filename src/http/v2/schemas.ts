@@ -47,6 +47,16 @@ export const inferResponseSchema = Type.Object(
     id: Type.Optional(Type.String()),
     model_name: Type.String(),
     model_version: Type.String(),
+    parameters: Type.Optional(
+      Type.Object(
+        {
+          warnings: Type.String({
+            description: 'What to know of the images, each line with the number of the image, from 1',
+          }),
+        },
+        { title: 'ResponseParameters' },
+      ),
+    ),
     outputs: Type.Array(outputTensor),
   },
   { title: 'InferResponse' },
