@@ -89,27 +89,45 @@ t.test('photos that are added are seen in the same way, number for number', asyn
   t.strictSame(one.manifest.calibration, other.manifest.calibration);
 });
 
-t.test('a region too small to tell photos apart is refused, and the detector before it stays', async (t) => {
-  const { root, dataset } = await photos(t, 8);
-  const out = join(root, 'detector');
-  await distill({ ...settings, dataset, out });
-  const { version } = await readManifest(out);
-  const corner = join(root, 'corner.json');
-  const polygons = [
-    [
-      [0, 0],
-      [8, 0],
-      [8, 8],
-      [0, 8],
-    ],
-  ];
-  // With a byte order mark, as some editors write.
-  await writeFile(corner, `\ufeff${JSON.stringify({ width: 144, height: 96, polygons })}`);
-  await t.rejects(distill({ ...settings, dataset, out, regionOfInterest: corner }), {
-    message: /regionOfInterest: it is too small, the photos do not differ inside it/,
-  });
-  t.equal((await readManifest(out)).version, version);
-});
+t.test(
+  'a region that does not fit is told of; one too small to tell photos apart is refused, and the detector before it stays',
+  async (t) => {
+    const { root, dataset } = await photos(t, 8);
+    const out = join(root, 'detector');
+    await distill({ ...settings, dataset, out });
+    const { version } = await readManifest(out);
+    const whole = join(root, 'whole.json');
+    const square = [
+      [
+        [0, 0],
+        [9, 0],
+        [9, 9],
+        [0, 9],
+      ],
+    ];
+    await writeFile(whole, JSON.stringify({ width: 9, height: 9, polygons: square }));
+    const warnings: string[] = [];
+    const onWarning = (warning: string): void => void warnings.push(warning);
+    await distill({ ...settings, dataset, out: join(root, 'other'), regionOfInterest: whole, onWarning });
+    t.ok(warnings.some((warning) => warning.includes('all of the image is inside')));
+    t.ok(warnings.some((warning) => warning.includes('another shape than the photos (144 x 96)')));
+    const corner = join(root, 'corner.json');
+    const polygons = [
+      [
+        [0, 0],
+        [8, 0],
+        [8, 8],
+        [0, 8],
+      ],
+    ];
+    // With a byte order mark, as some editors write.
+    await writeFile(corner, `\ufeff${JSON.stringify({ width: 144, height: 96, polygons })}`);
+    await t.rejects(distill({ ...settings, dataset, out, regionOfInterest: corner }), {
+      message: /regionOfInterest: it is too small, the photos do not differ inside it/,
+    });
+    t.equal((await readManifest(out)).version, version);
+  },
+);
 
 t.test('settings that do not go together are refused', async (t) => {
   const { root, dataset, roi } = await photos(t, 8);

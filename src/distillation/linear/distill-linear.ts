@@ -50,9 +50,9 @@ export async function distillInClosedForm(options: DistillOptions): Promise<Mani
   const { files, copies, parts } = await goodFiles(options);
   return onDevice(options, async (device) => {
     const paths = files.map((file) => file.path);
-    await hintAtInput(paths, options, shape);
     const range = await valueRange(paths, options, whole);
     const input: InputShape = { ...shape, range, region: await regionIn(options.regionOfInterest) };
+    await hintAtInput(paths, options, input);
     const all = photosOf(files, parts, input, options);
     const photos = await fewer(all, input, options);
     return distillLinear({ options, cloner, input, expert, photos, copies, device, whole });

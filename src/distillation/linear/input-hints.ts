@@ -1,11 +1,14 @@
-/** Says what the input's size costs: photos that lose their shape, or their detail. */
+/** Says what the input costs: photos that lose their shape or their detail, and regions that do not fit them. */
 import { readFile } from 'node:fs/promises';
 import {
   areaOf,
   defaultImageLimits,
   type InputShape,
   inspectImage,
+  type OnWarning,
   type PictureSize,
+  type RegionOfInterest,
+  shareInside,
   sidesOf,
   tileCount,
   tileGrid,
@@ -26,11 +29,12 @@ const coarse = 4;
 export async function hintAtInput(
   paths: readonly string[],
   { inputSize: asked, fit, onWarning }: DistillOptions,
-  { inputSize, tiling }: InputShape,
+  { inputSize, tiling, region }: InputShape,
 ): Promise<void> {
-  if (tiling || !onWarning) return;
-  const photo = await middleSize(paths);
+  const photo = onWarning && (await middleSize(paths));
   if (!photo) return;
+  if (region) hintAtRegion(region, photo, onWarning);
+  if (tiling) return;
   const input = sidesOf(inputSize);
   const ratio = photo.width / photo.height;
   if (asked === undefined && fit === undefined && Math.max(ratio, 1 / ratio) >= farFromSquare) {
@@ -52,6 +56,18 @@ export async function hintAtInput(
   onWarning(
     `one pixel of the input covers ${Math.round(across)} x ${Math.round(down)} of the photos, so defects narrower than about ` +
       `${2 * Math.round(Math.min(across, down))} pixels may be missed; --tile-scale ${scale} sees finer ones, in ${tiles} tiles an image`,
+  );
+}
+
+/** Ratio of the shapes of a region and of a photo that rounding explains. */
+const sameShape = 1.02;
+
+function hintAtRegion(region: RegionOfInterest, photo: PictureSize, onWarning: OnWarning): void {
+  if (shareInside(region) === 1) onWarning('all of the image is inside the region of interest');
+  const ratio = region.width / region.height / (photo.width / photo.height);
+  if (Math.max(ratio, 1 / ratio) <= sameShape) return;
+  onWarning(
+    `the region of interest has another shape than the photos (${photo.width} x ${photo.height}), and is stretched to them`,
   );
 }
 
