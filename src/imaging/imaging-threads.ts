@@ -19,6 +19,9 @@ import type { InputShape } from './tiles.js';
 /** libvips works in threads of its own meanwhile, so that one of ours can have several images in work. */
 const imagesPerThread = 2;
 
+/** Without work for this long, all threads but one end. */
+const idleMs = 60_000;
+
 /** Without work for this long, a thread can end: Node.js 20 fails if its compiler is still busy. */
 const quietMs = 50;
 
@@ -31,6 +34,8 @@ export class ImagingThreads implements Imager {
       filename: fileURLToPath(new URL('./imaging-worker.js', import.meta.url)),
       minThreads: 1,
       maxThreads: threads,
+      // By default a further thread ends as soon as it is idle: starting one costs as much as fifty images.
+      idleTimeout: idleMs,
       concurrentTasksPerWorker: imagesPerThread,
       atomics: 'disabled',
     });
