@@ -12,6 +12,8 @@ const closeShare = 0.25;
 
 export class NearCopies {
   readonly #vectors: readonly Float32Array[];
+  /** Of each, the squared distance to the nearest other one. */
+  readonly #distances: readonly number[];
   readonly #close: number;
 
   /**
@@ -23,8 +25,8 @@ export class NearCopies {
     private readonly parts?: readonly unknown[],
   ) {
     this.#vectors = thumbnails.map(normalized);
-    const nearest = this.#vectors.map((vector, at) => this.#nearest(vector, at)).filter(Number.isFinite);
-    nearest.sort((a, b) => a - b);
+    this.#distances = this.#vectors.map((vector, at) => this.#nearest(vector, at));
+    const nearest = this.#distances.filter(Number.isFinite).sort((a, b) => a - b);
     this.#close = closeShare * (nearest[Math.floor(nearest.length / 2)] ?? 0);
   }
 
@@ -35,9 +37,7 @@ export class NearCopies {
 
   /** Returns which of them are near-copies of others. */
   among(): number[] {
-    return [...this.#vectors.keys()].filter(
-      (at) => this.#nearest(this.#vectors[at] as Float32Array, at) < this.#close,
-    );
+    return this.#distances.flatMap((distance, at) => (distance < this.#close ? [at] : []));
   }
 
   /** @param own place of the vector: it and its part are left out. */

@@ -26,6 +26,14 @@ async function photo(index: number, mark?: { readonly left: number; readonly top
     .then((wide) => sharp(wide).composite(marks).png().toBuffer());
 }
 
+/** A square at the upper left corner, as a polygon. */
+const squareOf = (side: number) => [
+  [0, 0],
+  [side, 0],
+  [side, side],
+  [0, side],
+];
+
 async function photos(t: Test, count: number): Promise<{ root: string; dataset: string; roi: string }> {
   const root = t.testdir();
   const [dataset, roi] = [join(root, 'photos'), join(root, 'roi.json')];
@@ -97,31 +105,15 @@ t.test(
     await distill({ ...settings, dataset, out });
     const { version } = await readManifest(out);
     const whole = join(root, 'whole.json');
-    const square = [
-      [
-        [0, 0],
-        [9, 0],
-        [9, 9],
-        [0, 9],
-      ],
-    ];
-    await writeFile(whole, JSON.stringify({ width: 9, height: 9, polygons: square }));
+    await writeFile(whole, JSON.stringify({ width: 9, height: 9, polygons: [squareOf(9)] }));
     const warnings: string[] = [];
     const onWarning = (warning: string): void => void warnings.push(warning);
     await distill({ ...settings, dataset, out: join(root, 'other'), regionOfInterest: whole, onWarning });
     t.ok(warnings.some((warning) => warning.includes('all of the image is inside')));
     t.ok(warnings.some((warning) => warning.includes('another shape than the photos (144 x 96)')));
     const corner = join(root, 'corner.json');
-    const polygons = [
-      [
-        [0, 0],
-        [8, 0],
-        [8, 8],
-        [0, 8],
-      ],
-    ];
     // With a byte order mark, as some editors write.
-    await writeFile(corner, `\ufeff${JSON.stringify({ width: 144, height: 96, polygons })}`);
+    await writeFile(corner, `\ufeff${JSON.stringify({ width: 144, height: 96, polygons: [squareOf(8)] })}`);
     await t.rejects(distill({ ...settings, dataset, out, regionOfInterest: corner }), {
       message: /regionOfInterest: it is too small, the photos do not differ inside it/,
     });
