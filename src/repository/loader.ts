@@ -1,5 +1,6 @@
 /** Detector versions in memory, and the self-test results of all versions that were ever loaded. */
 import { LRUCache } from 'lru-cache';
+import limitConcurrency from 'p-limit';
 import {
   DetectorError,
   type LoadedDetector,
@@ -10,6 +11,9 @@ import {
 } from '../detector/index.js';
 import { type ScoringEngine, verify } from '../scoring/index.js';
 import { exists } from './folders.js';
+
+/** Versions that are read at the same time. Reading many at once would hold the event loop, and is no faster. */
+const mostReads = 2;
 
 export interface RepositoryLog {
   info(details: object, message: string): void;
@@ -26,6 +30,7 @@ export class VersionLoader {
   readonly #memory: LRUCache<string, LoadedDetector>;
   /** Being read. A version takes a place in memory only once it has been read. */
   readonly #reading = new Map<string, Promise<LoadedDetector>>();
+  readonly #limited = limitConcurrency(mostReads);
 
   constructor(
     private readonly engine: ScoringEngine,
@@ -98,7 +103,7 @@ export class VersionLoader {
   async recheck(name: string, { version, folder }: VersionFolder): Promise<void> {
     if (!this.isLoaded(name, version)) return;
     try {
-      await readDetector(folder, this.experts);
+      await this.#limited(() => readDetector(folder, this.experts));
       this.#findings.set(keyOf(name, version), { passed: true });
     } catch (error) {
       if (!(error instanceof DetectorError)) throw error;
@@ -123,7 +128,7 @@ export class VersionLoader {
 
   async #read(name: string, { version, folder }: VersionFolder): Promise<LoadedDetector> {
     try {
-      const read = await readDetector(folder, this.experts);
+      const read = await this.#limited(() => readDetector(folder, this.experts));
       if (read.version !== version) {
         throw new DetectorError(`${folder} has changed: it is now version ${read.version}`);
       }

@@ -6,6 +6,7 @@ import type { ModelRecipe, NumberedRequest, Reply, Request, WorkerSettings } fro
 import { type BlockingSession, createSession, hasCudaLibraries, type Provider } from './onnxruntime.js';
 import { ShapeSessions } from './shape-sessions.js';
 import { sessionInputs, type Tensors } from './tensor.js';
+import { letOthersGoFirst } from './thread-priority.js';
 
 const settings = workerData as WorkerSettings;
 const port = parentPort;
@@ -103,6 +104,7 @@ function reply(message: Reply, outputs: Tensors = {}): void {
  */
 const quietMs = 50;
 
+letOthersGoFirst();
 try {
   const { provider, note } = await chooseProvider();
   let last: Promise<void> = Promise.resolve();

@@ -1,4 +1,5 @@
 /** Several workers as one device. */
+import { readdir, readFile } from 'node:fs/promises';
 import t from 'tap';
 import { encodeModel, Graph } from '../../src/onnx/index.js';
 import { DevicePool, float32, float32Data } from '../../src/runtime/index.js';
@@ -22,6 +23,26 @@ t.test('runs are distributed over the workers, and each gets its own result', as
     values.map((_, index) => Math.max(0, index - 10)),
   );
 });
+
+t.test(
+  'the event loop goes before inference',
+  { skip: process.platform !== 'linux' && 'threads have priorities of their own on Linux only' },
+  async (t) => {
+    /** Counts the threads that give way. The niceness is the 17th number after the name in parentheses. */
+    const polite = async (): Promise<number> => {
+      const threads = await readdir('/proc/self/task');
+      const texts = await Promise.all(threads.map((id) => readFile(`/proc/self/task/${id}/stat`, 'utf8')));
+      return texts.filter((text) => Number(text.split(') ').at(-1)?.split(' ')[16]) > 0).length;
+    };
+    const before = await polite();
+    const pool = await DevicePool.open({ provider: 'cpu', workers: 1, threads: 2 });
+    t.teardown(() => pool.close());
+    await (await pool.session(model())).run({ x: float32([1], [1]) });
+    t.ok((await polite()) - before >= 2, 'the worker, and the thread of its session');
+    const main = await readFile(`/proc/self/task/${process.pid}/stat`, 'utf8');
+    t.equal(main.split(') ').at(-1)?.split(' ')[16], '0');
+  },
+);
 
 t.test('while one worker is replaced, the others continue', async (t) => {
   const causes: string[] = [];

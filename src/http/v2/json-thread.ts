@@ -28,8 +28,8 @@ const inlineBytes = 256 * 2 ** 10;
 /** Numbers that are written at once. */
 const inlineNumbers = 10_000;
 
-/** Memory of the thread, in MiB: JSON of 128 MiB that is all numbers needs 1.5 GiB. */
-const heapMiB = 3072;
+/** Memory of the thread's JavaScript values, in MiB: base64 of 128 MiB is there twice. */
+const heapMiB = 1024;
 
 interface Waiting {
   readonly resolve: (reply: JsonReply) => void;

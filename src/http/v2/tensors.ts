@@ -5,6 +5,7 @@
 import { Value } from 'typebox/value';
 import { shortest } from '../../files/decimals.js';
 import { badRequest, elements, inputOf } from './inputs.js';
+import { type ShortJson, takeNumberLists } from './number-lists.js';
 import {
   type InferRequest,
   type InferResponse,
@@ -36,16 +37,17 @@ export function parseRequest(body: Uint8Array, { jsonLength, maxImages }: Reques
       `inference-header-content-length is ${jsonLength}, but the body has only ${body.length} bytes`,
     );
   }
+  const { json, lists: long } = takeNumberLists(bufferOf(body.subarray(0, jsonLength)));
   let message: unknown;
   try {
-    message = JSON.parse(textOf(body.subarray(0, jsonLength)));
+    message = JSON.parse(json);
   } catch (error) {
     throw badRequest(
       `the request is not JSON: ${(error as Error).message}; send application/json, or JSON followed by binary tensors ` +
         'and inference-header-content-length, the length of the JSON',
     );
   }
-  const lists = takeLists(message);
+  const lists = takeLists(message, long);
   if (!Value.Check(inferRequestSchema, message)) {
     const [first] = Value.Errors(inferRequestSchema, message);
     throw badRequest(`the request is invalid: ${first?.instancePath || 'the body'} ${first?.message ?? ''}`);
@@ -72,21 +74,28 @@ export function parseRequest(body: Uint8Array, { jsonLength, maxImages }: Reques
   const [list] = lists;
   const elements = binary.get(input.name);
   if (elements || !list) return { message, input, elements };
-  const read = input.datatype === 'UINT8' ? octetsOf : base64Elements;
-  return { message, input, elements: read(input, list, jsonLength ?? body.length) };
+  return {
+    message,
+    input,
+    elements: input.datatype === 'UINT8' ? octetsOf(input, list) : base64Elements(input, list),
+  };
 }
 
-function textOf({ buffer, byteOffset, byteLength }: Uint8Array): string {
-  return Buffer.from(buffer, byteOffset, byteLength).toString('utf8');
+function bufferOf({ buffer, byteOffset, byteLength }: Uint8Array): Buffer {
+  return Buffer.from(buffer, byteOffset, byteLength);
 }
+
+/** The data of an input as it was in JSON: a list, or the numbers of a long one. */
+type Data = readonly unknown[] | Uint8Array;
 
 /** Takes the inputs' data out of a message: checking the schema of millions of numbers takes a minute. */
-function takeLists(message: unknown): (readonly unknown[] | undefined)[] {
+function takeLists(message: unknown, long: ShortJson['lists']): (Data | undefined)[] {
   const inputs: unknown = Object(message).inputs;
   if (!Array.isArray(inputs)) return [];
   return inputs.map((input: unknown) => {
-    const data: unknown = Object(input).data;
-    if (!Array.isArray(data)) return undefined;
+    const given: unknown = Object(input).data;
+    const data = typeof given === 'string' ? long.get(given) : given;
+    if (!Array.isArray(data) && !(data instanceof Uint8Array)) return undefined;
     delete Object(input).data;
     return data;
   });
@@ -117,7 +126,7 @@ function lengthPrefixed({ name }: InputTensor, binary: Uint8Array, count: number
   return list;
 }
 
-function base64Elements({ name }: InputTensor, data: readonly unknown[]): Uint8Array {
+function base64Elements({ name }: InputTensor, data: Data): Uint8Array {
   const parts: Uint8Array[] = [];
   visit(data, (text) => {
     // Lines of 76 characters are common: MIME and the program base64 break them.
@@ -137,14 +146,11 @@ export function uint8Elements(input: InputTensor, binary: Uint8Array | undefined
   throw badRequest(`the input '${input.name}' has ${numbers.length} elements, but its shape has ${count}`);
 }
 
-/** @param jsonBytes bytes of the JSON, which has at most half as many numbers. */
-function octetsOf(input: InputTensor, data: readonly unknown[], jsonBytes: number): Uint8Array {
-  const octets = new Uint8Array(jsonBytes);
-  let count = 0;
-  visit(data, (entry) => {
-    octets[count++] = octet(input, entry);
-  });
-  return octets.subarray(0, count);
+function octetsOf(input: InputTensor, data: Data): Uint8Array {
+  if (data instanceof Uint8Array) return data;
+  const octets: number[] = [];
+  visit(data, (entry) => octets.push(octet(input, entry)));
+  return Uint8Array.from(octets);
 }
 
 function octet({ name }: InputTensor, entry: unknown): number {
@@ -158,7 +164,7 @@ function octet({ name }: InputTensor, entry: unknown): number {
 const mostDimensions = 4;
 
 /** Calls the function with every element of a list, flat or nested. */
-function visit(data: readonly unknown[], element: (entry: unknown) => void, depth = 0): void {
+function visit(data: Data, element: (entry: unknown) => void, depth = 0): void {
   for (const entry of data) {
     if (Array.isArray(entry) && depth < mostDimensions) visit(entry, element, depth + 1);
     else element(entry);
