@@ -7,6 +7,8 @@ WORKDIR /app
 COPY package.json package-lock.json .npmrc tsconfig.json ./
 RUN npm ci --ignore-scripts
 COPY src ./src
+# The page has them.
+COPY examples ./examples
 COPY test ./test
 COPY bench ./bench
 RUN npm run build && npm prune --omit=dev --ignore-scripts

@@ -141,6 +141,7 @@ function welcome({ address, app }: RunningService, { keys, tlsCert }: ServeConfi
   return [
     '',
     `  ${url} serves ${names.join(', ') || 'no detector yet'} on ${provider}`,
+    `  In a browser:   ${url}`,
     `  Score a photo:  curl -s${insecure}${key} -F image=@photo.png ${url}/v1/detectors/${name}/score`,
     `  The whole API:  ${url}/docs`,
     '  Stop:           Ctrl-C',

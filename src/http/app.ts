@@ -14,6 +14,7 @@ import Fastify, {
   type RawRequestDefaultExpression,
 } from 'fastify';
 import { type Metrics, Traces } from '../observability/index.js';
+import { pageRoutes } from './page.js';
 import { addAccessControl } from './plugins/auth.js';
 import { countBodies, discardUnreadBodies } from './plugins/bodies.js';
 import { watchClients } from './plugins/clients.js';
@@ -136,6 +137,7 @@ export async function buildApp(options: AppOptions = {}): Promise<App> {
   await app.register(healthRoutes, { service });
   if (!options.metricsElsewhere) await app.register(metricsRoutes, { service });
   await app.register(documentRoutes);
+  await app.register(pageRoutes);
   await app.register(v2Routes, { service });
   refuseOtherMethods(app, routes);
   await app.ready();

@@ -69,8 +69,6 @@ export const metricsRoutes: FastifyPluginAsyncTypebox<{ service: Service }> = as
 
 /** The API's own description. */
 export const documentRoutes: FastifyPluginAsyncTypebox = async (app) => {
-  app.get('/', { schema: { hide: true } }, async (_request, reply) => reply.redirect('/docs'));
-
   app.get('/openapi.yaml', { schema: { hide: true } }, async (_request, reply) =>
     reply.type('application/yaml').send(app.swagger({ yaml: true })),
   );

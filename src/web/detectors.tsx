@@ -1,0 +1,179 @@
+/** The detectors of this service: how each was made, its versions, and which one serves. */
+import { signal } from '@preact/signals';
+import { useState } from 'preact/hooks';
+import { api, type DetectorInfo, type DetectorList, type DetectorSummary } from './api.js';
+import { oneIn, short } from './numbers.js';
+
+const search = signal('');
+const mostRows = 100;
+
+interface Props {
+  readonly list: DetectorList | undefined;
+  readonly onChange: () => Promise<void>;
+}
+
+export function Detectors({ list, onChange }: Props) {
+  if (!list) return <p class="soft">Loading the detectors</p>;
+  const found = list.detectors.filter(({ name }) => name.toLowerCase().includes(search.value.toLowerCase()));
+  return (
+    <>
+      <div class="bar">
+        <h1>Detectors</h1>
+        <span class="grow" />
+        <label>
+          Find{' '}
+          <input
+            class="select"
+            type="search"
+            value={search.value}
+            onInput={({ currentTarget }) => (search.value = currentTarget.value)}
+          />
+        </label>
+      </div>
+      <p class="soft">
+        Make your own from photos of good parts: <code>mkd distill photos/ --out detectors/name</code>
+      </p>
+      <div class="panel scroll">
+        <table>
+          <thead>
+            <tr>
+              <th scope="col">Name</th>
+              <th scope="col">Input</th>
+              <th scope="col" class="n">
+                Threshold
+              </th>
+              <th scope="col">Version</th>
+              <th scope="col">State</th>
+            </tr>
+          </thead>
+          {found.slice(0, mostRows).map((detector) => (
+            <Row key={detector.name} detector={detector} onChange={onChange} />
+          ))}
+        </table>
+        {found.length === 0 && <p class="soft">No detector has this in its name.</p>}
+        {found.length > mostRows && (
+          <p class="soft">
+            {mostRows} of {found.length}; type a part of the name.
+          </p>
+        )}
+      </div>
+      {list.refused.length > 0 && (
+        <section class="panel">
+          <h2>Refused</h2>
+          <dl>
+            {list.refused.map(({ name, reason }) => (
+              <>
+                <dt>{name}</dt>
+                <dd>{reason}</dd>
+              </>
+            ))}
+          </dl>
+        </section>
+      )}
+    </>
+  );
+}
+
+function Row({
+  detector,
+  onChange,
+}: {
+  readonly detector: DetectorSummary;
+  readonly onChange: () => Promise<void>;
+}) {
+  const [info, setInfo] = useState<DetectorInfo>();
+  const [trouble, setTrouble] = useState<string>();
+  const { name, inputSize, threshold, version, versions, loaded, available } = detector;
+  const load = (): Promise<void> =>
+    api.detector(name).then(setInfo, (error: Error) => setTrouble(error.message));
+  const toggle = (): void => {
+    if (info) setInfo(undefined);
+    else void load();
+  };
+  const activate = (which: string): void => {
+    setTrouble(undefined);
+    api.activate(name, which).then(
+      async () => {
+        await onChange();
+        await load();
+      },
+      (error: Error) => setTrouble(error.message),
+    );
+  };
+  const side =
+    typeof inputSize === 'number'
+      ? `${inputSize} x ${inputSize}`
+      : `${inputSize.width} x ${inputSize.height}`;
+  return (
+    <tbody>
+      <tr>
+        <td>
+          <button type="button" class="link" aria-expanded={info !== undefined} onClick={toggle}>
+            {name}
+          </button>
+        </td>
+        <td>{side}</td>
+        <td class="n">{short(threshold)}</td>
+        <td>
+          <code>{version}</code>
+          {versions > 1 && <span class="soft"> and {versions - 1} earlier</span>}
+        </td>
+        <td>{available ? (loaded ? 'in memory' : 'on disk') : 'unloaded'}</td>
+      </tr>
+      {(info || trouble) && (
+        <tr>
+          <td colSpan={5}>
+            {trouble && (
+              <p class="note bad" role="alert">
+                {trouble}
+              </p>
+            )}
+            {info && <Details info={info} onActivate={activate} />}
+          </td>
+        </tr>
+      )}
+    </tbody>
+  );
+}
+
+function Details({
+  info,
+  onActivate,
+}: {
+  readonly info: DetectorInfo;
+  readonly onActivate: (version: string) => void;
+}) {
+  const { manifest, versions } = info;
+  const { expert, recipe, data, distillation, calibration } = manifest;
+  return (
+    <div class="details">
+      <dl>
+        <dt>Made from</dt>
+        <dd>{data.images} photos of good parts</dd>
+        <dt>Recipe</dt>
+        <dd>
+          {recipe.name}, in {Math.round(distillation.seconds)} s
+        </dd>
+        <dt>Expert</dt>
+        <dd>{expert.name}</dd>
+        <dt>False alarms</dt>
+        <dd>at most {oneIn(calibration.falseAlarmRate)} good parts</dd>
+      </dl>
+      <ul class="versions">
+        {versions.map(({ version, created, current, state, reason }) => (
+          <li key={version}>
+            <code>{version}</code> <span class="soft">{new Date(created).toLocaleString()}</span>{' '}
+            {state === 'refused' && <span class="note bad">{reason}</span>}
+            {current ? (
+              <b class="good">serves</b>
+            ) : (
+              <button type="button" class="btn small" onClick={() => onActivate(version)}>
+                Let this one serve
+              </button>
+            )}
+          </li>
+        ))}
+      </ul>
+    </div>
+  );
+}

@@ -1,0 +1,179 @@
+/** The photos of this visit, and how they are scored: a few at a time, in order. */
+import { computed, signal } from '@preact/signals';
+import { api, RequestError, type Result } from './api.js';
+
+export interface Photo {
+  readonly id: number;
+  readonly name: string;
+  /** Undefined for a result that was opened by its link: the service keeps no photos. */
+  readonly file: Blob | undefined;
+  /** Address of the photo in the page; undefined if the browser cannot show its format. */
+  readonly url: string | undefined;
+  readonly thumbnail: string | undefined;
+  readonly detector: string;
+  readonly outcome:
+    | { readonly state: 'waiting' | 'scoring' }
+    | { readonly state: 'scored'; readonly result: Result; readonly version: string }
+    | { readonly state: 'failed'; readonly message: string };
+}
+
+export type Filter = 'all' | 'anomalous' | 'good' | 'failed';
+
+export const photos = signal<readonly Photo[]>([]);
+export const selectedId = signal<number | undefined>(undefined);
+export const filter = signal<Filter>('all');
+/** The detector for the photos to come. */
+export const detectorName = signal('');
+/** A threshold to try out, for the detector that is chosen; undefined for its own. */
+export const trialThreshold = signal<number | undefined>(undefined);
+
+export const selected = computed(() => photos.value.find(({ id }) => id === selectedId.value));
+
+/** The verdict with the threshold that is tried out. */
+export function verdictOf({ outcome }: Photo): 'good' | 'anomalous' | undefined {
+  if (outcome.state !== 'scored') return undefined;
+  return outcome.result.score > (trialThreshold.value ?? outcome.result.threshold) ? 'anomalous' : 'good';
+}
+
+export const shown = computed(() => {
+  const kind = filter.value;
+  if (kind === 'all') return photos.value;
+  return photos.value.filter((photo) =>
+    kind === 'failed' ? photo.outcome.state === 'failed' : verdictOf(photo) === kind,
+  );
+});
+
+/** Requests at the same time: enough to keep a service busy, few enough to leave it to others. */
+const atOnce = 4;
+const thumbnailPixels = 208;
+/** How often a photo is sent again if the service is full. */
+const mostTries = 5;
+
+let lastId = 0;
+let working = 0;
+
+export function addPhotos(files: readonly { readonly name: string; readonly blob: Blob }[]): void {
+  const added = files.map(
+    ({ name, blob }): Photo => ({
+      id: ++lastId,
+      name,
+      file: blob,
+      url: URL.createObjectURL(blob),
+      thumbnail: undefined,
+      detector: detectorName.value,
+      outcome: { state: 'waiting' },
+    }),
+  );
+  photos.value = [...photos.value, ...added];
+  if (selected.value === undefined || selected.value.outcome.state !== 'waiting') {
+    selectedId.value = added[0]?.id ?? selectedId.value;
+  }
+  work();
+}
+
+/** Shows a result of the service that has been scored before. */
+export async function openResult(id: string): Promise<void> {
+  const known = photos.value.find(({ outcome }) => outcome.state === 'scored' && outcome.result.id === id);
+  if (known) {
+    selectedId.value = known.id;
+    return;
+  }
+  const { detector, version, result } = await api.result(id);
+  const photo: Photo = {
+    id: ++lastId,
+    name: result.name ?? id,
+    file: undefined,
+    url: undefined,
+    thumbnail: undefined,
+    detector,
+    outcome: { state: 'scored', result, version },
+  };
+  photos.value = [...photos.value, photo];
+  selectedId.value = photo.id;
+}
+
+/** Scores photos again, for example by another detector. */
+export function scoreAgain(which: (photo: Photo) => boolean): void {
+  photos.value = photos.value.map((photo) =>
+    photo.file && which(photo)
+      ? { ...photo, detector: detectorName.value, outcome: { state: 'waiting' } }
+      : photo,
+  );
+  work();
+}
+
+export function removeAll(): void {
+  for (const { url, thumbnail } of photos.value) {
+    if (url) URL.revokeObjectURL(url);
+    if (thumbnail) URL.revokeObjectURL(thumbnail);
+  }
+  photos.value = [];
+  selectedId.value = undefined;
+}
+
+/** Selects the photo before or after the selected one, among those that are shown. */
+export function step(by: 1 | -1): void {
+  const list = shown.value;
+  const at = list.findIndex(({ id }) => id === selectedId.value);
+  const next = list[Math.min(list.length - 1, Math.max(0, at + by))];
+  if (next) selectedId.value = next.id;
+}
+
+function change(id: number, changes: Partial<Photo>): void {
+  photos.value = photos.value.map((photo) => (photo.id === id ? { ...photo, ...changes } : photo));
+}
+
+function work(): void {
+  while (working < atOnce) {
+    const next = photos.value.find(({ outcome }) => outcome.state === 'waiting');
+    if (!next) return;
+    change(next.id, { outcome: { state: 'scoring' } });
+    working++;
+    void score(next).finally(() => {
+      working--;
+      work();
+    });
+  }
+}
+
+async function score(photo: Photo): Promise<void> {
+  if (!photo.file) return;
+  if (!photo.thumbnail) {
+    const thumbnail = await thumbnailOf(photo.file);
+    // Without one, the browser cannot show the format.
+    change(photo.id, { thumbnail, ...(thumbnail === undefined ? { url: undefined } : {}) });
+  }
+  try {
+    const { version, results } = await patiently(() => api.localize(photo.detector, photo.file as Blob));
+    const [result] = results;
+    if (!result || 'error' in result) throw new RequestError(0, 'The answer has no result.');
+    change(photo.id, { outcome: { state: 'scored', result, version } });
+  } catch (error) {
+    change(photo.id, { outcome: { state: 'failed', message: (error as Error).message } });
+  }
+}
+
+/** Sends again, after the time that the service names, if it is full. */
+async function patiently<Answer>(send: () => Promise<Answer>): Promise<Answer> {
+  for (let tries = 1; ; tries++) {
+    try {
+      return await send();
+    } catch (error) {
+      const wait = error instanceof RequestError ? error.retryAfterMs : undefined;
+      if (wait === undefined || tries >= mostTries) throw error;
+      await new Promise((resolve) => setTimeout(resolve, wait));
+    }
+  }
+}
+
+/** Returns the address of a small copy: two hundred photos of 12 megapixels would fill the memory. */
+async function thumbnailOf(photo: Blob): Promise<string | undefined> {
+  try {
+    const bitmap = await createImageBitmap(photo, { resizeWidth: thumbnailPixels, resizeQuality: 'medium' });
+    const canvas = new OffscreenCanvas(bitmap.width, bitmap.height);
+    canvas.getContext('bitmaprenderer')?.transferFromImageBitmap(bitmap);
+    return URL.createObjectURL(await canvas.convertToBlob({ type: 'image/webp' }));
+  } catch {
+    return undefined;
+  }
+}

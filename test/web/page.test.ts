@@ -1,0 +1,178 @@
+/** The page at `/` in a real browser, with a real service behind it. */
+import { readFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import axe from 'axe-core';
+import type { Browser, Page } from 'playwright-core';
+import sharp from 'sharp';
+import t from 'tap';
+import { hashKey, makeKey, type RunningService, writeKeyFile } from '../../src/http/index.js';
+import { noBrowser, openBrowser, visit } from '../support/browser.js';
+import { startService } from '../support/service.js';
+
+const example = (name: string): Promise<Buffer> =>
+  readFile(new URL(`../../../examples/${name}`, import.meta.url));
+const choose = (page: Page, files: readonly { name: string; buffer: Buffer }[]): Promise<void> =>
+  page
+    .getByLabel('Photos', { exact: true })
+    .first()
+    .setInputFiles(files.map((file) => ({ mimeType: 'application/octet-stream', ...file })));
+const verdict = (page: Page) => page.getByLabel('Verdict');
+
+t.test('the page', { skip: noBrowser }, async (t) => {
+  let browser: Browser;
+  let service: RunningService;
+  t.before(async () => {
+    [browser, service] = await Promise.all([openBrowser(), startService()]);
+  });
+  t.teardown(async () => {
+    await browser.close();
+    await service.stop();
+  });
+
+  t.test('an example shows its verdict, regions and heatmap, and a link that opens it again', async (t) => {
+    const { page, context, faults } = await visit(browser, service.address);
+    t.teardown(() => context.close());
+    await page.getByRole('button', { name: 'Try four examples' }).click();
+    await page.getByText('4 of 4 photos scored').waitFor();
+    t.match(await verdict(page).innerText(), /^Anomalous\nScore 6\d\.\d, threshold 7\.99/);
+    t.equal(await page.getByText('times the threshold').count(), 1);
+    await page.locator('img.heat').waitFor();
+    const strip = page.getByRole('list', { name: 'Photos' }).getByRole('button');
+    t.match(await strip.nth(1).getAttribute('aria-label'), /good-1\.png: good, score/);
+
+    // Everything by keys: the next photo is good, then outlines instead of the heatmap.
+    await page.keyboard.press('ArrowRight');
+    await page.getByText('Good', { exact: true }).waitFor();
+    await page.keyboard.press('ArrowLeft');
+    await page.keyboard.press('v');
+    t.equal(await page.locator('svg .region').count(), 1);
+
+    const link = await page.locator('a[href^="#/results/"]').getAttribute('href');
+    const other = await visit(browser, service.address);
+    t.teardown(() => other.context.close());
+    await other.page.goto(`${service.address}/${link}`);
+    t.match(await verdict(other.page).innerText(), /^Anomalous/);
+    t.strictSame([...faults, ...other.faults], []);
+  });
+
+  t.test('a threshold that is tried out changes verdicts, and says what it promises', async (t) => {
+    const { page, context, faults } = await visit(browser, service.address);
+    t.teardown(() => context.close());
+    await page.getByRole('button', { name: 'Try four examples' }).click();
+    await page.getByText('At 7.99: 3 of 4 photos here are anomalous; false alarms at most 5.0 %').waitFor();
+    const slider = page.getByLabel('Threshold to try out');
+    await slider.fill('1000');
+    await page.getByText(/: 0 of 4 photos here are anomalous; false alarms at most 0\.8 %/).waitFor();
+    await slider.fill('0');
+    await page.getByText(/: 4 of 4 .* every good part would be a false alarm|: 4 of 4 /).waitFor();
+    await page.getByRole('button', { name: 'Back to 7.99' }).click();
+    await page.getByText('At 7.99: 3 of 4').waitFor();
+    t.strictSame(faults, []);
+  });
+
+  t.test('what cannot be scored is said in words, and the others are scored', async (t) => {
+    const { page, context, faults } = await visit(browser, service.address);
+    t.teardown(() => context.close());
+    const defect = await example('defect-1.png');
+    const hostile = '<img src=x onerror=alert(1)>.png';
+    const tiff = await sharp(defect).tiff().toBuffer();
+    await choose(page, [
+      { name: 'notes.jpg', buffer: Buffer.from('not an image') },
+      { name: hostile, buffer: defect },
+      { name: 'part.tif', buffer: tiff },
+    ]);
+    await page.getByText('3 of 3 photos scored').waitFor();
+    const alert = page.getByRole('alert');
+    t.match(
+      await alert.innerText(),
+      /This photo was not scored\s+this is not a JPEG, PNG, WebP or TIFF image/,
+    );
+    await page.keyboard.press('ArrowRight');
+    await page.getByText(`${hostile}, 256 x 256`).waitFor();
+    // The browser cannot show a TIFF; the service's picture of it is shown.
+    await page.keyboard.press('ArrowRight');
+    await page.getByText('part.tif, 256 x 256').waitFor();
+    await page.locator('.sheet img').waitFor();
+    t.match(await verdict(page).innerText(), /^Anomalous/);
+    t.strictSame(faults, []);
+  });
+
+  t.test('without a connection photos wait for a second try', async (t) => {
+    const { page, context } = await visit(browser, service.address);
+    t.teardown(() => context.close());
+    await page.getByText('Ready, CPU').waitFor();
+    await context.setOffline(true);
+    await choose(page, [{ name: 'good.png', buffer: await example('good-1.png') }]);
+    await page.getByText('The service does not answer. Is it running').waitFor();
+    await context.setOffline(false);
+    await page.getByRole('button', { name: 'Try again' }).click();
+    await page.getByText('Good', { exact: true }).waitFor();
+  });
+
+  t.test('no view has a fault that axe finds, light or dark', async (t) => {
+    for (const colorScheme of ['light', 'dark'] as const) {
+      const { page, context, faults } = await visit(browser, service.address, { colorScheme });
+      t.teardown(() => context.close());
+      const check = async (view: string): Promise<void> => {
+        await page.evaluate(axe.source);
+        const { violations } = await page.evaluate(async () =>
+          (globalThis as unknown as { axe: typeof axe }).axe.run(),
+        );
+        const found = violations.map(({ id, nodes }) => `${id}: ${nodes.map(({ html }) => html).join(' ')}`);
+        t.strictSame(found, [], `${view}, ${colorScheme}`);
+      };
+      await page.getByText('Ready, CPU').waitFor();
+      await check('nothing yet');
+      await page.getByRole('button', { name: 'Try four examples' }).click();
+      await page.getByText('4 of 4 photos scored').waitFor();
+      await check('results');
+      await page.getByRole('link', { name: 'Detectors' }).click();
+      await page.getByRole('button', { name: 'sample', exact: true }).click();
+      await page.getByText('120 photos of good parts').waitFor();
+      await check('detectors');
+      await page.getByRole('link', { name: 'Service' }).click();
+      await page.getByText('Photos a second').waitFor();
+      await check('service');
+      t.strictSame(faults, []);
+    }
+  });
+});
+
+t.test('a service with keys asks for one', { skip: noBrowser }, async (t) => {
+  const path = join(t.testdir(), 'keys.json');
+  const key = makeKey();
+  await writeKeyFile(path, [{ name: 'line', scopes: ['score'], sha256: hashKey(key) }]);
+  const [browser, service] = await Promise.all([openBrowser(), startService({ keys: path })]);
+  t.teardown(async () => {
+    await browser.close();
+    await service.stop();
+  });
+  const { page, faults } = await visit(browser, service.address);
+  const field = page.getByLabel('API key', { exact: true });
+  await field.fill('wrong');
+  await page.getByRole('button', { name: 'Use this key' }).click();
+  await page.getByText('the API key is unknown').first().waitFor();
+  await field.fill(key);
+  await page.getByRole('button', { name: 'Use this key' }).click();
+  await page.getByRole('button', { name: 'Try four examples' }).click();
+  await page.getByText('4 of 4 photos scored').waitFor();
+  // Pictures need the key too.
+  await page.locator('img.heat').waitFor();
+  t.strictSame(faults, []);
+});
+
+t.test('the page is one that browsers guard, and its files never change', async (t) => {
+  const service = await startService();
+  t.teardown(() => service.stop());
+  const page = await fetch(service.address);
+  const html = await page.text();
+  const policy = page.headers.get('content-security-policy') ?? '';
+  t.match(policy, /default-src 'none'; script-src 'self'/);
+  t.notMatch(policy, /unsafe/);
+  t.equal(page.headers.get('cache-control'), 'no-cache');
+  const [, script = ''] = /src="([^"]+\.js)"/.exec(html) ?? [];
+  const asset = await fetch(new URL(script, service.address));
+  t.equal(asset.status, 200);
+  t.match(asset.headers.get('cache-control'), /immutable/);
+  t.equal((await fetch(`${service.address}/assets/none.js`)).status, 404);
+});
