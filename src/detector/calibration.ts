@@ -1,6 +1,12 @@
 /** Thresholds of scores and maps, from good images that the detector was not trained on. */
 import { shortest, significant } from '../files/decimals.js';
-import { conformalThreshold, supportedRate } from './conformal.js';
+import {
+  CalibrationError,
+  conformalThreshold,
+  highestThreshold,
+  promisedRate,
+  supportedRate,
+} from './conformal.js';
 import type { Manifest, Terms } from './manifest.js';
 import { scoreRounding } from './rounding.js';
 
@@ -28,6 +34,19 @@ export function calibration(
     falseAlarmRate: rate,
     ...rounded(maps),
   };
+}
+
+/**
+ * Returns the calibration with a threshold set by hand, and the false-alarm rate that it promises.
+ * @throws CalibrationError if it is not within the limits, or below all good images.
+ */
+export function withThreshold(before: Calibration, threshold: number): Calibration {
+  if (!(Math.abs(threshold) <= highestThreshold)) {
+    throw new CalibrationError(
+      `threshold ${threshold}: must be a number from ${-highestThreshold} to ${highestThreshold}`,
+    );
+  }
+  return { ...before, threshold, falseAlarmRate: promisedRate(before.scores, threshold) };
 }
 
 /** Returns a value with all numbers in it as short as their float32. */

@@ -1,5 +1,5 @@
 /** The detector as an artifact: its manifest, files, versions and graph. */
-export { type Calibration, calibration, type GoodImages } from './calibration.js';
+export { type Calibration, calibration, type GoodImages, withThreshold } from './calibration.js';
 export {
   type ClonerSpec,
   type ConvolutionalCloner,

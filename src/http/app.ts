@@ -95,7 +95,7 @@ export async function buildApp(options: AppOptions = {}): Promise<App> {
   discardUnreadBodies(app);
   const { corsOrigins = [] } = options;
   if (corsOrigins.length > 0) {
-    const methods = ['GET', 'HEAD', 'POST', 'DELETE'];
+    const methods = ['GET', 'HEAD', 'POST', 'PUT', 'DELETE'];
     await app.register(cors, {
       // Browsers send the host in lower case.
       origin: corsOrigins.includes('*') ? '*' : corsOrigins.map((origin) => new URL(origin).origin),

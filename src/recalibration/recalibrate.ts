@@ -8,12 +8,11 @@ import {
   calibration,
   checkTarget,
   type GoodImages,
-  highestThreshold,
   type Manifest,
-  promisedRate,
   replaceCalibration,
   scoreRounding,
   type UnverifiedDetector,
+  withThreshold,
 } from '../detector/index.js';
 import { distinctFiles } from '../files/distinct-files.js';
 import { describeError, firstNames } from '../files/explain.js';
@@ -82,13 +81,7 @@ export async function recalibrate(
   const before = detector.manifest.calibration;
   if (options.out !== undefined) await checkTarget(options.out);
   if ('threshold' in options.source) {
-    const { threshold } = options.source;
-    if (!(Math.abs(threshold) <= highestThreshold)) {
-      throw new CalibrationError(
-        `threshold ${threshold}: must be a number from ${-highestThreshold} to ${highestThreshold}`,
-      );
-    }
-    const after = { ...before, threshold, falseAlarmRate: promisedRate(before.scores, threshold) };
+    const after = withThreshold(before, options.source.threshold);
     const version = await replaceCalibration(options.folder, after, options.out);
     return { before, after, version, verdicts: 0, flips: [] };
   }

@@ -7,7 +7,15 @@ import { randomUUID } from 'node:crypto';
 import { rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Readable } from 'node:stream';
-import { DetectorError, type LoadedDetector, readDetector } from '../detector/index.js';
+import {
+  DetectorError,
+  type LoadedDetector,
+  readDetector,
+  readManifest,
+  replaceCalibration,
+  type UnverifiedDetector,
+  withThreshold,
+} from '../detector/index.js';
 import type { ScoringEngine } from '../scoring/index.js';
 import { unpackDetector } from './archive.js';
 import { RepositoryError, rethrowAsRefused, withWriteErrors } from './errors.js';
@@ -180,23 +188,41 @@ export class DetectorRepository {
     try {
       await withWriteErrors(() => unpackDetector(archive, incoming));
       const read = await readDetector(incoming, experts).catch((error) => rethrowAsRefused(error, incoming));
-      const { version } = read;
-      return await this.#change(async () => {
-        await this.#loader.addVerified(name, read).catch((error) => rethrowAsRefused(error));
-        const before = this.#serving.find(name);
-        const added = !before?.folder.versions.some((known) => known.version === version);
-        const single = await singleVersion(detectors, name, before?.folder.versions);
-        // An existing version is replaced: its files may be damaged.
-        await withWriteErrors(() => placeVersion(detectors, name, incoming, version, single));
-        if (activate) await this.#setCurrent(name, version);
-        else if (before?.current) await this.#setCurrent(name, before.current.version);
-        await this.#serving.refresh(name, true);
-        this.log.info({ detector: name, version, added }, 'detector uploaded');
-        return { version, added };
-      });
+      const added = await this.#change(() => this.#place(name, incoming, read, activate));
+      this.log.info({ detector: name, version: read.version, added }, 'detector uploaded');
+      return { version: read.version, added };
     } finally {
       await rm(incoming, { recursive: true, force: true });
     }
+  }
+
+  /**
+   * Adds a version like the current one, with a threshold set by hand, and lets it serve.
+   * @returns the version, and the false-alarm rate that its threshold promises.
+   * @throws CalibrationError; RepositoryError; what served before still serves.
+   */
+  async setThreshold(
+    name: string,
+    threshold: number,
+  ): Promise<{ readonly version: string; readonly falseAlarmRate: number }> {
+    const { detectors, experts } = this.options;
+    return this.#change(async () => {
+      const { current } = this.#serving.entry(name);
+      if (!current) throw new RepositoryError('conflict', `no version of '${name}' serves`);
+      const { manifest } = await readManifest(current.folder);
+      const calibration = withThreshold(manifest.calibration, threshold);
+      const incoming = await withWriteErrors(() => incomingFolder(detectors, randomUUID()));
+      const from = join(incoming, 'changed');
+      try {
+        const version = await withWriteErrors(() => replaceCalibration(current.folder, calibration, from));
+        const read = await readDetector(from, experts).catch((error) => rethrowAsRefused(error, from));
+        await this.#place(name, from, read, true);
+        this.log.info({ detector: name, version, threshold }, 'threshold set');
+        return { version, falseAlarmRate: calibration.falseAlarmRate };
+      } finally {
+        await rm(incoming, { recursive: true, force: true });
+      }
+    });
   }
 
   /** Makes a version the current one. @throws RepositoryError if there is no such version, or it is refused. */
@@ -277,6 +303,24 @@ export class DetectorRepository {
       }
       await this.#serving.refresh(name, true);
     });
+  }
+
+  /**
+   * Moves a version from its own folder to its place, once it has passed its self-test.
+   * @returns whether it is new here.
+   */
+  async #place(name: string, from: string, read: UnverifiedDetector, activate: boolean): Promise<boolean> {
+    const { detectors } = this.options;
+    const { version } = read;
+    await this.#loader.addVerified(name, read).catch((error) => rethrowAsRefused(error));
+    const before = this.#serving.find(name);
+    const single = await singleVersion(detectors, name, before?.folder.versions);
+    // An existing version is replaced: its files may be damaged.
+    await withWriteErrors(() => placeVersion(detectors, name, from, version, single));
+    if (activate) await this.#setCurrent(name, version);
+    else if (before?.current) await this.#setCurrent(name, before.current.version);
+    await this.#serving.refresh(name, true);
+    return !before?.folder.versions.some((known) => known.version === version);
   }
 
   async #setCurrent(name: string, version: string): Promise<void> {

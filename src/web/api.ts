@@ -69,6 +69,12 @@ export const api = {
   detector: (name: string): Promise<DetectorInfo> => json(detectorPath(name)),
   activate: (name: string, version: string): Promise<unknown> =>
     json(`${detectorPath(name)}/versions/${version}/activate`, { method: 'POST' }),
+  setThreshold: (name: string, threshold: number): Promise<unknown> =>
+    json(`${detectorPath(name)}/threshold`, {
+      method: 'PUT',
+      body: JSON.stringify({ threshold }),
+      headers: { 'content-type': 'application/json' },
+    }),
   /** Scores one photo and finds its regions. */
   localize: (detector: string, photo: Blob, signal?: AbortSignal): Promise<ScoreAnswer> =>
     json(`${detectorPath(detector)}/localize?as=json`, {

@@ -6,7 +6,16 @@ import defect3 from '../../examples/defect-3.png';
 import defect5 from '../../examples/defect-5.png';
 import good1 from '../../examples/good-1.png';
 import { api, type DetectorInfo, type DetectorList } from './api.js';
-import { addPhotos, detectorName, photos, scoreAgain, selected, step, trialThreshold } from './photos.js';
+import {
+  addPhotos,
+  applyThreshold,
+  detectorName,
+  photos,
+  scoreAgain,
+  selected,
+  step,
+  trialThreshold,
+} from './photos.js';
 import { Reasons } from './reasons.js';
 import { cycleView, Stage } from './stage.js';
 import { Strip } from './strip.js';
@@ -73,18 +82,25 @@ function usePageInput(): void {
   }, []);
 }
 
+/** Reads what is known of a detector. If that fails, the list of detectors says why. */
+async function loadInfo(name: string): Promise<void> {
+  const info = await api.detector(name).catch(() => undefined);
+  if (info) infos.value = new Map(infos.value).set(name, info);
+}
+
+/** @throws RequestError, for example without an admin key. */
+async function saveThreshold(name: string, threshold: number): Promise<void> {
+  await api.setThreshold(name, threshold);
+  applyThreshold(name, threshold);
+  trialThreshold.value = undefined;
+  await loadInfo(name);
+}
+
 export function Inspect({ list }: { readonly list: DetectorList | undefined }) {
   usePageInput();
   const name = detectorName.value;
   useEffect(() => {
-    if (!name || infos.value.has(name)) return;
-    api.detector(name).then(
-      (info) => {
-        infos.value = new Map(infos.value).set(name, info);
-      },
-      // The list of detectors says what is wrong.
-      () => undefined,
-    );
+    if (name && !infos.value.has(name)) void loadInfo(name);
   }, [name]);
   const photo = selected.value;
   const info = infos.value.get(photo?.detector ?? name);
@@ -108,7 +124,7 @@ export function Inspect({ list }: { readonly list: DetectorList | undefined }) {
           {photos.value.length > 0 && <Strip />}
         </div>
         <div class="side">
-          <Reasons photo={photo} info={info} />
+          <Reasons photo={photo} info={info} onSave={saveThreshold} />
         </div>
       </div>
       {isDragging.value && (

@@ -111,6 +111,16 @@ export function removeAll(): void {
   selectedId.value = undefined;
 }
 
+/** Judges the photos of a detector by its new threshold. */
+export function applyThreshold(detector: string, threshold: number): void {
+  photos.value = photos.value.map((photo) => {
+    const { outcome } = photo;
+    if (photo.detector !== detector || outcome.state !== 'scored') return photo;
+    const verdict = outcome.result.score > threshold ? 'anomalous' : 'good';
+    return { ...photo, outcome: { ...outcome, result: { ...outcome.result, threshold, verdict } } };
+  });
+}
+
 /** Selects the photo before or after the selected one, among those that are shown. */
 export function step(by: 1 | -1): void {
   const list = shown.value;

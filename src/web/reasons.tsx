@@ -1,4 +1,5 @@
 /** Why: the verdict, where the score lies among good photos, what adds to it, and the regions. */
+import { useState } from 'preact/hooks';
 import { promisedRate } from '../detector/conformal.js';
 import type { DetectorInfo, Result } from './api.js';
 import { milliseconds, oneIn, percent, short } from './numbers.js';
@@ -9,9 +10,11 @@ import { Scale } from './scale.js';
 interface Props {
   readonly photo: Photo | undefined;
   readonly info: DetectorInfo | undefined;
+  /** Makes the threshold that was tried out the detector's own. */
+  readonly onSave: (name: string, threshold: number) => Promise<void>;
 }
 
-export function Reasons({ photo, info }: Props) {
+export function Reasons({ photo, info, onSave }: Props) {
   if (photo?.outcome.state !== 'scored') return <Made info={info} />;
   const { result } = photo.outcome;
   return (
@@ -22,7 +25,7 @@ export function Reasons({ photo, info }: Props) {
           {warning}
         </p>
       ))}
-      {info && <Threshold info={info} score={result.score} />}
+      {info && <Threshold info={info} score={result.score} onSave={onSave} />}
       <Layers result={result} />
       <Regions result={result} />
       <Facts photo={photo} result={result} />
@@ -72,37 +75,50 @@ function Verdict({ photo, result }: { readonly photo: Photo; readonly result: Re
   );
 }
 
-function Threshold({ info, score }: { readonly info: DetectorInfo; readonly score: number }) {
+interface ThresholdProps {
+  readonly info: DetectorInfo;
+  readonly score: number;
+  readonly onSave: Props['onSave'];
+}
+
+function Threshold({ info, score, onSave }: ThresholdProps) {
+  const [trouble, setTrouble] = useState<string>();
   const { scores, threshold: own } = info.manifest.calibration;
   const threshold = trialThreshold.value ?? own;
   const scored = photos.value.filter(
     ({ detector, outcome }) => detector === info.name && outcome.state === 'scored',
   );
   const anomalous = scored.filter((photo) => verdictOf(photo) === 'anomalous').length;
+  const tryOut = (value: number | undefined): void => {
+    setTrouble(undefined);
+    trialThreshold.value = value;
+  };
+  const save = (): void => {
+    // With the digits that are shown.
+    onSave(info.name, Number(short(threshold))).catch((error: Error) => setTrouble(error.message));
+  };
   return (
     <section class="panel">
       <h2 class="label">Where this photo lies among good ones</h2>
-      <Scale
-        good={scores}
-        score={score}
-        own={own}
-        threshold={threshold}
-        onThreshold={(value) => (trialThreshold.value = value)}
-      />
+      <Scale good={scores} score={score} own={own} threshold={threshold} onThreshold={tryOut} />
       <p class="soft small">
         At {short(threshold)}: {anomalous} of {scored.length} photos here {scored.length === 1 ? 'is' : 'are'}{' '}
         anomalous; {alarms(scores, threshold)}.
       </p>
       {trialThreshold.value !== undefined && (
         <div class="bar">
-          <code class="small">
-            mkd calibrate {info.name} --threshold {short(threshold)}
-          </code>
-          <span class="grow" />
-          <button type="button" class="btn small" onClick={() => (trialThreshold.value = undefined)}>
+          <button type="button" class="btn small" onClick={save}>
+            Save for {info.name}
+          </button>
+          <button type="button" class="btn small" onClick={() => tryOut(undefined)}>
             Back to {short(own)}
           </button>
         </div>
+      )}
+      {trouble !== undefined && (
+        <p class="note bad small" role="alert">
+          Not saved: {trouble}
+        </p>
       )}
     </section>
   );

@@ -60,6 +60,7 @@ t.test('only an admin key changes detectors', async (t) => {
     ['POST', '/flange/versions'],
     ['POST', `/flange/versions/${first}/activate`],
     ['POST', '/flange/rollback'],
+    ['PUT', '/flange/threshold'],
     ['DELETE', `/flange/versions/${first}`],
     ['DELETE', '/flange'],
   ] as const) {
@@ -104,6 +105,35 @@ t.test('a version is uploaded, serves, is rolled back and retired, and no reques
   going = false;
   await Promise.all(load);
   t.same([...versions].sort(), [first, second].sort());
+});
+
+t.test('a threshold is set by hand, serves at once, and can be taken back', async (t) => {
+  const { version: before } = (await ask('GET', '/flange')).body;
+  const put = (body: string): Promise<Answer> =>
+    ask('PUT', '/flange/threshold', Buffer.from(body), 'application/json');
+  const set = await put('{"threshold":70}');
+  // 120 good images, none of them above it.
+  t.match(set, { status: 200, body: { detector: 'flange', threshold: 70, falseAlarmRate: 1 / 121 } });
+  t.not(set.body.version, before);
+  const { body } = await score();
+  t.equal(body.version, set.body.version);
+  t.match(body.results, [{ threshold: 70, verdict: 'good' }]);
+  for (const [wrong, why] of [
+    ['{"threshold":-100}', /would call all 120 good images anomalous; they score -9\.654 to/],
+    ['{"threshold":1e10}', /threshold.*1000000000/],
+    ['{}', /threshold/],
+    ['{"threshold":', /JSON/],
+    ['', /body cannot be empty/i],
+    ['{"threshold":1,"x":2}', /'x' is unknown/],
+  ] as const) {
+    t.match(await put(wrong), { status: 400, body: { detail: why } });
+  }
+  t.match(await ask('PUT', '/none/threshold', Buffer.from('{"threshold":1}'), 'application/json'), {
+    status: 404,
+  });
+  t.match(await ask('POST', '/flange/rollback'), { status: 200, body: { version: before } });
+  t.match((await score()).body.results, [{ verdict: 'anomalous' }]);
+  t.match(await ask('DELETE', `/flange/versions/${set.body.version}`), { status: 204 });
 });
 
 t.test(

@@ -7,6 +7,7 @@ import sharp from 'sharp';
 import t from 'tap';
 import { hashKey, makeKey, type RunningService, writeKeyFile } from '../../src/http/index.js';
 import { noBrowser, openBrowser, visit } from '../support/browser.js';
+import { copyDetector } from '../support/detectors.js';
 import { startService } from '../support/service.js';
 
 const example = (name: string): Promise<Buffer> =>
@@ -65,6 +66,9 @@ t.test('the page', { skip: noBrowser }, async (t) => {
     await page.getByText(/: 0 of 4 photos here are anomalous; false alarms at most 0\.8 %/).waitFor();
     await slider.fill('0');
     await page.getByText(/: 4 of 4 .* every good part would be a false alarm|: 4 of 4 /).waitFor();
+    await page.getByRole('button', { name: 'Save for sample' }).click();
+    // A service without keys lets nobody change detectors, and says how that is done.
+    await page.getByText('Not saved: this needs an admin key, and the service has no keys').waitFor();
     await page.getByRole('button', { name: 'Back to 7.99' }).click();
     await page.getByText('At 7.99: 3 of 4').waitFor();
     t.strictSame(faults, []);
@@ -139,10 +143,13 @@ t.test('the page', { skip: noBrowser }, async (t) => {
 });
 
 t.test('a service with keys asks for one', { skip: noBrowser }, async (t) => {
-  const path = join(t.testdir(), 'keys.json');
+  const folder = t.testdir();
+  const path = join(folder, 'keys.json');
   const key = makeKey();
-  await writeKeyFile(path, [{ name: 'line', scopes: ['score'], sha256: hashKey(key) }]);
-  const [browser, service] = await Promise.all([openBrowser(), startService({ keys: path })]);
+  await writeKeyFile(path, [{ name: 'owner', scopes: ['admin'], sha256: hashKey(key) }]);
+  const detectors = join(folder, 'detectors');
+  await copyDetector(join(detectors, 'flange'));
+  const [browser, service] = await Promise.all([openBrowser(), startService({ keys: path, detectors })]);
   t.teardown(async () => {
     await browser.close();
     await service.stop();
@@ -158,6 +165,16 @@ t.test('a service with keys asks for one', { skip: noBrowser }, async (t) => {
   await page.getByText('4 of 4 photos scored').waitFor();
   // Pictures need the key too.
   await page.locator('img.heat').waitFor();
+
+  // A threshold that is saved serves at once.
+  await page.getByLabel('Threshold to try out').fill('1000');
+  const tried = await page.getByText(/: 0 of 4 photos here/).innerText();
+  await page.getByRole('button', { name: 'Save for flange' }).click();
+  await page.getByRole('button', { name: 'Save for flange' }).waitFor({ state: 'detached' });
+  await page.getByText('0 of 4 photos here are anomalous').waitFor();
+  const [, saved] = /^At (\S+):/.exec(tried) ?? [];
+  const answer = await fetch(`${service.address}/v1/detectors/flange`, { headers: { 'x-api-key': key } });
+  t.match(await answer.json(), { manifest: { calibration: { threshold: Number(saved) } } });
   t.strictSame(faults, []);
 });
 

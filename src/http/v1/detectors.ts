@@ -2,6 +2,7 @@
 import { Readable } from 'node:stream';
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox';
 import { Type } from 'typebox';
+import { CalibrationError } from '../../detector/index.js';
 import type { DetectorRepository, DetectorStatus } from '../../repository/index.js';
 import { ProblemError } from '../plugins/problems.js';
 import type { Service } from '../service.js';
@@ -11,6 +12,8 @@ import {
   detectorInfoSchema,
   detectorListSchema,
   detectorParamsSchema,
+  newThresholdSchema,
+  thresholdSchema,
   uploadedSchema,
   uploadQuerySchema,
   versionParamsSchema,
@@ -82,6 +85,8 @@ const adminRoutes: FastifyPluginAsyncTypebox<{ service: Service }> = async (admi
 
   // The archive is unpacked as it arrives; it need not fit into memory.
   admin.addContentTypeParser([...archiveMediaTypes], (_request, payload, done) => done(null, payload));
+  const parseJson = admin.getDefaultJsonParser('error', 'error');
+  admin.addContentTypeParser('application/json', { parseAs: 'string' }, parseJson);
   admin.addHook('onRoute', (route) => {
     route.config = { ...route.config, scope: 'admin' };
   });
@@ -132,6 +137,31 @@ const adminRoutes: FastifyPluginAsyncTypebox<{ service: Service }> = async (admi
     async ({ params: { detector, version } }) => {
       await repository().activate(detector, version);
       return { detector, version };
+    },
+  );
+
+  admin.put(
+    '/v1/detectors/:detector/threshold',
+    {
+      config: { accepts: { 'application/json': newThresholdSchema } },
+      schema: {
+        operationId: 'setThreshold',
+        tags: ['detectors'],
+        summary: 'Set the threshold by hand',
+        description:
+          'Adds a version with this threshold, which serves from then on; a rollback restores the one before. Needs an admin key.',
+        params: detectorParamsSchema,
+        body: newThresholdSchema,
+        response: { 200: thresholdSchema, ...problemResponses },
+      },
+    },
+    async ({ params: { detector }, body: { threshold } }) => {
+      try {
+        return { detector, threshold, ...(await repository().setThreshold(detector, threshold)) };
+      } catch (error) {
+        if (error instanceof CalibrationError) throw new ProblemError('bad-request', error.message);
+        throw error;
+      }
     },
   );
 

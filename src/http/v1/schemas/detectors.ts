@@ -76,6 +76,19 @@ export const uploadedSchema = Type.Object(
   { title: 'UploadedVersion' },
 );
 
+export const thresholdSchema = Type.Object(
+  {
+    detector: Type.String(),
+    version: Type.String({ description: 'The new version, which serves now' }),
+    threshold: Type.Number(),
+    falseAlarmRate: Type.Number({
+      description:
+        'Share of good images that the threshold calls anomalous, at most: from the scores of good images',
+    }),
+  },
+  { title: 'DetectorThreshold' },
+);
+
 export const currentVersionSchema = Type.Object(
   {
     detector: Type.String(),

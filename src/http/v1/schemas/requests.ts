@@ -20,6 +20,17 @@ const threshold = Type.Optional(
   }),
 );
 
+export const newThresholdSchema = Type.Object(
+  {
+    threshold: Type.Number({
+      minimum: -highestThreshold,
+      maximum: highestThreshold,
+      description: 'An image is anomalous if its score is above it',
+    }),
+  },
+  { title: 'NewThreshold', additionalProperties: false },
+);
+
 const version = Type.String({
   minLength: 1,
   maxLength: 100,
