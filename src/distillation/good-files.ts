@@ -2,7 +2,7 @@
 import { DatasetError, trainingImages } from '../datasets/index.js';
 import { significant } from '../files/decimals.js';
 import { type DistinctFile, distinctFiles } from '../files/distinct-files.js';
-import { isValueRange, rangeOfFile, type ValueRange } from '../imaging/index.js';
+import { isValueRange, type MeasuredRange, rangeOfFile, type ValueRange } from '../imaging/index.js';
 import type { ImageFiles } from './cloner-training.js';
 import { numbersOf, partsOf } from './groups.js';
 import { type DistillOptions, DistillSettingsError } from './settings.js';
@@ -67,17 +67,17 @@ export function imageFiles({ files, copies, parts }: GoodFiles): ImageFiles {
 export async function valueRange(
   paths: readonly string[],
   { range: requested, onWarning, onProgress, signal }: DistillOptions,
-  whole: WholeRun,
+  run: WholeRun,
 ): Promise<ValueRange | undefined> {
   if (requested && !isValueRange(requested)) {
     const { low, high } = requested;
     throw new DistillSettingsError(`range ${low}:${high}: must be two numbers, the lower one first`);
   }
-  const ranges: ValueRange[] = [];
+  const ranges: MeasuredRange[] = [];
   for (const [done, path] of paths.entries()) {
     signal?.throwIfAborted();
     const progress = { phase: 'read', done, total: paths.length } as const;
-    onProgress?.({ ...progress, ...whole.update(progress, 0, {}) });
+    onProgress?.({ ...progress, ...run.update(progress, 0, {}) });
     const range = await rangeOfFile(path);
     if (range) ranges.push(range);
     if (ranges.length > 0 && requested) return requested;
@@ -88,10 +88,36 @@ export async function valueRange(
       `${ranges.length} of the ${paths.length} images have more than 8 bits per sample, the others 8`,
     );
   }
-  const low = Math.min(...ranges.map((range) => range.low));
-  const high = Math.max(...ranges.map((range) => range.high));
+  const all = around(ranges);
+  const usual = around(ranges.map((range) => range.usual));
+  const widened = marginShare * (usual.high - usual.low);
+  const isWhole = Number.isInteger(all.low) && Number.isInteger(all.high);
+  const rounded = (value: number): number => (isWhole ? Math.round(value) : significant(value, 6));
+  const isSpoiled = all.high - all.low > spoiledTimes * (usual.high - usual.low) && widened > 0;
+  const low = isSpoiled ? Math.max(all.low, rounded(usual.low - widened)) : all.low;
+  const high = isSpoiled ? Math.min(all.high, rounded(usual.high + widened)) : all.high;
+  if (isSpoiled) {
+    onWarning?.(
+      `nearly all values of the images lie in a small part of ${significant(all.low, 6)} to ${significant(all.high, 6)}; a few pixels may be dead, hot or filled in. ` +
+        `The value range is ${low} to ${high}; --range sets another one`,
+    );
+  }
   if (low < high) return { low: outward(low, -1), high: outward(high, 1) };
   throw new DatasetError(`all images have the same value everywhere, ${low}; wanted photos`);
+}
+
+/** A range is spoiled by a few pixels if it is so many times as wide as what nearly all values lie in. */
+const spoiledTimes = 4;
+
+/** How much of the usual range is added at both ends: new images may be brighter. */
+const marginShare = 0.25;
+
+/** Returns the range that holds all of some ranges. */
+function around(ranges: readonly ValueRange[]): ValueRange {
+  return {
+    low: Math.min(...ranges.map((range) => range.low)),
+    high: Math.max(...ranges.map((range) => range.high)),
+  };
 }
 
 /** Returns the next number in a direction that has six significant digits. */

@@ -20,7 +20,7 @@ import { areaOf, type PictureSize } from './map.js';
 import { blankOutside } from './region-of-interest.js';
 import { type FileReading, readingOf } from './supported.js';
 import { type InputShape, type ScaledImage, type TileGrid, tileGrid } from './tiles.js';
-import { decodeDeep, eightBits, rangeOf, type ValueRange } from './value-range.js';
+import { decodeDeep, eightBits, type MeasuredRange, rangeOf, type ValueRange } from './value-range.js';
 
 /** Admission control for decoding. */
 export interface Admission {
@@ -211,10 +211,23 @@ async function openEightBits(
   limits: ImageLimits,
   failOn: 'none' | 'warning',
 ): Promise<{ readonly opened: Sharp; readonly warnings: readonly string[] }> {
-  if (!deep) return { opened: openUpright(image, limits, failOn), warnings: [] };
-  const { width, height, samples } = await decodeDeep(image as Uint8Array, limits.maxPixels);
-  const { pixels, warnings } = await eightBits({ width, height, samples }, range);
+  if (!deep) {
+    return {
+      opened: openUpright(image, limits, failOn),
+      warnings: range ? [shallow(range)] : [],
+    };
+  }
+  const decoded = await decodeDeep(image as Uint8Array, limits.maxPixels);
+  const { width, height } = decoded;
+  const { pixels, warnings } = await eightBits(decoded, range);
   return { opened: openUpright({ width, height, pixels }, limits), warnings };
+}
+
+function shallow({ low, high }: ValueRange): string {
+  return (
+    `the image has 8 bits per sample, but the detector was made from images with more, whose values ${low} to ${high} become ` +
+    'black to white; the score holds only if this image was scaled in the same way'
+  );
 }
 
 async function rawPixels(pipeline: Sharp, { suspicion }: FileReading): Promise<Uint8Array> {
@@ -235,7 +248,7 @@ async function rawPixels(pipeline: Sharp, { suspicion }: FileReading): Promise<U
  * Returns the lowest and highest value of a file with more than 8 bits per sample; undefined if it has 8.
  * @throws ImageError with the path in its message.
  */
-export async function rangeOfFile(path: string): Promise<ValueRange | undefined> {
+export async function rangeOfFile(path: string): Promise<MeasuredRange | undefined> {
   const bytes = await readFile(path);
   return named(path, async () => {
     const { reading } = await inspect(bytes, defaultImageLimits);

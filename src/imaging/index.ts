@@ -67,4 +67,4 @@ export {
   tilePixels,
   wholeImages,
 } from './tiles.js';
-export { isValueRange, type ValueRange } from './value-range.js';
+export { isValueRange, type MeasuredRange, type ValueRange } from './value-range.js';

@@ -11,6 +11,8 @@ export interface FileReading {
   readonly page: number;
   /** Of samples with more than 8 bits. */
   readonly deep?: DeepSample | undefined;
+  /** Whether 0 is white in a file with such samples. */
+  readonly inverted?: boolean;
   /** What a user should know, for example that there are other pages. */
   readonly warnings: readonly string[];
   /** Why the file cannot be used. */
@@ -32,8 +34,14 @@ export function readingOf(bytes: Uint8Array, format: ImageFormat): FileReading {
   return { ...plain, refusal: `the JPEG has ${frame.bitsPerSample} bits per sample; save it with 8` };
 }
 
+/** A page that is narrower than this share of the widest one is a smaller version, even if it is not marked. */
+const smallestShare = 0.5;
+
 function tiffReading(pages: readonly TiffPage[]): FileReading {
-  const whole = pages.flatMap(({ reduced }, index) => (reduced ? [] : [index]));
+  const largest = Math.max(...pages.map(({ width }) => width));
+  const whole = pages.flatMap(({ reduced, width }, index) =>
+    reduced || width < smallestShare * largest ? [] : [index],
+  );
   const [page = 0] = whole;
   const warnings: string[] = [];
   if (whole.length > 1) warnings.push(`the TIFF has ${whole.length} pages; only the first is used`);
@@ -44,6 +52,7 @@ function tiffReading(pages: readonly TiffPage[]): FileReading {
   return {
     page,
     deep: deepSampleOf(tags),
+    inverted: tags.photometric === 0,
     warnings,
     refusal: refusalOf(tags),
     suspicion:
@@ -93,9 +102,16 @@ const unreadSpaces: Readonly<Record<number, string>> = {
 const wantedBands = 'wanted gray, RGB or CMYK, with or without transparency';
 
 function refusalOf(page: TiffPage): string | undefined {
-  const { bitsPerSample, photometric, samplesPerPixel, extraSamples, sampleFormat } = page;
+  const { bitsPerSample, compression, photometric, samplesPerPixel, extraSamples, sampleFormat } = page;
+  const { reduced, hasOthersInside } = page;
   if (photometric === 32803) {
     return 'the TIFF holds the color filter mosaic of a sensor; convert it to RGB first';
+  }
+  if (reduced && hasOthersInside) {
+    return 'the TIFF holds the full image inside its first page, as raw files of cameras do; save it as a plain TIFF';
+  }
+  if (photometric === 6 && compression !== 6 && compression !== 7) {
+    return `the TIFF is in the color space YCbCr without JPEG compression; ${wantedBands}`;
   }
   if (photometric === 34892) {
     return 'the TIFF holds linear raw data of a camera; convert it to RGB first';

@@ -12,14 +12,21 @@ export interface TiffPage {
   readonly sampleFormat: number;
   /** Whether it is a smaller version of another page. */
   readonly reduced: boolean;
+  /** In pixels. */
+  readonly width: number;
+  /** Whether it has pages of its own, which are not among those of the file. */
+  readonly hasOthersInside: boolean;
 }
 
 const tags = {
   subfileType: 254,
+  oldSubfileType: 255,
+  width: 256,
   bitsPerSample: 258,
   compression: 259,
   photometric: 262,
   samplesPerPixel: 277,
+  subDirectories: 330,
   extraSamples: 338,
   sampleFormat: 339,
 } as const;
@@ -52,7 +59,9 @@ function pageOf(values: ReadonlyMap<number, readonly number[]>): TiffPage {
     samplesPerPixel: one(tags.samplesPerPixel, 1),
     extraSamples: values.get(tags.extraSamples) ?? [],
     sampleFormat: one(tags.sampleFormat, 1),
-    reduced: (one(tags.subfileType, 0) & 1) === 1,
+    reduced: (one(tags.subfileType, 0) & 1) === 1 || one(tags.oldSubfileType, 1) === 2,
+    width: one(tags.width, 0),
+    hasOthersInside: values.has(tags.subDirectories),
   };
 }
 

@@ -22,6 +22,14 @@ export interface DeepPixels {
   readonly height: number;
   /** RGB [height, width, 3] */
   readonly samples: Uint16Array | Int16Array | Float32Array;
+  /** Whether 0 is white in the file: the samples are already turned, 65,535 less the file's own values. */
+  readonly inverted: boolean;
+}
+
+/** The values of an image. */
+export interface MeasuredRange extends ValueRange {
+  /** What 99.8 % of them lie in: a few pixels may be dead, hot or filled in. */
+  readonly usual: ValueRange;
 }
 
 /** Share of the samples that may be clipped before it is told. */
@@ -30,7 +38,7 @@ const clippedShare = 0.01;
 /** Decodes such an image, upright, transparency as white. @throws ImageError */
 export async function decodeDeep(bytes: Uint8Array, maxPixels: number): Promise<DeepPixels> {
   const format = formatOf(bytes) ?? 'png';
-  const { page, deep } = readingOf(bytes, format);
+  const { page, deep, inverted = false } = readingOf(bytes, format);
   const opened = sharp(deep === 'signed' ? withUnsignedSamples(bytes) : bytes, {
     limitInputPixels: maxPixels,
     failOn: 'warning',
@@ -46,17 +54,42 @@ export async function decodeDeep(bytes: Uint8Array, maxPixels: number): Promise<
   });
   const Samples = deep === 'float' ? Float32Array : deep === 'signed' ? Int16Array : Uint16Array;
   const samples = new Samples(data.buffer, data.byteOffset, data.length / Samples.BYTES_PER_ELEMENT);
-  return { width: info.width, height: info.height, samples };
+  return { width: info.width, height: info.height, samples, inverted };
 }
 
-/** Returns the lowest and the highest value; what is no number or infinite is left out. */
-export function rangeOf({ samples }: DeepPixels): ValueRange {
+/** Values that stand for no value where a format has none: the least of 16 bits, and the largest of 32. */
+function isFiller(value: number, samples: DeepPixels['samples']): boolean {
+  if (samples instanceof Float32Array) return !(Math.abs(value) < 3e38);
+  return samples instanceof Int16Array && value === -32_768;
+}
+
+/** Values that are looked at, and the share of them that may lie outside at each end. */
+const mostSampled = 2 ** 16;
+const outsideShare = 0.001;
+
+/** Returns the lowest and the highest of the file's own values; what is no number or infinite is left out. */
+export function rangeOf({ samples, inverted }: DeepPixels): MeasuredRange {
   let [low, high] = [Number.POSITIVE_INFINITY, Number.NEGATIVE_INFINITY];
-  for (const value of samples) {
-    if (value < low && value !== Number.NEGATIVE_INFINITY) low = value;
-    if (value > high && value !== Number.POSITIVE_INFINITY) high = value;
+  const every = Math.max(1, Math.floor(samples.length / mostSampled));
+  const sampled: number[] = [];
+  for (const [at, value] of samples.entries()) {
+    if (samples instanceof Float32Array && isFiller(value, samples)) continue;
+    if (value < low) low = value;
+    if (value > high) high = value;
+    if (at % every === 0 && !isFiller(value, samples)) sampled.push(value);
   }
-  return { low, high };
+  const ascending = Float64Array.from(sampled).sort();
+  const outside = Math.ceil(outsideShare * ascending.length);
+  const usual = {
+    low: ascending[outside] ?? low,
+    high: ascending[ascending.length - 1 - outside] ?? high,
+  };
+  return inverted ? { ...turned({ low, high }), usual: turned(usual) } : { low, high, usual };
+}
+
+/** Returns a range of an image where 0 is white, for its turned samples, or the other way round. */
+function turned({ low, high }: ValueRange): ValueRange {
+  return { low: 65_535 - high, high: 65_535 - low };
 }
 
 /** Samples that are scaled between two yields to the event loop: a few milliseconds. */
@@ -69,9 +102,10 @@ const samplesAtOnce = 2 ** 19;
  * @throws ImageError for floating-point values without a range.
  */
 export async function eightBits(
-  { samples }: DeepPixels,
-  range: ValueRange | undefined,
+  { samples, inverted }: DeepPixels,
+  given: ValueRange | undefined,
 ): Promise<{ readonly pixels: Uint8Array; readonly warnings: readonly string[] }> {
+  const range = given && inverted ? turned(given) : given;
   if (!range && samples instanceof Float32Array) {
     throw new ImageError(
       'unsupported',
@@ -103,7 +137,9 @@ export async function eightBits(
     pixels,
     warnings:
       share > clippedShare
-        ? [`${percent} % of the image's values lie outside the detector's value range, ${low} to ${high}`]
+        ? [
+            `${percent} % of the image's values lie outside the detector's value range, ${given?.low} to ${given?.high}`,
+          ]
         : [],
   };
 }

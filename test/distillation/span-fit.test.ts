@@ -100,6 +100,33 @@ t.test('the directions are orthonormal, and copies among the good images add non
   }
 });
 
+t.test('with fewer directions, too, it is as if the image had not been learned from', async (t) => {
+  const good = vectors(5, 20);
+  const most = 6;
+  const fit = await fitSpan(products, good, most);
+  t.equal(fit.kept.length, most);
+  for (const [image, own] of good.entries()) {
+    const without = await fitSpan(
+      products,
+      good.filter((_, other) => other !== image),
+      most,
+    );
+    const z = own.map((value, at) => value - (without.mean[at] as number));
+    let left = dot(z, z) + fit.ridge / (good.length - 1);
+    for (let column = 0; column < most; column++) {
+      const basis = Array.from({ length: size }, (_, at) => without.basis[at * most + column] as number);
+      // The same direction with the ridge of all images.
+      const kept = without.kept[column] as number;
+      const eigenvalue = (kept * without.ridge) / (1 - kept);
+      left -= (eigenvalue / (eigenvalue + fit.ridge)) * dot(z, basis) ** 2;
+    }
+    const found = fit.leftOut[image] as number;
+    t.ok(Math.abs(found / left - 1) < 1e-3, `image ${image}: ${found} and ${left}`);
+    const share = fit.unexplained[image] as number;
+    t.ok(Math.abs(share / (left / dot(z, z)) - 1) < 1e-3, `image ${image}: ${share}`);
+  }
+});
+
 t.test('the upper deviation ignores the lower half', async (t) => {
   const { median, spread } = robustScale([-1000, -500, 0, 3, 4]);
   t.equal(median, 0);

@@ -119,7 +119,7 @@ t.test('a threshold is set by hand, serves at once, and can be taken back', asyn
   t.equal(body.version, set.body.version);
   t.match(body.results, [{ threshold: 70, verdict: 'good' }]);
   for (const [wrong, why] of [
-    ['{"threshold":-100}', /would call all 120 good images anomalous; they score -9\.654 to/],
+    ['{"threshold":-100}', /would call all 120 good images anomalous; they score -\d/],
     ['{"threshold":1e10}', /threshold.*1000000000/],
     ['{}', /threshold/],
     ['{"threshold":', /JSON/],

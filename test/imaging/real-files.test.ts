@@ -184,6 +184,10 @@ t.test('what is not supported is not called damaged', async (t) => {
     [tiff({ ...size, pixels: gray, samples: 1, photometric: 32803 }), /color filter mosaic/],
     [tiff({ ...size, pixels: bands(3), samples: 3, photometric: 8 }), /the color space CIELAB; wanted gray/],
     [
+      tiff({ ...size, pixels: bands(3), samples: 3, photometric: 6 }),
+      /YCbCr without JPEG compression; wanted/,
+    ],
+    [
       tiff({ ...size, pixels: gray, samples: 1, photometric: 1, bits: 12 }),
       /12 bits per sample; wanted 8 or 16/,
     ],
@@ -233,6 +237,21 @@ t.test('of several pages the first that is no thumbnail is used, and that is tol
   t.equal(after.pixels[0], 90);
   t.match(after.warnings, [/the first page of the TIFF is a smaller version/]);
   t.strictSame((await decodeImage(tiff(page(90), small), { inputSize: 32 })).warnings, []);
+  const old = {
+    ...small,
+    reduced: false,
+    width: 12,
+    pixels: new Uint8Array(48).fill(10),
+    others: [[255, 2]],
+  } as const;
+  const unmarked = { ...small, reduced: false };
+  for (const first of [old, unmarked]) {
+    const found = await decodeImage(tiff(first, page(90)), { inputSize: 32 });
+    t.equal(found.pixels[0], 90);
+    t.match(found.warnings, [/the first page of the TIFF is a smaller version/]);
+  }
+  const raw = await refused(tiff({ ...small, others: [[330, 8]] }));
+  t.match(raw, { kind: 'unsupported', message: /the full image inside its first page/ });
 });
 
 t.test('every pixel of a mask that is not black is a defect, in any kind of file', async (t) => {
@@ -329,6 +348,32 @@ t.test(
       /^75 % of the image's values lie outside the detector's value range, 1024 to 2048$/,
     ]);
     t.match((await levels(png)).warnings, [/16 bits per sample, but the detector has no value range/]);
+    const shallow = await sharp(
+      Uint8Array.from(values, (value) => value >> 4),
+      {
+        raw: { ...size, channels: 1 },
+      },
+    )
+      .png()
+      .toBuffer();
+    t.match((await levels(shallow, { low: 0, high: 4092 })).warnings, [
+      /^the image has 8 bits per sample, .* whose values 0 to 4092 become black to white/,
+    ]);
+    t.strictSame((await levels(shallow)).warnings, []);
+
+    const white = tiff({
+      ...size,
+      pixels: new Uint8Array(Uint16Array.from(values).buffer),
+      samples: 1,
+      photometric: 0,
+      bits: 16,
+    });
+    const turned = await levels(white, { low: 0, high: 4092 });
+    t.strictSame(
+      [...turned.pixels],
+      values.map((value) => Math.round((255 * (4092 - value)) / 4092)),
+      'the range is that of the values in the file, where 0 is white',
+    );
 
     const ct = Int16Array.from(values, (value) => value - 1024);
     const signed = tiff({

@@ -13,6 +13,8 @@ export interface TestPage {
   readonly extra?: readonly number[];
   /** Marks the page as a smaller version of another. */
   readonly reduced?: boolean;
+  /** Other tags with one value each. */
+  readonly others?: readonly (readonly [tag: number, value: number])[];
   /** Writes the file, of one page, in big-endian order. */
   readonly big?: boolean;
 }
@@ -50,7 +52,8 @@ export function tiff(...pages: readonly TestPage[]): Buffer {
     };
     const single = (tag: number, value: number): Buffer =>
       Buffer.concat([short(tag), short(4), long(1), long(value)]);
-    return [
+    const others = (page.others ?? []).map(([tag, value]) => single(tag, value));
+    const list = [
       single(254, page.reduced ? 1 : 0),
       single(256, width),
       single(257, height),
@@ -69,7 +72,10 @@ export function tiff(...pages: readonly TestPage[]): Buffer {
         339,
         Array.from({ length: samples }, () => page.format ?? 1),
       ),
+      ...others,
     ];
+    const tagOf = (entry: Buffer): number => (little ? entry.readUInt16LE(0) : entry.readUInt16BE(0));
+    return list.sort((a, b) => tagOf(a) - tagOf(b));
   });
   const first = length;
   for (const [index, list] of entries.entries()) {

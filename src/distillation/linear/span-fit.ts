@@ -7,6 +7,7 @@
  */
 import { EigenvalueDecomposition, inverse as inverseOf, Matrix } from 'ml-matrix';
 import { concatenated } from '../../runtime/index.js';
+import { truncationRatios } from './left-out-directions.js';
 import type { Products } from './products.js';
 
 /** Ridge and weight of the mean, as shares of the mean eigenvalue. */
@@ -53,7 +54,6 @@ export async function fitSpan(
   const center = (centerShare * trace) / count;
   const { realEigenvalues, eigenvectorMatrix } = new EigenvalueDecomposition(gram, { assumeSymmetric: true });
   const most = Math.min(components, count - 1);
-  const more = truncation(gram, groups, most, ridge);
   const leftOut = new Float64Array(count);
   const unexplained = new Float64Array(count);
   // (Z Z' + rho I)^-1 has the constant vector as an eigenvector, because Z is centered (Sherman and Morrison).
@@ -69,19 +69,32 @@ export async function fitSpan(
   const order = realEigenvalues
     .map((eigenvalue, at) => ({ eigenvalue, at }))
     .filter(({ eigenvalue }) => eigenvalue > smallestEigenvalue * largest)
-    .sort((a, b) => b.eigenvalue - a.eigenvalue)
-    .slice(0, most);
+    .sort((a, b) => b.eigenvalue - a.eigenvalue);
+  const first = order.slice(0, most);
+  const ordered = {
+    values: order.map(({ eigenvalue }) => eigenvalue),
+    columns: order.map(({ at }) => at),
+    vectors: eigenvectorMatrix,
+  };
+  const more = truncationRatios(ordered, most, ridge);
   const stretch = new Float64Array(count);
-  const isKept = new Set(order.map(({ at }) => at));
+  const isKept = new Set(first.map(({ at }) => at));
   for (const part of new Set(groups)) {
     const images = [...groups.keys()].filter((image) => groups[image] === part);
     const own = inverseOf(new Matrix(images.map((a) => images.map((b) => inverse(a, b)))));
     const long = leftOutLengths(images, realEigenvalues, eigenvectorMatrix, (at) =>
       isKept.has(at) ? shareOf(realEigenvalues[at] as number, ridge) : 0,
     );
+    const others = count - images.length;
+    const sum = (entries: readonly number[]): number => entries.reduce((total, entry) => total + entry, 0);
+    const within = sum(images.flatMap((a) => images.map((b) => gram.get(a, b))));
     for (const [at, image] of images.entries()) {
-      leftOut[image] = more * (own.get(at, at) - ridge);
-      unexplained[image] = (leftOut[image] as number) / gram.get(image, image);
+      // The squared distance from the mean of the others.
+      const along = sum(images.map((b) => gram.get(image, b)));
+      const distance = gram.get(image, image) + (2 * along) / others + within / others ** 2;
+      const rest = restOf(ridge, center, others);
+      leftOut[image] = rest + (more[image] as number) * (own.get(at, at) - ridge - rest);
+      unexplained[image] = (leftOut[image] as number) / distance;
       stretch[image] = long[at] as number;
     }
   }
@@ -90,18 +103,23 @@ export async function fitSpan(
     basis: await basisOf(
       products,
       blocks,
-      order.map(({ eigenvalue, at }) =>
+      first.map(({ eigenvalue, at }) =>
         eigenvectorMatrix.getColumn(at).map((u) => u / Math.sqrt(eigenvalue)),
       ),
       count,
     ),
-    kept: Float32Array.from(order, ({ eigenvalue }) => shareOf(eigenvalue, ridge)),
-    rest: (center * ridge) / (ridge + center * count),
+    kept: Float32Array.from(first, ({ eigenvalue }) => shareOf(eigenvalue, ridge)),
+    rest: restOf(ridge, center, count),
     ridge,
     leftOut,
     unexplained,
     stretch,
   };
+}
+
+/** Returns what the ridge leaves of every image, because the mean of so many is not exact. */
+function restOf(ridge: number, center: number, count: number): number {
+  return (center * ridge) / (ridge + center * count);
 }
 
 /** Returns how much of a direction the ridge leaves. */
@@ -133,41 +151,6 @@ function leftOutLengths(
   );
   const long = others.mmul(left).mmul(others.transpose());
   return images.map((_, at) => Math.sqrt(long.get(at, at) / Math.max(left.get(at, at), Number.EPSILON)));
-}
-
-/** Of so many parts, one is kept out to see what fewer directions leave. */
-const keptOut = 4;
-
-/**
- * Returns how many times as much the first directions leave of an image as all directions do, where the image is not among
- * those that they come from: the geometric mean over a quarter of the parts, by the others.
- */
-function truncation(gram: Matrix, groups: readonly number[], most: number, ridge: number): number {
-  const images = [...groups.keys()];
-  const isOut = (image: number): boolean => (groups[image] as number) % keptOut === 0;
-  const known = images.filter((image) => !isOut(image));
-  const unknown = images.filter(isOut);
-  if (known.length <= most || unknown.length === 0) return 1;
-  const { realEigenvalues, eigenvectorMatrix } = new EigenvalueDecomposition(gram.selection(known, known), {
-    assumeSymmetric: true,
-  });
-  const order = [...realEigenvalues.keys()].sort(
-    (a, b) => (realEigenvalues[b] as number) - (realEigenvalues[a] as number),
-  );
-  // Of images [unknown], their products with the directions, each scaled by its eigenvalue's root.
-  const along = gram.selection(unknown, known).mmul(eigenvectorMatrix);
-  const logs = unknown.map((image, row) => {
-    const explained = order.map((at) => {
-      const eigenvalue = Math.max(realEigenvalues[at] as number, Number.EPSILON);
-      return along.get(row, at) ** 2 / (eigenvalue * (1 + ridge / eigenvalue));
-    });
-    const sum = (values: readonly number[]): number => values.reduce((total, value) => total + value, 0);
-    const least = ridge / 100;
-    const byAll = Math.max(gram.get(image, image) - sum(explained), least);
-    const byFirst = Math.max(gram.get(image, image) - sum(explained.slice(0, most)), least);
-    return Math.log(byFirst / byAll);
-  });
-  return Math.exp(logs.reduce((sum, log) => sum + log, 0) / logs.length);
 }
 
 /** Entries of the vectors that are in one block. */
