@@ -1,7 +1,7 @@
 import { readFile, writeFile } from 'node:fs/promises';
 import { dirname, join, parse, relative, resolve } from 'node:path';
 import { Command } from 'commander';
-import { DatasetError, leftOutMessage, listImages, wantedFiles } from '../datasets/index.js';
+import { DatasetError, leftOutHint, leftOutMessage, listImages, wantedFiles } from '../datasets/index.js';
 import { describeError } from '../files/explain.js';
 import { isFolder, makeFolder } from '../files/folders.js';
 import { type Detector, type Localization, openDetector } from '../library.js';
@@ -147,7 +147,9 @@ async function filesToScore(
     }
     const { images, leftOut } = await listImages(path, true);
     const photos = images.filter((image) => heatmaps === undefined || !isInside(image, heatmaps));
-    if (photos.length === 0) throw new DatasetError(`${path} has no images; wanted ${wantedFiles}`);
+    if (photos.length === 0) {
+      throw new DatasetError(`${path} has no images; wanted ${wantedFiles}${leftOutHint(path, leftOut)}`);
+    }
     if (leftOut.length > 0) {
       output.stderr.write(`mkd: ${leftOutMessage(path, leftOut)}\n`);
     }

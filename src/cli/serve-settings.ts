@@ -146,7 +146,7 @@ export const serveConfigSchema = Type.Object(
       stringSetting({ description: 'private key of the certificate, PEM', value: 'file' }),
     ),
     corsOrigins: Type.Array(
-      Type.String({ pattern: '^(\\*|[hH][tT][tT][pP][sS]?://[^/\\s]+)$', description: originForm }),
+      Type.String({ pattern: '^(\\*|[hH][tT][tT][pP][sS]?://[^/\\s]+/?)$', description: originForm }),
       {
         description: 'origins whose pages may call the API from a browser',
         value: 'origin',

@@ -4,7 +4,7 @@ import { basename, dirname, join, parse, relative, resolve } from 'node:path';
 import { firstNames } from '../files/explain.js';
 import { isFolder } from '../files/folders.js';
 import type { OnWarning } from '../imaging/index.js';
-import { imagesIn, isHidden, isImageName, listImages, wantedFiles } from './image-files.js';
+import { imagesIn, isHidden, isImageName, leftOutHint, listImages, wantedFiles } from './image-files.js';
 
 /** The folder is not a usable data set; the message says what would be one. */
 export class DatasetError extends Error {
@@ -49,7 +49,10 @@ export async function trainingImages(
   if (images.length > 0) return images;
   const classes = await foldersIn(join(root, 'train'));
   const hint = classes.length > 0 ? `, or a folder of train as the normal class${foundHint(classes)}` : '';
-  throw new DatasetError(`${folder} has no images; wanted ${wantedFiles} there or in ${good}${hint}`);
+  const { leftOut } = await listImages(folder, inTree || nested);
+  throw new DatasetError(
+    `${folder} has no images; wanted ${wantedFiles} there or in ${good}${hint}${leftOutHint(folder, leftOut)}`,
+  );
 }
 
 /** Location of test images. */

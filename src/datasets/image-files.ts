@@ -18,8 +18,14 @@ const imageExtensions: ReadonlySet<string> = new Set([...jpegExtensions, '.png',
 /** What to say where images are missing. */
 export const wantedFiles = `JPEG (${jpegExtensions.join(', ')}), PNG, WebP or TIFF files`;
 
-/** Files that operating systems leave in folders. Names that begin with a dot are left alone too. */
-const systemFiles: ReadonlySet<string> = new Set(['thumbs.db', 'ehthumbs.db', 'desktop.ini', '__macosx']);
+/** Files that operating systems and file servers leave in folders. Names that begin with a dot are left alone too. */
+const systemFiles: ReadonlySet<string> = new Set([
+  'thumbs.db',
+  'ehthumbs.db',
+  'desktop.ini',
+  '__macosx',
+  '@eadir',
+]);
 
 /** Returns whether a name is a hidden file or one of the operating system. */
 export function isHidden(name: string): boolean {
@@ -62,9 +68,18 @@ export async function imagesIn(
   return images;
 }
 
+/** Returns what a message about missing images adds: files that are there, but cannot be read. */
+export function leftOutHint(folder: string, leftOut: readonly string[]): string {
+  return leftOut.length === 0 ? '' : `; left out: ${firstNames(namesIn(folder, leftOut))}`;
+}
+
 /** Says what is left out of a folder. */
 export function leftOutMessage(folder: string, leftOut: readonly string[]): string {
-  const names = firstNames(leftOut.map((path) => relative(folder, path) + (path.endsWith('/') ? '/' : '')));
+  const names = firstNames(namesIn(folder, leftOut));
   const [files, are] = leftOut.length === 1 ? ['entry', 'is'] : ['entries', 'are'];
   return `${folder}: ${leftOut.length} ${files} ${are} left out: ${names}; images are ${wantedFiles}`;
+}
+
+function namesIn(folder: string, paths: readonly string[]): string[] {
+  return paths.map((path) => relative(folder, path) + (path.endsWith('/') ? '/' : ''));
 }

@@ -38,7 +38,8 @@ export async function placeDetector(folder: string, files: FileContents): Promis
     await rename(fresh, target);
   } catch (error) {
     await rm(fresh, { recursive: true, force: true });
-    throw error;
+    // An error of writing names no file, and others the one that is gone.
+    throw error instanceof Error ? Object.assign(error, { path: target }) : error;
   }
 }
 

@@ -19,7 +19,7 @@ import { addAccessControl } from './plugins/auth.js';
 import { countBodies, discardUnreadBodies } from './plugins/bodies.js';
 import { watchClients } from './plugins/clients.js';
 import type { KeyRing } from './plugins/keys.js';
-import { imageAliases, imageMediaTypes } from './plugins/media-types.js';
+import { anyImageType, imageMediaTypes } from './plugins/media-types.js';
 import { completeDocument, openApiInfo, packageVersion, withUploadBodies } from './plugins/openapi.js';
 import { ProblemError, problemMediaType, reportProblem } from './plugins/problems.js';
 import { logRequests } from './plugins/request-log.js';
@@ -105,11 +105,9 @@ export async function buildApp(options: AppOptions = {}): Promise<App> {
   }
   await addAccessControl(app, options.keys, corsOrigins.length > 0);
   await app.register(multipart);
-  app.addContentTypeParser(
-    [...imageMediaTypes, ...imageAliases],
-    { parseAs: 'buffer' },
-    (_request, body, done) => done(null, body),
-  );
+  for (const type of [...imageMediaTypes, anyImageType]) {
+    app.addContentTypeParser(type, { parseAs: 'buffer' }, (_request, body, done) => done(null, body));
+  }
   app.removeContentTypeParser(['application/json', 'text/plain']);
   const optionalBodies = new Set<string>();
   app.addHook('onRoute', ({ config, schema }) => {

@@ -3,35 +3,16 @@
  * version serves once it has passed its self-test; until then, and if it fails, the previous version serves. Running
  * requests keep the version they started with.
  */
-import { randomUUID } from 'node:crypto';
 import { rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Readable } from 'node:stream';
-import {
-  DetectorError,
-  type LoadedDetector,
-  readDetector,
-  readManifest,
-  replaceCalibration,
-  type UnverifiedDetector,
-  withThreshold,
-} from '../detector/index.js';
+import { DetectorError, type LoadedDetector } from '../detector/index.js';
 import type { ScoringEngine } from '../scoring/index.js';
-import { unpackDetector } from './archive.js';
 import { RepositoryError, rethrowAsRefused, withWriteErrors } from './errors.js';
-import {
-  detectorName,
-  incomingFolder,
-  namesIn,
-  placeVersion,
-  recover,
-  setCurrentVersion,
-  signatureOf,
-  singleVersion,
-  writeHistory,
-} from './folders.js';
+import { namesIn, recover, signatureOf, writeHistory } from './folders.js';
 import { type RepositoryLog, VersionLoader } from './loader.js';
 import { ServingVersions } from './serving-versions.js';
+import { VersionWriter } from './version-writer.js';
 import type { DetectorStatus } from './view.js';
 
 export interface RepositoryOptions {
@@ -48,6 +29,7 @@ export const defaultMaxLoaded = 64;
 export class DetectorRepository {
   readonly #loader: VersionLoader;
   readonly #serving: ServingVersions;
+  readonly #writer: VersionWriter;
   /** Changes run one after another. */
   #changing: Promise<unknown> = Promise.resolve();
   #onRetired: (name: string) => void = () => {};
@@ -55,11 +37,12 @@ export class DetectorRepository {
   private constructor(
     engine: ScoringEngine,
     private readonly options: RepositoryOptions,
-    private readonly log: RepositoryLog,
+    log: RepositoryLog,
   ) {
     this.#loader = new VersionLoader(engine, options.experts, options.maxLoaded ?? defaultMaxLoaded, log);
     const onRetired = (name: string): void => this.#onRetired(name);
     this.#serving = new ServingVersions(options.detectors, this.#loader, log, onRetired);
+    this.#writer = new VersionWriter(options, this.#loader, this.#serving, log, (work) => this.#change(work));
   }
 
   /**
@@ -165,64 +148,19 @@ export class DetectorRepository {
   }
 
   /**
-   * Adds an uploaded version: unpacks it, runs its self-test, and only then lets it serve. If its files on disk were
-   * damaged, this repairs them.
-   * @param archive tar, gzipped or not.
-   * @param activate whether it becomes the current one.
-   * @returns the version, and whether it is new here.
+   * Adds an uploaded version, see {@link VersionWriter.add}.
    * @throws RepositoryError; what served before still serves.
    */
-  async add(
-    name: string,
-    archive: Readable,
-    activate: boolean,
-  ): Promise<{ readonly version: string; readonly added: boolean }> {
-    if (!detectorName.test(name)) {
-      throw new RepositoryError(
-        'refused-detector',
-        `'${name}' is not a valid detector name; use at most 100 letters, digits, '.', '_' and '-'`,
-      );
-    }
-    const { detectors, experts } = this.options;
-    const incoming = await withWriteErrors(() => incomingFolder(detectors, randomUUID()));
-    try {
-      await withWriteErrors(() => unpackDetector(archive, incoming));
-      const read = await readDetector(incoming, experts).catch((error) => rethrowAsRefused(error, incoming));
-      const added = await this.#change(() => this.#place(name, incoming, read, activate));
-      this.log.info({ detector: name, version: read.version, added }, 'detector uploaded');
-      return { version: read.version, added };
-    } finally {
-      await rm(incoming, { recursive: true, force: true });
-    }
+  add(name: string, archive: Readable, activate: boolean): ReturnType<VersionWriter['add']> {
+    return this.#writer.add(name, archive, activate);
   }
 
   /**
-   * Adds a version like the current one, with a threshold set by hand, and lets it serve.
-   * @returns the version, and the false-alarm rate that its threshold promises.
+   * Adds a version like the current one with a threshold set by hand, see {@link VersionWriter.setThreshold}.
    * @throws CalibrationError; RepositoryError; what served before still serves.
    */
-  async setThreshold(
-    name: string,
-    threshold: number,
-  ): Promise<{ readonly version: string; readonly falseAlarmRate: number }> {
-    const { detectors, experts } = this.options;
-    return this.#change(async () => {
-      const { current } = this.#serving.entry(name);
-      if (!current) throw new RepositoryError('conflict', `no version of '${name}' serves`);
-      const { manifest } = await readManifest(current.folder);
-      const calibration = withThreshold(manifest.calibration, threshold);
-      const incoming = await withWriteErrors(() => incomingFolder(detectors, randomUUID()));
-      const from = join(incoming, 'changed');
-      try {
-        const version = await withWriteErrors(() => replaceCalibration(current.folder, calibration, from));
-        const read = await readDetector(from, experts).catch((error) => rethrowAsRefused(error, from));
-        await this.#place(name, from, read, true);
-        this.log.info({ detector: name, version, threshold }, 'threshold set');
-        return { version, falseAlarmRate: calibration.falseAlarmRate };
-      } finally {
-        await rm(incoming, { recursive: true, force: true });
-      }
-    });
+  setThreshold(name: string, threshold: number): ReturnType<VersionWriter['setThreshold']> {
+    return this.#writer.setThreshold(name, threshold);
   }
 
   /** Makes a version the current one. @throws RepositoryError if there is no such version, or it is refused. */
@@ -230,7 +168,7 @@ export class DetectorRepository {
     await this.#change(async () => {
       const wanted = this.#serving.version(this.#serving.entry(name), version);
       await this.#loader.load(name, wanted).catch((error) => rethrowAsRefused(error));
-      await this.#setCurrent(name, version);
+      await this.#writer.setCurrent(name, version);
       await this.#serving.refresh(name, true);
     });
   }
@@ -303,32 +241,6 @@ export class DetectorRepository {
       }
       await this.#serving.refresh(name, true);
     });
-  }
-
-  /**
-   * Moves a version from its own folder to its place, once it has passed its self-test.
-   * @returns whether it is new here.
-   */
-  async #place(name: string, from: string, read: UnverifiedDetector, activate: boolean): Promise<boolean> {
-    const { detectors } = this.options;
-    const { version } = read;
-    await this.#loader.addVerified(name, read).catch((error) => rethrowAsRefused(error));
-    const before = this.#serving.find(name);
-    const single = await singleVersion(detectors, name, before?.folder.versions);
-    // An existing version is replaced: its files may be damaged.
-    await withWriteErrors(() => placeVersion(detectors, name, from, version, single));
-    if (activate) await this.#setCurrent(name, version);
-    else if (before?.current) await this.#setCurrent(name, before.current.version);
-    await this.#serving.refresh(name, true);
-    return !before?.folder.versions.some((known) => known.version === version);
-  }
-
-  async #setCurrent(name: string, version: string): Promise<void> {
-    const entry = this.#serving.find(name);
-    const serving = entry?.current?.version;
-    // A version that served without being chosen counts as current before.
-    const before = [...(serving === undefined ? [] : [serving]), ...(entry?.folder.history ?? [])];
-    await withWriteErrors(() => setCurrentVersion(this.options.detectors, name, version, before));
   }
 
   #change<Result>(work: () => Promise<Result>): Promise<Result> {

@@ -227,7 +227,7 @@ t.test('flags override variables, variables override the file, and wrong setting
     'slow.json': '{ "drainMs": 1000, "stopDelayMs": 2000 }',
   });
   const file = (name: string): string[] => ['serve', '--config', join(folder, name), '--print-config'];
-  const origins = await mkd('serve', '--cors-origins', 'HTTPS://Example.COM', '--print-config');
+  const origins = await mkd('serve', '--cors-origins', 'HTTPS://Example.COM/', '--print-config');
   t.equal(origins.code, 0, 'a scheme has no case');
   const variables = { MKD_MAX_BATCH_SIZE: '2', PORT: '9002' };
   const { out } = await mkdWith(variables, ...file('config.json'), '--port', '9003');

@@ -51,7 +51,10 @@ t.test('a plain folder of images is a data set; other files are left out', async
 
 t.test('the error for a folder without images says what is expected', async (t) => {
   const root = t.testdir({ 'notes.txt': '' });
-  await t.rejects(trainingImages(root), { name: 'DatasetError', message: /has no images; wanted JPEG/ });
+  await t.rejects(trainingImages(root), {
+    name: 'DatasetError',
+    message: /has no images; wanted JPEG.*left out: notes\.txt/,
+  });
   await mkdir(join(root, 'train', 'ship'), { recursive: true });
   await t.rejects(trainingImages(root), { message: /as the normal class; found ship/ });
   await t.rejects(trainingImages(join(root, 'nowhere')), DatasetError);
@@ -141,6 +144,7 @@ t.test('hidden files and folders never count, and whatever else is left out is t
       good: { 'f.png': '' },
       '.ipynb_checkpoints': { 'f-checkpoint.png': '' },
       __MACOSX: { 'f.png': '' },
+      '@eaDir': { 'g.png': '' },
       crack: { 'g.png': '' },
     },
   });

@@ -76,8 +76,8 @@ t.test('refused requests leave no connection behind, whether their body is compl
   };
   const all = (): Promise<Socket[]> =>
     Promise.all([
-      refused('/v1/detectors/sample/score', 'image/x-unknown', 415),
-      refused('/v1/detectors/new/versions', 'image/x-unknown', 415),
+      refused('/v1/detectors/sample/score', 'video/mp4', 415),
+      refused('/v1/detectors/new/versions', 'video/mp4', 415),
       refused('/v1/detectors/new/versions', 'application/x-tar', 422),
       refused('/v1/detectors/n%20w/versions', 'application/x-tar', 422),
       refused('/nowhere', 'application/x-tar', 404),

@@ -41,6 +41,8 @@ t.test('content types may be written in any case', async (t) => {
     ['multipart/form-data; boundary="b"', multipart(disposition, image)],
     ['Image/PNG', image],
     ['image/jpg', image],
+    ['image/pjpeg', image],
+    ['IMAGE/x-png', image],
   ] as const) {
     const { status, answer } = await sent(service.address, type, body);
     t.equal(status, 200, type);

@@ -400,6 +400,14 @@ t.test('a full queue returns 503 with Retry-After', async (t) => {
 /** Returns the number of batches so far, and of images in them. */
 async function batches(): Promise<{ count: number; images: number }> {
   const text = await (await fetch(url('/metrics'))).text();
+  const values = text
+    .split('\n')
+    .flatMap((line) => (line.startsWith('mkd_') ? [line.split(' ').at(-1)] : []));
+  t.strictSame(
+    values.filter((value) => Number(value) !== Number(Number(value).toPrecision(12))),
+    [],
+    'no digits that nothing was measured with',
+  );
   const read = (name: string): number =>
     Number(new RegExp(`^mkd_batch_images_${name} (.+)$`, 'm').exec(text)?.[1]);
   return { count: read('count'), images: read('sum') };

@@ -9,8 +9,8 @@ export const imageMediaTypes = [
   'application/octet-stream',
 ] as const;
 
-/** Types that are not registered, but that clients send. */
-export const imageAliases = ['image/jpg'] as const;
+/** Types that clients send for images, registered or not: image/jpg, image/pjpeg, image/x-png. */
+export const anyImageType = /^image\//i;
 
 export const multipartMediaType = 'multipart/form-data';
 

@@ -3,6 +3,7 @@ import { setImmediate as nextTurn } from 'node:timers/promises';
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox';
 import type { Registry } from 'prom-client';
 import { Type } from 'typebox';
+import { significant } from '../../files/decimals.js';
 import type { Service } from '../service.js';
 import { liveSchema, readySchema } from './schemas/index.js';
 
@@ -78,8 +79,13 @@ export const documentRoutes: FastifyPluginAsyncTypebox = async (app) => {
 async function textOf(registry: Registry): Promise<string> {
   const texts: string[] = [];
   for (const { name } of registry.getMetricsAsArray()) {
-    texts.push(await registry.getSingleMetricAsString(name));
+    texts.push(short(await registry.getSingleMetricAsString(name)));
     await nextTurn();
   }
   return `${texts.join('\n\n')}\n`;
+}
+
+/** Returns metrics without digits that nothing was measured with. */
+function short(text: string): string {
+  return text.replace(/ -?\d+\.\d{9,}$/gm, (number) => ` ${significant(Number(number), 12)}`);
 }
