@@ -68,7 +68,7 @@ export const api = {
   detectors: (): Promise<DetectorList> => json('/v1/detectors'),
   detector: (name: string): Promise<DetectorInfo> => json(detectorPath(name)),
   activate: (name: string, version: string): Promise<unknown> =>
-    json(`${detectorPath(name)}/versions/${version}/activate`, { method: 'POST' }),
+    json(`${detectorPath(name)}/versions/${encodeURIComponent(version)}/activate`, { method: 'POST' }),
   setThreshold: (name: string, threshold: number): Promise<unknown> =>
     json(`${detectorPath(name)}/threshold`, {
       method: 'PUT',

@@ -12,7 +12,7 @@ addEventListener('hashchange', () => {
   route.value = location.hash;
 });
 
-export const detectorList = signal<DetectorList | undefined>(undefined);
+const detectorList = signal<DetectorList | undefined>(undefined);
 const readiness = signal<Readiness | undefined>(undefined);
 const trouble = signal<string | undefined>(undefined);
 

@@ -99,9 +99,10 @@ async function saveThreshold(name: string, threshold: number): Promise<void> {
 export function Inspect({ list }: { readonly list: DetectorList | undefined }) {
   usePageInput();
   const name = detectorName.value;
+  const version = list?.detectors.find((detector) => detector.name === name)?.version;
   useEffect(() => {
-    if (name && !infos.value.has(name)) void loadInfo(name);
-  }, [name]);
+    if (name && infos.value.get(name)?.version !== version) void loadInfo(name);
+  }, [name, version]);
   const photo = selected.value;
   const info = infos.value.get(photo?.detector ?? name);
   const done = photos.value.filter(({ outcome }) => outcome.state === 'scored' || outcome.state === 'failed');

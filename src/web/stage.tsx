@@ -102,7 +102,7 @@ export function Stage({ photo }: { readonly photo: Photo }) {
           {source && (
             <img
               src={source}
-              alt={`${photo.name}`}
+              alt={photo.name}
               draggable={false}
               onLoad={({ currentTarget: { naturalWidth: width, naturalHeight: height } }) =>
                 setNatural({ width, height })
