@@ -6,7 +6,7 @@ import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Page } from 'playwright-core';
 import sharp from 'sharp';
-import { openBrowser, visit } from '../test/support/browser.js';
+import { openBrowser, tryExamples, visit } from '../test/support/browser.js';
 import { startService } from '../test/support/service.js';
 import { root } from './peer.js';
 
@@ -14,8 +14,7 @@ const [, , folder] = process.argv;
 const [browser, service] = await Promise.all([openBrowser(), startService()]);
 
 async function inspect(page: Page): Promise<void> {
-  await page.getByRole('button', { name: 'Try four examples' }).click();
-  await page.getByText('4 of 4 photos scored').waitFor();
+  await tryExamples(page);
   await page.locator('img.heat').waitFor();
 }
 

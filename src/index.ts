@@ -20,6 +20,7 @@ export {
   type ServingShape,
   type SizedSpan,
   type UnverifiedDetector,
+  type Verdict,
 } from './detector/index.js';
 export {
   type AddOptions,
@@ -111,6 +112,5 @@ export {
   ScoringEngine,
   type SelfTestReport,
   UnknownMapError,
-  type Verdict,
 } from './scoring/index.js';
 export type { TensorMap } from './weights/safetensors.js';

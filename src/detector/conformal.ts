@@ -65,6 +65,13 @@ export function promisedRate(scores: readonly number[], threshold: number): numb
   );
 }
 
+export type Verdict = 'good' | 'anomalous';
+
+/** An image is anomalous if its score is above the threshold. */
+export function verdictOf(score: number, threshold: number): Verdict {
+  return score > threshold ? 'anomalous' : 'good';
+}
+
 /**
  * Returns the probability that a good image scores at least this high, in 1 / (n + 1)..1. Over all good images, the
  * p-value is at most r with a probability of at most r.

@@ -23,6 +23,8 @@ export {
   promisedRate,
   pValue,
   supportedRate,
+  type Verdict,
+  verdictOf,
 } from './conformal.js';
 export {
   detectorFiles,

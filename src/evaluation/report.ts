@@ -1,8 +1,8 @@
 /** The report of an evaluation, computed from measured scores and maps. */
 import type { TestImage } from '../datasets/index.js';
 import type { LoadedDetector, LocalizationMethod, Manifest } from '../detector/index.js';
+import { type Verdict, verdictOf } from '../detector/index.js';
 import { shortest } from '../files/decimals.js';
-import { type Verdict, verdictOf } from '../scoring/index.js';
 import { bootstrapInterval, type Interval } from './bootstrap.js';
 import {
   histogramAuroc,

@@ -17,15 +17,13 @@ const contentPolicy = [
   "frame-ancestors 'none'",
 ].join('; ');
 
-const dayMs = 24 * 3_600_000;
-
 export const pageRoutes: FastifyPluginAsync = async (app) => {
   await app.register(staticFiles, {
     root: folder,
     // A route for each file, so that other paths get the answer of this API.
     wildcard: false,
     decorateReply: false,
-    maxAge: 365 * dayMs,
+    maxAge: '365d',
     immutable: true,
     setHeaders: (reply, path) => {
       if (!path.endsWith('.html')) return;

@@ -72,8 +72,10 @@ export function rangeOf({ samples, inverted }: DeepPixels): MeasuredRange {
   let [low, high] = [Number.POSITIVE_INFINITY, Number.NEGATIVE_INFINITY];
   const every = Math.max(1, Math.floor(samples.length / mostSampled));
   const sampled: number[] = [];
-  for (const [at, value] of samples.entries()) {
-    if (samples instanceof Float32Array && isFiller(value, samples)) continue;
+  const isFloat = samples instanceof Float32Array;
+  for (let at = 0; at < samples.length; at++) {
+    const value = samples[at] as number;
+    if (isFloat && isFiller(value, samples)) continue;
     if (value < low) low = value;
     if (value > high) high = value;
     if (at % every === 0 && !isFiller(value, samples)) sampled.push(value);

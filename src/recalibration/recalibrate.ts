@@ -12,20 +12,15 @@ import {
   replaceCalibration,
   scoreRounding,
   type UnverifiedDetector,
+  type Verdict,
+  verdictOf,
   withThreshold,
 } from '../detector/index.js';
 import { distinctFiles } from '../files/distinct-files.js';
 import { describeError, firstNames } from '../files/explain.js';
 import { readText } from '../files/read-text.js';
 import { decodeNamedImage, type OnWarning, thumbnail } from '../imaging/index.js';
-import {
-  DirectInference,
-  measureGoodImages,
-  type ScoringEngine,
-  ScoringPipeline,
-  type Verdict,
-  verdictOf,
-} from '../scoring/index.js';
+import { DirectInference, measureGoodImages, type ScoringEngine, ScoringPipeline } from '../scoring/index.js';
 import { type PastVerdict, parseVerdicts } from './verdicts.js';
 
 /** What a detector is calibrated with: a folder (or MVTec tree) of good images, a file of labeled verdicts, or by hand. */

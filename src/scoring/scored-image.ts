@@ -1,11 +1,16 @@
 /** The result of an image: its score and the terms of the score. */
-import { isLowestPValue, type LoadedDetector, pValue, scoreRounding } from '../detector/index.js';
+import {
+  isLowestPValue,
+  type LoadedDetector,
+  pValue,
+  scoreRounding,
+  type Verdict,
+  verdictOf,
+} from '../detector/index.js';
 import { shortest, significant } from '../files/decimals.js';
 import { type PictureSize, type TileGrid, tileBox, tileCount } from '../imaging/index.js';
 import type { Localization } from './localization.js';
 import type { RawScores } from './raw-scores.js';
-
-export type Verdict = 'good' | 'anomalous';
 
 export interface LayerScore {
   readonly layer: string;
@@ -118,9 +123,4 @@ export function imageScore(
       ? { tiles: { count: tileCount(grid), highest: tileBox(grid, tile, { width, height }) } }
       : {}),
   };
-}
-
-/** Returns `anomalous` if the score is above the threshold. */
-export function verdictOf(score: number, threshold: number): Verdict {
-  return score > threshold ? 'anomalous' : 'good';
 }

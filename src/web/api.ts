@@ -76,13 +76,12 @@ export const api = {
       headers: { 'content-type': 'application/json' },
     }),
   /** Scores one photo and finds its regions. */
-  localize: (detector: string, photo: Blob, signal?: AbortSignal): Promise<ScoreAnswer> =>
+  localize: (detector: string, photo: Blob): Promise<ScoreAnswer> =>
     json(`${detectorPath(detector)}/localize?as=json`, {
       method: 'POST',
       body: photo,
       // The service looks at the content; a browser does not know every format.
       headers: { 'content-type': 'application/octet-stream' },
-      ...(signal ? { signal } : {}),
     }),
   result: (id: string): Promise<StoredResult> => json(`/v1/results/${encodeURIComponent(id)}`),
   /** Returns the address of a picture that is loaded, with the key that an image of the page could not send. */

@@ -145,7 +145,7 @@ function Choice({ list }: { readonly list: DetectorList | undefined }) {
   };
   if (!list) return <span class="soft">Loading the detectors</span>;
   return (
-    <label class="choice">
+    <label>
       Detector{' '}
       <select class="select" value={detectorName.value} onChange={choose}>
         {list.detectors.map(({ name, available }) => (

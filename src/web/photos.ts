@@ -1,5 +1,6 @@
 /** The photos of this visit, and how they are scored: a few at a time, in order. */
 import { computed, signal } from '@preact/signals';
+import { verdictOf as judged, type Verdict } from '../detector/conformal.js';
 import { api, RequestError, type Result } from './api.js';
 
 export interface Photo {
@@ -30,9 +31,9 @@ export const trialThreshold = signal<number | undefined>(undefined);
 export const selected = computed(() => photos.value.find(({ id }) => id === selectedId.value));
 
 /** The verdict with the threshold that is tried out. */
-export function verdictOf({ outcome }: Photo): 'good' | 'anomalous' | undefined {
+export function verdictOf({ outcome }: Photo): Verdict | undefined {
   if (outcome.state !== 'scored') return undefined;
-  return outcome.result.score > (trialThreshold.value ?? outcome.result.threshold) ? 'anomalous' : 'good';
+  return judged(outcome.result.score, trialThreshold.value ?? outcome.result.threshold);
 }
 
 export const shown = computed(() => {
@@ -116,7 +117,7 @@ export function applyThreshold(detector: string, threshold: number): void {
   photos.value = photos.value.map((photo) => {
     const { outcome } = photo;
     if (photo.detector !== detector || outcome.state !== 'scored') return photo;
-    const verdict = outcome.result.score > threshold ? 'anomalous' : 'good';
+    const verdict = judged(outcome.result.score, threshold);
     return { ...photo, outcome: { ...outcome, result: { ...outcome.result, threshold, verdict } } };
   });
 }

@@ -1,4 +1,5 @@
 /** The scores of good photos, the threshold, and the score of this photo, on one line. */
+import { verdictOf } from '../detector/conformal.js';
 import { short } from './numbers.js';
 
 interface Props {
@@ -36,7 +37,7 @@ export function Scale({ good, score, own, threshold, onThreshold }: Props) {
   const { at, valueAt } = places(good, score, own);
   const every = Math.ceil(good.length / mostDots);
   const dots = good.filter((_, index) => index % every === 0);
-  const isAbove = score > threshold;
+  const verdict = verdictOf(score, threshold);
   const steps = 1000;
   const toStep = (value: number): number => Math.round((steps * (at(value) - margin)) / (width - 2 * margin));
   return (
@@ -54,9 +55,9 @@ export function Scale({ good, score, own, threshold, onThreshold }: Props) {
         <text x={at(threshold)} y="10" text-anchor={at(threshold) > width / 2 ? 'end' : 'start'}>
           threshold {short(threshold)}
         </text>
-        <circle class={isAbove ? 'me anomalous' : 'me good'} cx={at(score)} cy="36" r="5.5" />
+        <circle class={`me ${verdict}`} cx={at(score)} cy="36" r="5.5" />
         <text
-          class={isAbove ? 'me anomalous' : 'me good'}
+          class={`me ${verdict}`}
           x={at(score)}
           y="24"
           text-anchor={at(score) > width - 60 ? 'end' : 'middle'}

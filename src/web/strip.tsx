@@ -1,6 +1,6 @@
 /** All photos of this visit, with their verdicts. */
 import { useEffect, useRef } from 'preact/hooks';
-import { download, short } from './numbers.js';
+import { short } from './numbers.js';
 import {
   type Filter,
   filter,
@@ -33,6 +33,14 @@ function save(): void {
       : { name, detector, ...outcome },
   );
   download('mkd-results.json', JSON.stringify(results, null, 2));
+}
+
+/** Saves a text as a file. */
+function download(name: string, text: string): void {
+  const url = URL.createObjectURL(new Blob([text], { type: 'application/json' }));
+  const link = Object.assign(document.createElement('a'), { href: url, download: name });
+  link.click();
+  URL.revokeObjectURL(url);
 }
 
 export function Strip() {
@@ -93,7 +101,7 @@ function Thumbnail({ photo }: { readonly photo: Photo }) {
         onClick={() => (selectedId.value = id)}
       >
         {thumbnail ? <img src={thumbnail} alt="" loading="lazy" /> : <span class="blank" />}
-        <span class="line" aria-hidden="true">
+        <span aria-hidden="true">
           {outcome.state === 'scored' && verdict ? (
             <b class={verdict}>
               {marks[verdict]} {short(outcome.result.score)}

@@ -1,15 +1,9 @@
 /** A real browser for tests of the page: Debian's Chromium. */
-import { access } from 'node:fs/promises';
+import { existsSync } from 'node:fs';
 import { type Browser, type BrowserContext, chromium, type Page } from 'playwright-core';
 
 const paths = ['/usr/bin/chromium', '/usr/bin/chromium-browser', '/usr/bin/google-chrome'];
-const exists = (path: string): Promise<boolean> =>
-  access(path).then(
-    () => true,
-    () => false,
-  );
-const found = await Promise.all(paths.map(exists));
-const executablePath = process.env.TEST_BROWSER ?? paths.find((_, index) => found[index]);
+const executablePath = process.env.TEST_BROWSER ?? paths.find((path) => existsSync(path));
 
 /** Why tests of the page are skipped; false if there is a browser. */
 export const noBrowser =
@@ -57,4 +51,10 @@ export async function visit(
   });
   await page.goto(address);
   return { page, context, faults };
+}
+
+/** Scores the examples, and waits for all of them. */
+export async function tryExamples(page: Page): Promise<void> {
+  await page.getByRole('button', { name: 'Try four examples' }).click();
+  await page.getByText('4 of 4 photos scored').waitFor();
 }

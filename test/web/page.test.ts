@@ -6,7 +6,7 @@ import type { Browser, Page } from 'playwright-core';
 import sharp from 'sharp';
 import t from 'tap';
 import { hashKey, makeKey, type RunningService, writeKeyFile } from '../../src/http/index.js';
-import { noBrowser, openBrowser, visit } from '../support/browser.js';
+import { noBrowser, openBrowser, tryExamples, visit } from '../support/browser.js';
 import { copyDetector } from '../support/detectors.js';
 import { startService } from '../support/service.js';
 
@@ -33,8 +33,7 @@ t.test('the page', { skip: noBrowser }, async (t) => {
   t.test('an example shows its verdict, regions and heatmap, and a link that opens it again', async (t) => {
     const { page, context, faults } = await visit(browser, service.address);
     t.teardown(() => context.close());
-    await page.getByRole('button', { name: 'Try four examples' }).click();
-    await page.getByText('4 of 4 photos scored').waitFor();
+    await tryExamples(page);
     t.match(await verdict(page).innerText(), /^Anomalous\nScore 6\d\.\d, threshold 7\.66/);
     t.equal(await page.getByText('times the threshold').count(), 1);
     await page.locator('img.heat').waitFor();
@@ -127,8 +126,7 @@ t.test('the page', { skip: noBrowser }, async (t) => {
       };
       await page.getByText('Ready, CPU').waitFor();
       await check('nothing yet');
-      await page.getByRole('button', { name: 'Try four examples' }).click();
-      await page.getByText('4 of 4 photos scored').waitFor();
+      await tryExamples(page);
       await check('results');
       await page.getByRole('link', { name: 'Detectors' }).click();
       await page.getByRole('button', { name: 'sample', exact: true }).click();
@@ -161,8 +159,7 @@ t.test('a service with keys asks for one', { skip: noBrowser }, async (t) => {
   await page.getByText('the API key is unknown').first().waitFor();
   await field.fill(key);
   await page.getByRole('button', { name: 'Use this key' }).click();
-  await page.getByRole('button', { name: 'Try four examples' }).click();
-  await page.getByText('4 of 4 photos scored').waitFor();
+  await tryExamples(page);
   // Pictures need the key too.
   await page.locator('img.heat').waitFor();
 

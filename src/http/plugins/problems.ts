@@ -1,6 +1,7 @@
 /** Errors of the service as problem details (RFC 9457). */
 import type { FastifyReply, FastifyRequest } from 'fastify';
 import type { FastifySchemaValidationError } from 'fastify/types/schema.js';
+import { CalibrationError } from '../../detector/index.js';
 import { ImageError, type ImageErrorKind } from '../../imaging/index.js';
 import type { Metrics } from '../../observability/index.js';
 import { RepositoryError } from '../../repository/index.js';
@@ -154,6 +155,7 @@ function classified(error: unknown): { kind: ProblemKind; message: string } {
     return { kind: scoringProblems[error.kind], message: `${error.message}${hint}` };
   }
   if (error instanceof UnknownMapError) return { kind: 'unknown-map', message: error.message };
+  if (error instanceof CalibrationError) return { kind: 'bad-request', message: error.message };
   if (error instanceof ImageError) return { kind: imageProblems[error.kind], message: error.message };
   if (error instanceof RuntimeError)
     return { kind: 'internal', message: 'inference failed; the log says why' };

@@ -2,7 +2,6 @@
 import { Readable } from 'node:stream';
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox';
 import { Type } from 'typebox';
-import { CalibrationError } from '../../detector/index.js';
 import type { DetectorRepository, DetectorStatus } from '../../repository/index.js';
 import { ProblemError } from '../plugins/problems.js';
 import type { Service } from '../service.js';
@@ -155,14 +154,11 @@ const adminRoutes: FastifyPluginAsyncTypebox<{ service: Service }> = async (admi
         response: { 200: thresholdSchema, ...problemResponses },
       },
     },
-    async ({ params: { detector }, body: { threshold } }) => {
-      try {
-        return { detector, threshold, ...(await repository().setThreshold(detector, threshold)) };
-      } catch (error) {
-        if (error instanceof CalibrationError) throw new ProblemError('bad-request', error.message);
-        throw error;
-      }
-    },
+    async ({ params: { detector }, body: { threshold } }) => ({
+      detector,
+      threshold,
+      ...(await repository().setThreshold(detector, threshold)),
+    }),
   );
 
   admin.post(

@@ -19,8 +19,8 @@ const longBytes = 4096;
 /** Values that the rest may have: far more than any request needs. */
 const mostValues = 1_000_000;
 
-/** No tensor has more dimensions. */
-const mostDimensions = 5;
+/** No tensor has more dimensions; a list in them is refused as an element. */
+export const mostDimensions = 5;
 
 const quote = 0x22;
 const comma = 0x2c;

@@ -5,7 +5,7 @@
 import { Value } from 'typebox/value';
 import { shortest } from '../../files/decimals.js';
 import { badRequest, elements, inputOf } from './inputs.js';
-import { type ShortJson, takeNumberLists } from './number-lists.js';
+import { mostDimensions, type ShortJson, takeNumberLists } from './number-lists.js';
 import {
   type InferRequest,
   type InferResponse,
@@ -160,11 +160,8 @@ function octet({ name }: InputTensor, entry: unknown): number {
   );
 }
 
-/** No tensor has more dimensions; a remaining list is refused as an element. */
-const mostDimensions = 4;
-
 /** Calls the function with every element of a list, flat or nested. */
-function visit(data: Data, element: (entry: unknown) => void, depth = 0): void {
+function visit(data: Data, element: (entry: unknown) => void, depth = 1): void {
   for (const entry of data) {
     if (Array.isArray(entry) && depth < mostDimensions) visit(entry, element, depth + 1);
     else element(entry);
