@@ -12,8 +12,7 @@ import {
   type DetectorImage,
   decodeMask,
   decodeNamedImage,
-  defaultImageLimits,
-  inspectImage,
+  inspectMask,
   type LocalizationMap,
   mapOfImage,
   named,
@@ -127,7 +126,7 @@ async function judge(
     if (!scaled || (anomalous && masks.length === 0)) continue;
     const image = decoded[index] as DetectorImage;
     const map = mapOfImage(scaled, image.grid, region);
-    const marked = await readMasks(masks, image, map);
+    const marked = await readMasks(masks, image, map, onWarning);
     if (marked?.every((value) => value > 0)) {
       onWarning?.(`${masks.join(', ')}: the whole mask is a defect; wanted black where the part is good`);
     }
@@ -141,8 +140,9 @@ async function readMasks(
   paths: readonly string[],
   image: PictureSize,
   size: PictureSize,
+  onWarning: EvaluateOptions['onWarning'],
 ): Promise<Uint8Array | undefined> {
-  const [first, ...others] = await Promise.all(paths.map((path) => readMask(path, image, size)));
+  const [first, ...others] = await Promise.all(paths.map((path) => readMask(path, image, size, onWarning)));
   return first?.map((value, at) => Math.max(value, ...others.map((other) => other[at] as number)));
 }
 
@@ -150,13 +150,20 @@ async function readMasks(
 const ratioSlack = 0.02;
 
 /** @throws DatasetError if the mask has another aspect ratio than its image. */
-async function readMask(path: string, image: PictureSize, size: PictureSize): Promise<Uint8Array> {
+async function readMask(
+  path: string,
+  image: PictureSize,
+  size: PictureSize,
+  onWarning: EvaluateOptions['onWarning'],
+): Promise<Uint8Array> {
   const bytes = await readFile(path);
-  const { width, height } = await named(path, () => inspectImage(bytes, defaultImageLimits));
+  const { width, height } = await named(path, () => inspectMask(bytes));
   if (Math.abs((width * image.height) / (height * image.width) - 1) > ratioSlack) {
     throw new DatasetError(
       `${path} has ${width} x ${height} pixels, its image ${image.width} x ${image.height}; the mask must have the same aspect ratio`,
     );
   }
-  return named(path, () => decodeMask(bytes, size));
+  const { marks, warnings } = await named(path, () => decodeMask(bytes, size));
+  for (const warning of warnings) onWarning?.(`${path}: ${warning}`);
+  return marks;
 }

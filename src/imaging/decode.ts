@@ -14,8 +14,9 @@ import {
   inspect,
   megapixels,
 } from './inspect.js';
+import { missingShare } from './jpeg-blocks.js';
 import { repairedJpeg } from './jpeg-repair.js';
-import { missingShare } from './jpeg-scan.js';
+import { hasAllScans } from './jpeg-scans.js';
 import { areaOf, type PictureSize } from './map.js';
 import { blankOutside } from './region-of-interest.js';
 import { type FileReading, readingOf } from './supported.js';
@@ -142,9 +143,15 @@ async function decodeStrictly(
   return { width, height, grid, pixels, warnings: [...reading.warnings, ...warnings] };
 }
 
-/** @throws ImageError if the last rows of a JPEG are missing: libvips fills them with gray, and does not say so. */
+/** @throws ImageError if the last rows or scans of a JPEG are missing: libvips makes up for them, and does not say so. */
 async function checkComplete(image: ImageInput): Promise<void> {
   if (!(image instanceof Uint8Array) || formatOf(image) !== 'jpeg') return;
+  if (!hasAllScans(image)) {
+    throw new ImageError(
+      'damaged',
+      'the JPEG is incomplete: it is progressive, and its last scans are missing',
+    );
+  }
   const missing = await missingShare(image);
   if (missing === 0) return;
   const share = `${Math.max(0.1, Math.round(1000 * missing) / 10)} %`;

@@ -2,6 +2,7 @@
  * Reads the size of an image from its header. libvips takes as long for this as for decoding a small image, so this is
  * tried first. Unusual files (EXIF data that may rotate the image, an invalid header) are left to libvips.
  */
+import { isFrame, jpegMarker, jpegSegments } from './jpeg-segments.js';
 import type { PictureSize } from './map.js';
 
 /** Returns the size of a JPEG or PNG without EXIF data; undefined if libvips must read it. */
@@ -53,21 +54,11 @@ function pngSize(view: DataView): PictureSize | undefined {
   return undefined;
 }
 
-/** Every start of frame (ITU T.81, B.1), with arithmetic coding and lossless ones too. */
-function isFrame(marker: number): boolean {
-  return marker >= 0xc0 && marker <= 0xcf && ![0xc4, 0xc8, 0xcc].includes(marker);
-}
-
 /** Returns the precision of a JPEG; undefined if its header is damaged. */
 export function jpegFrame(bytes: Uint8Array): { readonly bitsPerSample: number } | undefined {
-  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
-  try {
-    for (let at = 2; view.getUint8(at) === 0xff; at += 2 + view.getUint16(at + 2)) {
-      if (isFrame(view.getUint8(at + 1))) return { bitsPerSample: view.getUint8(at + 4) };
-      if (view.getUint16(at + 2) < 2) return undefined;
-    }
-  } catch (error) {
-    if (!(error instanceof RangeError)) throw error;
+  for (const { kind, data } of jpegSegments(bytes)) {
+    if (isFrame(kind)) return data[0] === undefined ? undefined : { bitsPerSample: data[0] };
+    if (kind === jpegMarker.sos) return undefined;
   }
   return undefined;
 }

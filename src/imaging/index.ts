@@ -33,7 +33,7 @@ export {
   sideOf,
   sidesOf,
 } from './map.js';
-export { decodeMask } from './mask.js';
+export { decodeMask, inspectMask, type Mask } from './mask.js';
 export { emptyNpy, encodeNpy } from './npy.js';
 export { applyProcessSettings } from './process-settings.js';
 export {

@@ -33,10 +33,15 @@ export async function inspectImage(image: ImageInput, limits: ImageLimits): Prom
   return { width, height };
 }
 
-/** Checks an image from its header, and says how to decode it. @throws ImageError */
+/**
+ * Checks an image from its header, and says how to decode it.
+ * @param kind a mask may hold numbers of a type that no photo has.
+ * @throws ImageError
+ */
 export async function inspect(
   image: ImageInput,
   limits: ImageLimits,
+  kind: 'photo' | 'mask' = 'photo',
 ): Promise<PictureSize & { readonly reading: FileReading }> {
   const bytes = image instanceof Uint8Array ? image : image.pixels;
   if (bytes.length === 0) {
@@ -49,7 +54,7 @@ export async function inspect(
     );
   }
   const { width, height, reading } =
-    image instanceof Uint8Array ? await inspectFile(image) : { ...image, reading: decodedPixels };
+    image instanceof Uint8Array ? await inspectFile(image, kind) : { ...image, reading: decodedPixels };
   if (width * height > limits.maxPixels) {
     throw new ImageError(
       'too-many-pixels',
@@ -63,7 +68,10 @@ export async function inspect(
 export const decodedPixels: FileReading = { page: 0, warnings: [] };
 
 /** Reads the size of an image file and how to decode it. @throws ImageError if it is not supported. */
-async function inspectFile(bytes: Uint8Array): Promise<PictureSize & { readonly reading: FileReading }> {
+async function inspectFile(
+  bytes: Uint8Array,
+  kind: 'photo' | 'mask',
+): Promise<PictureSize & { readonly reading: FileReading }> {
   const format = formatOf(bytes);
   if (!format) {
     throw new ImageError(
@@ -72,7 +80,8 @@ async function inspectFile(bytes: Uint8Array): Promise<PictureSize & { readonly 
     );
   }
   const reading = readingOf(bytes, format);
-  if (reading.refusal !== undefined) throw new ImageError('unsupported', reading.refusal);
+  const usable = reading.refusal === undefined || (kind === 'mask' && reading.numbers);
+  if (!usable) throw new ImageError('unsupported', reading.refusal);
   const size = plainSize(bytes, format) ?? (await uprightSize(bytes, format, reading.page));
   return { ...size, reading };
 }

@@ -6,9 +6,8 @@ import sharp from 'sharp';
 import { type Static, Type } from 'typebox';
 import { Value } from 'typebox/value';
 import { ImageError } from './image-error.js';
-import { inspectImage, defaultImageLimits as limits } from './inspect.js';
 import type { LocalizationMap, PictureSize, RegionOfInterest } from './map.js';
-import { decodeMask } from './mask.js';
+import { decodeMask, inspectMask } from './mask.js';
 import type { TileGrid } from './tiles.js';
 
 /** Longer side of a stored region, pixels: finer than the positions that are compared. */
@@ -26,9 +25,9 @@ const polygonsSchema = Type.Object({
 
 /** Reads a region from a mask: inside is what is not black. @throws ImageError if it is no image, or nothing is inside. */
 export async function regionOfMask(bytes: Uint8Array): Promise<RegionOfInterest> {
-  const size = reduced(await inspectImage(bytes, limits));
-  const mask = await decodeMask(bytes, size);
-  const region = { ...size, inside: mask.map((value) => value & 1) };
+  const size = reduced(await inspectMask(bytes));
+  const { marks } = await decodeMask(bytes, size);
+  const region = { ...size, inside: marks.map((value) => value & 1) };
   if (region.inside.includes(1)) return region;
   throw new ImageError(
     'unsupported',

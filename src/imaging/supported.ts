@@ -17,18 +17,23 @@ export interface FileReading {
   readonly warnings: readonly string[];
   /** Why the file cannot be used. */
   readonly refusal?: string | undefined;
+  /** Whether it holds one number for each pixel, of a type that photos do not have. */
+  readonly numbers?: boolean;
+  /** Whether its pixels are numbers of colors in a palette. */
+  readonly palette?: boolean;
   /** What cannot be decoded, if it fails. */
   readonly suspicion?: string | undefined;
 }
 
-/** Where a PNG file says how many bits a sample has: in IHDR, its first chunk. */
-const pngBitDepth = 24;
+/** Where a PNG file says how many bits a sample has, and what it means: in IHDR, its first chunk. */
+const [pngBitDepth, pngColorType] = [24, 25];
 
 /** Reads from the header of a file how it is to be decoded. */
 export function readingOf(bytes: Uint8Array, format: ImageFormat): FileReading {
   if (format === 'tiff') return tiffReading(tiffPages(bytes));
   const deep = format === 'png' && bytes[pngBitDepth] === 16 ? 'unsigned' : undefined;
-  const plain = { page: 0, deep, warnings: [] } as const;
+  const palette = format === 'png' && bytes[pngColorType] === 3;
+  const plain = { page: 0, deep, palette, warnings: [] } as const;
   const frame = format === 'jpeg' ? jpegFrame(bytes) : undefined;
   if (!frame || frame.bitsPerSample === 8) return plain;
   return { ...plain, refusal: `the JPEG has ${frame.bitsPerSample} bits per sample; save it with 8` };
@@ -53,6 +58,8 @@ function tiffReading(pages: readonly TiffPage[]): FileReading {
     page,
     deep: deepSampleOf(tags),
     inverted: tags.photometric === 0,
+    numbers: isNumbers(tags),
+    palette: tags.photometric === 3,
     warnings,
     refusal: refusalOf(tags),
     suspicion:
@@ -66,6 +73,12 @@ function deepSampleOf({ bitsPerSample, photometric, sampleFormat }: TiffPage): D
   if (sampleFormat === 3) return 'float';
   if (bitsPerSample !== 16 || ![0, 1, 2].includes(photometric)) return undefined;
   return sampleFormat === 2 ? 'signed' : 'unsigned';
+}
+
+/** Whether a page has one sample for each pixel, which is no shade of gray: 32 bits, or 8 bits with a sign. */
+function isNumbers({ bitsPerSample, photometric, samplesPerPixel, sampleFormat }: TiffPage): boolean {
+  const gray = samplesPerPixel === 1 && (photometric === 0 || photometric === 1);
+  return gray && (bitsPerSample === 32 || (bitsPerSample === 8 && sampleFormat === 2));
 }
 
 /** Compressions that libvips may lack, by their number in the file. */

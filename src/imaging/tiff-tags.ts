@@ -67,11 +67,21 @@ function pageOf(values: ReadonlyMap<number, readonly number[]>): TiffPage {
 
 /** Returns a TIFF file whose signed samples are called unsigned: the same bits, which libvips would clip at 0. */
 export function withUnsignedSamples(bytes: Uint8Array): Uint8Array {
+  return withTag(bytes, tags.sampleFormat, 1);
+}
+
+/** Returns a TIFF file whose samples are called gray, 0 black: numbers of colors, or gray in which 0 is white. */
+export function withGraySamples(bytes: Uint8Array): Uint8Array {
+  return withTag(bytes, tags.photometric, 1);
+}
+
+/** Returns a TIFF file in which all values of a tag are another number. */
+function withTag(bytes: Uint8Array, tag: number, value: number): Uint8Array {
   const copy = Uint8Array.from(bytes);
   const reader = new Reader(copy);
   for (let at = reader.first, page = 0; at > 0 && page < maxPages; page++) {
     at = reader.directory(at, (entry, position) => {
-      if (entry === tags.sampleFormat) reader.writeShort(position, 1);
+      if (entry === tag) reader.writeShort(position, value);
     }).next;
   }
   return copy;

@@ -71,6 +71,28 @@ t.test(
   },
 );
 
+t.test('a part that cannot be read is not left out beside others', async (t) => {
+  const service = await startService();
+  t.teardown(() => service.stop());
+  const whole = multipart(disposition, image);
+  const others = [
+    'Content-Type: image/png',
+    'Content-Disposition: attachment; filename="a.png"',
+    'Content-Disposition: inline',
+  ];
+  for (const header of others) {
+    const other = Buffer.concat([Buffer.from(`--b\r\n${header}\r\n\r\n`), image, Buffer.from('\r\n')]);
+    for (const body of [
+      Buffer.concat([other, whole]),
+      Buffer.concat([whole.subarray(0, -'--b--\r\n'.length), other, Buffer.from('--b--\r\n')]),
+    ]) {
+      const { status, answer } = await sent(service.address, 'multipart/form-data; boundary=b', body);
+      t.equal(status, 400, header);
+      t.match(answer, /of its 2 parts, 1 cannot be read; each needs a header Content-Disposition/, header);
+    }
+  }
+});
+
 t.test('too many form fields are called fields, not images', async (t) => {
   const service = await startService();
   t.teardown(() => service.stop());

@@ -132,7 +132,7 @@ t.test('a mask is white above half of its brightest pixel, so masks of 0 and 1 w
       .png()
       .toBuffer();
     t.strictSame(
-      [...(await decodeMask(bytes, { width: 3, height: 2 }))],
+      [...(await decodeMask(bytes, { width: 3, height: 2 })).marks],
       marked.map((mark) => mark * 255),
     );
   }

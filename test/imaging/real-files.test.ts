@@ -1,4 +1,5 @@
 /** Files as cameras and tools write them: the same pixels in any of them score the same; what cannot be used is named. */
+import { crc32 } from 'node:zlib';
 import sharp from 'sharp';
 import t from 'tap';
 import { drawSample } from '../../src/datasets/index.js';
@@ -141,6 +142,52 @@ t.test('faults of a JPEG that cost no pixel are repaired and told; others are re
   t.equal((await refused(corrupt)).kind, 'damaged', 'a fault that can be repaired hides none that cannot');
 });
 
+/** 48 x 32, gray, with five restart markers, which sharp does not write. */
+const withRestarts = Buffer.from(
+  [
+    '/9j/4AAQSkZJRgABAQAAAQABAAD/2wBDAAgGBgcGBQgHBwcJCQgKDBQNDAsLDBkSEw8UHRofHh0aHBwgJC4nICIsIxwcKDcp',
+    'LDAxNDQ0Hyc5PTgyPC4zNDL/wAALCAAgADABAREA/8QAHwAAAQUBAQEBAQEAAAAAAAAAAAECAwQFBgcICQoL/8QAtRAAAgED',
+    'AwIEAwUFBAQAAAF9AQIDAAQRBRIhMUEGE1FhByJxFDKBkaEII0KxwRVS0fAkM2JyggkKFhcYGRolJicoKSo0NTY3ODk6Q0RF',
+    'RkdISUpTVFVWV1hZWmNkZWZnaGlqc3R1dnd4eXqDhIWGh4iJipKTlJWWl5iZmqKjpKWmp6ipqrKztLW2t7i5usLDxMXGx8jJ',
+    'ytLT1NXW19jZ2uHi4+Tl5ufo6erx8vP09fb3+Pn6/90ABAAE/9oACAEBAAA/AK9aOn6JfalhoYtsR/5aycL36evTHGa208Es',
+    'UUvfgNjkCLIB+uahufBlzGm62uY5iASVZdh9gOv64r//0Ib6N9MLC+H2bb1Mp2jrjOTxjPeqHm3N3/x7jyIT/wAtZEO8+uEI',
+    'GPYt3H3SMGuo8M6YuoaiXmQNBANzKeQxPQfzP4Y7139f/9H1KsqbWGmmkt9It0v5o2KSv5wSGFh1V3GSG4PyqrEcbgoINRS+',
+    'HUvInbUbuW8umU7Hf5Y4WI6xxg4GMnBOXwSpYiuClieCZ4pBtdGKsM5wRwa//9LY8JX62uovbSYC3IADHswzgde+SPriurvd',
+    'XtLKYWxLz3jLuS0gXfKwOQDgfdXIxvbCg9SKrf2bd6nzrLxCDtY2rvsPY+Y/ymUEfwlVX5iGD4BGrFDHbwpDDGkcUahERFAV',
+    'VHAAA6AV/9P0y6uY7O1luJThI1LH39h7npXl9xM1zcyzuAGkcuQOmSc1nb7q74jV7WE/8tGx5jfRSCADx97nqNo610eja/ca',
+    'QrR7ftEbtvcyuTIzYxkucknAA+bPCgDAFf/U69PGdgUUvb3IbHIAUgH65qG58aQhMWlrIzEHmUhQD24Gc/pXN3+q3mpPm5mJ',
+    'XORGOFXr2/Hr1qlX/9k=',
+  ].join(''),
+  'base64',
+);
+
+t.test('restart markers with wrong numbers cost no pixel, unless blocks are lost', async (t) => {
+  const intact = await decodeImage(withRestarts, { inputSize: 32 });
+  const starts = [...withRestarts.keys()].filter(
+    (at) => withRestarts[at] === 0xff && ((withRestarts[at + 1] ?? 0) & 0xf8) === 0xd0,
+  );
+  t.equal(starts.length, 5);
+  const [, , third = 0, fourth = 0] = starts;
+  const renumbered = Buffer.from(withRestarts);
+  renumbered[third + 1] = 0xd6;
+  const found = await decodeImage(renumbered, { inputSize: 32 });
+  t.ok(sameBytes(found.pixels, intact.pixels));
+  t.match(found.warnings, [/no pixel is lost: its restart markers have wrong numbers/]);
+  const lost = Buffer.concat([withRestarts.subarray(0, third), withRestarts.subarray(fourth)]);
+  t.equal((await refused(lost)).kind, 'damaged', 'the blocks between two markers are lost');
+});
+
+t.test('a progressive JPEG that lost whole scans is refused, though it has an end', async (t) => {
+  const jpeg = await drawn(1).jpeg({ progressive: true }).toBuffer();
+  await t.resolves(decodeImage(jpeg, { inputSize: 64 }));
+  const scans = [...jpeg.keys()].filter((at) => jpeg[at] === 0xff && jpeg[at + 1] === 0xda);
+  t.ok(scans.length > 5);
+  for (const scan of scans.slice(1)) {
+    const cut = Buffer.concat([jpeg.subarray(0, scan), Buffer.from([0xff, 0xd9])]);
+    t.match((await refused(cut)).message, /incomplete: it is progressive, and its last scans are missing/);
+  }
+});
+
 t.test('a JPEG without its last bytes is refused, even if its last rows are one strip', async (t) => {
   for (const [name, pipeline] of [
     ['4:4:4', drawn(1).jpeg({ quality: 100, chromaSubsampling: '4:4:4' })],
@@ -254,6 +301,37 @@ t.test('of several pages the first that is no thumbnail is used, and that is tol
   t.match(raw, { kind: 'unsupported', message: /the full image inside its first page/ });
 });
 
+/** Puts other colors into the palette of a PNG, in the order of its own from dark to bright. */
+function paletteColors(png: Buffer, colors: readonly number[]): Buffer {
+  const copy = Buffer.from(png);
+  const at = copy.indexOf('PLTE') + 4;
+  const length = copy.readUInt32BE(at - 8);
+  const red = (color: number): number => copy[at + 3 * color] as number;
+  const order = Array.from({ length: length / 3 }, (_, color) => color).sort((a, b) => red(a) - red(b));
+  const first = order.indexOf(0);
+  if (first !== 0) throw new Error('black is not the first color of the palette');
+  for (const [rank, color] of order.entries()) copy.set(colors.slice(3 * rank, 3 * rank + 3), at + 3 * color);
+  copy.writeUInt32BE(crc32(copy.subarray(at - 4, at + length)), at + length);
+  return copy;
+}
+
+t.test(
+  'in a TIFF whose 0 is white, what is not 0 is a defect; that is told if it is most of the mask',
+  async (t) => {
+    const size = { width: 4, height: 1 };
+    const of = (...pixels: number[]) =>
+      decodeMask(
+        tiff({ ...size, pixels: Uint8Array.from(pixels), samples: 1, photometric: 0, bits: 8, format: 1 }),
+        size,
+      );
+    t.match(await of(0, 1, 0, 0), { marks: [0, 255, 0, 0], warnings: [] });
+    t.match(await of(255, 255, 0, 255), {
+      marks: [255, 255, 0, 255],
+      warnings: ['in this TIFF 0 is white; what is not 0 counts as a defect, 75 % of the mask'],
+    });
+  },
+);
+
 t.test('every pixel of a mask that is not black is a defect, in any kind of file', async (t) => {
   const size = { width: 4, height: 1 };
   const raw = (values: readonly number[], channels: 1 | 3 | 4 = 1) =>
@@ -261,6 +339,10 @@ t.test('every pixel of a mask that is not black is a defect, in any kind of file
   const clear = [0, 0, 0, 0];
   const red = [255, 0, 0, 255];
   const black = [0, 0, 0, 255];
+  const colored = paletteColors(
+    await raw([0, 0, 0, 9, 9, 9, 200, 200, 200, 0, 0, 0], 3).png({ palette: true }).toBuffer(),
+    [68, 1, 84, 33, 145, 140, 253, 231, 37],
+  );
   const sixteen = sharp(Uint16Array.from([0, 1, 200, 65_535]), { raw: { ...size, channels: 1 } });
   for (const [name, bytes, expected] of [
     ['numbers of defects', await raw([0, 1, 2, 3]).png().toBuffer(), [0, 1, 1, 1]],
@@ -304,12 +386,29 @@ t.test('every pixel of a mask that is not black is a defect, in any kind of file
       await raw([0, 0, 0, 3, 3, 3, 0, 0, 0, 7, 7, 7], 3).webp({ lossless: true }).toBuffer(),
       [0, 1, 0, 1],
     ],
+    ['a palette without black: its first color is the background', colored, [0, 1, 1, 0]],
+    ...(await Promise.all(
+      (
+        [
+          ['integers of 32 bits', Int32Array.of(0, 70_000, 3, 0), 32, 2],
+          ['unsigned ones', Uint32Array.of(0, 70_000, 3, 0), 32, 1],
+          ['signed ones of 8 bits', Int8Array.of(0, 1, 3, 0), 8, 2],
+        ] as const
+      ).map(([name, values, bits, format]) => {
+        const pixels = new Uint8Array(values.buffer);
+        return [
+          name,
+          tiff({ ...size, pixels, samples: 1, photometric: 1, bits, format }),
+          [0, 1, 1, 0],
+        ] as const;
+      }),
+    )),
     ['nothing', await raw([0, 0, 0, 0]).png().toBuffer(), [0, 0, 0, 0]],
     ['everything', await raw([255, 255, 255, 255]).png().toBuffer(), [1, 1, 1, 1]],
   ] as const) {
-    const mask = await decodeMask(bytes, size);
+    const { marks } = await decodeMask(bytes, size);
     t.strictSame(
-      [...mask],
+      [...marks],
       expected.map((mark) => mark * 255),
       name,
     );
@@ -319,7 +418,10 @@ t.test('every pixel of a mask that is not black is a defect, in any kind of file
   const jpeg = await sharp(halves, { raw: { ...wide, channels: 1 } })
     .jpeg({ quality: 60 })
     .toBuffer();
-  t.ok(sameBytes(await decodeMask(jpeg, wide), halves), 'the noise of a JPEG around black is no defect');
+  t.ok(
+    sameBytes((await decodeMask(jpeg, wide)).marks, halves),
+    'the noise of a JPEG around black is no defect',
+  );
 });
 
 t.test(

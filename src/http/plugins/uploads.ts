@@ -8,6 +8,7 @@ import type { Upload } from '../scoring-service.js';
 import { lateBody } from './bodies.js';
 import type { ByteReservation } from './limits.js';
 import { isMultipart, multipartMediaType } from './media-types.js';
+import { countParts } from './part-count.js';
 import { ProblemError } from './problems.js';
 
 export interface UploadLimits {
@@ -67,9 +68,8 @@ async function beforeDeadline<Result>(
       const late = systemClock.now() > atMs;
       if (stuck >= stuckChecks || (late && raw.complete)) {
         reject(
-          new ProblemError(
-            'bad-request',
-            'the multipart body is malformed: each part needs a header Content-Disposition: form-data with a name, and the body its closing boundary',
+          malformed(
+            'each part needs a header Content-Disposition: form-data with a name, and the body its closing boundary',
           ),
         );
       } else if (late) reject(lateBody());
@@ -102,10 +102,12 @@ async function readMultipart(
     // A part without a file name is an image if its content is one; as a field it would be read as text.
     isPartAFile: () => true,
   });
-  let fields = 0;
+  let [fields, read] = [0, 0];
+  const arrived = countParts(request.raw);
   try {
     for await (const part of parts) {
       if (part.type !== 'file') continue;
+      read++;
       const bytes = await fileOf(part, request.byteHold);
       total += bytes.length;
       if (total > maxRequestBytes) {
@@ -124,7 +126,14 @@ async function readMultipart(
   } catch (error) {
     throw explained(error, maxImages, maxBytes);
   }
-  return uploads;
+  if (read === arrived()) return uploads;
+  throw malformed(
+    `of its ${arrived()} parts, ${arrived() - read} cannot be read; each needs a header Content-Disposition: form-data with a name`,
+  );
+}
+
+function malformed(why: string): ProblemError {
+  return new ProblemError('bad-request', `the multipart body is malformed: ${why}`);
 }
 
 async function fileOf({ file, filename }: MultipartFile, hold: ByteReservation): Promise<Buffer> {
@@ -161,7 +170,7 @@ function explained(error: unknown, maxImages: number, maxBytes: number): unknown
     error instanceof Error &&
     /unexpected end|boundary|malformed|premature|multipart/i.test(error.message)
   ) {
-    return new ProblemError('bad-request', `the multipart body is malformed: ${error.message}`);
+    return malformed(error.message);
   }
   return error;
 }

@@ -5,6 +5,7 @@
  */
 
 import { setImmediate as nextTurn } from 'node:timers/promises';
+import { isFrame, isRestart, jpegMarker, jpegSegments, wordAt } from './jpeg-segments.js';
 
 /** Component of a frame: sampling factors. */
 interface Component {
@@ -22,8 +23,6 @@ interface Frame {
 /** Tables of the codes by their next 16 bits: length and symbol of each code, `length << 8 | symbol`; 0 is no code. */
 type CodeTable = Uint16Array;
 
-const marker = { sof0: 0xc0, sof1: 0xc1, dht: 0xc4, sof15: 0xcf, eoi: 0xd9, sos: 0xda, dri: 0xdd } as const;
-
 /**
  * Returns the share of the blocks that are missing at the end of a sequential scan, 0..1. Files of several scans are not
  * judged: decoders read all of them before the first row.
@@ -32,27 +31,14 @@ export async function missingShare(bytes: Uint8Array): Promise<number> {
   const tables = new Map<number, CodeTable>();
   let frame: Frame | undefined;
   let interval = 0;
-  for (let at = 2; at + 4 <= bytes.length; ) {
-    const kind = bytes[at + 1] as number;
-    if (bytes[at] !== 0xff || kind === 0xff) {
-      at++;
-      continue;
-    }
-    const end = at + 2 + wordAt(bytes, at + 2);
-    const segment = bytes.subarray(at + 4, end);
-    if (kind === marker.sof0 || kind === marker.sof1) frame = frameOf(segment);
-    else if (kind > marker.sof0 && kind <= marker.sof15 && kind !== marker.dht && kind !== 0xc8) return 0;
-    else if (kind === marker.dht) readTables(segment, tables);
-    else if (kind === marker.dri) interval = wordAt(segment, 0);
-    else if (kind === marker.eoi) return 0;
-    else if (kind === marker.sos) return frame ? missingIn(bytes, end, frame, segment, tables, interval) : 0;
-    at = end;
+  for (const { kind, data, end } of jpegSegments(bytes)) {
+    if (kind === jpegMarker.sof0 || kind === jpegMarker.sof1) frame = frameOf(data);
+    else if (isFrame(kind)) return 0;
+    else if (kind === jpegMarker.dht) readTables(data, tables);
+    else if (kind === jpegMarker.dri) interval = wordAt(data, 0);
+    else if (kind === jpegMarker.sos) return frame ? missingIn(bytes, end, frame, data, tables, interval) : 0;
   }
   return 0;
-}
-
-function wordAt(bytes: Uint8Array, at: number): number {
-  return ((bytes[at] ?? 0) << 8) | (bytes[at + 1] ?? 0);
 }
 
 function frameOf(segment: Uint8Array): Frame | undefined {
@@ -165,8 +151,7 @@ class CodeReader {
     this.#invented = 0;
     const { bytes } = this;
     while (bytes[this.at] === 0xff && bytes[this.at + 1] === 0xff) this.at++;
-    const kind = bytes[this.at + 1] ?? 0;
-    if (bytes[this.at] !== 0xff || kind < 0xd0 || kind > 0xd7) return false;
+    if (bytes[this.at] !== 0xff || !isRestart(bytes[this.at + 1])) return false;
     this.at += 2;
     return true;
   }
