@@ -169,11 +169,18 @@ interface StopSignals {
   close(): void;
 }
 
+/** The terminal and npm may both pass on one Ctrl-C. */
+const sameSignalMs = 200;
+
 /** Returns the stop signals in the order of their arrival. */
 function stopSignals(): StopSignals {
   const received: NodeJS.Signals[] = [];
+  let lastMs = Number.NEGATIVE_INFINITY;
   let waiting: ((signal: NodeJS.Signals) => void) | undefined;
   const listener = (signal: NodeJS.Signals): void => {
+    const isSame = performance.now() - lastMs < sameSignalMs;
+    lastMs = performance.now();
+    if (isSame) return;
     if (waiting) waiting(signal);
     else received.push(signal);
     waiting = undefined;

@@ -4,8 +4,9 @@
  * that were current before. Without this file, the newest version is current.
  */
 
-import { readdir } from 'node:fs/promises';
+import { readdir, readlink } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
+import { describeError } from '../files/explain.js';
 import { readText } from '../files/read-text.js';
 import type { InputSize } from '../imaging/index.js';
 import { readManifest } from './detector-folder.js';
@@ -41,9 +42,9 @@ export async function readVersions(root: string, name: string): Promise<Detector
   const folders = await versionFolders(join(root, name));
   const problems: string[] = [];
   if (folders.length === 0) {
-    const entries = await readdir(join(root, name)).catch(() => []);
-    if (entries.length === 0) return undefined;
-    problems.push(`${join(root, name)} has no manifest.json and no folder with one`);
+    const problem = await whyWithout(join(root, name));
+    if (problem === undefined) return undefined;
+    problems.push(problem);
   }
   const versions = new Map<string, VersionFolder>();
   for (const folder of folders) {
@@ -70,6 +71,17 @@ export async function readVersions(root: string, name: string): Promise<Detector
   const rank = ({ version }: VersionFolder): number =>
     history.includes(version) ? history.indexOf(version) : history.length;
   return { name, versions: found.sort((a, b) => rank(a) - rank(b)), history, problems };
+}
+
+/** Returns why a folder holds no version; undefined if it is empty or missing. */
+async function whyWithout(folder: string): Promise<string | undefined> {
+  const target = await readlink(folder).catch(() => undefined);
+  const found = await readdir(folder).catch((error: NodeJS.ErrnoException) => error);
+  if (Array.isArray(found)) {
+    return found.length > 0 ? `${folder} has no manifest.json and no folder with one` : undefined;
+  }
+  if (found.code !== 'ENOENT') return describeError(found, folder);
+  return target === undefined ? undefined : `${folder} is a link to ${target}, which does not exist`;
 }
 
 /**

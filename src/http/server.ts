@@ -106,7 +106,7 @@ export async function serve(options: ServeOptions): Promise<RunningService> {
     await close();
     throw error;
   }
-  app.log.info({ address, provider: app.service.catalog?.provider }, 'ready');
+  app.log.info({ address, operationsAddress, provider: app.service.catalog?.provider }, 'ready');
   if (!keys && !isLoopback(host)) {
     app.log.warn(
       { host },
@@ -142,13 +142,18 @@ function isLoopback(host: string): boolean {
 
 /** @param flag that chooses the port. @throws ListenError */
 async function listen(
-  app: Pick<FastifyInstance, 'listen'>,
+  app: Pick<FastifyInstance, 'listen' | 'log'>,
   host: string,
   port: number,
   flag: string,
 ): Promise<string> {
-  return app.listen({ host, port }).catch((error: NodeJS.ErrnoException) => {
-    switch (error.code) {
+  // Fastify would log every address of the machine. The line that says `ready` names the one to use.
+  const { level } = app.log;
+  app.log.level = 'warn';
+  try {
+    return await app.listen({ host, port });
+  } catch (error) {
+    switch ((error as NodeJS.ErrnoException).code) {
       case 'EADDRINUSE':
         throw new ListenError(`port ${port} is in use; choose another with ${flag}`);
       case 'EACCES':
@@ -161,7 +166,9 @@ async function listen(
       default:
         throw error;
     }
-  });
+  } finally {
+    app.log.level = level;
+  }
 }
 
 /**

@@ -45,16 +45,30 @@ t.test('good windows have an energy of about 1 for each channel', async (t) => {
 });
 
 t.test('an image is scored by the windows of other images, the mean of its three highest', async (t) => {
-  const images = Array.from({ length: 8 }, (_, seed) => image(seed));
-  const { leftOut } = await fitWindows(products, images, channels);
-  // With four folds, images 1 and 5 are left out together. Layers are scaled by all images, so copies take the places.
-  const others = images.filter((_, index) => index % 4 !== 1);
-  const alone = await fitWindows(products, others, channels);
-  const [found = Number.NaN] = [leftOut[1]];
-  const highest = energies(images[1] as Float32Array, alone.mean, alone.whitening)
-    .sort((a, b) => b - a)
-    .slice(0, 3);
-  const expected = highest.reduce((sum, energy) => sum + energy, 0) / 3;
-  // The scales of the layers differ a little, and with them the ridge.
-  t.ok(Math.abs(found / expected - 1) < 1e-2, `${found} and ${expected}`);
+  const images = Array.from({ length: 20 }, (_, seed) => image(seed));
+  for (const [count, without, name] of [
+    [8, (index: number) => index === 1, 'few are left out one by one'],
+    [20, (index: number) => index % 4 === 1, 'of more a quarter is left out at once'],
+  ] as const) {
+    const { leftOut } = await fitWindows(products, images.slice(0, count), channels);
+    const others = images.filter((_, index) => index < count && !without(index));
+    const { mean, whitening } = await fitWindows(products, others, channels);
+    const highest = energies(images[1] as Float32Array, mean, whitening)
+      .sort((a, b) => b - a)
+      .slice(0, 3);
+    const expected = highest.reduce((sum, energy) => sum + energy, 0) / 3;
+    const [, found = Number.NaN] = leftOut;
+    // Layers are scaled by all images: the scales differ a little, and with them the ridge.
+    t.ok(Math.abs(found / expected - 1) < 1e-2, `${name}: ${found} and ${expected}`);
+  }
+});
+
+t.test('the order of few images does not matter, whatever the numbers of their parts', async (t) => {
+  const images = Array.from({ length: 10 }, (_, seed) => image(seed));
+  const parts = [0, 0, 7, 7, 2, 2, 9, 9, 4, 4];
+  const { leftOut } = await fitWindows(products, images, channels, parts);
+  const turned = await fitWindows(products, [...images].reverse(), channels, [...parts].reverse());
+  for (const [index, energy] of [...turned.leftOut].reverse().entries()) {
+    t.ok(Math.abs(energy / (leftOut[index] as number) - 1) < 1e-5, `image ${index}`);
+  }
 });

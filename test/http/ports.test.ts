@@ -2,7 +2,7 @@
 
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { copyFile, readFile } from 'node:fs/promises';
+import { copyFile, readFile, writeFile } from 'node:fs/promises';
 import { connect as connectPlain, type Socket } from 'node:net';
 import { join } from 'node:path';
 import { setTimeout as wait } from 'node:timers/promises';
@@ -150,12 +150,35 @@ t.test('a stopping service waits for unfinished uploads, up to a limit', async (
 });
 
 /** Runs the container's health check. @returns its exit code */
-async function healthOf(variables: Readonly<Record<string, string>>): Promise<number | null> {
+async function healthOf(
+  variables: Readonly<Record<string, string>>,
+  service = process.pid,
+): Promise<number | null> {
   const check = fileURLToPath(new URL('../../src/cli/health.js', import.meta.url));
-  const child = spawn(process.execPath, [check], { env: { ...process.env, ...variables }, stdio: 'ignore' });
+  const env = { ...process.env, ...variables };
+  const child = spawn(process.execPath, [check, `${service}`], { env, stdio: 'ignore' });
   const [code] = (await once(child, 'exit')) as [number | null];
   return code;
 }
+
+t.test('the health check of the container finds what flags or a file set', async (t) => {
+  const service = await started(t, { tls: { cert: pem('one.cert'), key: pem('one.key') } });
+  const port = Number(new URL(service.address).port);
+  const config = join(t.testdir(), 'config.json');
+  await writeFile(config, `\ufeff${JSON.stringify({ port, tlsCert: pem('one.cert') })}`);
+  for (const [name, flags, variables] of [
+    ['flags', ['--port', `${port}`, `--tls-cert=${pem('one.cert')}`], {}],
+    ['a file', ['--config', config], {}],
+    ['a file named by a variable', [], { MKD_CONFIG: config }],
+    ['flags, which come before variables', ['--port', `${port}`], { PORT: '1', MKD_CONFIG: config }],
+  ] as const) {
+    const asService = ['-e', 'setInterval(() => {}, 1000)', 'mkd', 'serve', ...flags];
+    const stand = spawn(process.execPath, asService, { stdio: 'ignore' });
+    await once(stand, 'spawn');
+    t.equal(await healthOf(variables, stand.pid), 0, name);
+    stand.kill();
+  }
+});
 
 t.test('HTTPS works, and a renewed certificate is loaded without a restart', async (t) => {
   const folder = t.testdir();

@@ -194,6 +194,9 @@ t.test('keys in the URL are not keys, and are not logged', async (t) => {
   t.match(log, /api_key=\[redacted\]&access_token=\[redacted\]&v=\[redacted\]&page=2/);
   t.notMatch(log, new RegExp(key));
   t.notMatch(log, /x1y2z3/);
+  await fetch(`${service.address}/v1/${key}/detectors`);
+  t.match(lines.join(''), /"url":"\/v1\/\[redacted\]\/detectors"/);
+  t.notMatch(lines.join(''), new RegExp(key), 'not even in a path');
 });
 
 /** Returns what a service with a detector of this threshold says of an image. */

@@ -396,6 +396,17 @@ t.test('a version that is a link to a folder elsewhere serves; removing it leave
   t.ok((await readdir(join(root, 'store/two'))).includes('manifest.json'));
 });
 
+t.test('a link to a folder that is gone is told', async (t) => {
+  const root = t.testdir();
+  await copyDetector(join(root, 'flange'));
+  await symlink(join(root, 'moved'), join(root, 'gasket'));
+  const repository = await open(root);
+  t.strictSame(repository.status('gasket').reasons, [
+    `gasket is a link to ${join(root, 'moved')}, which does not exist`.replaceAll(`${root}/`, ''),
+  ]);
+  t.equal(repository.refused, 1);
+});
+
 t.test('an upload beside a single version leaves no moment without a detector', async (t) => {
   const root = t.testdir();
   const first = await copyDetector(join(root, 'detectors/flange'));

@@ -1,7 +1,7 @@
 /**
  * What is usual in windows of good images, wherever they are: one mean and one covariance for all windows. The energy of a
  * window y is y'(S + 0.001 m)^-1 y, with the covariance S and its mean eigenvalue m. Each good image is scored by the
- * windows of other images: four folds, whose sums are taken back.
+ * windows of other images: the sums of its fold are taken back.
  */
 import { CholeskyDecomposition, Matrix } from 'ml-matrix';
 import { highestWindows } from '../../objective/index.js';
@@ -11,7 +11,8 @@ import type { Products, Rows } from './products.js';
 /** Added to each variance, as a share of the mean variance. */
 const ridgeShare = 0.001;
 
-const folds = 4;
+/** Of more parts, a quarter is left out at once; of fewer, each alone: which ones are left out together would matter. */
+const [folds, mostAlone] = [4, 16];
 
 export interface FittedWindows {
   readonly channels: number;
@@ -67,9 +68,11 @@ export async function fitWindows(
   groups: readonly number[] = images.map((_, image) => image),
 ): Promise<FittedWindows> {
   const count = channels.reduce((sum, of) => sum + of, 0);
-  const parts = Array.from({ length: Math.min(folds, images.length) }, () => new WindowSums(count));
+  const shown = new Map([...new Set(groups)].map((group, index) => [group, index]));
+  const length = shown.size > mostAlone ? folds : shown.size;
+  const parts = Array.from({ length }, () => new WindowSums(count));
   const inFold = (fold: number): number[] =>
-    [...images.keys()].filter((image) => (groups[image] as number) % parts.length === fold);
+    [...images.keys()].filter((image) => (shown.get(groups[image] as number) as number) % length === fold);
   const blocksOf = (fold: number): number[][] => {
     const own = inFold(fold);
     return Array.from({ length: Math.ceil(own.length / blockImages) }, (_, at) =>

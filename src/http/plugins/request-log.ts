@@ -4,10 +4,14 @@ import type { FastifyInstance } from 'fastify';
 /** Parameters that people put keys into, though the service takes keys in headers only. */
 const secretName = /key|token|secret|password|auth/i;
 
-/** Returns a URL with the values of parameters that may be secrets left out. */
+/** A key as `mkd keys` makes them, wherever it stands in a URL. */
+const key = /mkd_[\w-]{16,}/g;
+
+/** Returns a URL with keys, and the values of parameters that may be secrets, left out. */
 export function redacted(url: string): string {
-  const [path = '', query] = url.split('?', 2);
-  if (query === undefined) return url;
+  const [start = '', query] = url.split('?', 2);
+  const path = start.replace(key, '[redacted]');
+  if (query === undefined) return path;
   const parameters = query.split('&').map((parameter) => {
     const [name = '', value = ''] = parameter.split('=', 2);
     return secretName.test(name) || value.startsWith('mkd_') ? `${name}=[redacted]` : parameter;
