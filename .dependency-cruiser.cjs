@@ -10,6 +10,7 @@ const floors = [
   ['detector', 'experts'],
   ['scoring'],
   ['distillation', 'evaluation', 'recalibration', 'repository', 'observability'],
+  ['jobs'],
   ['http'],
   ['library.ts'],
   ['cli', 'index.ts'],

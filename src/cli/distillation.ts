@@ -1,13 +1,8 @@
 /** Shows a distillation on the terminal: its progress, its result, and what to do next. */
 import { stat } from 'node:fs/promises';
 import { dirname, resolve } from 'node:path';
-import { defaultFalseAlarmRate, imagesNeeded, type Manifest } from '../detector/index.js';
-import {
-  type DistillOptions,
-  type DistillProgress,
-  photosFile,
-  photosToHoldBack,
-} from '../distillation/index.js';
+import { defaultFalseAlarmRate, imagesNeeded, type Manifest, photosFile } from '../detector/index.js';
+import { type DistillOptions, type DistillProgress, photosToHoldBack } from '../distillation/index.js';
 import { calibrationWarning, goodImages, percent, programName } from './options.js';
 import { type Output, Warnings } from './output.js';
 import { duration, startProgress } from './progress.js';

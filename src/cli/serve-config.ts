@@ -23,7 +23,8 @@ function optionOf(name: string, schema: SettingSchema): Option {
   const flag = name.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`);
   const variable = schema.variable ?? `MKD_${flag.replaceAll('-', '_').toUpperCase()}`;
   const values = type === 'array' ? `${value}...` : value;
-  const option = new Option(`--${flag} <${values}>`, description).env(variable);
+  const argument = type === 'boolean' ? '' : ` <${values}>`;
+  const option = new Option(`--${flag}${argument}`, description).env(variable);
   if (preset !== undefined) option.default(preset);
   if (type === 'integer') option.argParser(wholeNumber(schema.minimum ?? 0, schema.maximum));
   if (items?.type === 'integer') {
@@ -60,8 +61,10 @@ export async function effectiveConfig(
   const file = path === undefined ? {} : await readConfigFile(path);
   const values: Record<string, unknown> = {};
   for (const setting of settings) {
-    const given = ['cli', 'env'].includes(command.getOptionValueSource(setting) ?? 'default');
-    const own: unknown = command.getOptionValue(setting);
+    const source = command.getOptionValueSource(setting) ?? 'default';
+    const given = ['cli', 'env'].includes(source);
+    const own: unknown =
+      source === 'env' ? fromVariable(command, setting, environment) : command.getOptionValue(setting);
     const value = given ? own : (file[setting] ?? own);
     if (value !== undefined) values[setting] = value;
   }
@@ -77,6 +80,15 @@ export async function effectiveConfig(
     );
   }
   return config;
+}
+
+/** Returns the value of a setting that a variable sets. Commander takes any text for yes. */
+function fromVariable(command: Command, setting: string, environment: NodeJS.ProcessEnv): unknown {
+  const value: unknown = command.getOptionValue(setting);
+  if (value !== true) return value;
+  const { envVar = '' } = command.options.find((option) => option.attributeName() === setting) ?? {};
+  const text = environment[envVar];
+  return text === 'true' || text === '1' ? true : text === 'false' || text === '0' ? false : text;
 }
 
 /** Kubernetes sets these variables in every pod if there is a Service named mkd. */
@@ -121,6 +133,7 @@ function validationErrors(config: object): string[] {
 function expectedValue({ type, minimum, maximum, items, anyOf, value }: SettingSchema): string {
   if (items) return `a list in which each entry is ${items.description ?? expectedValue(items)}`;
   if (anyOf) return `one of ${anyOf.map((choice) => choice.const).join(', ')}`;
+  if (type === 'boolean') return 'true or false';
   if (type === 'integer') return `a whole number from ${minimum} to ${maximum}`;
   return value === 'url' ? 'a URL, http:// or https://' : 'a string that is not empty';
 }

@@ -135,6 +135,11 @@ export const serveConfigSchema = Type.Object(
     keys: Type.Optional(
       stringSetting({ description: 'require API keys from this file, see mkd keys', value: 'file' }),
     ),
+    localAdmin: Type.Boolean({
+      description: 'without keys: let browsers and programs on this machine make and change detectors',
+      value: '',
+      default: false,
+    }),
     operationsPort: Type.Optional(
       integerSetting(0, 65_535, {
         description: 'separate port for /metrics and /health; /metrics is then only there',

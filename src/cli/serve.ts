@@ -81,6 +81,7 @@ async function serveUntilStopped(flags: ServeConfig, signals: StopSignals, outpu
       timeoutMs: flags.timeoutMs,
       metricsDetectors: flags.metricsDetectors,
       corsOrigins: flags.corsOrigins,
+      localAdmin: flags.localAdmin,
       traces: flags.traces,
     },
   }).catch((error: unknown) => {

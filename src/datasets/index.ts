@@ -8,6 +8,6 @@ export {
   testImages,
   trainingImages,
 } from './dataset.js';
-export { leftOutHint, leftOutMessage, listImages, wantedFiles } from './image-files.js';
+export { isImageName, leftOutHint, leftOutMessage, listImages, wantedFiles } from './image-files.js';
 export { drawSample, type SampleDefect, type SampleImage, sampleDefects } from './sample-product.js';
 export { type SampleOptions, writeSample } from './write-sample.js';

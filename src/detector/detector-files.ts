@@ -24,6 +24,14 @@ export function kindOfFile(name: string): string | undefined {
   return detectorFiles.includes(plain) ? plain : undefined;
 }
 
+/** How the names of files with a detector's photos end. */
+export const photosSuffix = '.photos.tar';
+
+/** Returns where the photos that a detector was made from are kept: beside it, not in it. */
+export function photosFile(detector: string): string {
+  return `${resolve(detector)}${photosSuffix}`;
+}
+
 /** Contents by name. */
 export type FileContents = ReadonlyMap<string, Uint8Array | string>;
 

@@ -30,6 +30,8 @@ export {
   detectorFiles,
   kindOfFile,
   manifestFile,
+  photosFile,
+  photosSuffix,
   replaceFiles,
   signatureOfFiles,
 } from './detector-files.js';

@@ -52,7 +52,8 @@ export async function distinctPhotos({
 export function checkCount(images: number, copies = 0): void {
   if (images >= fewestImages) return;
   const counted = copies > 0 ? ', copies not counted' : '';
-  throw new DatasetError(`${images} images are too few${counted}; at least ${fewestImages} are needed`);
+  const few = images === 1 ? '1 image is' : `${images} images are`;
+  throw new DatasetError(`${few} too few${counted}; at least ${fewestImages} are needed`);
 }
 
 /** @throws DistillSettingsError if they show too few parts. */

@@ -68,6 +68,15 @@ export interface DistillOptions {
   readonly onProgress?: (progress: DistillProgress) => void;
   /** Called with what a user should know of a file: it was repaired, or only a part of it is used. */
   readonly onWarning?: OnWarning | undefined;
+  /** With the linear recipe: called with the good photos that the others do not explain, the most doubtful first. */
+  readonly onDoubtful?: (photos: readonly DoubtfulPhoto[]) => void;
+}
+
+export interface DoubtfulPhoto {
+  /** Path of its file. */
+  readonly name: string;
+  /** By the other photos. */
+  readonly score: number;
 }
 
 export interface DistillProgress {

@@ -26,6 +26,7 @@ import { logRequests } from './plugins/request-log.js';
 import { addTracing } from './plugins/tracing.js';
 import { Service, type ServiceOptions } from './service.js';
 import { detectorRoutes } from './v1/detectors.js';
+import { jobRoutes } from './v1/jobs.js';
 import { documentRoutes, healthRoutes, metricsRoutes } from './v1/operations.js';
 import { resultRoutes } from './v1/results.js';
 import { scoreRoutes } from './v1/score.js';
@@ -36,6 +37,8 @@ export interface AppOptions extends Omit<ServiceOptions, 'observers'> {
   readonly logger?: FastifyServerOptions['logger'];
   /** Required API keys; without them everyone may score and read, and no one may change detectors. */
   readonly keys?: KeyRing;
+  /** Without keys: whether requests from this machine may change detectors. */
+  readonly localAdmin?: boolean;
   /** Origins whose pages may call the API from a browser, `*` for all; by default none. */
   readonly corsOrigins?: readonly string[];
   /** Certificate and key, as PEM. */
@@ -103,7 +106,11 @@ export async function buildApp(options: AppOptions = {}): Promise<App> {
       exposedHeaders: [...exposedHeaders],
     });
   }
-  await addAccessControl(app, options.keys, corsOrigins.length > 0);
+  await addAccessControl(app, {
+    keys: options.keys,
+    localAdmin: options.localAdmin,
+    forOtherOrigins: corsOrigins.length > 0,
+  });
   await app.register(multipart);
   for (const type of [...imageMediaTypes, anyImageType]) {
     app.addContentTypeParser(type, { parseAs: 'buffer' }, (_request, body, done) => done(null, body));
@@ -132,6 +139,7 @@ export async function buildApp(options: AppOptions = {}): Promise<App> {
   await app.register(scoreRoutes, { service });
   await app.register(resultRoutes, { service });
   await app.register(detectorRoutes, { service });
+  await app.register(jobRoutes, { service });
   await app.register(healthRoutes, { service });
   if (!options.metricsElsewhere) await app.register(metricsRoutes, { service });
   await app.register(documentRoutes);

@@ -1,5 +1,6 @@
 /** The device of a service and the detectors it runs. */
 import type { LoadedDetector } from '../detector/index.js';
+import { type JobLimits, Jobs } from '../jobs/index.js';
 import type { RepositoryFigures } from '../observability/index.js';
 import {
   DetectorRepository,
@@ -15,6 +16,7 @@ export interface CatalogOptions extends RepositoryOptions {
   readonly device: EngineOptions;
   /** How often the folder of detectors is checked for changes; 0 is never. */
   readonly watchEveryMs?: number;
+  readonly jobs?: Partial<JobLimits>;
   /** Aborts {@link Catalog.open}. */
   readonly signal?: AbortSignal;
 }
@@ -33,6 +35,7 @@ export class Catalog {
   private constructor(
     readonly engine: ScoringEngine,
     readonly repository: DetectorRepository,
+    readonly jobs: Jobs,
     private readonly stopWatching: () => void,
     private readonly log: RepositoryLog,
   ) {}
@@ -60,7 +63,10 @@ export class Catalog {
       const repository = await DetectorRepository.open(engine, options, log, options.signal);
       const { watchEveryMs = defaultWatchEveryMs } = options;
       const stop = watchEveryMs > 0 ? watchRepository(repository, watchEveryMs, log) : () => {};
-      return new Catalog(engine, repository, stop, log);
+      const { detectors, experts, jobs: limits } = options;
+      const making = { detectors, experts, provider: engine.provider, ...(limits ? { limits } : {}) };
+      const jobs = await Jobs.open(repository, making, log);
+      return new Catalog(engine, repository, jobs, stop, log);
     } catch (error) {
       await engine.close();
       throw error;
@@ -89,6 +95,7 @@ export class Catalog {
   async close(): Promise<void> {
     this.stopWatching();
     this.#stopVerifying();
+    await this.jobs.stop();
     await this.engine.close();
   }
 }

@@ -126,9 +126,10 @@ export class Service {
     this.#status = 'failed';
   }
 
-  /** Marks the service as not ready; accepted requests are still answered. */
+  /** Marks the service as not ready; accepted requests are still answered. Jobs wait for the next start. */
   beginStop(): void {
     this.#status = 'stopping';
+    void this.#running?.catalog.jobs.stop();
   }
 
   /** Drops queued images, ends the threads and closes the device. */

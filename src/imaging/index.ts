@@ -13,7 +13,7 @@ export {
   rangeOfFile,
 } from './decode.js';
 export { decodePng, encodePng } from './encode.js';
-export { isImageFile } from './formats.js';
+export { formatOf, type ImageFormat, isImageFile } from './formats.js';
 export { ImageError, type ImageErrorKind } from './image-error.js';
 export { directImager, type Imager } from './imager.js';
 export { ImagingThreads } from './imaging-threads.js';

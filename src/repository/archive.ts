@@ -1,12 +1,11 @@
 /** Unpacks an uploaded detector: a tar archive, gzipped or not, with exactly the three files of a detector. */
 import { createWriteStream } from 'node:fs';
 import { basename, join } from 'node:path';
-import type { Readable, Transform } from 'node:stream';
-import { PassThrough } from 'node:stream';
+import type { Readable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
-import { createGunzip } from 'node:zlib';
 import { extract } from 'tar-stream';
 import { detectorFiles, kindOfFile } from '../detector/index.js';
+import { decompressor } from '../files/decompressor.js';
 import { RepositoryError } from './errors.js';
 
 /** Bytes of an unpacked detector: five times the paper's cloner with maps of 512 x 512. */
@@ -26,7 +25,7 @@ export async function unpackDetector(
   let bytes = 0;
   const entries = extract();
   try {
-    const unpacking = pipeline(archive, await decompressed(archive), bounded(maxBytes), entries);
+    const unpacking = pipeline(archive, await decompressor(archive), bounded(maxBytes), entries);
     unpacking.catch((error: Error) => entries.destroy(error));
     for await (const entry of entries) {
       const { name, type, size = 0 } = entry.header;
@@ -91,29 +90,4 @@ function refused(why: string): RepositoryError {
 /** Errors of the file system are not the fault of the archive. */
 function isSystemError(error: unknown): boolean {
   return error instanceof Error && typeof Reflect.get(error, 'syscall') === 'string';
-}
-
-/** Returns the decompressor for the bytes: gzip starts with 1f 8b. */
-async function decompressed(archive: Readable): Promise<Transform> {
-  const first = await firstChunk(archive);
-  const gzip = first !== undefined && first[0] === 0x1f && first[1] === 0x8b;
-  return gzip ? createGunzip() : new PassThrough();
-}
-
-/** Returns the first bytes of a stream without consuming them. */
-async function firstChunk(stream: Readable): Promise<Buffer | undefined> {
-  return new Promise((resolve, reject) => {
-    const done = (): void => {
-      stream.off('readable', look).off('end', done).off('error', reject);
-      resolve(undefined);
-    };
-    const look = (): void => {
-      const chunk = stream.read() as Buffer | null;
-      if (chunk === null) return;
-      stream.off('readable', look).off('end', done).off('error', reject);
-      stream.unshift(chunk);
-      resolve(chunk);
-    };
-    stream.on('readable', look).on('end', done).on('error', reject);
-  });
 }

@@ -8,6 +8,8 @@ import {
   isDetector,
   kindOfFile,
   manifestFile,
+  photosSuffix,
+  readManifest,
   readVersions,
   replaceFiles,
   signatureOfFiles,
@@ -134,6 +136,22 @@ export async function singleVersion(
   const folder = join(root, name);
   if (!(await isDetector(folder))) return undefined;
   return versions.find((version) => version.folder === folder)?.version ?? 'damaged';
+}
+
+/** Returns the name of the file with the photos of versions of a detector, in its folder. @param fingerprint of the photos. */
+export function keptPhotos(fingerprint: string): string {
+  return `${fingerprint.slice(0, 16)}${photosSuffix}`;
+}
+
+/** Removes the photos that no version of a detector was made from any more. */
+export async function dropUnusedPhotos(root: string, name: string): Promise<void> {
+  const folder = join(root, name);
+  const left = (await readVersions(root, name))?.versions ?? [];
+  const manifests = await Promise.all(left.map((version) => readManifest(version.folder)));
+  const used = manifests.map(({ manifest }) => keptPhotos(manifest.data.fingerprint));
+  for (const file of await readdir(folder)) {
+    if (file.endsWith(photosSuffix) && !used.includes(file)) await rm(join(folder, file));
+  }
 }
 
 /** Removes incomplete uploads. */

@@ -6,10 +6,10 @@
 import { rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Readable } from 'node:stream';
-import { DetectorError, type LoadedDetector } from '../detector/index.js';
+import { DetectorError, type LoadedDetector, photosFile } from '../detector/index.js';
 import type { ScoringEngine } from '../scoring/index.js';
 import { RepositoryError, rethrowAsRefused, withWriteErrors } from './errors.js';
-import { namesIn, recover, signatureOf, writeHistory } from './folders.js';
+import { dropUnusedPhotos, namesIn, recover, signatureOf, writeHistory } from './folders.js';
 import { type RepositoryLog, VersionLoader } from './loader.js';
 import { ServingVersions } from './serving-versions.js';
 import { VersionWriter } from './version-writer.js';
@@ -156,6 +156,14 @@ export class DetectorRepository {
   }
 
   /**
+   * Adds a detector that was made here, see {@link VersionWriter.addMade}.
+   * @throws RepositoryError; what served before still serves.
+   */
+  addMade(name: string, from: string): Promise<string> {
+    return this.#writer.addMade(name, from);
+  }
+
+  /**
    * Adds a version like the current one with a threshold set by hand, see {@link VersionWriter.setThreshold}.
    * @throws CalibrationError; RepositoryError; what served before still serves.
    */
@@ -194,6 +202,7 @@ export class DetectorRepository {
       const { detectors } = this.options;
       if (version === undefined) {
         await withWriteErrors(() => rm(join(detectors, name), { recursive: true, force: true }));
+        await withWriteErrors(() => rm(photosFile(join(detectors, name)), { force: true }));
       } else {
         const { folder } = this.#serving.version(entry, version);
         if (entry.current?.version === version) {
@@ -203,6 +212,7 @@ export class DetectorRepository {
           );
         }
         await withWriteErrors(() => rm(folder, { recursive: true, force: true }));
+        await withWriteErrors(() => dropUnusedPhotos(detectors, name));
         const { history } = entry.folder;
         const left = history.filter((other) => other !== version);
         if (left.length < history.length) await withWriteErrors(() => writeHistory(detectors, name, left));

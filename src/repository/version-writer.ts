@@ -1,9 +1,10 @@
 /** Adds versions to the folder of a running service: uploaded ones, and copies with another threshold. */
 import { randomUUID } from 'node:crypto';
-import { rm } from 'node:fs/promises';
+import { rename, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Readable } from 'node:stream';
 import {
+  photosFile,
   readDetector,
   readManifest,
   replaceCalibration,
@@ -12,9 +13,26 @@ import {
 } from '../detector/index.js';
 import { unpackDetector } from './archive.js';
 import { RepositoryError, rethrowAsRefused, withWriteErrors } from './errors.js';
-import { detectorName, incomingFolder, placeVersion, setCurrentVersion, singleVersion } from './folders.js';
+import {
+  detectorName,
+  exists,
+  incomingFolder,
+  keptPhotos,
+  placeVersion,
+  setCurrentVersion,
+  singleVersion,
+} from './folders.js';
 import type { RepositoryLog, VersionLoader } from './loader.js';
 import type { ServingVersions } from './serving-versions.js';
+
+/** @throws RepositoryError if a detector cannot have this name. */
+export function checkName(name: string): void {
+  if (detectorName.test(name)) return;
+  throw new RepositoryError(
+    'refused-detector',
+    `'${name}' is not a valid detector name; use at most 100 letters, digits, '.', '_' and '-'`,
+  );
+}
 
 export class VersionWriter {
   /** @param change runs changes one after another. */
@@ -39,23 +57,47 @@ export class VersionWriter {
     archive: Readable,
     activate: boolean,
   ): Promise<{ readonly version: string; readonly added: boolean }> {
-    if (!detectorName.test(name)) {
-      throw new RepositoryError(
-        'refused-detector',
-        `'${name}' is not a valid detector name; use at most 100 letters, digits, '.', '_' and '-'`,
-      );
-    }
-    const { detectors, experts } = this.options;
-    const incoming = await withWriteErrors(() => incomingFolder(detectors, randomUUID()));
+    checkName(name);
+    const incoming = await withWriteErrors(() => incomingFolder(this.options.detectors, randomUUID()));
     try {
       await withWriteErrors(() => unpackDetector(archive, incoming));
-      const read = await readDetector(incoming, experts).catch((error) => rethrowAsRefused(error, incoming));
-      const added = await this.change(() => this.#place(name, incoming, read, activate));
-      this.log.info({ detector: name, version: read.version, added }, 'detector uploaded');
-      return { version: read.version, added };
+      return await this.#added(name, incoming, activate, 'detector uploaded');
     } finally {
       await rm(incoming, { recursive: true, force: true });
     }
+  }
+
+  /**
+   * Adds a detector that was made here, on the same disk, as a version that serves at once; its photos are kept beside it.
+   * @param from its folder, which is moved.
+   * @returns the version.
+   * @throws RepositoryError; what served before still serves.
+   */
+  async addMade(name: string, from: string): Promise<string> {
+    checkName(name);
+    const { data } = (await readManifest(from)).manifest;
+    const { version } = await this.#added(name, from, true, 'detector made');
+    const photos = photosFile(from);
+    if (await exists(photos)) {
+      const kept = join(this.options.detectors, name, keptPhotos(data.fingerprint));
+      await withWriteErrors(() => rename(photos, kept));
+    }
+    return version;
+  }
+
+  /** Lets a version serve from its own folder, once it has passed its self-test. */
+  async #added(
+    name: string,
+    from: string,
+    activate: boolean,
+    done: string,
+  ): Promise<{ readonly version: string; readonly added: boolean }> {
+    const read = await readDetector(from, this.options.experts).catch((error) =>
+      rethrowAsRefused(error, from),
+    );
+    const added = await this.change(() => this.#place(name, from, read, activate));
+    this.log.info({ detector: name, version: read.version, added }, done);
+    return { version: read.version, added };
   }
 
   /**

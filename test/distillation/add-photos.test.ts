@@ -4,7 +4,8 @@ import { join } from 'node:path';
 import t, { type Test } from 'tap';
 import { drawSample } from '../../src/datasets/index.js';
 import { modelsFolder, readManifest } from '../../src/detector/index.js';
-import { changePhotos, distill, photosFile } from '../../src/distillation/index.js';
+import { photosFile } from '../../src/detector/index.js';
+import { changePhotos, distill } from '../../src/distillation/index.js';
 import { encodePng } from '../../src/imaging/index.js';
 import { testProvider } from '../support/provider.js';
 

@@ -35,7 +35,7 @@ import type { GoodPhoto } from './fit.js';
 import { hintAtInput } from './input-hints.js';
 import { distillLinear } from './linear-detector.js';
 import { linearRecipeFor } from './linear-recipe.js';
-import { photoFile, photosFile, readKeptPhotos } from './photos.js';
+import { photoFile, readKeptPhotos } from './photos.js';
 
 /** Images, or tiles of them, that a linear cloner is fitted on at most. */
 const mostFitted = 1000;
@@ -75,7 +75,7 @@ async function regionIn(path: string | undefined): Promise<RegionOfInterest | un
 export interface AddOptions
   extends Pick<
     DistillOptions,
-    'falseAlarmRate' | 'dropDoubtful' | 'device' | 'signal' | 'onProgress' | 'onWarning'
+    'falseAlarmRate' | 'dropDoubtful' | 'device' | 'signal' | 'onProgress' | 'onWarning' | 'onDoubtful'
   > {
   /** Folder of the detector. */
   readonly detector: string;
@@ -108,12 +108,7 @@ async function changeAlone(options: AddOptions, out: string): Promise<Manifest> 
   const cloner = linearClonerOf(manifest);
   const path = await findExpert(manifest.expert, options.experts ?? []);
   const expert = { path, card: await readExpertCard(path) };
-  const kept = await readKeptPhotos(detector, input);
-  if (kept.fingerprint !== manifest.data.fingerprint) {
-    throw new DatasetError(
-      `${photosFile(detector)} belongs to another version of ${detector}; distill again from all photos`,
-    );
-  }
+  const kept = await readKeptPhotos(detector, manifest.data.fingerprint, input);
   const groupBy = options.groupBy ?? kept.groupBy;
   const rest = without(kept.photos, remove);
   const known = new Set(rest.map(({ sha256 }) => sha256.toString('hex')));

@@ -100,6 +100,9 @@ function warnOfDoubtful(
   scores: readonly number[],
 ): void {
   const dropped = options.dropDoubtful ? 'dropped' : 'look at it; --drop-doubtful leaves it out';
+  options.onDoubtful?.(
+    doubtful.map((image) => ({ name: photos[image]?.name ?? '', score: scores[image] as number })),
+  );
   for (const [rank, image] of doubtful.entries()) {
     const score = (scores[image] as number).toPrecision(3);
     options.onWarning?.(

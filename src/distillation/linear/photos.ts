@@ -1,13 +1,14 @@
 /** Good photos: as files, or as they are kept beside a detector, so that others can be added or taken back later. */
 import { createReadStream, createWriteStream } from 'node:fs';
-import { open, rename, rm, stat } from 'node:fs/promises';
-import { dirname, resolve } from 'node:path';
+import { open, readdir, rename, rm, stat } from 'node:fs/promises';
+import { dirname, join, resolve } from 'node:path';
 import { buffer } from 'node:stream/consumers';
 import { pipeline } from 'node:stream/promises';
 import { extract, pack } from 'tar-stream';
 import { type Static, Type } from 'typebox';
 import { Value } from 'typebox/value';
 import { DatasetError } from '../../datasets/index.js';
+import { photosFile, photosSuffix } from '../../detector/index.js';
 import { makeFolder } from '../../files/folders.js';
 import {
   decodePng,
@@ -63,11 +64,6 @@ export interface KeptPhotos {
   readonly fingerprint: string;
   readonly groupBy?: string | undefined;
   readonly photos: readonly (Photo & { readonly part?: string | undefined })[];
-}
-
-/** Returns where a detector's photos are kept: beside it, not in it. */
-export function photosFile(detector: string): string {
-  return `${resolve(detector)}.photos.tar`;
 }
 
 /** Bytes of a header in a tar archive; contents are filled up to a multiple of it. */
@@ -145,15 +141,46 @@ export class PhotoKeeper {
   }
 }
 
-/** Reads the photos of a detector. @throws DatasetError if none are kept, or the file is damaged. */
-export async function readKeptPhotos(detector: string, input: InputShape): Promise<KeptPhotos> {
-  const path = photosFile(detector);
-  const damaged = new DatasetError(`${path} is damaged; distill again from the photos`);
-  if (!(await stat(path).catch(() => undefined))) {
-    throw new DatasetError(
-      `the photos of ${detector} are not kept: there is no ${path}; distill again from all photos`,
-    );
+/**
+ * Finds the photos that a detector was made from: beside it, or beside another version of it, whose threshold differs.
+ * @param fingerprint of the photos, as in the detector's manifest.
+ * @throws DatasetError if none are kept, they belong to another detector, or the file is damaged.
+ */
+export async function readKeptPhotos(
+  detector: string,
+  fingerprint: string,
+  input: InputShape,
+): Promise<KeptPhotos> {
+  const own = photosFile(detector);
+  const around = dirname(resolve(detector));
+  const others = await Promise.all([around, resolve(detector)].map(archivesIn));
+  const candidates = await existing([...new Set([own, ...others.flat(), photosFile(around)])]);
+  for (const path of candidates) {
+    const kept = await readArchive(path, input).catch((error: unknown) => {
+      // What is beside other detectors may be damaged.
+      if (path === own) throw error;
+    });
+    if (kept?.fingerprint === fingerprint) return kept;
   }
+  throw new DatasetError(
+    candidates.includes(own)
+      ? `${own} belongs to another version of ${detector}; distill again from all photos`
+      : `the photos of ${detector} are not kept: there is no ${own}; distill again from all photos`,
+  );
+}
+
+async function archivesIn(folder: string): Promise<string[]> {
+  const names = await readdir(folder).catch(() => []);
+  return names.filter((name) => name.endsWith(photosSuffix)).map((name) => join(folder, name));
+}
+
+async function existing(paths: readonly string[]): Promise<string[]> {
+  const found = await Promise.all(paths.map((path) => stat(path).catch(() => undefined)));
+  return paths.filter((_, at) => found[at]);
+}
+
+async function readArchive(path: string, input: InputShape): Promise<KeptPhotos> {
+  const damaged = new DatasetError(`${path} is damaged; distill again from the photos`);
   const places = new Map<string, { readonly at: number; readonly size: number }>();
   let text = '';
   let at = 0;

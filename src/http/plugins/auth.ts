@@ -24,14 +24,18 @@ function scopeOf({ url, config }: FastifyRequest['routeOptions']): Scope | undef
   return url === '/metrics' ? 'metrics' : undefined;
 }
 
-/**
- * @param keys without them everyone may score and read, and no one may change detectors.
- * @param forOtherOrigins whether pages of other origins may show pictures.
- */
+export interface Access {
+  /** Without them everyone may score and read. */
+  readonly keys?: KeyRing | undefined;
+  /** Whether requests from this machine may change detectors, if there are no keys. */
+  readonly localAdmin?: boolean | undefined;
+  /** Whether pages of other origins may show pictures. */
+  readonly forOtherOrigins: boolean;
+}
+
 export async function addAccessControl(
   app: FastifyInstance,
-  keys: KeyRing | undefined,
-  forOtherOrigins: boolean,
+  { keys, localAdmin, forOtherOrigins }: Access,
 ): Promise<void> {
   await app.register(helmet, {
     // The documentation has its own content policy, and plain HTTP is normal next to a production line.
@@ -42,10 +46,13 @@ export async function addAccessControl(
   app.decorateRequest('apiKey', undefined);
   if (!keys) {
     app.addHook('onRequest', async (request) => {
-      if (scopeOf(request.routeOptions) !== 'admin') return;
+      if (scopeOf(request.routeOptions) !== 'admin' || (localAdmin && isLocal(request))) return;
+      const locally = localAdmin
+        ? 'open the page on the machine of the service, or'
+        : 'start it with --local-admin and open the page on its machine, or';
       throw new ProblemError(
         'wrong-scope',
-        'this needs an admin key, and the service has no keys: create some with mkd keys add, and start it with --keys',
+        `this needs an admin key, and the service has no keys: ${locally} create keys with mkd keys add and start it with --keys`,
       );
     });
     return;
@@ -76,6 +83,19 @@ export async function addAccessControl(
       );
     },
   });
+}
+
+const loopback = /^(127(\.\d+){3}|::1|::ffff:127(\.\d+){3}|localhost|\[::1\])$/;
+
+/**
+ * Returns whether a request comes from this machine itself: not through a proxy on it, and not from a page of another origin
+ * that the browser on this machine has open.
+ */
+function isLocal({ ip, headers, hostname }: FastifyRequest): boolean {
+  if (!loopback.test(ip) || !loopback.test(hostname)) return false;
+  if (headers.forwarded ?? headers['x-forwarded-for'] ?? headers.via) return false;
+  const { origin, host } = headers;
+  return origin === undefined || (URL.canParse(origin) && new URL(origin).host === host);
 }
 
 /** From `Authorization: Bearer <key>`, or `X-API-Key: <key>`. */

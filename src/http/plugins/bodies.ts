@@ -15,7 +15,7 @@ declare module 'fastify' {
 }
 
 /** Node.js ends a request after two minutes, without a body; ours comes first. */
-const longestMs = 110_000;
+export const longestBodyMs = 110_000;
 
 export function lateBody(): ProblemError {
   return new ProblemError('request-timeout', 'the body of the request did not arrive before its deadline');
@@ -38,8 +38,8 @@ export function countBodies(app: FastifyInstance, admission: Admission, timeoutM
   app.addHook('preParsing', async (request, _reply, payload) => {
     if (isMultipart(request.headers['content-type'])) return payload;
     const isArchive = /^application\/(x-tar|gzip)/i.test(request.headers['content-type'] ?? '');
-    const { atMs } = deadlineOf(request, isArchive ? longestMs : timeoutMs);
-    const waitMs = Math.min(atMs - systemClock.now(), longestMs);
+    const { atMs } = deadlineOf(request, isArchive ? longestBodyMs : timeoutMs);
+    const waitMs = Math.min(atMs - systemClock.now(), longestBodyMs);
     return counted(payload, request.byteHold, waitMs);
   });
 }

@@ -41,6 +41,7 @@ export const openApiInfo: NonNullable<FastifyDynamicSwaggerOptions['openapi']> =
   tags: [
     { name: 'scoring', description: 'Scores and maps of images' },
     { name: 'detectors', description: 'Detectors and their versions' },
+    { name: 'jobs', description: 'Detectors made from uploaded photos' },
     { name: 'inference protocol v2', description: 'For Triton and KServe clients' },
     { name: 'operations', description: 'Health, metrics, documentation' },
   ],

@@ -3,6 +3,7 @@ import type { FastifyReply, FastifyRequest } from 'fastify';
 import type { FastifySchemaValidationError } from 'fastify/types/schema.js';
 import { CalibrationError } from '../../detector/index.js';
 import { ImageError, type ImageErrorKind } from '../../imaging/index.js';
+import { JobError } from '../../jobs/index.js';
 import type { Metrics } from '../../observability/index.js';
 import { RepositoryError } from '../../repository/index.js';
 import { RuntimeError } from '../../runtime/index.js';
@@ -31,6 +32,7 @@ const table = {
   conflict: { status: 409, title: 'The state of the detector does not allow this' },
   'read-only': { status: 409, title: 'The folder of detectors cannot be written' },
   'disk-full': { status: 507, title: 'The disk is full' },
+  'unknown-job': { status: 404, title: 'There is no such job' },
   'unknown-result': { status: 404, title: 'There is no such result' },
   'expired-result': { status: 404, title: 'The result has expired' },
   'unknown-route': { status: 404, title: 'There is no such resource' },
@@ -147,7 +149,7 @@ const fastifyProblems: Readonly<Record<string, ProblemKind>> = {
 };
 
 function classified(error: unknown): { kind: ProblemKind; message: string } {
-  if (error instanceof ProblemError || error instanceof RepositoryError) {
+  if (error instanceof ProblemError || error instanceof RepositoryError || error instanceof JobError) {
     return { kind: error.kind, message: error.message };
   }
   if (error instanceof ScoringError) {

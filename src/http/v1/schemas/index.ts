@@ -3,6 +3,7 @@
  * a named component of openapi.yaml.
  */
 export * from './detectors.js';
+export * from './jobs.js';
 export * from './requests.js';
 export * from './results.js';
 export { type Problem, problemSchema } from './words.js';

@@ -1,0 +1,61 @@
+/** Reads the files of an uploaded tar archive, gzipped or not. */
+import { basename } from 'node:path';
+import type { Readable } from 'node:stream';
+import { buffer } from 'node:stream/consumers';
+import { pipeline } from 'node:stream/promises';
+import { extract } from 'tar-stream';
+import { decompressor } from '../../files/decompressor.js';
+import type { Part } from './parts.js';
+import { ProblemError } from './problems.js';
+
+export interface TarLimits {
+  /** Bytes of a file. */
+  readonly bytes: number;
+  readonly files: number;
+  /** Returns what an archive with more files gets. */
+  readonly tooMany: () => ProblemError;
+}
+
+/**
+ * Reads an archive file by file; folders, links and hidden files are passed over.
+ * @throws ProblemError if it is no archive, or exceeds the limits; what `onFile` throws.
+ */
+export async function readTar(
+  archive: Readable,
+  limits: TarLimits,
+  onFile: (file: Part) => Promise<void>,
+): Promise<void> {
+  const entries = extract();
+  let files = 0;
+  try {
+    const unpacking = pipeline(archive, await decompressor(archive), entries);
+    unpacking.catch((error: Error) => entries.destroy(error));
+    for await (const entry of entries) {
+      const { name, type, size = 0 } = entry.header;
+      const file = basename(name);
+      if (type !== 'file' || file.startsWith('.')) {
+        entry.resume();
+        continue;
+      }
+      if (++files > limits.files) throw limits.tooMany();
+      if (size > limits.bytes) {
+        throw new ProblemError('too-many-bytes', `${file} has more than ${limits.bytes} bytes, the maximum`);
+      }
+      await onFile({
+        field: /^region\.(json|png)$/.test(file) ? 'region' : 'photo',
+        name: file,
+        bytes: await buffer(entry),
+      });
+    }
+    await unpacking;
+  } catch (error) {
+    archive.destroy();
+    const isOfArchive =
+      error instanceof Error && /tar header|unexpected end|gzip|header check|data/i.test(error.message);
+    if (error instanceof ProblemError || !isOfArchive || 'kind' in error) throw error;
+    throw new ProblemError(
+      'bad-request',
+      `the archive cannot be read: ${error.message}; create one with tar -cf photos.tar PHOTOS`,
+    );
+  }
+}

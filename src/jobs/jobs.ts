@@ -1,0 +1,314 @@
+/**
+ * Jobs that make detectors from uploaded photos: one at a time, in the order in which they were started. They are kept beside
+ * the detectors, and go on after a restart of the service.
+ */
+import { randomUUID } from 'node:crypto';
+import { readdir } from 'node:fs/promises';
+import { join } from 'node:path';
+import {
+  checkName,
+  type DetectorRepository,
+  type RepositoryLog,
+  withWriteErrors,
+} from '../repository/index.js';
+import type { Provider } from '../runtime/index.js';
+import { hasEnded, type Job, type JobPhoto, type JobRecord, type JobSettings, summaryOf } from './job.js';
+import { JobFolder } from './job-folder.js';
+import { Making } from './making.js';
+
+export interface JobsOptions {
+  readonly detectors: string;
+  readonly experts: readonly string[];
+  readonly provider: Provider;
+  readonly limits?: Partial<JobLimits>;
+}
+
+export interface JobLimits {
+  /** Photos of one job. */
+  readonly maxPhotos: number;
+  /** Bytes of the photos of all jobs that have not ended. */
+  readonly maxBytes: number;
+  /** Jobs that have ended and are still listed. */
+  readonly maxEnded: number;
+  /** After this time a job that was never started is removed. */
+  readonly collectMs: number;
+}
+
+export const defaultJobLimits: JobLimits = {
+  maxPhotos: 10_000,
+  maxBytes: 8 * 2 ** 30,
+  maxEnded: 50,
+  collectMs: 24 * 3_600_000,
+};
+
+/** A job cannot do what was asked; the message says why, and what would be right. */
+export class JobError extends Error {
+  override readonly name = 'JobError';
+
+  constructor(
+    readonly kind: 'unknown-job' | 'conflict' | 'too-many-bytes' | 'too-many-parts' | 'bad-request',
+    message: string,
+  ) {
+    super(message);
+  }
+}
+
+/** Called with a job whenever it changes; with undefined when the service stops. */
+export type JobListener = (job: Job | undefined) => void;
+
+interface Entry {
+  record: JobRecord;
+  readonly folder: JobFolder;
+  /** Bytes of its photos. */
+  bytes: number;
+  readonly listeners: Set<JobListener>;
+  /** Photos are added one after another: each is compared with those before it. */
+  adding: Promise<unknown>;
+}
+
+function entryOf(record: JobRecord, folder: JobFolder, bytes = 0): Entry {
+  return { record, folder, bytes, listeners: new Set(), adding: Promise.resolve() };
+}
+
+/** The folder of all jobs, beside the detectors. */
+const jobsFolder = '.jobs';
+
+export class Jobs {
+  readonly #entries = new Map<string, Entry>();
+  readonly #root: string;
+  readonly #limits: JobLimits;
+  #making: Making | undefined;
+  #stopped = false;
+
+  private constructor(
+    private readonly repository: DetectorRepository,
+    private readonly options: JobsOptions,
+    private readonly log: RepositoryLog,
+  ) {
+    this.#root = join(options.detectors, jobsFolder);
+    this.#limits = { ...defaultJobLimits, ...options.limits };
+  }
+
+  /** Reads the jobs that were left, and goes on with those that had been started. */
+  static async open(repository: DetectorRepository, options: JobsOptions, log: RepositoryLog): Promise<Jobs> {
+    const jobs = new Jobs(repository, options, log);
+    for (const id of await readdir(jobs.#root).catch(() => [])) {
+      const folder = new JobFolder(join(jobs.#root, id));
+      try {
+        if (id.endsWith('.gone')) await folder.remove();
+        else await jobs.#adopt(folder);
+      } catch (error) {
+        log.warn({ job: id, reason: (error as Error).message }, 'a job cannot be read, and is left alone');
+      }
+    }
+    void jobs.#next();
+    return jobs;
+  }
+
+  async #adopt(folder: JobFolder): Promise<void> {
+    const record = await folder.read();
+    // What was running is made again from its photos: that takes seconds.
+    if (record.state === 'running') record.state = 'waiting';
+    const bytes = hasEnded(record) ? 0 : await folder.bytes();
+    this.#entries.set(record.id, entryOf(record, folder, bytes));
+  }
+
+  /** The newest first. */
+  list(): Job[] {
+    const all = [...this.#entries.values()].map(({ record }) => summaryOf(record));
+    return all.sort((a, b) => b.created.localeCompare(a.created));
+  }
+
+  /** @throws JobError `unknown-job` */
+  get(id: string): JobRecord {
+    return this.#entry(id).record;
+  }
+
+  /**
+   * Creates a job, which collects photos.
+   * @throws RepositoryError if the name is not valid, or photos are added to a detector that is not there; JobError
+   */
+  async create(detector: string, settings: JobSettings): Promise<JobRecord> {
+    checkName(detector);
+    if (settings.add) this.repository.status(detector);
+    else if (settings.remove) {
+      throw new JobError('bad-request', 'remove takes photos back from a detector: pass add=true with it');
+    }
+    await this.#clean();
+    const record: JobRecord = {
+      id: randomUUID(),
+      detector,
+      state: 'collecting',
+      created: new Date().toISOString(),
+      settings,
+      hasRegion: false,
+      warnings: [],
+      photos: [],
+    };
+    const folder = new JobFolder(join(this.#root, record.id));
+    await withWriteErrors(() => folder.write(record));
+    this.#entries.set(record.id, entryOf(record, folder));
+    return record;
+  }
+
+  /** Adds a photo. @throws JobError; RepositoryError if the disk is full. */
+  async addPhoto(id: string, name: string | undefined, bytes: Uint8Array): Promise<JobPhoto> {
+    const entry = this.#collecting(id);
+    const { photos } = entry.record;
+    const { maxPhotos, maxBytes } = this.#limits;
+    if (photos.length >= maxPhotos) {
+      throw new JobError(
+        'too-many-parts',
+        `a job has at most ${maxPhotos} photos; make the detector from fewer`,
+      );
+    }
+    const held = [...this.#entries.values()].reduce((sum, other) => sum + other.bytes, 0);
+    if (held + bytes.length > maxBytes) {
+      throw new JobError(
+        'too-many-bytes',
+        `the photos of all jobs have more than ${maxBytes} bytes together; wait for other jobs, or delete them`,
+      );
+    }
+    const added = entry.adding.then(async () => {
+      const photo = await withWriteErrors(() => entry.folder.addPhoto(name, bytes, photos));
+      if (photo.state === 'used') entry.bytes += bytes.length;
+      photos.push(photo);
+      return photo;
+    });
+    entry.adding = added.catch(() => undefined);
+    return added;
+  }
+
+  /** Keeps what was added since the last time. */
+  async save(id: string): Promise<JobRecord> {
+    const entry = this.#collecting(id);
+    await withWriteErrors(() => entry.folder.write(entry.record));
+    this.#tell(entry);
+    return entry.record;
+  }
+
+  /** Sets the region of interest: a mask, or polygons as JSON. @throws ImageError if it is neither; JobError */
+  async setRegion(id: string, bytes: Uint8Array): Promise<void> {
+    const entry = this.#collecting(id);
+    if (entry.record.settings.add) {
+      throw new JobError(
+        'bad-request',
+        'the region of interest is that of the detector; leave it out with add=true',
+      );
+    }
+    await withWriteErrors(() => entry.folder.addRegion(bytes));
+    entry.record.hasRegion = true;
+  }
+
+  /** Starts a job, or lets it wait for its turn. @throws JobError `conflict` if it was started, `bad-request` without photos. */
+  async start(id: string): Promise<JobRecord> {
+    const entry = this.#collecting(id);
+    const { settings } = entry.record;
+    const { used } = summaryOf(entry.record).photos;
+    if (used === 0 && !settings.remove?.length) {
+      throw new JobError('bad-request', 'the job has no photo that can be used; send photos of good parts');
+    }
+    await this.#change(entry, { state: 'waiting' });
+    void this.#next();
+    return entry.record;
+  }
+
+  /** Cancels a job that has not ended; removes one that has. @throws JobError `unknown-job` */
+  async delete(id: string): Promise<void> {
+    const entry = this.#entry(id);
+    if (this.#making?.id === id) {
+      // It ends as canceled.
+      this.#making.cancel();
+      return;
+    }
+    if (entry.record.state === 'waiting') {
+      await this.#ended(entry, { state: 'canceled' });
+      return;
+    }
+    this.#entries.delete(id);
+    await withWriteErrors(() => entry.folder.remove());
+  }
+
+  /** Calls a listener with every change of a job, until the returned function is called. @throws JobError `unknown-job` */
+  watch(id: string, listener: JobListener): () => void {
+    const { listeners } = this.#entry(id);
+    listeners.add(listener);
+    return () => listeners.delete(listener);
+  }
+
+  /** Stops what runs; it goes on when the service starts again. Listeners are told. */
+  async stop(): Promise<void> {
+    this.#stopped = true;
+    for (const { listeners } of this.#entries.values()) for (const listener of listeners) listener(undefined);
+    await this.#making?.stop();
+  }
+
+  #entry(id: string): Entry {
+    const entry = this.#entries.get(id);
+    if (entry) return entry;
+    throw new JobError('unknown-job', `there is no job '${id}'; GET /v1/jobs lists them`);
+  }
+
+  #collecting(id: string): Entry {
+    const entry = this.#entry(id);
+    if (entry.record.state === 'collecting') return entry;
+    throw new JobError(
+      'conflict',
+      `the job is ${entry.record.state}: it takes no more photos, and starts once`,
+    );
+  }
+
+  /** Runs the job that has waited longest, unless another one runs. */
+  async #next(): Promise<void> {
+    if (this.#making || this.#stopped) return;
+    const waiting = [...this.#entries.values()].filter(({ record }) => record.state === 'waiting');
+    const [entry] = waiting.sort((a, b) => a.record.created.localeCompare(b.record.created));
+    if (!entry) return;
+    const { id, detector } = entry.record;
+    this.#making = new Making(entry.record, entry.folder, this.repository, this.options, (change) => {
+      Object.assign(entry.record, change);
+      this.#tell(entry);
+    });
+    try {
+      await this.#change(entry, { state: 'running', warnings: [] });
+      this.log.info({ job: id, detector }, 'job started');
+      const end = await this.#making.run();
+      if (end.state === 'waiting') await this.#change(entry, end);
+      else await this.#ended(entry, end);
+      this.log.info({ job: id, detector, ...(end.error ? { reason: end.error } : {}) }, `job ${end.state}`);
+    } catch (error) {
+      this.log.error({ job: id, reason: (error as Error).message }, 'the state of a job cannot be written');
+    }
+    this.#making = undefined;
+    void this.#next();
+  }
+
+  async #ended(entry: Entry, end: Partial<JobRecord>): Promise<void> {
+    entry.bytes = 0;
+    await this.#change(entry, { ...end, ended: new Date().toISOString() });
+    await entry.folder.clear();
+  }
+
+  async #change(entry: Entry, change: Partial<JobRecord>): Promise<void> {
+    Object.assign(entry.record, change);
+    await withWriteErrors(() => entry.folder.write(entry.record));
+    this.#tell(entry);
+  }
+
+  #tell({ record, listeners }: Entry): void {
+    if (listeners.size === 0) return;
+    const job = summaryOf(record);
+    for (const listener of listeners) listener(job);
+  }
+
+  /** Removes jobs that nobody started, and the oldest of those that have ended. */
+  async #clean(): Promise<void> {
+    const all = this.list();
+    const stale = all.filter(
+      ({ state, created }) =>
+        state === 'collecting' && Date.now() - Date.parse(created) > this.#limits.collectMs,
+    );
+    const old = all.filter(hasEnded).slice(this.#limits.maxEnded);
+    for (const { id } of [...stale, ...old]) await this.delete(id);
+  }
+}
