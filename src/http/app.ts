@@ -111,7 +111,8 @@ export async function buildApp(options: AppOptions = {}): Promise<App> {
     localAdmin: options.localAdmin,
     forOtherOrigins: corsOrigins.length > 0,
   });
-  await app.register(multipart);
+  // Some routes list a file that is too large among others.
+  await app.register(multipart, { throwFileSizeLimit: false });
   for (const type of [...imageMediaTypes, anyImageType]) {
     app.addContentTypeParser(type, { parseAs: 'buffer' }, (_request, body, done) => done(null, body));
   }

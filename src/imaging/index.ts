@@ -39,6 +39,7 @@ export { applyProcessSettings } from './process-settings.js';
 export {
   countedValues,
   mapOfImage,
+  parsePolygons,
   regionOfMask,
   regionOfPolygons,
   shareInside,

@@ -40,7 +40,7 @@ export async function regionOfMask(bytes: Uint8Array): Promise<RegionOfInterest>
  * @throws ImageError if it is none, or nothing is inside.
  */
 export async function regionOfPolygons(text: string): Promise<RegionOfInterest> {
-  const { width, height, polygons } = parsed(text);
+  const { width, height, polygons } = parsePolygons(text);
   const size = reduced({ width, height });
   const shapes = polygons.map((points) => `<polygon points="${points.join(' ')}" fill="white"/>`);
   const svg = `<svg xmlns="http://www.w3.org/2000/svg" width="${size.width}" height="${size.height}" viewBox="0 0 ${width} ${height}" preserveAspectRatio="none">${shapes.join('')}</svg>`;
@@ -55,7 +55,8 @@ export async function regionOfPolygons(text: string): Promise<RegionOfInterest> 
 
 const example = '{"width": 1920, "height": 1080, "polygons": [[[0, 0], [800, 0], [800, 1080]]]}';
 
-function parsed(text: string): Static<typeof polygonsSchema> {
+/** Reads polygons. @throws ImageError if the text holds none. */
+export function parsePolygons(text: string): Static<typeof polygonsSchema> {
   const wrong = (why: string): ImageError =>
     new ImageError('unsupported', `the region of interest ${why}; wanted JSON such as ${example}`);
   let content: unknown;

@@ -1,6 +1,5 @@
 /** Detectors made by the service from uploaded photos, in the background. */
 export {
-  hasEnded,
   type Job,
   type JobRecord,
   type JobSettings,
@@ -11,4 +10,6 @@ export {
   jobSettingsSchema,
   summaryOf,
 } from './job.js';
-export { JobError, type JobLimits, Jobs } from './jobs.js';
+export { Jobs } from './jobs.js';
+export { JobError, type JobLimits } from './limits.js';
+export { hasEnded } from './states.js';

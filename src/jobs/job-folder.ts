@@ -11,8 +11,8 @@ import {
   ImageError,
   type ImageLimits,
   inspectImage,
+  parsePolygons,
   regionOfMask,
-  regionOfPolygons,
 } from '../imaging/index.js';
 import { type JobPhoto, type JobRecord, jobRecordSchema } from './job.js';
 import { keptName } from './photo-names.js';
@@ -76,7 +76,8 @@ export class JobFolder {
   async addRegion(bytes: Uint8Array): Promise<void> {
     const isMask = formatOf(bytes) !== undefined;
     if (isMask) await regionOfMask(bytes);
-    else await regionOfPolygons(Buffer.from(bytes).toString());
+    // They are drawn where the detector is made: the service itself decodes nothing but photos.
+    else parsePolygons(Buffer.from(bytes).toString());
     await makeFolder(this.path);
     await rm(join(this.path, isMask ? 'region.json' : 'region.png'), { force: true });
     await writeFile(join(this.path, isMask ? 'region.png' : 'region.json'), bytes);

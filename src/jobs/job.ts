@@ -1,15 +1,8 @@
 /** A job: photos that become a detector, or are added to one. */
 import { type Static, Type } from 'typebox';
+import { jobStates } from './states.js';
 
 const phases = ['read', 'expert', 'distill', 'neighbors', 'scale', 'calibrate'] as const;
-
-/**
- * `collecting` takes photos and waits to be started, `waiting` waits for its turn or goes on after a restart of the service;
- * the last three have ended.
- */
-export const jobStates = ['collecting', 'waiting', 'running', 'done', 'failed', 'canceled'] as const;
-
-export type JobState = (typeof jobStates)[number];
 
 const literals = <Word extends string>(words: readonly Word[], description: string) =>
   Type.Unsafe<Word>({ type: 'string', enum: [...words], description });
@@ -149,10 +142,6 @@ export const jobListSchema = Type.Object(
   { jobs: Type.Array(jobSchema, { description: 'The newest first' }) },
   { title: 'JobList' },
 );
-
-export function hasEnded({ state }: { readonly state: JobState }): boolean {
-  return state === 'done' || state === 'failed' || state === 'canceled';
-}
 
 export function summaryOf({ photos, ...rest }: JobRecord): Job {
   const count = (state: JobPhoto['state']): number => photos.filter((photo) => photo.state === state).length;

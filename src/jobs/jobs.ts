@@ -12,45 +12,17 @@ import {
   withWriteErrors,
 } from '../repository/index.js';
 import type { Provider } from '../runtime/index.js';
-import { hasEnded, type Job, type JobPhoto, type JobRecord, type JobSettings, summaryOf } from './job.js';
+import { type Job, type JobPhoto, type JobRecord, type JobSettings, summaryOf } from './job.js';
 import { JobFolder } from './job-folder.js';
+import { defaultJobLimits, JobError, type JobLimits } from './limits.js';
 import { Making } from './making.js';
+import { hasEnded } from './states.js';
 
 export interface JobsOptions {
   readonly detectors: string;
   readonly experts: readonly string[];
   readonly provider: Provider;
   readonly limits?: Partial<JobLimits>;
-}
-
-export interface JobLimits {
-  /** Photos of one job. */
-  readonly maxPhotos: number;
-  /** Bytes of the photos of all jobs that have not ended. */
-  readonly maxBytes: number;
-  /** Jobs that have ended and are still listed. */
-  readonly maxEnded: number;
-  /** After this time a job that was never started is removed. */
-  readonly collectMs: number;
-}
-
-export const defaultJobLimits: JobLimits = {
-  maxPhotos: 10_000,
-  maxBytes: 8 * 2 ** 30,
-  maxEnded: 50,
-  collectMs: 24 * 3_600_000,
-};
-
-/** A job cannot do what was asked; the message says why, and what would be right. */
-export class JobError extends Error {
-  override readonly name = 'JobError';
-
-  constructor(
-    readonly kind: 'unknown-job' | 'conflict' | 'too-many-bytes' | 'too-many-parts' | 'bad-request',
-    message: string,
-  ) {
-    super(message);
-  }
 }
 
 /** Called with a job whenever it changes; with undefined when the service stops. */
@@ -179,6 +151,11 @@ export class Jobs {
     return added;
   }
 
+  /** Lists a photo that cannot be used. */
+  refusePhoto(id: string, name = 'photo', reason: string): void {
+    this.#collecting(id).record.photos.push({ name, state: 'unusable', reason });
+  }
+
   /** Keeps what was added since the last time. */
   async save(id: string): Promise<JobRecord> {
     const entry = this.#collecting(id);
@@ -216,7 +193,7 @@ export class Jobs {
   /** Cancels a job that has not ended; removes one that has. @throws JobError `unknown-job` */
   async delete(id: string): Promise<void> {
     const entry = this.#entry(id);
-    if (this.#making?.id === id) {
+    if (this.#making?.id === id && !hasEnded(entry.record)) {
       // It ends as canceled.
       this.#making.cancel();
       return;

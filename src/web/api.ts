@@ -8,8 +8,9 @@ import type {
   readySchema,
 } from '../http/v1/schemas/detectors.js';
 import type { Result, ScoreAnswer, storedResultSchema } from '../http/v1/schemas/results.js';
+import type { Job, JobPhoto, JobRecord, JobSettings } from '../jobs/job.js';
 
-export type { Result, ScoreAnswer };
+export type { Job, JobPhoto, JobRecord, JobSettings, Result, ScoreAnswer };
 export type DetectorList = Static<typeof detectorListSchema>;
 export type DetectorSummary = Static<typeof detectorSummarySchema>;
 export type DetectorInfo = Static<typeof detectorInfoSchema>;
@@ -62,6 +63,28 @@ async function json<Answer>(path: string, init?: RequestInit): Promise<Answer> {
   return (await (await send(path, init)).json()) as Answer;
 }
 
+/** Returns settings as a query; undefined ones are left out. */
+function queryOf(settings: JobSettings & { readonly start?: boolean }): string {
+  const entries = Object.entries(settings).flatMap(([name, value]) =>
+    value === undefined ? [] : [value].flat().map((each) => [name, String(each)]),
+  );
+  return new URLSearchParams(entries).toString();
+}
+
+/** A file with its name, and the field of a form that it is sent in. */
+export interface FormFile {
+  readonly field: 'photo' | 'region';
+  readonly name: string;
+  readonly blob: Blob;
+}
+
+function formOf(files: readonly FormFile[]): FormData {
+  const form = new FormData();
+  for (const { field, name, blob } of files) form.append(field, blob, name);
+  return form;
+}
+
+const jobPath = (id: string): string => `/v1/jobs/${encodeURIComponent(id)}`;
 const detectorPath = (name: string): string => `/v1/detectors/${encodeURIComponent(name)}`;
 
 export const api = {
@@ -83,6 +106,30 @@ export const api = {
       // The service looks at the content; a browser does not know every format.
       headers: { 'content-type': 'application/octet-stream' },
     }),
+  jobs: async (): Promise<readonly Job[]> => (await json<{ jobs: Job[] }>('/v1/jobs')).jobs,
+  /** Creates a job; it starts at once, unless more photos are to come. */
+  distill: (detector: string, settings: JobSettings & { readonly start?: boolean }): Promise<JobRecord> =>
+    json(`${detectorPath(detector)}/distillations?${queryOf(settings)}`, { method: 'POST' }),
+  addPhotos: (id: string, files: readonly FormFile[]): Promise<JobRecord> =>
+    json(`${jobPath(id)}/photos`, { method: 'POST', body: formOf(files) }),
+  startJob: (id: string): Promise<JobRecord> => json(`${jobPath(id)}/start`, { method: 'POST' }),
+  deleteJob: (id: string): Promise<unknown> => send(jobPath(id), { method: 'DELETE' }),
+  /** A job each time it changes, until it has ended or the service stops. */
+  async *jobEvents(id: string, signal: AbortSignal): AsyncGenerator<Job> {
+    const { body } = await send(`${jobPath(id)}/events`, { signal });
+    const reader = body?.pipeThrough(new TextDecoderStream()).getReader();
+    let text = '';
+    for (;;) {
+      const chunk = await reader?.read();
+      if (!chunk || chunk.done) return;
+      const events = (text + chunk.value).split('\n\n');
+      text = events.pop() ?? '';
+      for (const event of events) {
+        const data = /^data: (.*)$/m.exec(event)?.[1];
+        if (data) yield JSON.parse(data) as Job;
+      }
+    }
+  },
   result: (id: string): Promise<StoredResult> => json(`/v1/results/${encodeURIComponent(id)}`),
   /** Returns the address of a picture that is loaded, with the key that an image of the page could not send. */
   picture: async (path: string): Promise<string> => URL.createObjectURL(await (await send(path)).blob()),

@@ -4,6 +4,7 @@ import { useEffect } from 'preact/hooks';
 import { api, apiKey, type DetectorList, keyWanted, type Readiness, useKey } from './api.js';
 import { Detectors } from './detectors.js';
 import { Inspect } from './inspect.js';
+import { Make } from './make.js';
 import { detectorName, openResult } from './photos.js';
 import { Service } from './service.js';
 
@@ -37,6 +38,7 @@ effect(() => {
 const pollMs = 5000;
 const views = [
   ['#/inspect', 'Inspect'],
+  ['#/make', 'New detector'],
   ['#/detectors', 'Detectors'],
   ['#/service', 'Service'],
 ] as const;
@@ -89,6 +91,7 @@ export function App() {
           </p>
         )}
         {view === '#/inspect' && <Inspect list={detectorList.value} />}
+        {view === '#/make' && <Make list={detectorList.value} onMade={loadDetectors} />}
         {view === '#/detectors' && <Detectors list={detectorList.value} onChange={loadDetectors} />}
         {view === '#/service' && <Service readiness={readiness.value} />}
       </main>

@@ -29,10 +29,10 @@ export function Detectors({ list, onChange }: Props) {
             onInput={({ currentTarget }) => (search.value = currentTarget.value)}
           />
         </label>
+        <a class="btn primary" href="#/make">
+          New detector
+        </a>
       </div>
-      <p class="soft">
-        Make your own from photos of good parts: <code>mkd distill photos/ --out detectors/name</code>
-      </p>
       <div class="panel scroll">
         <table>
           <thead>

@@ -1,11 +1,12 @@
 /** Photos and their verdicts: drop photos, see where they are wrong. */
 import { signal } from '@preact/signals';
-import { useEffect, useRef } from 'preact/hooks';
+import { useEffect } from 'preact/hooks';
 import defect1 from '../../examples/defect-1.png';
 import defect3 from '../../examples/defect-3.png';
 import defect5 from '../../examples/defect-5.png';
 import good1 from '../../examples/good-1.png';
 import { api, type DetectorInfo, type DetectorList } from './api.js';
+import { FileButton } from './file-button.js';
 import {
   addPhotos,
   applyThreshold,
@@ -159,40 +160,10 @@ function Choice({ list }: { readonly list: DetectorList | undefined }) {
 }
 
 function Chooser() {
-  const files = useRef<HTMLInputElement>(null);
-  const camera = useRef<HTMLInputElement>(null);
-  const take = (event: Event): void => {
-    const input = event.currentTarget as HTMLInputElement;
-    addFiles(input.files);
-    // The same file can be chosen again.
-    input.value = '';
-  };
   return (
     <>
-      <input
-        ref={files}
-        type="file"
-        multiple
-        hidden
-        accept="image/*,.tif,.tiff"
-        onChange={take}
-        aria-label="Photos"
-      />
-      <input
-        ref={camera}
-        type="file"
-        hidden
-        accept="image/*"
-        capture="environment"
-        onChange={take}
-        aria-label="Camera"
-      />
-      <button type="button" class="btn touch-only" onClick={() => camera.current?.click()}>
-        Take a photo
-      </button>
-      <button type="button" class="btn primary" onClick={() => files.current?.click()}>
-        Add photos
-      </button>
+      <FileButton label="Take a photo" about="Camera" onFiles={addFiles} camera />
+      <FileButton label="Add photos" about="Photos" onFiles={addFiles} isPrimary />
     </>
   );
 }

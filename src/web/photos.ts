@@ -2,6 +2,7 @@
 import { computed, signal } from '@preact/signals';
 import { verdictOf as judged, type Verdict } from '../detector/conformal.js';
 import { api, RequestError, type Result } from './api.js';
+import { thumbnailOf } from './thumbnails.js';
 
 export interface Photo {
   readonly id: number;
@@ -12,6 +13,8 @@ export interface Photo {
   readonly url: string | undefined;
   readonly thumbnail: string | undefined;
   readonly detector: string;
+  /** What a person says. */
+  readonly label?: Verdict | undefined;
   readonly outcome:
     | { readonly state: 'waiting' | 'scoring' }
     | { readonly state: 'scored'; readonly result: Result; readonly version: string }
@@ -46,7 +49,6 @@ export const shown = computed(() => {
 
 /** Requests at the same time: enough to keep a service busy, few enough to leave it to others. */
 const atOnce = 4;
-const thumbnailPixels = 208;
 /** How often a photo is sent again if the service is full. */
 const mostTries = 5;
 
@@ -130,6 +132,11 @@ export function step(by: 1 | -1): void {
   if (next) selectedId.value = next.id;
 }
 
+/** Keeps what a person says of a photo. */
+export function label(id: number, says: Verdict | undefined): void {
+  change(id, { label: says });
+}
+
 function change(id: number, changes: Partial<Photo>): void {
   photos.value = photos.value.map((photo) => (photo.id === id ? { ...photo, ...changes } : photo));
 }
@@ -174,17 +181,5 @@ async function patiently<Answer>(send: () => Promise<Answer>): Promise<Answer> {
       if (wait === undefined || tries >= mostTries) throw error;
       await new Promise((resolve) => setTimeout(resolve, wait));
     }
-  }
-}
-
-/** Returns the address of a small copy: two hundred photos of 12 megapixels would fill the memory. */
-async function thumbnailOf(photo: Blob): Promise<string | undefined> {
-  try {
-    const bitmap = await createImageBitmap(photo, { resizeWidth: thumbnailPixels, resizeQuality: 'medium' });
-    const canvas = new OffscreenCanvas(bitmap.width, bitmap.height);
-    canvas.getContext('bitmaprenderer')?.transferFromImageBitmap(bitmap);
-    return URL.createObjectURL(await canvas.convertToBlob({ type: 'image/webp' }));
-  } catch {
-    return undefined;
   }
 }

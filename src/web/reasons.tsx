@@ -2,6 +2,7 @@
 import { useState } from 'preact/hooks';
 import { promisedRate } from '../detector/conformal.js';
 import type { DetectorInfo, Result } from './api.js';
+import { Mark } from './marks.js';
 import { milliseconds, oneIn, percent, short } from './numbers.js';
 import { type Photo, photos, trialThreshold, verdictOf } from './photos.js';
 import { regionHovered } from './regions.js';
@@ -28,6 +29,7 @@ export function Reasons({ photo, info, onSave }: Props) {
       {info && <Threshold info={info} score={result.score} onSave={onSave} />}
       <Layers result={result} />
       <Regions result={result} />
+      <Mark photo={photo} />
       <Facts photo={photo} result={result} />
     </>
   );

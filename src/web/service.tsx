@@ -2,6 +2,7 @@
 import { signal } from '@preact/signals';
 import { useEffect } from 'preact/hooks';
 import { api, type Readiness } from './api.js';
+import { Jobs } from './jobs.js';
 import { type Sample, sampleOf } from './metrics-text.js';
 import { milliseconds } from './numbers.js';
 
@@ -62,6 +63,7 @@ export function Service({ readiness }: { readonly readiness: Readiness | undefin
         />
         <Card title="Device" value={readiness?.provider?.toUpperCase() ?? '–'} line={[]} />
       </div>
+      <Jobs />
       <p class="soft">
         For more, connect Prometheus to <a href="/metrics">/metrics</a>.
       </p>

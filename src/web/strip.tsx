@@ -1,5 +1,7 @@
 /** All photos of this visit, with their verdicts. */
 import { useEffect, useRef } from 'preact/hooks';
+import { download } from './download.js';
+import { MarkedPhotos } from './marks.js';
 import { short } from './numbers.js';
 import {
   type Filter,
@@ -35,14 +37,6 @@ function save(): void {
   download('mkd-results.json', JSON.stringify(results, null, 2));
 }
 
-/** Saves a text as a file. */
-function download(name: string, text: string): void {
-  const url = URL.createObjectURL(new Blob([text], { type: 'application/json' }));
-  const link = Object.assign(document.createElement('a'), { href: url, download: name });
-  link.click();
-  URL.revokeObjectURL(url);
-}
-
 export function Strip() {
   return (
     <>
@@ -67,6 +61,7 @@ export function Strip() {
           Remove all
         </button>
       </div>
+      <MarkedPhotos />
       <ul class="strip" aria-label="Photos">
         {shown.value.map((photo) => (
           <Thumbnail key={photo.id} photo={photo} />

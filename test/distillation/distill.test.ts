@@ -254,7 +254,7 @@ t.test('invalid settings are rejected by name', async (t) => {
     message: /lambda -1: must be a number of at least 0/,
   });
   await t.rejects(distill({ dataset: join(folder, 'photos'), out }), {
-    message: /1 images are too few; at least 8/,
+    message: /1 image is too few; at least 8/,
   });
   await t.rejects(distill({ ...small, dataset, out, resume: true }), { message: /no checkpoint/ });
   await t.rejects(distill({ dataset, out: join(folder, 'taken') }), {

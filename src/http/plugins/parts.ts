@@ -14,6 +14,8 @@ export interface PartLimits {
   readonly bytes: number;
   /** Returns what a body with more parts gets. */
   readonly tooMany: () => ProblemError;
+  /** Whether a part with more bytes is passed on, cut; by default it is an error. */
+  readonly acceptCut?: boolean;
   /** Called with each chunk's bytes. @throws ProblemError if there is no room. */
   readonly onBytes?: (count: number) => void;
 }
@@ -25,6 +27,8 @@ export interface Part {
   /** Name of its file, if it has one. */
   readonly name: string | undefined;
   readonly bytes: Buffer;
+  /** Whether it had more bytes than the limit. */
+  readonly isCut?: boolean;
 }
 
 /**
@@ -105,7 +109,9 @@ async function eachPart(
       if (part.type !== 'file') continue;
       read++;
       const bytes = await contentOf(part, limits);
-      await onPart({ field: part.fieldname, name: part.filename || undefined, bytes });
+      const isCut = part.file.truncated;
+      if (isCut && !limits.acceptCut) throw tooLarge(limits);
+      await onPart({ field: part.fieldname, name: part.filename || undefined, bytes, isCut });
     }
   } catch (error) {
     throw explained(error, limits);
@@ -116,14 +122,11 @@ async function eachPart(
   );
 }
 
-async function contentOf({ file, filename }: MultipartFile, { onBytes }: PartLimits): Promise<Buffer> {
+async function contentOf({ file }: MultipartFile, { onBytes }: PartLimits): Promise<Buffer> {
   const chunks: Buffer[] = [];
   for await (const chunk of file as AsyncIterable<Buffer>) {
     onBytes?.(chunk.length);
     chunks.push(chunk);
-  }
-  if (file.truncated) {
-    throw Object.assign(new Error(`${filename} is too large`), { code: 'FST_REQ_FILE_TOO_LARGE' });
   }
   return Buffer.concat(chunks);
 }
@@ -132,11 +135,12 @@ function malformed(why: string): ProblemError {
   return new ProblemError('bad-request', `the multipart body is malformed: ${why}`);
 }
 
-function explained(error: unknown, { bytes, tooMany }: PartLimits): unknown {
+function tooLarge({ bytes }: PartLimits): ProblemError {
+  return new ProblemError('too-many-bytes', `an image has more than ${bytes} bytes, the maximum`);
+}
+
+function explained(error: unknown, { tooMany }: PartLimits): unknown {
   const code: unknown = error instanceof Error ? Reflect.get(error, 'code') : undefined;
-  if (code === 'FST_REQ_FILE_TOO_LARGE') {
-    return new ProblemError('too-many-bytes', `an image has more than ${bytes} bytes, the maximum`);
-  }
   if (code === 'FST_PARTS_LIMIT' || code === 'FST_FILES_LIMIT') return tooMany();
   if (error instanceof ProblemError) return error;
   if (

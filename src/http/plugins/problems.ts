@@ -95,7 +95,7 @@ export function reportProblem(
     error instanceof ProblemError || error instanceof ScoringError ? error.retryAfterSeconds : undefined;
   if (retryAfter !== undefined) reply.header('retry-after', String(retryAfter));
   const detail =
-    error instanceof ProblemError || error instanceof ImageError
+    error instanceof ProblemError || error instanceof ImageError || error instanceof JobError
       ? problem.detail
       : (bodyProblemDetail(kind, request) ?? problem.detail);
   return { ...problem, detail, instance: request.id };

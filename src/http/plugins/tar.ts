@@ -38,14 +38,10 @@ export async function readTar(
         continue;
       }
       if (++files > limits.files) throw limits.tooMany();
-      if (size > limits.bytes) {
-        throw new ProblemError('too-many-bytes', `${file} has more than ${limits.bytes} bytes, the maximum`);
-      }
-      await onFile({
-        field: /^region\.(json|png)$/.test(file) ? 'region' : 'photo',
-        name: file,
-        bytes: await buffer(entry),
-      });
+      const isCut = size > limits.bytes;
+      const field = /^region\.(json|png)$/.test(file) ? 'region' : 'photo';
+      if (isCut) entry.resume();
+      await onFile({ field, name: file, isCut, bytes: isCut ? Buffer.alloc(0) : await buffer(entry) });
     }
     await unpacking;
   } catch (error) {

@@ -211,12 +211,13 @@ const adminRoutes: FastifyPluginAsyncTypebox<{ service: Service }> = async (admi
 async function receive(request: FastifyRequest, service: Service, id: string): Promise<void> {
   const { jobs } = service.readyCatalog();
   const { maxBytes } = service.image;
-  const add = async ({ field, name, bytes }: Part): Promise<void> => {
-    if (field === 'region') await jobs.setRegion(id, bytes);
+  const add = async ({ field, name, bytes, isCut }: Part): Promise<void> => {
+    if (isCut) jobs.refusePhoto(id, name, `it has more than ${maxBytes} bytes, the maximum`);
+    else if (field === 'region') await jobs.setRegion(id, bytes);
     else await jobs.addPhoto(id, name, bytes);
   };
   if (isMultipart(request.headers['content-type'])) {
-    const limits = { parts: mostParts, bytes: maxBytes, tooMany };
+    const limits = { parts: mostParts, bytes: maxBytes, acceptCut: true, tooMany };
     await readParts(request, limits, deadlineOf(request, longestBodyMs), add);
   } else if (request.body) {
     await readTar(request.body as Readable, { bytes: maxBytes, files: mostParts, tooMany }, add);

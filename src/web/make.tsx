@@ -1,0 +1,215 @@
+/** A detector made from photos of good parts: choose them, see them checked, make it, try it. */
+import './make.css';
+import type { DetectorList } from './api.js';
+import { CandidatePhotos } from './candidate-photos.js';
+import {
+  cancel,
+  candidates,
+  check,
+  falseAlarmRate,
+  fewestPhotos,
+  good,
+  isAddition,
+  job,
+  make,
+  name,
+  sent,
+  step,
+  trouble,
+} from './make-job.js';
+import { Made, Making } from './making.js';
+import { RegionDrawing } from './region-drawing.js';
+
+const steps = [
+  ['choose', 'Photos of good parts'],
+  ['check', 'Check'],
+  ['make', 'Make'],
+  ['try', 'Try it'],
+] as const;
+
+const validName = /^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$/;
+
+/** Says what is missing before photos can be checked; undefined if nothing is. */
+function missing(list: DetectorList): string | undefined {
+  const isKnown = list.detectors.some((detector) => detector.name === name.value);
+  if (name.value === '') return 'Give the detector a name.';
+  if (!validName.test(name.value)) {
+    return 'A name has letters, digits, dots, hyphens and underscores, and begins with a letter or digit.';
+  }
+  if (isAddition.value && !isKnown) return 'There is no detector of this name to add photos to.';
+  if (good.value.length === 0) return 'Add photos of good parts.';
+  if (!isAddition.value && good.value.length < fewestPhotos) {
+    return `${good.value.length} photos are too few: ${fewestPhotos} are needed, 50 are good.`;
+  }
+  return undefined;
+}
+
+export function Make({
+  list,
+  onMade,
+}: {
+  readonly list: DetectorList | undefined;
+  readonly onMade: () => Promise<void>;
+}) {
+  if (!list) return <p class="soft">Loading the detectors</p>;
+  const now = step.value;
+  const at = steps.findIndex(([key]) => key === now);
+  const wanted = missing(list);
+  return (
+    <>
+      <div class="bar">
+        <h1>New detector</h1>
+        <span class="grow" />
+        {now === 'check' && (
+          <>
+            <button type="button" class="btn" onClick={() => void cancel()}>
+              Change photos
+            </button>
+            <button
+              type="button"
+              class="btn primary"
+              disabled={!isAddition.value && usable() < fewestPhotos}
+              onClick={() => void make()}
+            >
+              {isAddition.value ? 'Add photos to the detector' : 'Make detector'}
+            </button>
+          </>
+        )}
+        {now === 'choose' && (
+          <button
+            type="button"
+            class="btn primary"
+            disabled={wanted !== undefined || sent.value !== undefined}
+            onClick={() => void check()}
+          >
+            Check photos
+          </button>
+        )}
+      </div>
+      <ol class="steps" aria-label="Steps">
+        {steps.map(([key, title], index) => (
+          <li
+            key={key}
+            class={index < at ? 'step done' : index === at ? 'step on' : 'step'}
+            aria-current={index === at ? 'step' : undefined}
+          >
+            {index + 1} {title}
+          </li>
+        ))}
+      </ol>
+      {trouble.value !== undefined && (
+        <p class="note bad" role="alert">
+          {trouble.value}
+        </p>
+      )}
+      {now === 'make' && <Making />}
+      {now === 'try' && <Made onMade={onMade} />}
+      {(now === 'choose' || now === 'check') && (
+        <div class="make">
+          <div class="left">
+            <CandidatePhotos isGood isFixed={now === 'check'} />
+            <CandidatePhotos isGood={false} isFixed={false} />
+          </div>
+          <div class="side">
+            <Settings list={list} isFixed={now === 'check'} hint={now === 'choose' ? wanted : undefined} />
+            {!isAddition.value && <RegionDrawing photo={good.value.find(({ thumbnail }) => thumbnail)} />}
+          </div>
+        </div>
+      )}
+      {sent.value !== undefined && (
+        <p role="status">
+          Sending photo {Math.min(sent.value + 1, good.value.length)} of {good.value.length}{' '}
+          <progress value={sent.value} max={good.value.length} aria-label="Photos sent" />
+        </p>
+      )}
+    </>
+  );
+}
+
+function usable(): number {
+  return good.value.filter(({ check }) => check?.state === 'used').length;
+}
+
+const rates = [
+  [0.05, '1 in 20'],
+  [0.02, '1 in 50'],
+  [0.01, '1 in 100'],
+] as const;
+
+function Settings({
+  list,
+  isFixed,
+  hint,
+}: {
+  readonly list: DetectorList;
+  readonly isFixed: boolean;
+  readonly hint: string | undefined;
+}) {
+  const isKnown = list.detectors.some((detector) => detector.name === name.value);
+  return (
+    <section class="panel form" aria-label="Settings">
+      <h2>Settings</h2>
+      <label>
+        Name
+        <input
+          class="field"
+          value={name.value}
+          disabled={isFixed}
+          autocomplete="off"
+          placeholder="flange"
+          onInput={({ currentTarget }) => (name.value = currentTarget.value.trim())}
+        />
+      </label>
+      {isKnown && (
+        <fieldset disabled={isFixed}>
+          <legend>There is a detector of this name</legend>
+          <label>
+            <input
+              type="radio"
+              name="mode"
+              checked={!isAddition.value}
+              onChange={() => (isAddition.value = false)}
+            />{' '}
+            Make a new version from these photos alone
+          </label>
+          <label>
+            <input
+              type="radio"
+              name="mode"
+              checked={isAddition.value}
+              onChange={() => (isAddition.value = true)}
+            />{' '}
+            Add these photos to those it was made from
+          </label>
+        </fieldset>
+      )}
+      <label>
+        False alarms, at most
+        <select
+          class="select"
+          value={falseAlarmRate.value}
+          disabled={isFixed}
+          onChange={({ currentTarget }) => (falseAlarmRate.value = Number(currentTarget.value))}
+        >
+          {rates.map(([rate, words]) => (
+            <option key={rate} value={rate} disabled={!isAddition.value && tooFewFor(rate)}>
+              {words} good parts
+              {!isAddition.value && tooFewFor(rate) ? `, from ${Math.ceil(1 / rate) - 1} photos on` : ''}
+            </option>
+          ))}
+        </select>
+      </label>
+      {hint !== undefined && candidates.value.length > 0 && (
+        <p class="soft" role="status">
+          {hint}
+        </p>
+      )}
+      {job.value?.hasRegion && <p class="soft">A region of interest is set.</p>}
+    </section>
+  );
+}
+
+/** A promise needs so many photos; with fewer, the lowest possible one is made. */
+function tooFewFor(rate: number): boolean {
+  return rate < 0.05 && good.value.length + 1 < 1 / rate;
+}
