@@ -2,16 +2,33 @@
  * `npm run pictures:page [-- FOLDER]`: pictures of the page for README and docs, and with a folder every view at 390, 1280
  * and 2560 pixels, light and dark, to be looked at.
  */
-import { mkdir } from 'node:fs/promises';
+import { cp, mkdir, mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { Page } from 'playwright-core';
 import sharp from 'sharp';
+import { modelsFolder } from '../src/detector/index.js';
 import { openBrowser, tryExamples, visit } from '../test/support/browser.js';
+import { samplePhoto, samplePhotos } from '../test/support/photos.js';
 import { startService } from '../test/support/service.js';
 import { root } from './peer.js';
 
 const [, , folder] = process.argv;
-const [browser, service] = await Promise.all([openBrowser(), startService()]);
+const detectors = await mkdtemp(join(tmpdir(), 'mkd-pictures-'));
+await cp(join(modelsFolder, 'sample'), join(detectors, 'sample'), { recursive: true });
+const [browser, service] = await Promise.all([
+  openBrowser(),
+  startService({ detectors, app: { localAdmin: true } }),
+]);
+const mimeType = 'image/png';
+const good = (await samplePhotos(24)).map((buffer, index) => ({
+  name: `IMG_${193 + index}.png`,
+  mimeType,
+  buffer,
+}));
+const [first] = good;
+const copy = { name: 'IMG_193 copy.png', mimeType, buffer: first?.buffer ?? Buffer.alloc(0) };
+const crack = { name: 'crack.png', mimeType, buffer: await samplePhoto(1, 12, 'crack') };
 
 async function inspect(page: Page): Promise<void> {
   await tryExamples(page);
@@ -24,6 +41,20 @@ const views: Readonly<Record<string, (page: Page) => Promise<void>>> = {
   outlines: async (page) => {
     await inspect(page);
     await page.getByRole('button', { name: 'Outlines' }).click();
+  },
+  make: async (page) => {
+    await page.getByRole('link', { name: 'New detector' }).click();
+    await page.getByLabel('Name', { exact: true }).fill('flange');
+    const chooser = (label: string) => page.getByLabel(label, { exact: true }).and(page.locator('input'));
+    await chooser('Photos of good parts').setInputFiles([...good, copy]);
+    await chooser('Photos of defects, only to check').setInputFiles([crack]);
+    await page.getByRole('button', { name: 'Check photos' }).click();
+    await page.getByText('All have 256 x 256 pixels.').waitFor();
+    await page.getByText('Type a rectangle instead').click();
+    await page.getByRole('button', { name: 'Add', exact: true }).click();
+    await page.getByText('Type a rectangle instead').click();
+    await page.locator('.thumb > img').nth(25).waitFor();
+    await page.evaluate('scrollTo(0, 0)');
   },
   detectors: async (page) => {
     await page.getByRole('link', { name: 'Detectors' }).click();
@@ -52,6 +83,7 @@ async function shoot(
 
 if (folder === undefined) {
   await shoot('inspect', 1280, 'light', join(root, 'docs', 'page.png'));
+  await shoot('make', 1280, 'light', join(root, 'docs', 'make.png'));
 } else {
   await mkdir(folder, { recursive: true });
   for (const view of Object.keys(views)) {
@@ -64,3 +96,4 @@ if (folder === undefined) {
 }
 await browser.close();
 await service.stop();
+await rm(detectors, { recursive: true });

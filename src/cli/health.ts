@@ -1,12 +1,12 @@
 /**
  * The container's health check: whether the service on this machine is ready. Where it listens is read from the command line,
- * the variables and the file that it was started with, in this order. It runs every few seconds and therefore loads nothing but
- * Node.js.
+ * the variables and the file that it was started with, in this order. It runs every few seconds and therefore loads little.
  */
 import { readFileSync } from 'node:fs';
 import { get as getPlain } from 'node:http';
 import { get as getSecure } from 'node:https';
 import { parseArgs } from 'node:util';
+import { readText } from '../files/read-text.js';
 
 /** The first process of a container is the service, or what started it with the same arguments. */
 const [, , service = '1'] = process.argv;
@@ -19,7 +19,7 @@ const options = {
   'tls-cert': { type: 'string' },
 } as const;
 const flags = flagsOf(service);
-const file = fileOf(flags.config ?? process.env.MKD_CONFIG);
+const file = await fileOf(flags.config ?? process.env.MKD_CONFIG);
 const { env } = process;
 const host = flags.host ?? env.HOST ?? file.host ?? '0.0.0.0';
 const port = flags.port ?? env.PORT ?? file.port ?? 8080;
@@ -61,10 +61,10 @@ interface ConfigFile {
 }
 
 /** Reads a file of settings. The service itself says what is wrong with it. */
-function fileOf(path: string | undefined): ConfigFile {
+async function fileOf(path: string | undefined): Promise<ConfigFile> {
   if (path === undefined) return {};
   try {
-    return JSON.parse(readFileSync(path, 'utf8').replace(/^\ufeff/, '')) as ConfigFile;
+    return JSON.parse(await readText(path)) as ConfigFile;
   } catch {
     return {};
   }

@@ -88,7 +88,10 @@ async function serveUntilStopped(flags: ServeConfig, signals: StopSignals, outpu
     // Stopped during the start, when no request was accepted yet: not an error.
     if (!starting.signal.aborted) throw error;
   });
-  if (!service) return;
+  if (!service) {
+    output.stderr.write('mkd: stopped during the start; no request was accepted\n');
+    return;
+  }
   if (output.stdout.isTTY) output.stdout.write(welcome(service, flags));
   service.app.log.info({ signal: await first }, 'stopping');
   const ended = await Promise.race([

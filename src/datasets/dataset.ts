@@ -1,10 +1,18 @@
 /** Data sets on disk: an MVTec AD tree, or plain folders of images. */
 import { readdir, stat } from 'node:fs/promises';
-import { basename, dirname, join, parse, relative, resolve } from 'node:path';
+import { basename, dirname, join, parse, relative, resolve, sep } from 'node:path';
 import { firstNames } from '../files/explain.js';
 import { isFolder } from '../files/folders.js';
 import type { OnWarning } from '../imaging/index.js';
-import { imagesIn, isHidden, isImageName, leftOutHint, listImages, wantedFiles } from './image-files.js';
+import {
+  imagesIn,
+  isHidden,
+  isImageName,
+  leftOutHint,
+  leftOutMessage,
+  listImages,
+  wantedFiles,
+} from './image-files.js';
 
 /** The folder is not a usable data set; the message says what would be one. */
 export class DatasetError extends Error {
@@ -46,6 +54,13 @@ export async function trainingImages(
   }
   const folder = inTree ? good : root;
   const images = await imagesIn(folder, inTree || nested, onWarning);
+  if (inTree) {
+    await warnOfLoose(join(root, 'train'), onWarning);
+    const others = (await foldersIn(join(root, 'train'))).filter((name) => name !== normal);
+    if (normal === goodFolder && others.length > 0) {
+      onWarning?.(`${join(root, 'train')}: only ${goodFolder} is used; left out: ${firstNames(others)}`);
+    }
+  }
   if (images.length > 0) return images;
   const classes = await foldersIn(join(root, 'train'));
   const hint = classes.length > 0 ? `, or a folder of train as the normal class${foundHint(classes)}` : '';
@@ -104,6 +119,7 @@ async function imagesOfTree(
         `or the name of the good class, or folders of normal and abnormal images${foundHint(classes)}`,
     );
   }
+  await warnOfLoose(test, onWarning);
   const images = await goodImages(join(test, normal), onWarning);
   for (const kind of classes.filter((name) => name !== normal)) {
     const found = await defectiveImages(join(test, kind), kind, join(root, 'ground_truth'), onWarning);
@@ -114,6 +130,12 @@ async function imagesOfTree(
   return images;
 }
 
+/** Tells which files of a folder whose folders are classes belong to no class. */
+async function warnOfLoose(folder: string, onWarning?: OnWarning): Promise<void> {
+  const { images } = await listImages(folder, false);
+  if (images.length > 0) onWarning?.(leftOutMessage(folder, images, 'wanted them in the folder of a class'));
+}
+
 /** Tells which files among the masks belong to no image. */
 async function warnOfOtherMasks(
   folder: string,
@@ -122,11 +144,16 @@ async function warnOfOtherMasks(
 ): Promise<void> {
   if (!(await isFolder(folder))) return;
   const masks = new Set(images.flatMap((image) => image.masks));
-  const stems = new Set(images.map(({ path }) => parse(path).name));
-  const listed = await listImages(folder, true);
-  const others = [...listed.images, ...listed.leftOut].filter(
-    (path) => !masks.has(path) && !stems.has(parse(path).name.replace(/_mask$/, '')),
+  // Beside the mask that is used there may be others for the same image.
+  const known = new Set(
+    images.flatMap(({ path, kind }) => [kind, '.'].map((of) => join(of, parse(path).name))),
   );
+  const listed = await listImages(folder, true);
+  const others = [...listed.images, ...listed.leftOut].filter((path) => {
+    const { dir, name } = parse(relative(folder, path));
+    const [kind = ''] = dir.split(sep);
+    return !masks.has(path) && !known.has(join(kind || '.', name.replace(/_mask$/, '')));
+  });
   if (others.length === 0) return;
   const [files, belong] = others.length === 1 ? ['file', 'belongs'] : ['files', 'belong'];
   onWarning?.(`${folder}: ${others.length} ${files} ${belong} to no image: ${firstNames(others)}`);

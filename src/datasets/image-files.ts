@@ -73,11 +73,15 @@ export function leftOutHint(folder: string, leftOut: readonly string[]): string 
   return leftOut.length === 0 ? '' : `; left out: ${firstNames(namesIn(folder, leftOut))}`;
 }
 
-/** Says what is left out of a folder. */
-export function leftOutMessage(folder: string, leftOut: readonly string[]): string {
+/** Says what is left out of a folder, and why. */
+export function leftOutMessage(
+  folder: string,
+  leftOut: readonly string[],
+  why = `images are ${wantedFiles}`,
+): string {
   const names = firstNames(namesIn(folder, leftOut));
   const [files, are] = leftOut.length === 1 ? ['entry', 'is'] : ['entries', 'are'];
-  return `${folder}: ${leftOut.length} ${files} ${are} left out: ${names}; images are ${wantedFiles}`;
+  return `${folder}: ${leftOut.length} ${files} ${are} left out: ${names}; ${why}`;
 }
 
 function namesIn(folder: string, paths: readonly string[]): string[] {

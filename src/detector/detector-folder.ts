@@ -2,7 +2,7 @@
  * A detector on disk: a folder with a manifest, the cloner's weights and a self-test. Reading checks schema and hashes.
  */
 import { createHash } from 'node:crypto';
-import { mkdtemp, readFile, rm, rmdir, stat } from 'node:fs/promises';
+import { mkdtemp, readFile, readlink, rm, rmdir, stat } from 'node:fs/promises';
 import { dirname, join, resolve } from 'node:path';
 import { firstNames } from '../files/explain.js';
 import { isFolder } from '../files/folders.js';
@@ -229,7 +229,13 @@ function weightsOf(folder: string, { cloner, selfTest }: Manifest): Promise<[Buf
 /** Checks that a new detector can be written there. @throws DetectorError if not. */
 export async function checkTarget(folder: string): Promise<void> {
   await checkWritable(folder);
-  if (!(await stat(folder).catch(() => undefined))) return;
+  if (!(await stat(folder).catch(() => undefined))) {
+    const target = await readlink(folder).catch(() => undefined);
+    if (target === undefined) return;
+    throw new DetectorError(
+      `${folder} is a link to ${target}, which does not exist; remove it, or choose a new folder`,
+    );
+  }
   if (await isDetector(folder)) return;
   const inside = await detectorsIn(folder);
   throw new DetectorError(

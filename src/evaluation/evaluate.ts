@@ -64,6 +64,7 @@ export async function evaluate(
   const pipeline = new ScoringPipeline(new DirectInference(engine));
   const rows: Parameters<typeof rowsOf>[0][number][] = [];
   const maps: JudgedImage[] = [];
+  const shares: number[] = [];
   const learned: string[] = [];
   const nearCopies: string[] = [];
   const copies = detector.learned.nearCopies();
@@ -82,9 +83,10 @@ export async function evaluate(
     const { images: scored, timings } = await pipeline.infer(detector, decoded, { map: method });
     inferenceSeconds += timings.runtimeSeconds;
     rows.push(...scored);
-    maps.push(...(await judge(part, decoded, scored, detector.input.region, onWarning)));
+    maps.push(...(await judge(part, decoded, scored, detector.input.region, shares, onWarning)));
     onProgress?.(Math.min(first + imagesAtOnce, images.length), images.length);
   }
+  warnOfInverted(shares, onWarning);
   const measured: Measured = {
     images,
     score: rowsOf(rows, 'score'),
@@ -113,11 +115,22 @@ async function decode(
   return { ...(await decodeNamedImage(bytes, path, input, onWarning)), learned: learned.has(bytes) };
 }
 
+/** Warns if most of the masks mark most of their image: black and white may be the wrong way round. */
+function warnOfInverted(shares: readonly number[], onWarning: EvaluateOptions['onWarning']): void {
+  const large = shares.filter((share) => share > 0.5 && share < 1).length;
+  if (large <= shares.length / 2) return;
+  onWarning?.(
+    `${large} of the ${shares.length} masks mark more than half of their image; wanted black where the part is good, and any other value where it is not`,
+  );
+}
+
+/** @param shares receives the share of the image that each mask marks. */
 async function judge(
   images: readonly TestImage[],
   decoded: readonly DetectorImage[],
   scored: readonly { readonly map?: LocalizationMap }[],
   region: RegionOfInterest | undefined,
+  shares: number[],
   onWarning: EvaluateOptions['onWarning'],
 ): Promise<JudgedImage[]> {
   const judged: JudgedImage[] = [];
@@ -127,7 +140,8 @@ async function judge(
     const image = decoded[index] as DetectorImage;
     const map = mapOfImage(scaled, image.grid, region);
     const marked = await readMasks(masks, image, map, onWarning);
-    if (marked?.every((value) => value > 0)) {
+    if (marked) shares.push(marked.filter((value) => value > 0).length / marked.length);
+    if (shares.at(-1) === 1 && marked) {
       onWarning?.(`${masks.join(', ')}: the whole mask is a defect; wanted black where the part is good`);
     }
     judged.push({ path, ...judgeMap(kind, map, marked) });

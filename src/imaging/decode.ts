@@ -14,12 +14,12 @@ import {
   inspect,
   megapixels,
 } from './inspect.js';
-import { missingShare } from './jpeg-blocks.js';
+import { blockFault } from './jpeg-blocks.js';
 import { repairedJpeg } from './jpeg-repair.js';
 import { hasAllScans } from './jpeg-scans.js';
 import { areaOf, type PictureSize } from './map.js';
 import { blankOutside } from './region-of-interest.js';
-import { type FileReading, readingOf } from './supported.js';
+import { type FileReading, readingOf, unreadCompression } from './supported.js';
 import { type InputShape, type ScaledImage, type TileGrid, tileGrid } from './tiles.js';
 import { decodeDeep, eightBits, type MeasuredRange, rangeOf, type ValueRange } from './value-range.js';
 
@@ -143,7 +143,7 @@ async function decodeStrictly(
   return { width, height, grid, pixels, warnings: [...reading.warnings, ...warnings] };
 }
 
-/** @throws ImageError if the last rows or scans of a JPEG are missing: libvips makes up for them, and does not say so. */
+/** @throws ImageError if rows or scans of a JPEG are missing, or too many: libvips makes up for them, and does not say so. */
 async function checkComplete(image: ImageInput): Promise<void> {
   if (!(image instanceof Uint8Array) || formatOf(image) !== 'jpeg') return;
   if (!hasAllScans(image)) {
@@ -152,10 +152,8 @@ async function checkComplete(image: ImageInput): Promise<void> {
       'the JPEG is incomplete: it is progressive, and its last scans are missing',
     );
   }
-  const missing = await missingShare(image);
-  if (missing === 0) return;
-  const share = `${Math.max(0.1, Math.round(1000 * missing) / 10)} %`;
-  throw new ImageError('damaged', `the JPEG is incomplete: the last ${share} of its pixels are missing`);
+  const fault = await blockFault(image);
+  if (fault !== undefined) throw new ImageError('damaged', `the JPEG is damaged or incomplete: ${fault}`);
 }
 
 /** Called with what a user should know of a file or data set. */
@@ -237,12 +235,12 @@ function shallow({ low, high }: ValueRange): string {
   );
 }
 
-async function rawPixels(pipeline: Sharp, { suspicion }: FileReading): Promise<Uint8Array> {
+async function rawPixels(pipeline: Sharp, { compression }: FileReading): Promise<Uint8Array> {
   const { data, info } = await pipeline
     .raw({ depth: 'uchar' })
     .toBuffer({ resolveWithObject: true })
     .catch((error: unknown) => {
-      throw suspicion === undefined ? damaged('image', error) : new ImageError('unsupported', suspicion);
+      throw (compression && unreadCompression(compression, error)) ?? damaged('image', error);
     });
   if (info.channels === 3) return data;
   throw new ImageError(

@@ -15,6 +15,8 @@ export class ImageError extends Error {
 
 /** Returns the error of a file that its decoder does not accept. */
 export function damaged(format: string, error: unknown): ImageError {
-  const [reason = ''] = (error instanceof Error ? error.message : String(error)).split('\n');
+  const lines = (error instanceof Error ? error.message : String(error)).split('\n');
+  // The first line may only say that a warning counts.
+  const reason = lines.find((line) => !line.startsWith('Warning treated as error')) ?? lines[0];
   return new ImageError('damaged', `the ${format} is damaged or incomplete: ${reason}`);
 }

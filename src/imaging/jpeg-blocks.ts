@@ -24,21 +24,23 @@ interface Frame {
 type CodeTable = Uint16Array;
 
 /**
- * Returns the share of the blocks that are missing at the end of a sequential scan, 0..1. Files of several scans are not
+ * Says what is wrong with the number of blocks in a sequential scan; undefined if nothing is. Files of several scans are not
  * judged: decoders read all of them before the first row.
  */
-export async function missingShare(bytes: Uint8Array): Promise<number> {
+export async function blockFault(bytes: Uint8Array): Promise<string | undefined> {
   const tables = new Map<number, CodeTable>();
   let frame: Frame | undefined;
   let interval = 0;
   for (const { kind, data, end } of jpegSegments(bytes)) {
     if (kind === jpegMarker.sof0 || kind === jpegMarker.sof1) frame = frameOf(data);
-    else if (isFrame(kind)) return 0;
+    else if (isFrame(kind)) return undefined;
     else if (kind === jpegMarker.dht) readTables(data, tables);
     else if (kind === jpegMarker.dri) interval = wordAt(data, 0);
-    else if (kind === jpegMarker.sos) return frame ? missingIn(bytes, end, frame, data, tables, interval) : 0;
+    else if (kind === jpegMarker.sos) {
+      return frame && faultIn(bytes, end, frame, data, tables, interval);
+    }
   }
-  return 0;
+  return undefined;
 }
 
 function frameOf(segment: Uint8Array): Frame | undefined {
@@ -75,16 +77,16 @@ function readTables(segment: Uint8Array, tables: Map<number, CodeTable>): void {
 /** Units of blocks that are read before others have their turn: a few milliseconds. */
 const unitsAtOnce = 4096;
 
-/** Returns the share of the blocks that a scan lacks. */
-async function missingIn(
+/** Says whether a scan lacks blocks, or has too many. */
+async function faultIn(
   bytes: Uint8Array,
   from: number,
   { width, height, components }: Frame,
   header: Uint8Array,
   tables: ReadonlyMap<number, CodeTable>,
   interval: number,
-): Promise<number> {
-  if (header[0] !== components.length) return 0;
+): Promise<string | undefined> {
+  if (header[0] !== components.length) return undefined;
   const single = components.length === 1;
   const [across, down] = [
     Math.max(...components.map((each) => each.across)),
@@ -99,7 +101,7 @@ async function missingIn(
     const component = components.find(({ id }) => id === header[1 + 2 * index]);
     const [dc, ac] = [tables.get(selector >> 4), tables.get(0x10 | (selector & 15))];
     // Without tables of its own a file has those of the standard; no decoder warns of that.
-    if (!component || !dc || !ac) return 0;
+    if (!component || !dc || !ac) return undefined;
     const count = single ? 1 : component.across * component.down;
     for (let block = 0; block < count; block++) blocks.push({ dc, ac });
   }
@@ -107,12 +109,19 @@ async function missingIn(
   for (let done = 0; done < units; done++) {
     // A large file takes hundreds of milliseconds.
     if (done % unitsAtOnce === unitsAtOnce - 1) await nextTurn();
-    if (interval > 0 && done > 0 && done % interval === 0 && !reader.restart()) return 1 - done / units;
+    if (interval > 0 && done > 0 && done % interval === 0 && !reader.restart()) {
+      return missing(1 - done / units);
+    }
     for (const { dc, ac } of blocks) {
-      if (!reader.skipBlock(dc, ac)) return 1 - done / units;
+      if (!reader.skipBlock(dc, ac)) return missing(1 - done / units);
     }
   }
-  return 0;
+  // Which of them are the right ones, cannot be told.
+  return reader.restart() && !reader.atEnd ? 'it holds more blocks than its size needs' : undefined;
+}
+
+function missing(share: number): string {
+  return `the last ${Math.max(0.1, Math.round(1000 * share) / 10)} % of its pixels are missing`;
 }
 
 /** Reads codes; behind the end of the data there are zeros. */
@@ -142,6 +151,11 @@ class CodeReader {
       this.#skip(bits);
     }
     return this.#count >= this.#invented;
+  }
+
+  /** Whether the end marker is next. */
+  get atEnd(): boolean {
+    return this.bytes[this.at] === undefined || this.bytes[this.at + 1] === jpegMarker.eoi;
   }
 
   /** Goes on behind the next restart marker. @returns false if there is none. */

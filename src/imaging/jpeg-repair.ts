@@ -1,9 +1,9 @@
 /**
  * Repairs JPEG files that break the standard without losing a pixel, as some cameras write them: bytes between
- * segments, wrong spectral selection in a sequential scan, restart markers with wrong numbers, no end marker. Whatever else
- * is wrong stays wrong, and the decoder refuses it.
+ * segments, wrong spectral selection in a sequential scan, no end marker. Whatever else is wrong stays wrong, and the decoder
+ * refuses it: restart markers with wrong numbers too, for they may tell that blocks were lost or sent twice.
  */
-import { endOfScan, isRestart, jpegMarker, jpegSegments, nextMarker } from './jpeg-segments.js';
+import { endOfScan, jpegMarker, jpegSegments } from './jpeg-segments.js';
 
 export interface RepairedJpeg {
   readonly bytes: Uint8Array;
@@ -12,8 +12,7 @@ export interface RepairedJpeg {
 }
 
 /**
- * Repairs a JPEG file (ITU T.81, annex B). Whether all of its blocks are there must be checked afterwards: a restart marker
- * with a wrong number may also tell of lost ones.
+ * Repairs a JPEG file (ITU T.81, annex B).
  * @returns undefined if there is nothing that can be repaired.
  */
 export function repairedJpeg(bytes: Uint8Array): RepairedJpeg | undefined {
@@ -34,10 +33,7 @@ export function repairedJpeg(bytes: Uint8Array): RepairedJpeg | undefined {
     parts.push(bytes.subarray(start, start + 4), repaired);
     at = scan ? endOfScan(bytes, end) : end;
     if (!scan) continue;
-    const coded = bytes.subarray(end, at);
-    const numbered = withCountedRestarts(coded);
-    if (numbered !== coded) faults.add('its restart markers have wrong numbers');
-    parts.push(numbered);
+    parts.push(bytes.subarray(end, at));
   }
   if (!ended) faults.add('its end marker is missing');
   if (faults.size === 0) return undefined;
@@ -51,18 +47,5 @@ function withWholeSpectrum(header: Uint8Array): Uint8Array {
   if (right.every((byte, index) => header[at + index] === byte)) return header;
   const copy = Uint8Array.from(header);
   copy.set(right, at);
-  return copy;
-}
-
-/** Returns coded data in which restart markers are numbered from 0 to 7, again and again. */
-function withCountedRestarts(coded: Uint8Array): Uint8Array {
-  let copy = coded;
-  let count = 0;
-  for (let at = nextMarker(coded, 0); isRestart(coded[at + 1]); at = nextMarker(coded, at + 2)) {
-    const right = jpegMarker.rst0 + (count++ % 8);
-    if (coded[at + 1] === right) continue;
-    if (copy === coded) copy = Uint8Array.from(coded);
-    copy[at + 1] = right;
-  }
   return copy;
 }

@@ -6,7 +6,7 @@ import { defaultImageLimits, inspect } from './inspect.js';
 import type { PictureSize } from './map.js';
 import { grayPng } from './png-chunks.js';
 import type { FileReading } from './supported.js';
-import { withGraySamples } from './tiff-tags.js';
+import { withGraySamples, withUnsignedSamples } from './tiff-tags.js';
 
 /** Above this a pixel of a lossy mask is a defect: half of white. */
 const halfWhite = 0x7fff;
@@ -25,7 +25,7 @@ export async function inspectMask(bytes: Uint8Array): Promise<PictureSize> {
 }
 
 /**
- * Decodes a mask and scales it with nearest neighbor. Every pixel that is not black is a defect, whatever its number;
+ * Decodes a mask and scales it with nearest neighbor. Every pixel that is not black is a defect, whatever its number, below 0 too;
  * what is transparent is none. Where nothing is black, the first color of a palette is the background, or the darker one of two
  * values. In a TIFF whose 0 is white, what is not 0 is a defect. In a JPEG, whose black is not exact, a pixel is a defect above
  * half of the brightest.
@@ -40,7 +40,8 @@ export async function decodeMask(bytes: Uint8Array, size: PictureSize): Promise<
     const warning = `in this TIFF 0 is white; what is not 0 counts as a defect, ${Math.round(100 * share)} % of the mask`;
     return { marks, warnings: share > 0.5 ? [warning] : [] };
   }
-  const samples = await samplesOf(bytes, size, reading);
+  const signed = reading.deep === 'signed';
+  const samples = await samplesOf(signed ? withUnsignedSamples(bytes) : bytes, size, reading);
   const numbered = reading.palette && !samples.brightness.includes(0) && !samples.opaque.includes(0);
   if (!numbered) return { marks: marksOf(samples, format === 'jpeg'), warnings: [] };
   const gray = format === 'png' ? grayPng(bytes) : withGraySamples(bytes);
@@ -110,5 +111,6 @@ function defectRule(
     if (values.size > 2) break;
   }
   const darkest = Math.min(...values);
-  return values.size === 2 && !opaque.includes(0) ? (value) => value > darkest : (value) => value > 0;
+  const hasGround = values.has(0) || opaque.includes(0);
+  return values.size === 2 && !hasGround ? (value) => value > darkest : (value) => value !== 0;
 }

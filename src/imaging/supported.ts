@@ -1,6 +1,7 @@
 /** Image files that are whole, but that cannot be decoded to the colors they hold. Each is refused by its right name. */
 import type { ImageFormat } from './formats.js';
 import { jpegFrame } from './headers.js';
+import { ImageError } from './image-error.js';
 import { type TiffPage, tiffPages } from './tiff-tags.js';
 
 /** 16 bits, unsigned or signed, or 32 bits floating point. */
@@ -21,8 +22,8 @@ export interface FileReading {
   readonly numbers?: boolean;
   /** Whether its pixels are numbers of colors in a palette. */
   readonly palette?: boolean;
-  /** What cannot be decoded, if it fails. */
-  readonly suspicion?: string | undefined;
+  /** How the pixels of a TIFF are compressed: a number of the specification. */
+  readonly compression?: number | undefined;
 }
 
 /** Where a PNG file says how many bits a sample has, and what it means: in IHDR, its first chunk. */
@@ -53,7 +54,6 @@ function tiffReading(pages: readonly TiffPage[]): FileReading {
   if (page > 0) warnings.push('the first page of the TIFF is a smaller version; the next one is used');
   const tags = pages[page];
   if (!tags) return { page, warnings };
-  const compression = compressions[tags.compression];
   return {
     page,
     deep: deepSampleOf(tags),
@@ -62,10 +62,7 @@ function tiffReading(pages: readonly TiffPage[]): FileReading {
     palette: tags.photometric === 3,
     warnings,
     refusal: refusalOf(tags),
-    suspicion:
-      compression === undefined
-        ? undefined
-        : `the TIFF is compressed with ${compression}, which is not supported; save it with LZW, Deflate or no compression`,
+    compression: tags.compression,
   };
 }
 
@@ -81,13 +78,28 @@ function isNumbers({ bitsPerSample, photometric, samplesPerPixel, sampleFormat }
   return gray && (bitsPerSample === 32 || (bitsPerSample === 8 && sampleFormat === 2));
 }
 
-/** Compressions that libvips may lack, by their number in the file. */
+/** What libtiff says of a compression that it lacks. */
+const lacksIt = /not configured|decoding is not implemented/;
+
+/** Returns the error of a file whose compression libvips lacks; undefined if its pixels are damaged. */
+export function unreadCompression(compression: number, error: unknown): ImageError | undefined {
+  if (!(error instanceof Error && lacksIt.test(error.message))) return undefined;
+  const name = compressions[compression] ?? `scheme ${compression}`;
+  return new ImageError(
+    'unsupported',
+    `the TIFF is compressed with ${name}, which is not supported; save it with LZW, Deflate or no compression`,
+  );
+}
+
+/** Names of compressions that libvips may lack, by their number in the file. */
 const compressions: Readonly<Record<number, string>> = {
+  6: 'JPEG in its old style',
   34661: 'JBIG',
   34712: 'JPEG 2000',
   34887: 'LERC',
   34892: 'lossy JPEG of raw files',
   34925: 'LZMA',
+  34933: 'PNG',
   50000: 'Zstandard',
   50001: 'WebP',
   50002: 'JPEG XL',

@@ -184,6 +184,24 @@ t.test('masks of no image and folders without images are told', async (t) => {
   t.match(warnings[1], /2 files belong to no image: .*999_mask\.png, .*README\.txt/);
 });
 
+t.test('what lies beside the folders of a tree is told', async (t) => {
+  const root = t.testdir({
+    train: { 'loose.jpg': '', good: { '0.png': '' }, goood: { '1.png': '' } },
+    test: { 'loose.png': '', good: { '0.png': '' }, broken: { '1.png': '' } },
+    ground_truth: { broken: { '1_mask.png': '' }, borken: { '1_mask.png': '' } },
+  });
+  const warnings: string[] = [];
+  const told = (warning: string): void => void warnings.push(warning.replaceAll(`${root}/`, ''));
+  await trainingImages(root, undefined, told);
+  await testImages({ root }, told);
+  t.strictSame(warnings, [
+    'train: 1 entry is left out: loose.jpg; wanted them in the folder of a class',
+    'train: only good is used; left out: goood',
+    'test: 1 entry is left out: loose.png; wanted them in the folder of a class',
+    'ground_truth: 1 file belongs to no image: ground_truth/borken/1_mask.png',
+  ]);
+});
+
 t.test('masks are found by any name and format that tools give them, or named if unreadable', async (t) => {
   const root = t.testdir({
     test: {

@@ -107,6 +107,20 @@ t.test('too many form fields are called fields, not images', async (t) => {
   );
 });
 
+t.test('a part without a file name that says it is an image is none that is left out', async (t) => {
+  const service = await startService();
+  t.teardown(() => service.stop());
+  for (const type of ['image/bmp', 'application/octet-stream', 'image/heic', 'multipart/mixed; boundary=c']) {
+    const header = `Content-Disposition: form-data; name="image"\r\nContent-Type: ${type}`;
+    const other = Buffer.from(`--b\r\n${header}\r\n\r\nBM no image that is known\r\n`);
+    const body = Buffer.concat([other, multipart(disposition, image)]);
+    const { status, answer } = await sent(service.address, 'multipart/form-data; boundary=b', body);
+    t.equal(status, 200, type);
+    t.match(answer, /"results":\[\{"error":\{[^}]*"status":415/, type);
+    t.match(answer, /"verdict":"anomalous"/, type);
+  }
+});
+
 t.test('a part without a file name is an image if its content is one', async (t) => {
   const service = await startService();
   t.teardown(() => service.stop());

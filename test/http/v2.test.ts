@@ -84,7 +84,7 @@ t.test('what is to be known of an image is told', async (t) => {
   const deep = await sharp(images[0]).toColourspace('rgb16').png().toBuffer();
   const data = [images[0] as Buffer, deep].map((image) => image.toString('base64'));
   const answer = await infer(asJson({ inputs: [{ ...base64Input, data }] }));
-  t.match(await answer.json(), { parameters: { warnings: /^image 2: the image has 16 bits per sample/ } });
+  t.match(await answer.json(), { parameters: { warnings: /^image 1: the image has 16 bits per sample/ } });
   const plain = await infer(asJson({ inputs: [base64Input] }));
   t.notOk('parameters' in ((await plain.json()) as object));
 });

@@ -61,7 +61,6 @@ export async function distillLinear(given: LinearInputs): Promise<Manifest> {
       onProgress: (done, total) => report('expert', done, total),
     });
     const { kept, doubtful, ...fitted } = await fitWithoutDoubtful(inputs, features, report);
-    await showDoubtful(inputs, doubtful);
     const photos = kept.map((image) => ordered[image] as GoodPhoto);
     const engine = ScoringEngine.on(device);
     const scaled = await scaledScorer(inputs, engine, features, fitted, photos, report);
@@ -108,6 +107,7 @@ export async function distillLinear(given: LinearInputs): Promise<Manifest> {
         calibration: calibrated,
       },
     });
+    await showDoubtful(inputs, doubtful);
     // What was dropped does not come back when photos are added.
     await keeper?.finish({ fingerprint, groupBy: options.groupBy, photos }, kept);
     return manifest;

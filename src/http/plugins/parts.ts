@@ -27,6 +27,8 @@ export interface Part {
   /** Name of its file, if it has one. */
   readonly name: string | undefined;
   readonly bytes: Buffer;
+  /** Content type that the client names; text/plain if it names none. */
+  readonly type: string;
   /** Whether it had more bytes than the limit. */
   readonly isCut?: boolean;
 }
@@ -111,7 +113,13 @@ async function eachPart(
       const bytes = await contentOf(part, limits);
       const isCut = part.file.truncated;
       if (isCut && !limits.acceptCut) throw tooLarge(limits);
-      await onPart({ field: part.fieldname, name: part.filename || undefined, bytes, isCut });
+      await onPart({
+        field: part.fieldname,
+        name: part.filename || undefined,
+        type: part.mimetype,
+        bytes,
+        isCut,
+      });
     }
   } catch (error) {
     throw explained(error, limits);

@@ -41,7 +41,13 @@ export async function readTar(
       const isCut = size > limits.bytes;
       const field = /^region\.(json|png)$/.test(file) ? 'region' : 'photo';
       if (isCut) entry.resume();
-      await onFile({ field, name: file, isCut, bytes: isCut ? Buffer.alloc(0) : await buffer(entry) });
+      await onFile({
+        field,
+        name: file,
+        type: 'application/octet-stream',
+        isCut,
+        bytes: isCut ? Buffer.alloc(0) : await buffer(entry),
+      });
     }
     await unpacking;
   } catch (error) {

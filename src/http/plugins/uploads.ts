@@ -39,6 +39,9 @@ export async function readUploads(
   );
 }
 
+/** Types of parts that are files, also without a file name. What is no image among them gets an error in its place. */
+const fileType = /^(image|multipart)\/|^application\/octet-stream/i;
+
 async function readMultipart(
   request: FastifyRequest,
   { maxImages, maxRequestBytes }: UploadLimits,
@@ -53,7 +56,7 @@ async function readMultipart(
     tooMany: () => tooManyImages(maxImages),
     onBytes: (count: number) => request.byteHold.add(count),
   };
-  await readParts(request, limits, deadline, ({ name, bytes }) => {
+  await readParts(request, limits, deadline, ({ name, type, bytes }) => {
     total += bytes.length;
     if (total > maxRequestBytes) {
       throw new ProblemError(
@@ -61,7 +64,7 @@ async function readMultipart(
         `the images have more than ${maxRequestBytes} bytes together; send them in several requests`,
       );
     }
-    if (name === undefined && !isImageFile(bytes)) {
+    if (name === undefined && !fileType.test(type) && !isImageFile(bytes)) {
       if (++fields > maxImages) throw tooManyFields(maxImages);
       return;
     }

@@ -88,7 +88,7 @@ async function uncompressed(
 /** Returns what is to be known of the images, as one string: the protocol has no lists in parameters. */
 function warningsOf(results: readonly StoredResult[]): Pick<InferResponse, 'parameters'> {
   const lines = results.flatMap(({ result: { warnings = [] } }, at) =>
-    warnings.map((warning) => `image ${at + 1}: ${warning}`),
+    warnings.map((warning) => `image ${at}: ${warning}`),
   );
   return lines.length > 0 ? { parameters: { warnings: lines.join('\n') } } : {};
 }
