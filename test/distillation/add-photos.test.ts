@@ -66,7 +66,7 @@ t.test('photos are added and taken back, number for number', async (t) => {
 t.test('what cannot be added or taken back is refused, and the detector stays', async (t) => {
   const { root, first, rest } = await photos(t);
   const { device } = settings;
-  const [one, other] = [join(root, 'one'), join(root, 'other')];
+  const [one, other] = [join(root, 'one'), join(root, 'elsewhere/other')];
   await distill({ ...settings, dataset: first, out: one });
   await distill({ ...settings, dataset: first, out: other, keepPhotos: false });
   const before = await figures(one);

@@ -17,7 +17,7 @@ const choose = (page: Page, files: readonly { name: string; buffer: Buffer }[]):
     .getByLabel('Photos', { exact: true })
     .first()
     .setInputFiles(files.map((file) => ({ mimeType: 'application/octet-stream', ...file })));
-const verdict = (page: Page) => page.getByLabel('Verdict');
+const verdict = (page: Page) => page.getByLabel('Verdict', { exact: true });
 
 t.test('the page', { skip: noBrowser }, async (t) => {
   let browser: Browser;
