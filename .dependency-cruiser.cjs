@@ -9,7 +9,7 @@ const floors = [
   ['networks', 'datasets'],
   ['detector', 'experts'],
   ['scoring'],
-  ['distillation', 'evaluation', 'recalibration', 'repository', 'observability'],
+  ['distillation', 'evaluation', 'export', 'recalibration', 'repository', 'observability'],
   ['jobs'],
   ['http'],
   ['library.ts'],

@@ -31,6 +31,7 @@ const originals: readonly Buffer[] = await Promise.all([
   source.clone().tiff({ compression: 'none', tile: true }).toBuffer(),
   source.clone().toColourspace('rgb16').tiff({ compression: 'lzw' }).toBuffer(),
   source.clone().toColourspace('rgb16').png().toBuffer(),
+  source.clone().toColourspace('b-w').tiff({ compression: 'lzw' }).toBuffer(),
   // Its faults are repaired.
   source
     .clone()

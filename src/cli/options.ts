@@ -19,9 +19,12 @@ export interface DeviceFlags {
 }
 
 /** Options of every command that reads detectors. */
-export interface RuntimeFlags extends DeviceFlags {
+export interface ExpertFlags {
   readonly experts: string[];
 }
+
+/** Options of every command that scores with detectors. */
+export interface RuntimeFlags extends DeviceFlags, ExpertFlags {}
 
 /** Adds the options of {@link DeviceFlags} to a command. */
 export function withDeviceOptions(command: Command): Command {
@@ -42,19 +45,22 @@ export function withDeviceOptions(command: Command): Command {
 
 const noFolders: string[] = [];
 
+/** Adds the options of {@link ExpertFlags} to a command. */
+export function withExperts(command: Command): Command {
+  return command.addOption(
+    new Option(
+      '--experts <dir>',
+      `folder with imported experts; repeat it for more, or separate them with ${delimiter}`,
+    )
+      .argParser(stringList(noFolders, delimiter))
+      .default(noFolders)
+      .env('MKD_EXPERTS'),
+  );
+}
+
 /** Adds the options of {@link RuntimeFlags} to a command. */
 export function withRuntimeOptions(command: Command): Command {
-  return withDeviceOptions(
-    command.addOption(
-      new Option(
-        '--experts <dir>',
-        `folder with imported experts; repeat it for more, or separate them with ${delimiter}`,
-      )
-        .argParser(stringList(noFolders, delimiter))
-        .default(noFolders)
-        .env('MKD_EXPERTS'),
-    ),
-  );
+  return withDeviceOptions(withExperts(command));
 }
 
 export function deviceOptions({ provider, threads }: DeviceFlags): DeviceOptions {

@@ -8,6 +8,7 @@ import { calibrateCommand } from './calibrate.js';
 import { distillCommand } from './distill.js';
 import { evaluateCommand } from './evaluate.js';
 import { expertCommand } from './expert.js';
+import { exportCommand } from './export.js';
 import { keysCommand } from './keys.js';
 import { UsageError } from './options.js';
 import { type Output, ReportedFailure } from './output.js';
@@ -29,6 +30,7 @@ const commands = [
   sampleCommand,
   evaluateCommand,
   calibrateCommand,
+  exportCommand,
   expertCommand,
   keysCommand,
 ];

@@ -8,6 +8,7 @@ export {
   linearTensors,
   type ScoreShape,
   type SizedSpan,
+  servedCloner,
   spansOf,
   standardizationFeeds,
   termNames,
@@ -69,6 +70,7 @@ export { scoreRounding } from './rounding.js';
 export { assembleScorer, regionTensor } from './scorer.js';
 export type { SelfTest } from './self-test.js';
 export {
+  addGradientMap,
   type LocalizationMethod,
   localizationMethods,
   type ServingShape,

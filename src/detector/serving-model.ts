@@ -76,7 +76,7 @@ export async function buildServingModel(spec: ServingModelSpec): Promise<Uint8Ar
   } else if (spec.map !== 'none') {
     const rules = spec.map === 'guided' ? guidedRules : plainRules;
     const [grad] = addGradients(graph, terms.addDifferentiated?.() ?? score, [image], { rules }) as [Value];
-    graph.output(addMap(graph, smoothGrad ? addToSum(graph, grad) : grad), outputs.map);
+    graph.output(addGradientMap(graph, smoothGrad ? addToSum(graph, grad) : grad), outputs.map);
   }
   // A graph has only the inputs that it needs; a detector's constants are those of all its graphs.
   const names = new Set(graph.inputs.map(({ name }) => name));
@@ -92,8 +92,8 @@ function addToSum(graph: Graph, grad: Value): Value {
   return op.Div(sum, graph.input(inputs.copies, 'float32', []));
 }
 
-/** Adds |gradient|, summed over the channels and smoothed: [N, 3, H, W] to [N, H, W]. */
-function addMap(graph: Graph, grad: Value): Value {
+/** Adds |gradient|, summed over the channels and smoothed: [N, 3, H, W] to [N, H, W] (MKD, section 3.3). */
+export function addGradientMap(graph: Graph, grad: Value): Value {
   const { op } = graph;
   const magnitude = op.ReduceSum(op.Abs(grad), [1]);
   return op.Squeeze(addGaussianSmoothing(graph, magnitude), [1]);

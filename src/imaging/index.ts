@@ -37,7 +37,9 @@ export { decodeMask, inspectMask, type Mask } from './mask.js';
 export { emptyNpy, encodeNpy } from './npy.js';
 export { applyProcessSettings } from './process-settings.js';
 export {
+  blankColor,
   countedValues,
+  insidePlaces,
   mapOfImage,
   parsePolygons,
   regionOfMask,

@@ -44,7 +44,7 @@ export function repairedJpeg(bytes: Uint8Array): RepairedJpeg | undefined {
 function withWholeSpectrum(header: Uint8Array): Uint8Array {
   const at = header.length - 3;
   const right = [0, 63, 0];
-  if (right.every((byte, index) => header[at + index] === byte)) return header;
+  if (at < 0 || right.every((byte, index) => header[at + index] === byte)) return header;
   const copy = Uint8Array.from(header);
   copy.set(right, at);
   return copy;

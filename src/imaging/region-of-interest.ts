@@ -6,7 +6,7 @@ import sharp from 'sharp';
 import { type Static, Type } from 'typebox';
 import { Value } from 'typebox/value';
 import { ImageError } from './image-error.js';
-import type { LocalizationMap, PictureSize, RegionOfInterest } from './map.js';
+import { areaOf, type LocalizationMap, type PictureSize, type RegionOfInterest } from './map.js';
 import { decodeMask, inspectMask } from './mask.js';
 import type { TileGrid } from './tiles.js';
 
@@ -14,7 +14,7 @@ import type { TileGrid } from './tiles.js';
 const mostPixels = 512;
 
 /** The mean of ImageNet, which experts see as 0. */
-const blankColor = [124, 116, 104] as const;
+export const blankColor = [124, 116, 104] as const;
 
 const point = Type.Tuple([Type.Number(), Type.Number()]);
 const polygonsSchema = Type.Object({
@@ -87,7 +87,7 @@ export function shareInside({ inside }: RegionOfInterest): number {
  * @returns row-major, 1 or 0; undefined if all count.
  */
 function countedPlaces(
-  grid: TileGrid,
+  grid: PictureSize & Pick<TileGrid, 'placement'>,
   region: RegionOfInterest | undefined,
   raster: PictureSize,
 ): Uint8Array | undefined {
@@ -114,6 +114,11 @@ function countedPlaces(
     }
   }
   return counted;
+}
+
+/** Returns which pixels of an image that fills its input are inside a region: row-major, 1 or 0. */
+export function insidePlaces(region: RegionOfInterest, size: PictureSize): Uint8Array {
+  return countedPlaces(size, region, size) ?? new Uint8Array(areaOf(size)).fill(1);
 }
 
 /** Blanks what does not count. @param pixels uint8 RGB of the scaled image; changed in place. */

@@ -75,14 +75,18 @@ export function withGraySamples(bytes: Uint8Array): Uint8Array {
   return withTag(bytes, tags.photometric, 1);
 }
 
-/** Returns a TIFF file in which all values of a tag are another number. */
+/** Returns a TIFF file in which all values of a tag are another number; up to a fault, if its directories are damaged. */
 function withTag(bytes: Uint8Array, tag: number, value: number): Uint8Array {
   const copy = Uint8Array.from(bytes);
-  const reader = new Reader(copy);
-  for (let at = reader.first, page = 0; at > 0 && page < maxPages; page++) {
-    at = reader.directory(at, (entry, position) => {
-      if (entry === tag) reader.writeShort(position, value);
-    }).next;
+  try {
+    const reader = new Reader(copy);
+    for (let at = reader.first, page = 0; at > 0 && page < maxPages; page++) {
+      at = reader.directory(at, (entry, position) => {
+        if (entry === tag) reader.writeShort(position, value);
+      }).next;
+    }
+  } catch (error) {
+    if (!(error instanceof RangeError)) throw error;
   }
   return copy;
 }

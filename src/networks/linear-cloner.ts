@@ -76,14 +76,17 @@ const window = { side: 3, stride: 2 } as const;
 /**
  * Adds windows: means of 3 x 3 cells of several layers on one grid. What is usual in a window does not depend on where it
  * is, so they tell of a surface without a fixed place.
+ * @param mean float32 [C], of the windows of good images, is taken off.
  * @returns float32 [N, C, K, L], the channels of all layers.
  */
-export function addWindows(graph: Graph, layers: readonly Value[], grid: GridSize): Value {
+export function addWindows(graph: Graph, layers: readonly Value[], grid: GridSize, mean?: Value): Value {
   const { op } = graph;
   const cells = layers.map((layer) => addCells(graph, layer, grid));
   const joined = cells.length === 1 ? (cells[0] as Value) : op.Concat(cells, 1);
+  // Averages of what is less the mean are less the mean. Taken off behind the products, OpenVINO cannot compile it.
+  const centered = mean ? op.Sub(joined, op.Reshape(mean, [1, -1, 1, 1])) : joined;
   const [rows, columns] = grid.map((cells) => addWindowShares(graph, cells)) as [Value, Value];
-  return op.MatMul(op.MatMul(rows, joined), op.Transpose(columns, [1, 0]));
+  return op.MatMul(op.MatMul(rows, centered), op.Transpose(columns, [1, 0]));
 }
 
 /** Adds what each cell along a side gives to each window, [windows, cells]. */

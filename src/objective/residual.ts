@@ -51,14 +51,13 @@ export const highestWindows = 3;
 /**
  * Adds how unusual the most unusual windows are: the mean of the three highest of their squared distances from the mean,
  * in deviations of good images along each direction (Mahalanobis).
- * @param windows float32 [N, C, K, K]
- * @param mean float32 [C] of good images, @param whitening float32 [C, C, 1, 1].
+ * @param windows float32 [N, C, K, K], less the mean of good images.
+ * @param whitening float32 [C, C, 1, 1].
  * @returns float32 [N, 1], above 0.
  */
-export function addWindowEnergy(graph: Graph, windows: Value, mean: Value, whitening: Value): Value {
+export function addWindowEnergy(graph: Graph, windows: Value, whitening: Value): Value {
   const { op } = graph;
-  const centered = op.Sub(windows, op.Reshape(mean, [1, -1, 1, 1]));
-  let energies = op.ReduceSumSquare(op.Conv(centered, whitening), [1]);
+  let energies = op.ReduceSumSquare(op.Conv(windows, whitening), [1]);
   let sum = graph.scalar(0);
   for (let rank = 0; rank < highestWindows; rank++) {
     const highest = op.ReduceMax(energies, [1, 2, 3]);

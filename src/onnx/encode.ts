@@ -19,9 +19,14 @@ const irVersion = 8n;
 /**
  * Encodes a model. Nodes and constants that no output needs are left out.
  * @param bound tensors that replace inputs, by the name of the input.
+ * @param metadata what else a reader of the file should know, by name.
  * @throws GraphError if the graph has no output, or a tensor does not fit its input.
  */
-export function encodeModel(graph: Graph, bound: Readonly<Record<string, ConstantTensor>> = {}): Uint8Array {
+export function encodeModel(
+  graph: Graph,
+  bound: Readonly<Record<string, ConstantTensor>> = {},
+  metadata: Readonly<Record<string, string>> = {},
+): Uint8Array {
   if (graph.outputs.length === 0) throw new GraphError(`graph ${graph.name} has no output`);
   const { nodes, values } = reachable(graph);
   const constants = graph.constants.filter((value) => values.has(value));
@@ -30,6 +35,7 @@ export function encodeModel(graph: Graph, bound: Readonly<Record<string, Constan
     irVersion,
     producerName: 'mkd',
     opsetImport: [{ domain: '', version: BigInt(opset) }],
+    metadataProps: Object.entries(metadata).map(([key, value]) => ({ key, value })),
     graph: {
       name: graph.name,
       node: nodes.map(encodeNode),

@@ -353,6 +353,33 @@ t.test(
   },
 );
 
+t.test('files cut anywhere are refused or decoded, and never fail otherwise', async (t) => {
+  const size = { width: 16, height: 8 };
+  const values = Int16Array.from({ length: 128 }, (_, at) => at - 64);
+  const signed = { samples: 1, photometric: 1, bits: 16, format: 2 };
+  const jpeg = await drawn(0.125).jpeg().toBuffer();
+  const files = {
+    'signed TIFF': tiff({ ...size, pixels: new Uint8Array(values.buffer), ...signed }),
+    'JPEG without an end': jpeg.subarray(0, -2),
+    'JPEG with restart markers': withRestarts,
+    'PNG with a palette': await drawn(0.125).png({ palette: true }).toBuffer(),
+  };
+  for (const [name, bytes] of Object.entries(files)) {
+    const failures = new Set<string>();
+    for (let length = 4; length < bytes.length; length += 1 + Math.floor(bytes.length / 300)) {
+      for (const read of [
+        () => decodeImage(bytes.subarray(0, length), { inputSize: 32 }),
+        () => decodeMask(bytes.subarray(0, length), size),
+      ]) {
+        await read().catch((error: Error) => {
+          if (error.name !== 'ImageError') failures.add(String(error.stack));
+        });
+      }
+    }
+    t.strictSame([...failures], [], name);
+  }
+});
+
 t.test('every pixel of a mask that is not black is a defect, in any kind of file', async (t) => {
   const size = { width: 4, height: 1 };
   const raw = (values: readonly number[], channels: 1 | 3 | 4 = 1) =>

@@ -110,14 +110,11 @@ function addWindowTerm(
 ): { readonly value: Value; readonly share: Value } {
   const { op } = graph;
   const activations = layers.map((layer) => criticalLayer(pools, layer));
-  const windows = addWindows(graph, activations, windowGrid(activations));
-  const channels = windows.shape[1] as number;
-  const value = addWindowEnergy(
-    graph,
-    windows,
-    graph.input(linearTensors.windowMean, 'float32', [channels]),
-    graph.input(linearTensors.windowWhitening, 'float32', [channels, channels, 1, 1]),
-  );
+  const channels = activations.reduce((sum, { shape }) => sum + (shape[1] as number), 0);
+  const mean = graph.input(linearTensors.windowMean, 'float32', [channels]);
+  const whitening = graph.input(linearTensors.windowWhitening, 'float32', [channels, channels, 1, 1]);
+  const windows = addWindows(graph, activations, windowGrid(activations), mean);
+  const value = addWindowEnergy(graph, windows, whitening);
   // Good windows have an energy of about 1 in each channel.
   return { value, share: op.Div(value, op.Add(value, graph.scalar(channels))) };
 }
