@@ -131,7 +131,10 @@ function oneBetweenBounds({ op, input, output }: RuleContext): Value {
  * comparing and casting take two, and Sign takes ten times as long.
  */
 function step(op: RuleContext['op'], x: Value): Value {
-  return op.HardSigmoid(x, { alpha: largestSlope[x.type as 'float32' | 'float16'], beta: 0 });
+  return op.HardSigmoid(x, { alpha: largestSlope[x.type as 'float32' | 'float16'], beta: nearlyZero });
 }
+
+/** OpenVINO takes an offset of exactly 0 for one that is missing, and puts 0.5 in its place. */
+const nearlyZero = -1e-30;
 
 const largestSlope = { float32: 3e38, float16: 65_000 };
