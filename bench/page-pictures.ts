@@ -2,11 +2,14 @@
  * `npm run pictures:page [-- FOLDER]`: pictures of the page for README and docs, and with a folder every view at 390, 1280
  * and 2560 pixels, light and dark, to be looked at.
  */
-import { cp, mkdir, mkdtemp, rm } from 'node:fs/promises';
+import { spawnSync } from 'node:child_process';
+import { cp, mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { pathToFileURL } from 'node:url';
 import type { Page } from 'playwright-core';
 import sharp from 'sharp';
+import { writeSample } from '../src/datasets/index.js';
 import { modelsFolder } from '../src/detector/index.js';
 import { openBrowser, tryExamples, visit } from '../test/support/browser.js';
 import { samplePhoto, samplePhotos } from '../test/support/photos.js';
@@ -81,9 +84,27 @@ async function shoot(
   await context.close();
 }
 
+/** The report of an evaluation on parts of the sample product. */
+async function shootReport(path: string): Promise<void> {
+  const data = join(detectors, '.data');
+  const report = join(detectors, '.report.html');
+  await writeSample(data, { seed: 5, train: 0, good: 30, defective: 6 });
+  const args = ['evaluate', 'sample', data, '--html', report];
+  const { status } = spawnSync(process.execPath, [join(root, 'dist/src/cli/main.js'), ...args]);
+  if (status !== 0) throw new Error('the evaluation failed');
+  // A name that readers may have.
+  await writeFile(report, (await readFile(report, 'utf8')).replaceAll(data, 'flange-photos'));
+  const page = await browser.newPage({ viewport: { width: 1180, height: 900 } });
+  await page.goto(pathToFileURL(report).href);
+  await sharp(await page.screenshot())
+    .png({ palette: true, colours: 256 })
+    .toFile(path);
+}
+
 if (folder === undefined) {
   await shoot('inspect', 1280, 'light', join(root, 'docs', 'page.png'));
   await shoot('make', 1280, 'light', join(root, 'docs', 'make.png'));
+  await shootReport(join(root, 'docs', 'report.png'));
 } else {
   await mkdir(folder, { recursive: true });
   for (const view of Object.keys(views)) {

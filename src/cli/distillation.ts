@@ -1,8 +1,14 @@
 /** Shows a distillation on the terminal: its progress, its result, and what to do next. */
 import { stat } from 'node:fs/promises';
-import { dirname, resolve } from 'node:path';
+import { basename, dirname, resolve } from 'node:path';
 import { defaultFalseAlarmRate, imagesNeeded, type Manifest, photosFile } from '../detector/index.js';
-import { type DistillOptions, type DistillProgress, photosToHoldBack } from '../distillation/index.js';
+import {
+  type DistillOptions,
+  type DistillProgress,
+  type DoubtfulPhoto,
+  photosToHoldBack,
+} from '../distillation/index.js';
+import { replaceFile } from '../files/replace-file.js';
 import { calibrationWarning, goodImages, percent, programName } from './options.js';
 import { type Output, Warnings } from './output.js';
 import { duration, startProgress } from './progress.js';
@@ -17,7 +23,7 @@ interface Shown {
 }
 
 /** What a distillation tells while it runs. */
-type Hooks = Required<Pick<DistillOptions, 'signal' | 'onWarning' | 'onProgress'>>;
+type Hooks = Required<Pick<DistillOptions, 'signal' | 'onWarning' | 'onProgress' | 'onDoubtful'>>;
 
 /** Runs a distillation, shows it, and lets Ctrl-C end it. */
 export async function showDistillation(
@@ -37,16 +43,29 @@ export async function showDistillation(
   process.once('SIGTERM', onInterrupt);
   progress.updateWhole('Distill', { share: 0, note: first });
   const warnings = new Warnings(output);
+  const told: string[] = [];
+  let doubtful: readonly DoubtfulPhoto[] = [];
   try {
     const manifest = await run({
       signal: stop.signal,
-      onWarning: warnings.add,
+      onWarning: (message) => {
+        told.push(message);
+        warnings.add(message);
+      },
+      onDoubtful: (photos) => {
+        doubtful = photos;
+      },
       onProgress: (step) => progress.updateWhole('Distill', { ...step, note: noteOf(step, folds) }),
     });
     progress.stop();
     warnings.print();
     const took = duration((performance.now() - began) / 1000);
     output.stdout.write(`${await describe(out, manifest, took)}\n`);
+    const report = `${resolve(out)}.report.html`;
+    // Charts take a third of a second to load.
+    const { distillationHtml } = await import('../reports/index.js');
+    await replaceFile(report, distillationHtml({ name: basename(out), manifest, warnings: told, doubtful }));
+    output.stdout.write(`its report, to open in a browser: ${report}\n`);
     const weak = weakness(manifest, falseAlarmRate);
     if (weak) output.stderr.write(`mkd: ${weak}\n`);
     output.stderr.write(nextCommands(out));

@@ -1,7 +1,7 @@
 import { open, rm, stat, writeFile } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { Command, Option } from 'commander';
-import type { TestSource } from '../datasets/index.js';
+import { type TestSource, testImages } from '../datasets/index.js';
 import {
   findDetector,
   isDetector,
@@ -35,6 +35,7 @@ interface Flags extends RuntimeFlags {
   readonly method?: LocalizationMethod;
   readonly seed: number;
   readonly json?: string;
+  readonly html?: string;
 }
 
 /** `mkd evaluate` */
@@ -57,6 +58,7 @@ export function evaluateCommand(output: Output): Command {
     )
     .option('--seed <n>', 'random seed of the bootstrap intervals', wholeNumber(0), 0)
     .option('--json <file>', 'also write the figures to this file')
+    .option('--html <file>', 'also write a report to read: curves, tables, and the photos that say most')
     .action(async (detector: string, others: string[], flags: Flags) => {
       const last = others.at(-1);
       const dataset = last !== undefined && (await isDetector(await findDetector(last))) ? undefined : last;
@@ -65,6 +67,7 @@ export function evaluateCommand(output: Output): Command {
       if (detectors.length > 2) throw new UsageError('at most two detectors can be compared');
       // Fail before the evaluation, not after it.
       if (flags.json !== undefined) await checkWritable(flags.json);
+      if (flags.html !== undefined) await checkWritable(flags.html);
       const engine = await ScoringEngine.open(deviceOptions(flags));
       try {
         const read = await Promise.all(
@@ -84,6 +87,18 @@ export function evaluateCommand(output: Output): Command {
         const comparison = second && compareReports(first, second);
         if (comparison) output.stdout.write(`\n${describeComparison(comparison)}`);
         if (flags.json) await writeFile(flags.json, roundedJson(comparison ?? first, 2));
+        if (flags.html) {
+          const masksOf = new Map((await testImages(source)).map(({ path, masks }) => [path, masks]));
+          const evaluated = reports.map((report, index) => ({
+            name: detectors[index] as string,
+            detector: read[index] as UnverifiedDetector,
+            report,
+          }));
+          // Charts take a third of a second to load.
+          const { evaluationReport } = await import('../reports/index.js');
+          await writeFile(flags.html, await evaluationReport(engine, evaluated, masksOf, comparison));
+          output.stdout.write(`\n${flags.html}: open it in a browser\n`);
+        }
       } finally {
         await engine.close();
       }

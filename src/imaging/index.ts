@@ -5,6 +5,7 @@ export { augment, drawVariation, type Variation } from './augment.js';
 export { type Components, labelComponents } from './components.js';
 export { contactSheet } from './contact-sheet.js';
 export {
+  asSeen,
   type DetectorImage,
   decodeImage,
   decodeNamedImage,
@@ -35,6 +36,7 @@ export {
 } from './map.js';
 export { decodeMask, inspectMask, type Mask } from './mask.js';
 export { emptyNpy, encodeNpy } from './npy.js';
+export { maskPicture, preview } from './preview.js';
 export { applyProcessSettings } from './process-settings.js';
 export {
   blankColor,

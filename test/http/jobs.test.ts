@@ -34,7 +34,12 @@ async function started(t: Test, options: Partial<ServeOptions> = local, root = t
   return { detectors, service };
 }
 
-async function post(service: RunningService, path: string, body?: FormData | Buffer | string, type?: string) {
+async function post(
+  service: RunningService,
+  path: string,
+  body?: FormData | Uint8Array<ArrayBuffer> | string,
+  type?: string,
+) {
   const answer = await fetch(`${service.address}${path}`, {
     method: 'POST',
     ...(body === undefined ? {} : { body }),
@@ -99,11 +104,13 @@ t.test('photos become a detector that serves; photos are added and taken back', 
   const added = await post(
     service,
     '/v1/detectors/flange/distillations?add=true&remove=0.png',
-    await tarOf({
-      'more/a.png': await samplePhoto(30),
-      'more/b.png': await samplePhoto(31),
-      '.DS_Store': crack,
-    }),
+    Uint8Array.from(
+      await tarOf({
+        'more/a.png': await samplePhoto(30),
+        'more/b.png': await samplePhoto(31),
+        '.DS_Store': crack,
+      }),
+    ),
     'application/x-tar',
   );
   t.match((await ended(service, added.job.id)).last, { state: 'done', outcome: { images: 10 } });
