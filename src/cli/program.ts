@@ -5,6 +5,7 @@ import { DistillSettingsError } from '../distillation/index.js';
 import { describeError } from '../files/explain.js';
 import { addCommand } from './add.js';
 import { calibrateCommand } from './calibrate.js';
+import { completionCommand } from './completion.js';
 import { distillCommand } from './distill.js';
 import { evaluateCommand } from './evaluate.js';
 import { expertCommand } from './expert.js';
@@ -33,6 +34,7 @@ const commands = [
   exportCommand,
   expertCommand,
   keysCommand,
+  completionCommand,
 ];
 
 /**

@@ -1,7 +1,9 @@
 import { readFile, writeFile } from 'node:fs/promises';
 import { dirname, join, parse, relative, resolve } from 'node:path';
+import { styleText } from 'node:util';
 import { Command } from 'commander';
 import { DatasetError, leftOutHint, leftOutMessage, listImages, wantedFiles } from '../datasets/index.js';
+import type { Verdict } from '../detector/index.js';
 import { describeError } from '../files/explain.js';
 import { isFolder, makeFolder } from '../files/folders.js';
 import { type Detector, type Localization, openDetector } from '../library.js';
@@ -14,10 +16,12 @@ import {
   withRuntimeOptions,
 } from './options.js';
 import { type Output, ReportedFailure } from './output.js';
+import { Sheet } from './sheet.js';
 
 interface Flags extends RuntimeFlags {
   readonly json?: true;
   readonly heatmaps?: string;
+  readonly sheet?: string;
   readonly regions?: true;
   readonly threshold?: number;
 }
@@ -34,6 +38,10 @@ export function scoreCommand(output: Output): Command {
       '--heatmaps <dir>',
       'write heatmaps to this folder: a.png for a.jpg; with folder or extension too if names are not unique',
     )
+    .option(
+      '--sheet <file>',
+      'draw the images with their heatmaps on one picture (.png), the highest scores first',
+    )
     .option('--threshold <score>', "an image is anomalous above it, instead of the detector's own", number())
     .action(async (nameOrPath: string, images: string[], flags: Flags) => {
       if (flags.regions && !flags.json) throw new UsageError('--regions needs --json');
@@ -44,12 +52,13 @@ export function scoreCommand(output: Output): Command {
         expertFolders: flags.experts,
       });
       let failed = 0;
+      const sheet = flags.sheet === undefined ? undefined : new Sheet(flags.sheet);
       try {
         for (const [path, heatmap] of files) {
           // Nobody reads the output and there are no heatmaps to write: stop here.
-          if (output.stdout.errored && flags.heatmaps === undefined) break;
+          if (output.stdout.errored && flags.heatmaps === undefined && !sheet) break;
           try {
-            const { line, warnings } = await scoreFile(detector, path, heatmap, flags);
+            const { line, warnings } = await scoreFile(detector, path, heatmap, flags, sheet, output);
             output.stdout.write(`${line}\n`);
             for (const warning of warnings) output.stderr.write(`mkd: ${path}: ${warning}\n`);
           } catch (error) {
@@ -61,6 +70,7 @@ export function scoreCommand(output: Output): Command {
       } finally {
         await detector.close();
       }
+      if (sheet) output.stderr.write(`mkd: ${await sheet.write()}\n`);
       if (flags.heatmaps !== undefined && output.stderr.isTTY) {
         output.stderr.write(`mkd: ${files.size - failed} heatmaps are in ${flags.heatmaps}\n`);
       }
@@ -74,11 +84,14 @@ async function scoreFile(
   path: string,
   heatmap: string,
   flags: Flags,
+  sheet: Sheet | undefined,
+  output: Output,
 ): Promise<{ readonly line: string; readonly warnings: readonly string[] }> {
   const bytes = await readFile(path);
   const options = { threshold: flags.threshold };
   let localization: Localization | undefined;
-  if (flags.heatmaps || flags.regions) localization = await detector.localize(bytes, options);
+  if (flags.heatmaps || flags.regions || sheet) localization = await detector.localize(bytes, options);
+  if (sheet && localization) await sheet.add(localization);
   if (flags.heatmaps && localization) {
     const target = join(flags.heatmaps, heatmap);
     await makeFolder(dirname(target));
@@ -99,7 +112,7 @@ async function scoreFile(
     const scored = `${score.toFixed(5)} (threshold ${threshold.toFixed(5)}, p ${pValueIsBound ? '<= ' : ''}${pValue.toFixed(3)})`;
     // It was made from this photo, which therefore scores low.
     const learned = detector.hasLearned(bytes) ? ', learned from' : '';
-    return { line: `${verdict.padEnd(9)} ${scored} ${path}${learned}`, warnings };
+    return { line: `${inColor(verdict, output)} ${scored} ${path}${learned}`, warnings };
   }
   const line = JSON.stringify({
     image: path,
@@ -117,6 +130,13 @@ async function scoreFile(
     ...(flags.regions ? { regions: localization?.regions } : {}),
   });
   return { line, warnings };
+}
+
+/** Returns a verdict, as wide as the wider one; in color on a terminal. */
+function inColor(verdict: Verdict, { stdout }: Output): string {
+  const padded = verdict.padEnd(9);
+  if (!stdout.isTTY || process.env.NO_COLOR) return padded;
+  return styleText(verdict === 'anomalous' ? 'red' : 'green', padded);
 }
 
 /** @throws UsageError if a heatmap would overwrite an image. */

@@ -3,7 +3,7 @@
 export { type Artifact, artifacts, type MappedImage } from './artifacts.js';
 export { augment, drawVariation, type Variation } from './augment.js';
 export { type Components, labelComponents } from './components.js';
-export { contactSheet } from './contact-sheet.js';
+export { contactSheet, forSheet, type SheetPicture } from './contact-sheet.js';
 export {
   asSeen,
   type DetectorImage,

@@ -8,7 +8,7 @@ import { changePhotos, distill } from '../../src/distillation/index.js';
 import { encodePng } from '../../src/imaging/index.js';
 import { testProvider } from '../support/provider.js';
 
-const settings = { recipe: 'linear', inputSize: 64, device: { provider: testProvider } } as const;
+const settings = { recipe: 'linear', inputSize: 64, device: { provider: testProvider, threads: 1 } } as const;
 
 /** Draws photos of ten parts, two of each. @returns folders of the first eight and of the rest. */
 async function photos(t: Test): Promise<{ root: string; first: string; rest: string; all: string }> {

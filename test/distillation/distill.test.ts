@@ -20,7 +20,7 @@ const small = {
   batch: 4,
   seed: 7,
   augmentTo: 16,
-  device: { provider: 'cpu' },
+  device: { provider: 'cpu', threads: 1 },
 } as const;
 
 let dataset: string;

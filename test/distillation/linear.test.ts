@@ -33,7 +33,7 @@ async function photos(t: Test, count: number): Promise<string> {
   return folder;
 }
 
-const device = { provider: testProvider } as const;
+const device = { provider: testProvider, threads: 1 } as const;
 
 t.test('the detector scores as the fit says, and a defect stands out', async (t) => {
   const dataset = await photos(t, 12);

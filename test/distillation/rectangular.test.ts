@@ -11,7 +11,7 @@ import { openDetector } from '../../src/library.js';
 import { methodsOf } from '../../src/scoring/index.js';
 import { testProvider } from '../support/provider.js';
 
-const device = { provider: testProvider } as const;
+const device = { provider: testProvider, threads: 1 } as const;
 const [width, height] = [192, 96];
 
 /** Draws two parts side by side, the right one with a mark if asked for. */

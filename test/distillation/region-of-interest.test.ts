@@ -10,7 +10,7 @@ import { encodePng } from '../../src/imaging/index.js';
 import { openDetector } from '../../src/library.js';
 import { testProvider } from '../support/provider.js';
 
-const device = { provider: testProvider } as const;
+const device = { provider: testProvider, threads: 1 } as const;
 const settings = { recipe: 'linear', inputSize: 64, device } as const;
 const size = 96;
 

@@ -27,7 +27,7 @@ const small = {
   epochs: 2,
   batch: 4,
   augmentTo: 0,
-  device: { provider: testProvider },
+  device: { provider: testProvider, threads: 1 },
 } as const;
 
 let dataset: string;

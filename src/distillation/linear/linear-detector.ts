@@ -16,7 +16,7 @@ import {
   writeDetector,
 } from '../../detector/index.js';
 import { significant } from '../../files/decimals.js';
-import { contactSheet, shareInside, tilePixels } from '../../imaging/index.js';
+import { contactSheet, forSheet, shareInside, tilePixels } from '../../imaging/index.js';
 import { fingerprintOf, type Span, spanName } from '../../networks/index.js';
 import { type ConstantTensor, floatToHalf } from '../../onnx/index.js';
 import {
@@ -126,7 +126,7 @@ async function showDoubtful({ options, photos }: LinearInputs, doubtful: readonl
   const shown = await Promise.all(
     doubtful.slice(0, mostShown).map(async (image) => {
       const { grid, pixels } = await (photos[image] as GoodPhoto).read();
-      return { width: grid.width, height: grid.height, pixels };
+      return { png: await forSheet({ width: grid.width, height: grid.height, pixels }), frame: '#ffffff' };
     }),
   );
   await writeFile(path, await contactSheet(shown));
