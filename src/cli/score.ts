@@ -136,7 +136,8 @@ async function scoreFile(
 function inColor(verdict: Verdict, { stdout }: Output): string {
   const padded = verdict.padEnd(9);
   if (!stdout.isTTY || process.env.NO_COLOR) return padded;
-  return styleText(verdict === 'anomalous' ? 'red' : 'green', padded);
+  // Which stream it goes to was looked at here.
+  return styleText(verdict === 'anomalous' ? 'red' : 'green', padded, { validateStream: false });
 }
 
 /** @throws UsageError if a heatmap would overwrite an image. */

@@ -28,15 +28,15 @@ async function mkd(terminal: boolean, ...args: readonly string[]) {
 
 t.test('verdicts have a color on a terminal, and none in a pipe', async (t) => {
   const files = ['good-1.png', 'defect-1.png'].map((name) => join(examples, name));
-  const escape = String.fromCharCode(27);
+  const start = String.fromCharCode(27);
   // The test runner turns colors off.
   delete process.env.NO_COLOR;
   const shown = await mkd(true, 'score', 'sample', ...files, '--provider', 'cpu');
-  t.ok(shown.out.includes(`${escape}[32mgood     ${escape}[39m`));
-  t.ok(shown.out.includes(`${escape}[31manomalous${escape}[39m`));
+  t.ok(shown.out.includes(`${start}[32mgood     ${start}[39m`));
+  t.ok(shown.out.includes(`${start}[31manomalous${start}[39m`));
   const piped = await mkd(false, 'score', 'sample', ...files, '--provider', 'cpu');
   t.match(piped.out, /^good {6}-?\d/);
-  t.notOk(piped.out.includes(escape));
+  t.notOk(piped.out.includes(start));
 });
 
 t.test('a sheet shows images with their heatmaps, the highest scores first', async (t) => {
