@@ -30,6 +30,7 @@ export {
   type DistillOptions,
   type DistillProgress,
   DistillSettingsError,
+  type DoubtfulPhoto,
   distill,
   type RecipeName,
   type TrainedRecipeName,
