@@ -40,8 +40,10 @@ export function addCommand(output: Output): Command {
           `${detector} means ${found}, which cannot be changed in place; wanted the folder of a detector with a linear cloner`,
         );
       }
-      if (dataset === undefined && remove === undefined) {
-        throw new UsageError('pass a folder of photos to add, or --remove with names of photos');
+      if (dataset === undefined && remove === undefined && !flags.dropDoubtful) {
+        throw new UsageError(
+          'pass a folder of photos to add, --remove with names of photos, or --drop-doubtful',
+        );
       }
       await showDistillation(output, { ...flags, out, began: 'looking for good images' }, (hooks) =>
         changePhotos({

@@ -17,8 +17,8 @@ export const jobSettingsSchema = Type.Object(
       }),
     ),
     remove: Type.Optional(
-      Type.Array(Type.String({ minLength: 1, maxLength: 300 }), {
-        maxItems: 1000,
+      Type.Array(Type.String({ minLength: 1, maxLength: 200 }), {
+        maxItems: 20,
         description: 'Names of photos to take back from the current version; with add only',
       }),
     ),
@@ -38,7 +38,10 @@ export const jobSettingsSchema = Type.Object(
       }),
     ),
     dropDoubtful: Type.Optional(
-      Type.Boolean({ description: 'Leave out good photos that the others do not explain' }),
+      Type.Boolean({
+        description:
+          'Leave out good photos that the others do not explain; with add, also those of the version before',
+      }),
     ),
     fit: Type.Optional(
       literals(['stretch', 'letterbox', 'crop'], 'How a photo that is not square becomes one'),

@@ -182,7 +182,9 @@ export class Jobs {
     const entry = this.#collecting(id);
     const { settings } = entry.record;
     const { used } = summaryOf(entry.record).photos;
-    if (used === 0 && !settings.remove?.length) {
+    const { add, remove, dropDoubtful } = settings;
+    const changes = add && (remove?.length || dropDoubtful);
+    if (used === 0 && !changes) {
       throw new JobError('bad-request', 'the job has no photo that can be used; send photos of good parts');
     }
     await this.#change(entry, { state: 'waiting' });

@@ -185,12 +185,12 @@ export async function cancel(): Promise<void> {
 }
 
 /** Makes the detector once more, without photos that the others do not explain. */
-export async function withoutDoubtful(names: readonly string[]): Promise<void> {
+export async function withoutDoubtful(): Promise<void> {
   trouble.value = undefined;
   try {
     const started = await api.distill(name.value, {
       add: true,
-      remove: [...names],
+      dropDoubtful: true,
       falseAlarmRate: falseAlarmRate.value,
     });
     job.value = { ...started, photos: { used: 0, copies: 0, unusable: 0 } };

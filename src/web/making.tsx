@@ -95,11 +95,7 @@ export function Made({ onMade }: { readonly onMade: () => Promise<void> }) {
             ))}
           </ul>
           <div class="bar">
-            <button
-              type="button"
-              class="btn"
-              onClick={() => void withoutDoubtful(doubtful.map((photo) => photo.name))}
-            >
+            <button type="button" class="btn" onClick={() => void withoutDoubtful()}>
               Make it again without {doubtful.length === 1 ? 'this photo' : `these ${doubtful.length} photos`}
             </button>
           </div>

@@ -121,6 +121,8 @@ t.test('a threshold is set by hand, serves at once, and can be taken back', asyn
   for (const [wrong, why] of [
     ['{"threshold":-100}', /would call all 120 good images anomalous; they score -\d/],
     ['{"threshold":1e10}', /threshold.*1000000000/],
+    ['{"threshold":null}', /an object with a number, such as/],
+    ['{"threshold":"7"}', /an object with a number, such as/],
     ['{}', /threshold/],
     ['{"threshold":', /JSON/],
     ['', /body cannot be empty/i],

@@ -117,7 +117,7 @@ async function changeAlone(options: AddOptions, out: string): Promise<Manifest> 
   if (fresh.length < found.length) {
     onWarning?.(`${found.length - fresh.length} of the ${found.length} photos are known already`);
   }
-  if (fresh.length === 0 && remove.length === 0) {
+  if (fresh.length === 0 && remove.length === 0 && !options.dropDoubtful) {
     onWarning?.('there is nothing to add; the detector stays as it is');
     return manifest;
   }

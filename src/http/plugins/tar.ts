@@ -27,6 +27,13 @@ export async function readTar(
 ): Promise<void> {
   const entries = extract();
   let files = 0;
+  /** Why a file was not taken: no fault of the archive. */
+  let refusal: unknown;
+  const take = (file: Part): Promise<void> =>
+    onFile(file).catch((error: unknown) => {
+      refusal = error;
+      throw error;
+    });
   try {
     const unpacking = pipeline(archive, await decompressor(archive), entries);
     unpacking.catch((error: Error) => entries.destroy(error));
@@ -39,10 +46,9 @@ export async function readTar(
       }
       if (++files > limits.files) throw limits.tooMany();
       const isCut = size > limits.bytes;
-      const field = /^region\.(json|png)$/.test(file) ? 'region' : 'photo';
       if (isCut) entry.resume();
-      await onFile({
-        field,
+      await take({
+        field: /^region\.(json|png)$/.test(file) ? 'region' : 'photo',
         name: file,
         type: 'application/octet-stream',
         isCut,
@@ -52,12 +58,10 @@ export async function readTar(
     await unpacking;
   } catch (error) {
     archive.destroy();
-    const isOfArchive =
-      error instanceof Error && /tar header|unexpected end|gzip|header check|data/i.test(error.message);
-    if (error instanceof ProblemError || !isOfArchive || 'kind' in error) throw error;
+    if (error === refusal || error instanceof ProblemError) throw error;
     throw new ProblemError(
       'bad-request',
-      `the archive cannot be read: ${error.message}; create one with tar -cf photos.tar PHOTOS`,
+      `the archive cannot be read: ${(error as Error).message}; create one with tar -cf photos.tar PHOTOS`,
     );
   }
 }

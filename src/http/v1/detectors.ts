@@ -142,6 +142,8 @@ const adminRoutes: FastifyPluginAsyncTypebox<{ service: Service }> = async (admi
   admin.put(
     '/v1/detectors/:detector/threshold',
     {
+      // The validator takes null and texts for numbers.
+      preValidation: async ({ body }) => checkIsNumber(body),
       config: { accepts: { 'application/json': newThresholdSchema } },
       schema: {
         operationId: 'setThreshold',
@@ -212,6 +214,16 @@ const adminRoutes: FastifyPluginAsyncTypebox<{ service: Service }> = async (admi
     },
   );
 };
+
+/** @throws ProblemError if a body's threshold is something else than a number. */
+function checkIsNumber(body: unknown): void {
+  const threshold: unknown = typeof body === 'object' && body !== null && Reflect.get(body, 'threshold');
+  if (typeof threshold === 'number') return;
+  throw new ProblemError(
+    'bad-request',
+    `the body must be an object with a number, such as {"threshold": 7.5}`,
+  );
+}
 
 function repositoryOf(service: Service): () => DetectorRepository {
   return () => service.readyCatalog().repository;
