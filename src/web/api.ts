@@ -92,7 +92,7 @@ export const api = {
   detector: (name: string): Promise<DetectorInfo> => json(detectorPath(name)),
   activate: (name: string, version: string): Promise<unknown> =>
     json(`${detectorPath(name)}/versions/${encodeURIComponent(version)}/activate`, { method: 'POST' }),
-  setThreshold: (name: string, threshold: number): Promise<unknown> =>
+  setThreshold: (name: string, threshold: number): Promise<{ readonly version: string }> =>
     json(`${detectorPath(name)}/threshold`, {
       method: 'PUT',
       body: JSON.stringify({ threshold }),

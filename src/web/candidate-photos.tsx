@@ -55,7 +55,7 @@ export function CandidatePhotos({
       {all.length === 0 && (
         <p class="soft">
           {isGood
-            ? 'Drop them here, 50 or more: of different parts, taken as they will be later. JPEG, PNG, WebP and TIFF.'
+            ? 'Drop them here: fifty are good, ten the least that is useful. Of different parts, taken as they will be later. JPEG, PNG, WebP and TIFF.'
             : 'If you have any, drop them here. The detector does not learn from them; they are scored when it is made.'}
         </p>
       )}

@@ -91,8 +91,8 @@ async function loadInfo(name: string): Promise<void> {
 
 /** @throws RequestError, for example without an admin key. */
 async function saveThreshold(name: string, threshold: number): Promise<void> {
-  await api.setThreshold(name, threshold);
-  applyThreshold(name, threshold);
+  const { version } = await api.setThreshold(name, threshold);
+  applyThreshold(name, threshold, infos.value.get(name)?.version, version);
   trialThreshold.value = undefined;
   await loadInfo(name);
 }

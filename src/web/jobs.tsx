@@ -78,7 +78,7 @@ export function Jobs() {
 }
 
 function Row({ job }: { readonly job: Job }) {
-  const { id, detector, state, progress, photos, created, error } = job;
+  const { id, detector, state, progress, photos, created, error, outcome } = job;
   const share = state === 'running' && progress ? `, ${Math.round(100 * progress.share)} %` : '';
   return (
     <tr>
@@ -88,7 +88,7 @@ function Row({ job }: { readonly job: Job }) {
         {share}
         {error !== undefined && <p class="note bad">{error}</p>}
       </td>
-      <td class="n">{photos.used}</td>
+      <td class="n">{outcome?.images ?? photos.used}</td>
       <td>{new Date(created).toLocaleString()}</td>
       <td class="n">
         <button

@@ -34,6 +34,8 @@ export const candidates = signal<readonly Candidate[]>([]);
 export const falseAlarmRate = signal(0.05);
 /** Whether photos are added to a detector that is there. */
 export const isAddition = signal(false);
+/** Photos that the detector was made from to which others are added. */
+export const knownPhotos = signal(0);
 export const region = signal<Region | undefined>(undefined);
 export const job = signal<Job | undefined>(undefined);
 /** Photos that have arrived at the service, while they are sent. */
@@ -208,6 +210,19 @@ export function tryIt(): void {
   const photos = defective.value.map(({ name, file }) => ({ name, blob: file }));
   if (photos.length > 0) addPhotos(photos);
   startOver();
+}
+
+/** Chooses whether photos are added to a detector that is there, and learns how many it has. */
+export function setAddition(wanted: boolean): void {
+  isAddition.value = wanted;
+  knownPhotos.value = 0;
+  if (!wanted) return;
+  void api.detector(name.value).then(
+    ({ manifest }) => {
+      knownPhotos.value = manifest.data.images;
+    },
+    () => undefined,
+  );
 }
 
 /** Begins with another detector. */

@@ -4,16 +4,17 @@ import type { DetectorList } from './api.js';
 import { CandidatePhotos } from './candidate-photos.js';
 import {
   cancel,
-  candidates,
   check,
   falseAlarmRate,
   fewestPhotos,
   good,
   isAddition,
   job,
+  knownPhotos,
   make,
   name,
   sent,
+  setAddition,
   step,
   trouble,
 } from './make-job.js';
@@ -58,8 +59,13 @@ export function Make({
   return (
     <>
       <div class="bar">
-        <h1>New detector</h1>
+        <h1>{isAddition.value ? `Add photos to ${name.value}` : 'New detector'}</h1>
         <span class="grow" />
+        {now === 'choose' && wanted !== undefined && (
+          <span class="soft" role="status">
+            {wanted}
+          </span>
+        )}
         {now === 'check' && (
           <>
             <button type="button" class="btn" onClick={() => void cancel()}>
@@ -111,7 +117,7 @@ export function Make({
             <CandidatePhotos isGood={false} isFixed={false} />
           </div>
           <div class="side">
-            <Settings list={list} isFixed={now === 'check'} hint={now === 'choose' ? wanted : undefined} />
+            <Settings list={list} isFixed={now === 'check'} />
             {!isAddition.value && <RegionDrawing photo={good.value.find(({ thumbnail }) => thumbnail)} />}
           </div>
         </div>
@@ -136,15 +142,7 @@ const rates = [
   [0.01, '1 in 100'],
 ] as const;
 
-function Settings({
-  list,
-  isFixed,
-  hint,
-}: {
-  readonly list: DetectorList;
-  readonly isFixed: boolean;
-  readonly hint: string | undefined;
-}) {
+function Settings({ list, isFixed }: { readonly list: DetectorList; readonly isFixed: boolean }) {
   const isKnown = list.detectors.some((detector) => detector.name === name.value);
   return (
     <section class="panel form" aria-label="Settings">
@@ -164,21 +162,11 @@ function Settings({
         <fieldset disabled={isFixed}>
           <legend>There is a detector of this name</legend>
           <label>
-            <input
-              type="radio"
-              name="mode"
-              checked={!isAddition.value}
-              onChange={() => (isAddition.value = false)}
-            />{' '}
+            <input type="radio" name="mode" checked={!isAddition.value} onChange={() => setAddition(false)} />{' '}
             Make a new version from these photos alone
           </label>
           <label>
-            <input
-              type="radio"
-              name="mode"
-              checked={isAddition.value}
-              onChange={() => (isAddition.value = true)}
-            />{' '}
+            <input type="radio" name="mode" checked={isAddition.value} onChange={() => setAddition(true)} />{' '}
             Add these photos to those it was made from
           </label>
         </fieldset>
@@ -192,18 +180,13 @@ function Settings({
           onChange={({ currentTarget }) => (falseAlarmRate.value = Number(currentTarget.value))}
         >
           {rates.map(([rate, words]) => (
-            <option key={rate} value={rate} disabled={!isAddition.value && tooFewFor(rate)}>
+            <option key={rate} value={rate} disabled={tooFewFor(rate)}>
               {words} good parts
-              {!isAddition.value && tooFewFor(rate) ? `, from ${Math.ceil(1 / rate) - 1} photos on` : ''}
+              {tooFewFor(rate) ? `, from ${Math.ceil(1 / rate) - 1} photos on` : ''}
             </option>
           ))}
         </select>
       </label>
-      {hint !== undefined && candidates.value.length > 0 && (
-        <p class="soft" role="status">
-          {hint}
-        </p>
-      )}
       {job.value?.hasRegion && <p class="soft">A region of interest is set.</p>}
     </section>
   );
@@ -211,5 +194,6 @@ function Settings({
 
 /** A promise needs so many photos; with fewer, the lowest possible one is made. */
 function tooFewFor(rate: number): boolean {
-  return rate < 0.05 && good.value.length + 1 < 1 / rate;
+  const all = good.value.length + (isAddition.value ? knownPhotos.value : 0);
+  return rate < 0.05 && all + 1 < 1 / rate;
 }

@@ -1,6 +1,6 @@
 /** A detector while it is made, and once it is. */
 import { useEffect } from 'preact/hooks';
-import { cancel, defective, job, name, startOver, tryIt, withoutDoubtful } from './make-job.js';
+import { cancel, defective, good, job, name, startOver, tryIt, withoutDoubtful } from './make-job.js';
 import { oneIn, short } from './numbers.js';
 
 const doing: Readonly<Record<string, string>> = {
@@ -41,6 +41,11 @@ export function Making() {
       </p>
     </section>
   );
+}
+
+/** The picture of a photo that was sent from this page. @param name as the service keeps it. */
+function pictureOf(name: string): string | undefined {
+  return good.value.find(({ check }) => check?.name === name)?.thumbnail ?? undefined;
 }
 
 export function Made({ onMade }: { readonly onMade: () => Promise<void> }) {
@@ -86,11 +91,17 @@ export function Made({ onMade }: { readonly onMade: () => Promise<void> }) {
             {doubtful.length === 1 ? 'One photo is' : `${doubtful.length} photos are`} unlike the other good
             ones
           </h2>
-          <p class="soft">Look at them. If they show a defect, make the detector without them.</p>
-          <ul class="rows">
+          <p class="soft">
+            {doubtful.length === 1
+              ? 'Look at it. If it shows a defect, make the detector without it.'
+              : 'Look at them. Make the detector without those that show a defect.'}
+          </p>
+          <ul class="grid">
             {doubtful.slice(0, 20).map((photo) => (
-              <li key={photo.name}>
-                {photo.name} <span class="soft">score {short(photo.score)}</span>
+              <li key={photo.name} class="thumb" title={photo.name}>
+                {pictureOf(photo.name) ? <img src={pictureOf(photo.name)} alt="" /> : <span class="blank" />}
+                <span class="name">{photo.name}</span>
+                <span>score {short(photo.score)}</span>
               </li>
             ))}
           </ul>

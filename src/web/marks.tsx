@@ -1,6 +1,6 @@
 /** People say whether verdicts are right: lines that `mkd calibrate --verdicts` reads, and good photos that a detector can learn from. */
 import { download } from './download.js';
-import { addCandidates, candidates, isAddition, name, startOver } from './make-job.js';
+import { addCandidates, candidates, name, setAddition, startOver } from './make-job.js';
 import { label, type Photo, photos, verdictOf } from './photos.js';
 
 type Label = 'good' | 'anomalous';
@@ -52,7 +52,8 @@ export function MarkedPhotos() {
       </button>
       {good.length > 0 && (
         <button type="button" class="link" onClick={() => addTo(first?.detector ?? '', good)}>
-          Add the {good.length === 1 ? 'good one' : `${good.length} good ones`} to {first?.detector}
+          Add {good.length === 1 ? 'the photo' : `the ${good.length} photos`} marked as good to{' '}
+          {first?.detector}
         </button>
       )}
     </div>
@@ -74,7 +75,7 @@ function linesOf(marked: readonly Photo[]): string {
 function addTo(detector: string, good: readonly Photo[]): void {
   if (candidates.value.length > 0) startOver();
   name.value = detector;
-  isAddition.value = true;
+  setAddition(true);
   addCandidates(
     good.map((photo) => new File([photo.file as Blob], photo.name)),
     true,

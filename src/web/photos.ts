@@ -114,13 +114,22 @@ export function removeAll(): void {
   selectedId.value = undefined;
 }
 
-/** Judges the photos of a detector by its new threshold. */
-export function applyThreshold(detector: string, threshold: number): void {
+/**
+ * Judges the photos of a detector by its new threshold.
+ * @param before the version that scored them, @param after the one with this threshold, which scores the same.
+ */
+export function applyThreshold(
+  detector: string,
+  threshold: number,
+  before: string | undefined,
+  after: string,
+): void {
   photos.value = photos.value.map((photo) => {
     const { outcome } = photo;
-    if (photo.detector !== detector || outcome.state !== 'scored') return photo;
+    if (photo.detector !== detector || outcome.state !== 'scored' || outcome.version !== before) return photo;
     const verdict = judged(outcome.result.score, threshold);
-    return { ...photo, outcome: { ...outcome, result: { ...outcome.result, threshold, verdict } } };
+    const result = { ...outcome.result, threshold, verdict };
+    return { ...photo, outcome: { ...outcome, result, version: after } };
   });
 }
 

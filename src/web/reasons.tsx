@@ -4,7 +4,7 @@ import { promisedRate } from '../detector/conformal.js';
 import type { DetectorInfo, Result } from './api.js';
 import { Mark } from './marks.js';
 import { milliseconds, oneIn, percent, short } from './numbers.js';
-import { type Photo, photos, trialThreshold, verdictOf } from './photos.js';
+import { type Photo, photos, scoreAgain, trialThreshold, verdictOf } from './photos.js';
 import { regionHovered } from './regions.js';
 import { Scale } from './scale.js';
 
@@ -26,7 +26,16 @@ export function Reasons({ photo, info, onSave }: Props) {
           {warning}
         </p>
       ))}
-      {info && <Threshold info={info} score={result.score} onSave={onSave} />}
+      {info && info.version !== photo.outcome.version ? (
+        <p class="note warn">
+          This is what an earlier version of {info.name} said.{' '}
+          <button type="button" class="link" onClick={() => scoreAgain(({ id }) => id === photo.id)}>
+            Score again
+          </button>
+        </p>
+      ) : (
+        info && <Threshold info={info} score={result.score} onSave={onSave} />
+      )}
       <Layers result={result} />
       <Regions result={result} />
       <Mark photo={photo} />
@@ -54,6 +63,10 @@ function Verdict({ photo, result }: { readonly photo: Photo; readonly result: Re
   const verdict = verdictOf(photo) ?? result.verdict;
   const threshold = trialThreshold.value ?? result.threshold;
   const share = `${result.pValueIsBound ? 'Fewer than ' : 'About '}${oneIn(result.pValue)} good parts`;
+  const rank =
+    result.pValue > 0.5
+      ? 'Most good parts score higher'
+      : `${share} ${result.pValueIsBound ? 'score' : 'scores'} this high`;
   return (
     <section class={`verdict ${verdict}`} aria-live="polite" aria-label="Verdict">
       <svg viewBox="0 0 24 24" aria-hidden="true">
@@ -69,8 +82,7 @@ function Verdict({ photo, result }: { readonly photo: Photo; readonly result: Re
       <div>
         <b>{verdict === 'anomalous' ? 'Anomalous' : 'Good'}</b>
         <small>
-          Score {short(result.score)}, threshold {short(threshold)}. {share}{' '}
-          {result.pValueIsBound ? 'score' : 'scores'} this high.
+          Score {short(result.score)}, threshold {short(threshold)}. {rank}.
         </small>
       </div>
     </section>
@@ -104,7 +116,7 @@ function Threshold({ info, score, onSave }: ThresholdProps) {
       <h2 class="label">Where this photo lies among good ones</h2>
       <Scale good={scores} score={score} own={own} threshold={threshold} onThreshold={tryOut} />
       <p class="soft small">
-        At {short(threshold)}: {anomalous} of {scored.length} photos here {scored.length === 1 ? 'is' : 'are'}{' '}
+        At {short(threshold)}: {anomalous} of {scored.length} photos here {anomalous === 1 ? 'is' : 'are'}{' '}
         anomalous; {alarms(scores, threshold)}.
       </p>
       {trialThreshold.value !== undefined && (

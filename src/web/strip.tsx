@@ -82,8 +82,7 @@ function Thumbnail({ photo }: { readonly photo: Photo }) {
   useEffect(() => {
     if (isSelected) button.current?.scrollIntoView({ block: 'nearest', inline: 'nearest' });
   }, [isSelected]);
-  const words =
-    outcome.state === 'scored' ? `${verdict}, score ${short(outcome.result.score)}` : outcome.state;
+  const words = outcome.state === 'scored' ? `${short(outcome.result.score)}, ${verdict}` : outcome.state;
   return (
     <li>
       <button
@@ -91,15 +90,19 @@ function Thumbnail({ photo }: { readonly photo: Photo }) {
         type="button"
         class="thumb"
         aria-current={isSelected ? 'true' : undefined}
-        aria-label={`${name}: ${words}`}
+        aria-label={`${name} ${words}`}
         title={name}
         onClick={() => (selectedId.value = id)}
       >
         {thumbnail ? <img src={thumbnail} alt="" loading="lazy" /> : <span class="blank" />}
+        <span class="name" aria-hidden="true">
+          {name}
+        </span>
         <span aria-hidden="true">
           {outcome.state === 'scored' && verdict ? (
             <b class={verdict}>
               {marks[verdict]} {short(outcome.result.score)}
+              {photo.label && (photo.label === verdict ? ' ✓' : ' ✗')}
             </b>
           ) : (
             <span class={outcome.state === 'failed' ? 'anomalous' : ''}>{outcome.state}</span>

@@ -91,7 +91,7 @@ t.test('from an empty service to the verdict on a doubtful part', { skip: noBrow
       page.getByRole('button', { name: 'Download verdicts' }).click(),
     ]);
     t.equal(download.suggestedFilename(), 'mkd-verdicts.jsonl');
-    await page.getByRole('button', { name: 'Add the good one to flange' }).click();
+    await page.getByRole('button', { name: 'Add the photo marked as good to flange' }).click();
     t.equal(await page.getByLabel('Name', { exact: true }).inputValue(), 'flange');
     t.equal(await page.getByLabel('Add these photos to those it was made from').isChecked(), true);
     await page.getByRole('button', { name: 'Check photos' }).click();
@@ -108,6 +108,7 @@ t.test('from an empty service to the verdict on a doubtful part', { skip: noBrow
     await page.getByText('One photo is unlike the other good ones').waitFor();
     await page.getByRole('button', { name: 'Make it again without this photo' }).click();
     await page.getByText('40 photos, in').waitFor({ timeout: 60_000 });
+    t.equal(await page.getByText('detector.doubtful.png').count(), 0, 'no file of the service is named');
     await page.getByRole('link', { name: 'Service' }).click();
     await page.getByRole('cell', { name: 'flange' }).first().waitFor();
     t.equal(await page.getByRole('cell', { name: 'made', exact: true }).count(), 3);

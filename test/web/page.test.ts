@@ -38,7 +38,7 @@ t.test('the page', { skip: noBrowser }, async (t) => {
     t.equal(await page.getByText('times the threshold').count(), 1);
     await page.locator('img.heat').waitFor();
     const strip = page.getByRole('list', { name: 'Photos' }).getByRole('button');
-    t.match(await strip.nth(1).getAttribute('aria-label'), /good-1\.png: good, score/);
+    t.match(await strip.nth(1).getAttribute('aria-label'), /good-1\.png 3\.10, good/);
 
     // Everything by keys: the next photo is good, then outlines instead of the heatmap.
     await page.keyboard.press('ArrowRight');
