@@ -46,23 +46,23 @@ export async function trainingImages(
   nested = false,
 ): Promise<readonly string[]> {
   await checkFolder(root);
-  const good = join(root, 'train', normal);
+  const train = join(root, 'train');
+  const classes = await foldersIn(train);
+  const good = join(train, normal);
   const inTree = await isFolder(good);
   if (!inTree && normal !== goodFolder) {
-    const classes = await foldersIn(join(root, 'train'));
     throw new DatasetError(`there is no folder ${good}${foundHint(classes)}`);
   }
   const folder = inTree ? good : root;
   const images = await imagesIn(folder, inTree || nested, onWarning);
   if (inTree) {
-    await warnOfLoose(join(root, 'train'), onWarning);
-    const others = (await foldersIn(join(root, 'train'))).filter((name) => name !== normal);
+    await warnOfLoose(train, onWarning);
+    const others = classes.filter((name) => name !== normal);
     if (normal === goodFolder && others.length > 0) {
-      onWarning?.(`${join(root, 'train')}: only ${goodFolder} is used; left out: ${firstNames(others)}`);
+      onWarning?.(`${train}: only ${goodFolder} is used; left out: ${firstNames(others)}`);
     }
   }
   if (images.length > 0) return images;
-  const classes = await foldersIn(join(root, 'train'));
   const hint = classes.length > 0 ? `, or a folder of train as the normal class${foundHint(classes)}` : '';
   const { leftOut } = await listImages(folder, inTree || nested);
   throw new DatasetError(

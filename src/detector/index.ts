@@ -71,6 +71,9 @@ export { assembleScorer, regionTensor } from './scorer.js';
 export type { SelfTest } from './self-test.js';
 export {
   addGradientMap,
+  addImageGradient,
+  differentiated,
+  discrepancyMapOf,
   type LocalizationMethod,
   localizationMethods,
   type ServingShape,

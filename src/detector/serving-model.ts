@@ -7,7 +7,13 @@ import { sidesOf } from '../imaging/index.js';
 import { addExpert, addImageInput, loadExpert, tensorNames } from '../networks/index.js';
 import { encodeModel, Graph, type Value } from '../onnx/index.js';
 import { asConstants, type ModelRecipe, sessionInputs, type Tensors } from '../runtime/index.js';
-import { type ClonerSpec, type ScoreShape, servedCloner } from './cloners/index.js';
+import {
+  type ClonerSpec,
+  type DiscrepancyMap,
+  type ScoreShape,
+  type ScoreTerms,
+  servedCloner,
+} from './cloners/index.js';
 import { addGaussianSmoothing } from './smoothing.js';
 
 const { inputs, nextStateName, outputs } = tensorNames;
@@ -61,8 +67,8 @@ export async function buildServingModel(spec: ServingModelSpec): Promise<Uint8Ar
   const pools = addExpert(graph, graphInput, expert);
   const cloner = servedCloner(spec.cloner);
   const terms = cloner.addScore(graph, graphInput, pools, spec);
-  const { score, value, direction, neighbor, addRegion, peakCounts } = terms;
-  const region = peakCounts || spec.map === 'discrepancy' ? addRegion?.() : undefined;
+  const { score, value, direction, neighbor, peakCounts } = terms;
+  const region = peakCounts || spec.map === 'discrepancy' ? discrepancyMapOf(terms) : undefined;
   if (!smoothGrad) {
     graph.output(score, outputs.score);
     graph.output(value, outputs.value);
@@ -71,11 +77,9 @@ export async function buildServingModel(spec: ServingModelSpec): Promise<Uint8Ar
     if (region) graph.output(region.peak, outputs.peak);
   }
   if (spec.map === 'discrepancy') {
-    if (!region) throw new RangeError('there is no discrepancy map if positions are not compared');
-    graph.output(graph.op.Reshape(region.map, [0, ...size]), outputs.map);
+    graph.output(graph.op.Reshape((region as DiscrepancyMap).map, [0, ...size]), outputs.map);
   } else if (spec.map !== 'none') {
-    const rules = spec.map === 'guided' ? guidedRules : plainRules;
-    const [grad] = addGradients(graph, terms.addDifferentiated?.() ?? score, [image], { rules }) as [Value];
+    const grad = addImageGradient(graph, differentiated(terms), image, spec.map);
     graph.output(addGradientMap(graph, smoothGrad ? addToSum(graph, grad) : grad), outputs.map);
   }
   // A graph has only the inputs that it needs; a detector's constants are those of all its graphs.
@@ -90,6 +94,24 @@ function addToSum(graph: Graph, grad: Value): Value {
   const sum = op.Add(graph.input(inputs.gradientSum, 'float32', grad.shape), grad);
   graph.output(sum, nextStateName(inputs.gradientSum));
   return op.Div(sum, graph.input(inputs.copies, 'float32', []));
+}
+
+/** Adds the discrepancy map of a score. @throws RangeError if positions are not compared. */
+export function discrepancyMapOf({ addRegion }: ScoreTerms): DiscrepancyMap {
+  if (addRegion) return addRegion();
+  throw new RangeError('there is no discrepancy map if positions are not compared');
+}
+
+/** Adds what gradient maps differentiate, [N]. */
+export function differentiated({ addDifferentiated, score }: ScoreTerms): Value {
+  return addDifferentiated?.() ?? score;
+}
+
+/** Adds the gradient with respect to the image, [N, 3, H, W], by the rules of a localization method. */
+export function addImageGradient(graph: Graph, of: Value, image: Value, method: LocalizationMethod): Value {
+  const rules = method === 'guided' ? guidedRules : plainRules;
+  const [grad] = addGradients(graph, of, [image], { rules }) as [Value];
+  return grad;
 }
 
 /** Adds |gradient|, summed over the channels and smoothed: [N, 3, H, W] to [N, H, W] (MKD, section 3.3). */

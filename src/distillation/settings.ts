@@ -3,7 +3,6 @@ import {
   type Fit,
   type InputShape,
   type InputSize,
-  type OnWarning,
   sidesOf,
   type Tiling,
   type ValueRange,
@@ -66,8 +65,11 @@ export interface DistillOptions {
   /** Aborting leaves a checkpoint and rejects with `DistillationInterrupted`. */
   readonly signal?: AbortSignal | undefined;
   readonly onProgress?: (progress: DistillProgress) => void;
-  /** Called with what a user should know of a file: it was repaired, or only a part of it is used. */
-  readonly onWarning?: OnWarning | undefined;
+  /**
+   * Called with what a user should know of a file: it was repaired, or only a part of it is used. The topic is set if
+   * {@link onDoubtful} tells the same.
+   */
+  readonly onWarning?: ((message: string, topic?: 'doubtful') => void) | undefined;
   /** With the linear recipe: called with the good photos that the others do not explain, the most doubtful first. */
   readonly onDoubtful?: (photos: readonly DoubtfulPhoto[]) => void;
 }

@@ -64,7 +64,6 @@ export async function evaluate(
   const pipeline = new ScoringPipeline(new DirectInference(engine));
   const rows: Parameters<typeof rowsOf>[0][number][] = [];
   const maps: JudgedImage[] = [];
-  const shares: number[] = [];
   const learned: string[] = [];
   const nearCopies: string[] = [];
   const copies = detector.learned.nearCopies();
@@ -83,10 +82,10 @@ export async function evaluate(
     const { images: scored, timings } = await pipeline.infer(detector, decoded, { map: method });
     inferenceSeconds += timings.runtimeSeconds;
     rows.push(...scored);
-    maps.push(...(await judge(part, decoded, scored, detector.input.region, shares, onWarning)));
+    maps.push(...(await judge(part, decoded, scored, detector.input.region, onWarning)));
     onProgress?.(Math.min(first + imagesAtOnce, images.length), images.length);
   }
-  warnOfInverted(shares, onWarning);
+  warnOfInverted(maps, onWarning);
   const measured: Measured = {
     images,
     score: rowsOf(rows, 'score'),
@@ -116,7 +115,8 @@ async function decode(
 }
 
 /** Warns if most of the masks mark most of their image: black and white may be the wrong way round. */
-function warnOfInverted(shares: readonly number[], onWarning: EvaluateOptions['onWarning']): void {
+function warnOfInverted(maps: readonly JudgedImage[], onWarning: EvaluateOptions['onWarning']): void {
+  const shares = maps.filter(({ anomalous }) => anomalous).map(markedShare);
   const large = shares.filter((share) => share > 0.5 && share < 1).length;
   if (large <= shares.length / 2) return;
   onWarning?.(
@@ -124,13 +124,17 @@ function warnOfInverted(shares: readonly number[], onWarning: EvaluateOptions['o
   );
 }
 
-/** @param shares receives the share of the image that each mask marks. */
+/** Returns the share of an image that its mask marks. */
+function markedShare({ regions, clean }: JudgedImage): number {
+  const marked = regions.reduce((sum, { length }) => sum + length, 0);
+  return marked / (marked + clean.length);
+}
+
 async function judge(
   images: readonly TestImage[],
   decoded: readonly DetectorImage[],
   scored: readonly { readonly map?: LocalizationMap }[],
   region: RegionOfInterest | undefined,
-  shares: number[],
   onWarning: EvaluateOptions['onWarning'],
 ): Promise<JudgedImage[]> {
   const judged: JudgedImage[] = [];
@@ -140,8 +144,7 @@ async function judge(
     const image = decoded[index] as DetectorImage;
     const map = mapOfImage(scaled, image.grid, region);
     const marked = await readMasks(masks, image, map, onWarning);
-    if (marked) shares.push(marked.filter((value) => value > 0).length / marked.length);
-    if (shares.at(-1) === 1 && marked) {
+    if (marked?.every((value) => value > 0)) {
       onWarning?.(`${masks.join(', ')}: the whole mask is a defect; wanted black where the part is good`);
     }
     judged.push({ path, ...judgeMap(kind, map, marked) });

@@ -2,10 +2,12 @@
  * A detector as one ONNX file for other runtimes: an image in; score, map and gradient out; weights inside. What lies outside the
  * region of interest is blanked in the graph, as when images are decoded.
  */
-import { addGradients, guidedRules, plainRules } from '../autodiff/index.js';
 import {
   addGradientMap,
+  addImageGradient,
   DetectorError,
+  differentiated,
+  discrepancyMapOf,
   type LoadedDetector,
   type LocalizationMethod,
   servedCloner,
@@ -63,31 +65,19 @@ export async function onnxFile(
   const { score } = terms;
   if (wanted.includes('score')) graph.output(score, outputs.score);
   if (wanted.includes('map')) {
-    const map = shape.positions
-      ? graph.op.Reshape(regionOf(terms).map, [0, height, width])
-      : addGradientMap(
-          graph,
-          gradientOf(graph, terms.addDifferentiated?.() ?? score, image, methodOf(detector) === 'guided'),
-        );
+    const method = methodOf(detector);
+    const map =
+      method === 'discrepancy'
+        ? graph.op.Reshape(discrepancyMapOf(terms).map, [0, height, width])
+        : addGradientMap(graph, addImageGradient(graph, differentiated(terms), image, method));
     graph.output(inside ? graph.op.Mul(map, graph.op.Squeeze(inside, [1])) : map, outputs.map);
   }
-  if (wanted.includes('gradient')) graph.output(gradientOf(graph, score, image), gradientOutput);
+  if (wanted.includes('gradient'))
+    graph.output(addImageGradient(graph, score, image, 'gradient'), gradientOutput);
   const names = new Set(graph.inputs.map(({ name }) => name));
   const bound = Object.entries(feeds).filter(([name]) => names.has(name));
   const constants = asConstants(sessionInputs(Object.fromEntries(bound)));
   return encodeModel(graph, constants, metadataOf(detector));
-}
-
-function regionOf({ addRegion }: ReturnType<ReturnType<typeof servedCloner>['addScore']>) {
-  if (addRegion) return addRegion();
-  throw new RangeError('there is no discrepancy map if positions are not compared');
-}
-
-function gradientOf(graph: Graph, score: Value, image: Value, isGuided = false): Value {
-  const [gradient] = addGradients(graph, score, [image], { rules: isGuided ? guidedRules : plainRules }) as [
-    Value,
-  ];
-  return gradient;
 }
 
 /** How the file localizes: as the detector does, without the many copies of SmoothGrad. */

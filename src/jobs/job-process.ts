@@ -19,9 +19,6 @@ process.once('message', (task: JobTask) => {
   );
 });
 
-/** Warnings of doubtful photos, which are told in a list of their own. */
-const ofDoubtful = /is unlike the other good photos|^doubtful photos/;
-
 /** Ends the process once its last message has been sent. */
 function end(message: FromProcess): void {
   process.send?.(message, () => process.exit(0));
@@ -38,8 +35,8 @@ async function run(task: JobTask): Promise<void> {
       const progress = { phase, done, total, share: significant(Math.min(share, 1), 3), ...left };
       tell({ kind: 'progress', progress });
     },
-    onWarning: (message) => {
-      if (!ofDoubtful.test(message)) tell({ kind: 'warning', message });
+    onWarning: (message, topic) => {
+      if (topic !== 'doubtful') tell({ kind: 'warning', message });
     },
     onDoubtful: (doubtful) => tell({ kind: 'doubtful', photos: doubtful }),
   } satisfies Partial<Parameters<typeof distill>[0]>;

@@ -1,6 +1,5 @@
 /** One run of a job: from its photos to a version that serves. */
 import { basename } from 'node:path';
-import { readManifest } from '../detector/index.js';
 import { describeError } from '../files/explain.js';
 import { type DetectorRepository, RepositoryError } from '../repository/index.js';
 import type { Provider } from '../runtime/index.js';
@@ -71,8 +70,7 @@ export class Making {
       this.#process = startProcess(task, (message) => this.#heard(message));
       await this.#process.ended;
       if (this.#wanted !== 'done') return { state: this.#wanted };
-      const { manifest } = await readManifest(this.folder.detector);
-      const version = await this.repository.addMade(detector, this.folder.detector);
+      const { version, manifest } = await this.repository.addMade(detector, this.folder.detector);
       const { calibration, data, distillation } = manifest;
       const { threshold, falseAlarmRate } = calibration;
       const { seconds } = distillation;

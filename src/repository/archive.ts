@@ -3,9 +3,9 @@ import { createWriteStream } from 'node:fs';
 import { basename, join } from 'node:path';
 import type { Readable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
-import { extract } from 'tar-stream';
 import { detectorFiles, kindOfFile } from '../detector/index.js';
 import { decompressor } from '../files/decompressor.js';
+import { tarEntries } from '../files/tar-entries.js';
 import { RepositoryError } from './errors.js';
 
 /** Bytes of an unpacked detector: five times the paper's cloner with maps of 512 x 512. */
@@ -23,10 +23,10 @@ export async function unpackDetector(
 ): Promise<void> {
   const seen = new Set<string>();
   let bytes = 0;
-  const entries = extract();
+  const entries = tarEntries(async (into) =>
+    pipeline(archive, await decompressor(archive), bounded(maxBytes), into),
+  );
   try {
-    const unpacking = pipeline(archive, await decompressor(archive), bounded(maxBytes), entries);
-    unpacking.catch((error: Error) => entries.destroy(error));
     for await (const entry of entries) {
       const { name, type, size = 0 } = entry.header;
       const file = basename(name);
@@ -45,7 +45,6 @@ export async function unpackDetector(
       seen.add(kind);
       await pipeline(entry, createWriteStream(join(folder, file), { flags: 'wx' }));
     }
-    await unpacking;
   } catch (error) {
     archive.destroy();
     if (error instanceof RepositoryError || isSystemError(error)) throw error;

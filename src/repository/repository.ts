@@ -159,7 +159,7 @@ export class DetectorRepository {
    * Adds a detector that was made here, see {@link VersionWriter.addMade}.
    * @throws RepositoryError; what served before still serves.
    */
-  addMade(name: string, from: string): Promise<string> {
+  addMade(name: string, from: string): Promise<Pick<LoadedDetector, 'version' | 'manifest'>> {
     return this.#writer.addMade(name, from);
   }
 

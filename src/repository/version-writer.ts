@@ -61,7 +61,8 @@ export class VersionWriter {
     const incoming = await withWriteErrors(() => incomingFolder(this.options.detectors, randomUUID()));
     try {
       await withWriteErrors(() => unpackDetector(archive, incoming));
-      return await this.#added(name, incoming, activate, 'detector uploaded');
+      const { read, added } = await this.#added(name, incoming, activate, 'detector uploaded');
+      return { version: read.version, added };
     } finally {
       await rm(incoming, { recursive: true, force: true });
     }
@@ -70,19 +71,18 @@ export class VersionWriter {
   /**
    * Adds a detector that was made here, on the same disk, as a version that serves at once; its photos are kept beside it.
    * @param from its folder, which is moved.
-   * @returns the version.
+   * @returns it.
    * @throws RepositoryError; what served before still serves.
    */
-  async addMade(name: string, from: string): Promise<string> {
+  async addMade(name: string, from: string): Promise<UnverifiedDetector> {
     checkName(name);
-    const { data } = (await readManifest(from)).manifest;
-    const { version } = await this.#added(name, from, true, 'detector made');
+    const { read } = await this.#added(name, from, true, 'detector made');
     const photos = photosFile(from);
     if (await exists(photos)) {
-      const kept = join(this.options.detectors, name, keptPhotos(data.fingerprint));
+      const kept = join(this.options.detectors, name, keptPhotos(read.manifest.data.fingerprint));
       await withWriteErrors(() => rename(photos, kept));
     }
-    return version;
+    return read;
   }
 
   /** Lets a version serve from its own folder, once it has passed its self-test. */
@@ -91,13 +91,13 @@ export class VersionWriter {
     from: string,
     activate: boolean,
     done: string,
-  ): Promise<{ readonly version: string; readonly added: boolean }> {
+  ): Promise<{ readonly read: UnverifiedDetector; readonly added: boolean }> {
     const read = await readDetector(from, this.options.experts).catch((error) =>
       rethrowAsRefused(error, from),
     );
     const added = await this.change(() => this.#place(name, from, read, activate));
     this.log.info({ detector: name, version: read.version, added }, done);
-    return { version: read.version, added };
+    return { read, added };
   }
 
   /**

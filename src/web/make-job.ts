@@ -1,7 +1,7 @@
 /** A detector that is being made: its photos, what the service says of them, and the job. */
 import { computed, signal } from '@preact/signals';
 import { hasEnded } from '../jobs/states.js';
-import { api, type FormFile, type Job, type JobPhoto, type RequestError } from './api.js';
+import { api, type FormFile, type Job, type JobPhoto, type JobRecord, type RequestError } from './api.js';
 import { addPhotos, detectorName, trialThreshold } from './photos.js';
 import { thumbnailOf } from './thumbnails.js';
 
@@ -92,7 +92,7 @@ export async function check(): Promise<void> {
       falseAlarmRate: falseAlarmRate.value,
       ...(isAddition.value ? { add: true } : {}),
     });
-    job.value = { ...created, photos: { used: 0, copies: 0, unusable: 0 } };
+    job.value = withoutPhotos(created);
     let photos: readonly JobPhoto[] = [];
     for (const batch of batches(good.value)) {
       ({ photos } = await api.addPhotos(created.id, batch.map(asFile)));
@@ -103,6 +103,11 @@ export async function check(): Promise<void> {
   } catch (error) {
     await giveUp(error as Error);
   }
+}
+
+/** Returns a new job as the list of jobs shows it. */
+function withoutPhotos(record: JobRecord): Job {
+  return { ...record, photos: { used: 0, copies: 0, unusable: 0 } };
 }
 
 function asFile({ name, file }: Candidate): FormFile {
@@ -195,7 +200,7 @@ export async function withoutDoubtful(): Promise<void> {
       dropDoubtful: true,
       falseAlarmRate: falseAlarmRate.value,
     });
-    job.value = { ...started, photos: { used: 0, copies: 0, unusable: 0 } };
+    job.value = withoutPhotos(started);
     await follow(started.id);
   } catch (error) {
     trouble.value = (error as Error).message;

@@ -7,7 +7,7 @@ import type { ServedCloner } from './served-cloner.js';
 export { type ConvolutionalCloner, clonerFeeds, standardizationFeeds } from './convolutional.js';
 export { windowGrid } from './linear.js';
 export { type LinearCloner, linearTensors, type SizedSpan, spansOf, termNames } from './linear-cloner.js';
-export type { ScoreShape, ScoreTerms } from './served-cloner.js';
+export type { DiscrepancyMap, ScoreShape, ScoreTerms } from './served-cloner.js';
 
 /** A cloner as a detector describes it; its tensors are elsewhere. */
 export type ClonerSpec = ConvolutionalCloner | LinearCloner;

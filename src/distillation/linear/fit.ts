@@ -107,6 +107,7 @@ function warnOfDoubtful(
     const score = (scores[image] as number).toPrecision(3);
     options.onWarning?.(
       `${photos[image]?.name} is unlike the other good photos (score ${score}, ${rank + 1} of ${doubtful.length}): ${dropped}`,
+      'doubtful',
     );
   }
 }

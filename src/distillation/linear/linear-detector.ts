@@ -130,7 +130,7 @@ async function showDoubtful({ options, photos }: LinearInputs, doubtful: readonl
     }),
   );
   await writeFile(path, await contactSheet(shown));
-  options.onWarning?.(`doubtful photos, the most doubtful first: ${path}`);
+  options.onWarning?.(`doubtful photos, the most doubtful first: ${path}`, 'doubtful');
 }
 
 function featuresOf({ cloner, expert, input }: LinearInputs): FeatureSpec {

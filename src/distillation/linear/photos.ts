@@ -4,12 +4,13 @@ import { open, readdir, rename, rm, stat } from 'node:fs/promises';
 import { dirname, join, resolve } from 'node:path';
 import { buffer } from 'node:stream/consumers';
 import { pipeline } from 'node:stream/promises';
-import { extract, pack } from 'tar-stream';
+import { pack } from 'tar-stream';
 import { type Static, Type } from 'typebox';
 import { Value } from 'typebox/value';
 import { DatasetError } from '../../datasets/index.js';
 import { photosFile, photosSuffix } from '../../detector/index.js';
 import { makeFolder } from '../../files/folders.js';
+import { tarEntries } from '../../files/tar-entries.js';
 import {
   decodePng,
   encodePng,
@@ -185,17 +186,13 @@ async function readArchive(path: string, input: InputShape): Promise<KeptPhotos>
   let text = '';
   let at = 0;
   try {
-    const entries = extract();
-    const unpacking = pipeline(createReadStream(path), entries);
-    unpacking.catch((error: Error) => entries.destroy(error));
-    for await (const entry of entries) {
+    for await (const entry of tarEntries((into) => pipeline(createReadStream(path), into))) {
       const { name, size = 0 } = entry.header;
       places.set(name, { at: at + blockBytes, size });
       at += blockBytes + blockBytes * Math.ceil(size / blockBytes);
       if (name === indexFile) text = (await buffer(entry)).toString();
       else entry.resume();
     }
-    await unpacking;
   } catch {
     throw damaged;
   }

@@ -4,7 +4,7 @@ import type { FastifyInstance, FastifyRequest, RequestPayload } from 'fastify';
 import { systemClock } from '../../batching/index.js';
 import { deadlineOf } from './clients.js';
 import type { Admission, ByteReservation } from './limits.js';
-import { isMultipart } from './media-types.js';
+import { isArchive, isMultipart } from './media-types.js';
 import { ProblemError } from './problems.js';
 
 declare module 'fastify' {
@@ -36,9 +36,9 @@ export function countBodies(app: FastifyInstance, admission: Admission, timeoutM
   });
   // The parts of a multipart body are counted where they are read.
   app.addHook('preParsing', async (request, _reply, payload) => {
-    if (isMultipart(request.headers['content-type'])) return payload;
-    const isArchive = /^application\/(x-tar|gzip)/i.test(request.headers['content-type'] ?? '');
-    const { atMs } = deadlineOf(request, isArchive ? longestBodyMs : timeoutMs);
+    const type = request.headers['content-type'];
+    if (isMultipart(type)) return payload;
+    const { atMs } = deadlineOf(request, isArchive(type) ? longestBodyMs : timeoutMs);
     const waitMs = Math.min(atMs - systemClock.now(), longestBodyMs);
     return counted(payload, request.byteHold, waitMs);
   });

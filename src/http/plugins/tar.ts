@@ -3,8 +3,8 @@ import { basename } from 'node:path';
 import type { Readable } from 'node:stream';
 import { buffer } from 'node:stream/consumers';
 import { pipeline } from 'node:stream/promises';
-import { extract } from 'tar-stream';
 import { decompressor } from '../../files/decompressor.js';
+import { tarEntries } from '../../files/tar-entries.js';
 import type { Part } from './parts.js';
 import { ProblemError } from './problems.js';
 
@@ -25,7 +25,7 @@ export async function readTar(
   limits: TarLimits,
   onFile: (file: Part) => Promise<void>,
 ): Promise<void> {
-  const entries = extract();
+  const entries = tarEntries(async (into) => pipeline(archive, await decompressor(archive), into));
   let files = 0;
   /** Why a file was not taken: no fault of the archive. */
   let refusal: unknown;
@@ -35,8 +35,6 @@ export async function readTar(
       throw error;
     });
   try {
-    const unpacking = pipeline(archive, await decompressor(archive), entries);
-    unpacking.catch((error: Error) => entries.destroy(error));
     for await (const entry of entries) {
       const { name, type, size = 0 } = entry.header;
       const file = basename(name);
@@ -55,7 +53,6 @@ export async function readTar(
         bytes: isCut ? Buffer.alloc(0) : await buffer(entry),
       });
     }
-    await unpacking;
   } catch (error) {
     archive.destroy();
     if (error === refusal || error instanceof ProblemError) throw error;

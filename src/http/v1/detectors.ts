@@ -3,8 +3,10 @@ import { Readable } from 'node:stream';
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox';
 import { Type } from 'typebox';
 import type { DetectorRepository, DetectorStatus } from '../../repository/index.js';
+import { archiveMediaTypes } from '../plugins/media-types.js';
 import { ProblemError } from '../plugins/problems.js';
 import type { Service } from '../service.js';
+import { addAdminRules } from './admin.js';
 import { problemResponses } from './responses.js';
 import {
   currentVersionSchema,
@@ -18,9 +20,6 @@ import {
   versionParamsSchema,
   versionQuerySchema,
 } from './schemas/index.js';
-
-/** Content types of an uploaded detector. */
-const archiveMediaTypes = ['application/x-tar', 'application/gzip'] as const;
 
 /** Returns an upload as a stream; it comes as bytes if its content type is octet-stream. */
 function archiveOf(body: unknown): Readable {
@@ -82,13 +81,9 @@ export const detectorRoutes: FastifyPluginAsyncTypebox<{ service: Service }> = a
 const adminRoutes: FastifyPluginAsyncTypebox<{ service: Service }> = async (admin, { service }) => {
   const repository = repositoryOf(service);
 
-  // The archive is unpacked as it arrives; it need not fit into memory.
-  admin.addContentTypeParser([...archiveMediaTypes], (_request, payload, done) => done(null, payload));
+  addAdminRules(admin);
   const parseJson = admin.getDefaultJsonParser('error', 'error');
   admin.addContentTypeParser('application/json', { parseAs: 'string' }, parseJson);
-  admin.addHook('onRoute', (route) => {
-    route.config = { ...route.config, scope: 'admin' };
-  });
 
   admin.post(
     '/v1/detectors/:detector/versions',

@@ -6,11 +6,12 @@ import { Type } from 'typebox';
 import { hasEnded, type Job, type Jobs, summaryOf } from '../../jobs/index.js';
 import { longestBodyMs } from '../plugins/bodies.js';
 import { deadlineOf } from '../plugins/clients.js';
-import { isMultipart, multipartMediaType } from '../plugins/media-types.js';
+import { archiveMediaTypes, isMultipart, multipartMediaType } from '../plugins/media-types.js';
 import { type Part, readParts } from '../plugins/parts.js';
 import { ProblemError } from '../plugins/problems.js';
 import { readTar } from '../plugins/tar.js';
 import type { Service } from '../service.js';
+import { addAdminRules } from './admin.js';
 import { problemResponses } from './responses.js';
 import {
   detectorParamsSchema,
@@ -27,11 +28,9 @@ const mostParts = 2000;
 /** How often a client is told that the connection lives. */
 const beatMs = 15_000;
 
-const archiveTypes = ['application/x-tar', 'application/gzip'] as const;
 const photoBodies = {
   [multipartMediaType]: photosBody,
-  'application/x-tar': undefined,
-  'application/gzip': undefined,
+  ...Object.fromEntries(archiveMediaTypes.map((type) => [type, undefined])),
 };
 
 export const jobRoutes: FastifyPluginAsyncTypebox<{ service: Service }> = async (app, { service }) => {
@@ -116,10 +115,7 @@ function eventsOf(jobs: Jobs, id: string, { disconnected }: FastifyRequest): Rea
 const adminRoutes: FastifyPluginAsyncTypebox<{ service: Service }> = async (admin, { service }) => {
   const jobs = (): Jobs => service.readyCatalog().jobs;
 
-  admin.addContentTypeParser([...archiveTypes], (_request, payload, done) => done(null, payload));
-  admin.addHook('onRoute', (route) => {
-    route.config = { ...route.config, scope: 'admin' };
-  });
+  addAdminRules(admin);
 
   admin.post(
     '/v1/detectors/:detector/distillations',
