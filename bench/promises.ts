@@ -60,13 +60,13 @@ async function measure(
   const folder = await mkdtemp(join(tmpdir(), 'mkd-promises-'));
   try {
     await mkdir(join(folder, 'photos'));
+    const taken = new Set<string>();
     for (const at of learned) {
       const path = paths[at] as string;
       // Names in test and training may be the same.
-      await copyFile(
-        path,
-        join(folder, 'photos', path.includes('/test/') ? `test-${basename(path)}` : basename(path)),
-      );
+      const name = taken.has(basename(path)) ? `test-${basename(path)}` : basename(path);
+      taken.add(name);
+      await copyFile(path, join(folder, 'photos', name));
     }
     const out = join(folder, 'detector');
     const listed = groupBy?.startsWith('^') ? groupBy.replace('^', '^(?:test-)?') : groupBy;

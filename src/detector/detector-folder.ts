@@ -69,6 +69,14 @@ async function readContents(
   };
 }
 
+/** Reads the images that a detector was made from. @throws DetectorError if its files are damaged. */
+export async function readLearnedImages(
+  folder: string,
+  manifest: Pick<Manifest, 'cloner'>,
+): Promise<LearnedImages> {
+  return LearnedImages.among(await readVerified(folder, manifest.cloner));
+}
+
 /**
  * Reads a detector's manifest and computes its version.
  * @throws DetectorError if there is no manifest or it does not match the schema.

@@ -42,6 +42,7 @@ export {
   linearClonerOf,
   type ManifestDraft,
   readDetector,
+  readLearnedImages,
   readManifest,
   repairDetector,
   replaceCalibration,
@@ -49,7 +50,7 @@ export {
 } from './detector-folder.js';
 export { isDetector } from './detectors-in.js';
 export { embeddedExperts, expertOf, findExpert, modelsFolder } from './find-expert.js';
-export { type LearnedImage, type LearnedImages, learnedTensors } from './learned-images.js';
+export { fingerprintOf, type LearnedImage, type LearnedImages, learnedTensors } from './learned-images.js';
 export {
   type LoadedDetector,
   layerScorer,

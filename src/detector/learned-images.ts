@@ -20,15 +20,21 @@ export interface LearnedImage {
 }
 
 export class LearnedImages {
+  readonly #known: ReadonlySet<string>;
+  #copies: NearCopies | undefined;
+
+  /** @param fingerprints of the files, in the order of their thumbnails. */
   private constructor(
-    private readonly fingerprints: ReadonlySet<string>,
+    private readonly fingerprints: readonly string[],
     private readonly thumbnails: readonly Uint8Array[],
-  ) {}
+  ) {
+    this.#known = new Set(fingerprints);
+  }
 
   /** Reads hashes and thumbnails from a cloner's tensors; without them the set is empty. */
   static among(tensors: TensorMap): LearnedImages {
     const hashes = rowsOf(tensors, learnedImages, bytesEach).map((row) => Buffer.from(row).toString('hex'));
-    return new LearnedImages(new Set(hashes), rowsOf(tensors, learnedThumbnails, thumbnailSide ** 2));
+    return new LearnedImages(hashes, rowsOf(tensors, learnedThumbnails, thumbnailSide ** 2));
   }
 
   /** Returns whether the cloner was trained on a file with these contents. */
@@ -38,13 +44,26 @@ export class LearnedImages {
 
   /** Returns the same by SHA-256 of the contents. */
   hasSha256(sha256: Buffer): boolean {
-    return this.fingerprints.has(sha256.toString('hex', 0, bytesEach));
+    return this.#known.has(fingerprintOf(sha256));
+  }
+
+  /** Returns which image is most like a thumbnail, by its {@link fingerprintOf}; undefined if there are no thumbnails. */
+  nearest(thumbnail: Uint8Array): string | undefined {
+    const at = this.nearCopies()?.nearest(thumbnail);
+    return at === undefined ? undefined : this.fingerprints[at];
   }
 
   /** Returns what finds other photos of the same parts; undefined if there are no thumbnails. */
   nearCopies(): NearCopies | undefined {
-    return this.thumbnails.length > 0 ? new NearCopies(this.thumbnails) : undefined;
+    if (this.thumbnails.length === 0) return undefined;
+    this.#copies ??= new NearCopies(this.thumbnails);
+    return this.#copies;
   }
+}
+
+/** Returns how a file is known, by its SHA-256. */
+export function fingerprintOf(sha256: Buffer): string {
+  return sha256.toString('hex', 0, bytesEach);
 }
 
 function rowsOf(tensors: TensorMap, name: string, bytes: number): Uint8Array[] {

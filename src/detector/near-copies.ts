@@ -10,11 +10,16 @@
  */
 const closeShare = 0.25;
 
+interface Compared {
+  /** Of each, the squared distance to the nearest other one. */
+  readonly distances: readonly number[];
+  /** Near-copies are closer. */
+  readonly close: number;
+}
+
 export class NearCopies {
   readonly #vectors: readonly Float32Array[];
-  /** Of each, the squared distance to the nearest other one. */
-  readonly #distances: readonly number[];
-  readonly #close: number;
+  #compared: Compared | undefined;
 
   /**
    * @param thumbnails of good photos.
@@ -25,28 +30,41 @@ export class NearCopies {
     private readonly parts?: readonly unknown[],
   ) {
     this.#vectors = thumbnails.map(normalized);
-    this.#distances = this.#vectors.map((vector, at) => this.#nearest(vector, at));
-    const nearest = this.#distances.filter(Number.isFinite).sort((a, b) => a - b);
-    this.#close = closeShare * (nearest[Math.floor(nearest.length / 2)] ?? 0);
   }
 
   /** Returns whether a photo is a near-copy of one of them. */
   has(thumbnail: Uint8Array): boolean {
-    return this.#nearest(normalized(thumbnail)) < this.#close;
+    return this.#nearest(normalized(thumbnail)).distance < this.#compare().close;
+  }
+
+  /** Returns which of them is most like a photo. */
+  nearest(thumbnail: Uint8Array): number {
+    return this.#nearest(normalized(thumbnail)).at;
   }
 
   /** Returns which of them are near-copies of others. */
   among(): number[] {
-    return this.#distances.flatMap((distance, at) => (distance < this.#close ? [at] : []));
+    const { distances, close } = this.#compare();
+    return distances.flatMap((distance, at) => (distance < close ? [at] : []));
+  }
+
+  /** Compares all of them, when it is first needed: with thousands it takes seconds. */
+  #compare(): Compared {
+    if (this.#compared) return this.#compared;
+    const distances = this.#vectors.map((vector, at) => this.#nearest(vector, at).distance);
+    const nearest = distances.filter(Number.isFinite).sort((a, b) => a - b);
+    this.#compared = { distances, close: closeShare * (nearest[Math.floor(nearest.length / 2)] ?? 0) };
+    return this.#compared;
   }
 
   /** @param own place of the vector: it and its part are left out. */
-  #nearest(vector: Float32Array, own?: number): number {
+  #nearest(vector: Float32Array, own?: number): { readonly at: number; readonly distance: number } {
     const { parts } = this;
-    let nearest = Number.POSITIVE_INFINITY;
+    let nearest = { at: -1, distance: Number.POSITIVE_INFINITY };
     for (const [at, other] of this.#vectors.entries()) {
       if (at === own || (own !== undefined && parts && parts[at] === parts[own])) continue;
-      nearest = Math.min(nearest, squaredDistance(vector, other));
+      const distance = squaredDistance(vector, other);
+      if (distance < nearest.distance) nearest = { at, distance };
     }
     return nearest;
   }

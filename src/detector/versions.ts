@@ -22,6 +22,12 @@ export interface VersionFolder {
   readonly created: string;
   readonly inputSize: InputSize;
   readonly threshold: number;
+  /** That the threshold promises. */
+  readonly falseAlarmRate: number;
+  /** Good photos that it was made from. */
+  readonly photos: number;
+  /** Name of the expert. */
+  readonly expert: string;
 }
 
 export interface DetectorVersions {
@@ -121,6 +127,8 @@ async function readHistory(folder: string, versions: readonly VersionFolder[]): 
 }
 
 function summary(manifest: Manifest, version: string, folder: string): VersionFolder {
-  const { created, inputSize, calibration } = manifest;
-  return { version, folder, created, inputSize, threshold: calibration.threshold };
+  const { created, inputSize, calibration, data, expert } = manifest;
+  const { threshold, falseAlarmRate } = calibration;
+  const photos = data.images;
+  return { version, folder, created, inputSize, threshold, falseAlarmRate, photos, expert: expert.name };
 }

@@ -3,6 +3,7 @@ export { CheckpointError } from './checkpoint.js';
 export { distill } from './distill.js';
 export { photosToHoldBack } from './images/curriculum.js';
 export { type AddOptions, changePhotos } from './linear/distill-linear.js';
+export { type Photo, readKeptPhotos } from './linear/photos.js';
 export { DistillationInterrupted } from './on-device.js';
 export { type RecipeName, recipeNames, type TrainedRecipeName } from './recipe.js';
 export {

@@ -96,6 +96,20 @@ export class ScoringService {
     }
   }
 
+  /** Returns a thumbnail of the image of a result, as the detector sees it. */
+  async thumbnail(
+    { image }: StoredResult,
+    detector: LoadedDetector,
+    { deadline, request }: Pick<ScoringRequest, 'deadline' | 'request'>,
+  ): Promise<Uint8Array> {
+    const release = this.admission.images(1);
+    try {
+      return await this.pipeline.thumbnail({ detector, image, deadline, request });
+    } finally {
+      release();
+    }
+  }
+
   async #scoreOne(
     { name: detectorName, detector }: NamedDetector,
     { name, image }: Upload,

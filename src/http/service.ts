@@ -1,6 +1,8 @@
 /** State that the routes of an app share: limits, results, observers and, once detectors are verified, scoring. */
+
+import type { LoadedDetector } from '../detector/index.js';
 import { defaultImageLimits, type ImageLimits, ImagingThreads } from '../imaging/index.js';
-import { DriftMonitor, Metrics, Statistics } from '../observability/index.js';
+import { DriftMonitor, type LastDay, LastDayMonitor, Metrics, Statistics } from '../observability/index.js';
 import {
   defaultQueueLimits,
   InferenceQueue,
@@ -10,11 +12,12 @@ import {
   ScoringPipeline,
 } from '../scoring/index.js';
 import type { Catalog } from './catalog.js';
+import { GoodPhotos } from './good-photos.js';
 import { Admission, type AdmissionLimits, defaultAdmissionLimits } from './plugins/limits.js';
 import { ProblemError } from './plugins/problems.js';
 import { defaultUploadLimits, type UploadLimits } from './plugins/uploads.js';
-import { ResultStore, type ResultStoreLimits } from './result-store.js';
-import { ScoringService } from './scoring-service.js';
+import { ResultStore, type ResultStoreLimits, type StoredResult } from './result-store.js';
+import { type ScoringRequest, ScoringService } from './scoring-service.js';
 
 /** Timeout of an image, unless the client sets one. */
 export const defaultTimeoutMs = 30_000;
@@ -46,7 +49,9 @@ export class Service {
   readonly uploads: UploadLimits;
   readonly image: ImageLimits;
   readonly timeoutMs: number;
+  readonly #photos = new GoodPhotos();
   readonly #drift = new DriftMonitor();
+  readonly #lastDay = new LastDayMonitor();
   readonly #options: ServiceOptions;
   readonly #imager = new ImagingThreads();
   #status: ServiceStatus = 'starting';
@@ -101,6 +106,39 @@ export class Service {
     return this.#ready().scoring;
   }
 
+  /** Returns what a detector did in the last day, and the drift of the layer that has moved most; undefined if it has scored too little. */
+  activity(name: string): { readonly lastDay: LastDay; readonly drift: number | undefined } {
+    const drifts = this.#drift.of(name).map(({ drift }) => drift);
+    const [drift] = drifts.sort((a, b) => Math.abs(b) - Math.abs(a));
+    return { lastDay: this.#lastDay.of(name), drift };
+  }
+
+  /** Returns how many good photos of a version are kept. */
+  async photosKept(name: string, detector: LoadedDetector): Promise<number> {
+    return this.#photos.count({ detector, folder: this.#folderOf(name, detector) });
+  }
+
+  /** Finds the good photo that is most like the image of a result, see {@link GoodPhotos.nearest}. */
+  async nearestPhoto(
+    stored: StoredResult,
+    request: Pick<ScoringRequest, 'deadline' | 'request'>,
+  ): ReturnType<GoodPhotos['nearest']> {
+    const { catalog, scoring } = this.#ready();
+    const { detectorName, version, size } = stored;
+    const detector = await catalog.acquire(detectorName, version);
+    const thumbnail = await scoring.thumbnail(stored, detector, request);
+    return this.#photos.nearest(
+      { detector, folder: this.#folderOf(detectorName, detector) },
+      thumbnail,
+      size,
+    );
+  }
+
+  #folderOf(name: string, { version }: LoadedDetector): string {
+    const { versions } = this.readyCatalog().repository.status(name);
+    return versions.find((each) => each.version === version)?.folder ?? '';
+  }
+
   /** Starts to accept requests. */
   start(catalog: Catalog): void {
     const queue = new InferenceQueue(catalog.engine, { ...defaultQueueLimits, ...this.#options.queue });
@@ -108,12 +146,19 @@ export class Service {
       limits: this.image,
       memory: this.admission,
       imager: this.#imager,
-      observer: observers(this.metrics, this.statistics, this.#drift, ...(this.#options.observers ?? [])),
+      observer: observers(
+        this.metrics,
+        this.statistics,
+        this.#drift,
+        this.#lastDay,
+        ...(this.#options.observers ?? []),
+      ),
     });
     const scoring = new ScoringService(pipeline, this.admission, this.store);
     catalog.repository.observeRetired((name) => {
       this.statistics.forget(name);
       this.#drift.forget(name);
+      this.#lastDay.forget(name);
       void this.metrics.forget(name);
     });
     this.#running = { catalog, queue, scoring };

@@ -4,6 +4,7 @@ import { type Admission, type DetectorImage, decodeImage } from './decode.js';
 import type { ImageInput, ImageLimits } from './inspect.js';
 import type { LocalizationMap, PictureSize } from './map.js';
 import { findRegions, type Region } from './regions.js';
+import { thumbnail } from './thumbnail.js';
 import type { InputShape } from './tiles.js';
 
 /** Where images are decoded, and maps become regions and pictures. */
@@ -14,6 +15,8 @@ export interface Imager {
   regions(map: LocalizationMap, threshold: number, to: PictureSize): Promise<Region[]>;
   /** As {@link renderArtifact}. @throws ImageError */
   render(kind: Artifact, mapped: MappedImage): Promise<Buffer>;
+  /** As {@link thumbnail}, of an image scaled for a detector. @throws ImageError */
+  thumbnail(image: ImageInput, shape: InputShape, limits: ImageLimits & Admission): Promise<Uint8Array>;
 }
 
 /** In the thread that asks. */
@@ -21,4 +24,5 @@ export const directImager: Imager = {
   decode: decodeImage,
   regions: async (map, threshold, to) => findRegions(map, threshold, to),
   render: renderArtifact,
+  thumbnail: async (image, shape, limits) => thumbnail(await decodeImage(image, shape, limits)),
 };

@@ -41,15 +41,12 @@ export class ImagingThreads implements Imager {
     });
   }
 
-  async decode(
-    image: ImageInput,
-    shape: InputShape,
-    { maxBytes, maxPixels, admit }: ImageLimits & Admission,
-  ): Promise<DetectorImage> {
-    const limits = { maxBytes, maxPixels };
-    // Before a thread is taken: an image that waits for memory must not keep others from ending.
-    await admit?.(await pixelsToDecode(image, shape, limits));
-    return this.#run('decode', { image, shape, limits });
+  decode(image: ImageInput, shape: InputShape, limits: ImageLimits & Admission): Promise<DetectorImage> {
+    return this.#admitted('decode', image, shape, limits);
+  }
+
+  thumbnail(image: ImageInput, shape: InputShape, limits: ImageLimits & Admission): Promise<Uint8Array> {
+    return this.#admitted('thumbnail', image, shape, limits);
   }
 
   regions(map: LocalizationMap, threshold: number, to: PictureSize): Promise<Region[]> {
@@ -70,6 +67,18 @@ export class ImagingThreads implements Imager {
   async close(): Promise<void> {
     await pause(quietMs);
     await this.#pool.destroy();
+  }
+
+  async #admitted<Result>(
+    name: 'decode' | 'thumbnail',
+    image: ImageInput,
+    shape: InputShape,
+    { maxBytes, maxPixels, admit }: ImageLimits & Admission,
+  ): Promise<Result> {
+    const limits = { maxBytes, maxPixels };
+    // Before a thread is taken: an image that waits for memory must not keep others from ending.
+    await admit?.(await pixelsToDecode(image, shape, limits));
+    return this.#run(name, { image, shape, limits });
   }
 
   async #run<Name extends keyof ThreadTask, Result>(name: Name, task: ThreadTask[Name]): Promise<Result> {

@@ -7,9 +7,16 @@ import type { ImageInput, ImageLimits } from './inspect.js';
 import type { LocalizationMap, PictureSize } from './map.js';
 import type { InputShape } from './tiles.js';
 
+interface Decoding {
+  readonly image: ImageInput;
+  readonly shape: InputShape;
+  readonly limits: ImageLimits;
+}
+
 /** What a thread is asked, by the name of its function. */
 export interface ThreadTask {
-  readonly decode: { readonly image: ImageInput; readonly shape: InputShape; readonly limits: ImageLimits };
+  readonly decode: Decoding;
+  readonly thumbnail: Decoding;
   readonly regions: {
     readonly map: LocalizationMap;
     readonly threshold: number;
@@ -29,6 +36,10 @@ export function decode({ image, shape, limits }: ThreadTask['decode']): Promise<
     const pixels = owned(decoded.pixels);
     return [{ ...decoded, pixels }, pixels.buffer];
   });
+}
+
+export function thumbnail({ image, shape, limits }: ThreadTask['thumbnail']): Promise<unknown> {
+  return answered(async () => [await directImager.thumbnail(image, shape, limits)]);
 }
 
 export function regions({ map, threshold, to }: ThreadTask['regions']): Promise<unknown> {

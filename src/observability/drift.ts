@@ -67,14 +67,17 @@ export class DriftMonitor implements ScoringObserver {
 
   /** Returns the drift of every layer with enough images, of the wanted detectors. */
   measure(isWanted: (detector: string) => boolean = () => true): LayerDrift[] {
-    const wanted = [...this.#windows].filter(([name]) => isWanted(name));
-    return wanted.flatMap(([name, { references, directions }]) =>
-      [...directions].flatMap(([layer, last]): LayerDrift[] => {
-        const reference = references[layer];
-        if (!reference || last.length < driftWindow.least) return [];
-        return [{ detector: name, layer, drift: driftOf(last, reference) }];
-      }),
-    );
+    return [...this.#windows.keys()].filter(isWanted).flatMap((name) => this.of(name));
+  }
+
+  /** Returns the drift of every layer of a detector; none before there are enough images. */
+  of(name: string): LayerDrift[] {
+    const { references = {}, directions = [] } = this.#windows.get(name) ?? {};
+    return [...directions].flatMap(([layer, last]): LayerDrift[] => {
+      const reference = references[layer];
+      if (!reference || last.length < driftWindow.least) return [];
+      return [{ detector: name, layer, drift: driftOf(last, reference) }];
+    });
   }
 }
 

@@ -124,6 +124,17 @@ export class ScoringPipeline {
     });
   }
 
+  /** Returns a thumbnail of an image as the detector sees it, for {@link LearnedImages.nearest}. @throws ImageError, ScoringError */
+  async thumbnail({ detector, image, deadline = noDeadline }: ImageJob): Promise<Uint8Array> {
+    const memory = this.#memory.reserve(deadline);
+    try {
+      const admit = (pixels: number): Promise<void> => memory.take(pixels);
+      return await this.#imager.thumbnail(image, detector.input, { ...this.#limits, admit });
+    } finally {
+      memory.release();
+    }
+  }
+
   /** Returns the localization of an existing map. */
   localization(
     { detector, image }: ImageJob,

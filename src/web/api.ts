@@ -132,7 +132,14 @@ export const api = {
   },
   result: (id: string): Promise<StoredResult> => json(`/v1/results/${encodeURIComponent(id)}`),
   /** Returns the address of a picture that is loaded, with the key that an image of the page could not send. */
-  picture: async (path: string): Promise<string> => URL.createObjectURL(await (await send(path)).blob()),
+  picture: async (path: string): Promise<string> => URL.createObjectURL(await api.file(path)),
+  file: async (path: string): Promise<Blob> => (await send(path)).blob(),
+  /** Returns the good photo that is most like the image of a result. */
+  nearest: async (id: string): Promise<{ readonly name: string; readonly url: string }> => {
+    const response = await send(`/v1/results/${encodeURIComponent(id)}/nearest`);
+    const name = decodeURIComponent(response.headers.get('mkd-photo') ?? '');
+    return { name, url: URL.createObjectURL(await response.blob()) };
+  },
   metrics: async (): Promise<string> => (await send('/metrics')).text(),
   readiness: async (): Promise<Readiness> => {
     // A service that is not ready answers with status 503, and says why.

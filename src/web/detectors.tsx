@@ -1,8 +1,9 @@
 /** The detectors of this service: how each was made, its versions, and which one serves. */
 import { signal } from '@preact/signals';
-import { useState } from 'preact/hooks';
+import { useEffect, useState } from 'preact/hooks';
 import { api, type DetectorInfo, type DetectorList, type DetectorSummary } from './api.js';
-import { oneIn, short } from './numbers.js';
+import { DayOfScores } from './day-of-scores.js';
+import { oneIn, percent, short } from './numbers.js';
 
 const search = signal('');
 const mostRows = 100;
@@ -13,6 +14,8 @@ interface Props {
 }
 
 export function Detectors({ list, onChange }: Props) {
+  // What happened since the page was opened.
+  useEffect(() => void onChange(), []);
   if (!list) return <p class="soft">Loading the detectors</p>;
   const found = list.detectors.filter(({ name }) => name.toLowerCase().includes(search.value.toLowerCase()));
   return (
@@ -38,12 +41,17 @@ export function Detectors({ list, onChange }: Props) {
           <thead>
             <tr>
               <th scope="col">Name</th>
-              <th scope="col">Input</th>
+              <th scope="col">Made from</th>
+              <th scope="col">Expert, input</th>
               <th scope="col" class="n">
                 Threshold
               </th>
+              <th scope="col">False alarms</th>
+              <th scope="col">Scores of the last day</th>
+              <th scope="col" class="n">
+                Photos
+              </th>
               <th scope="col">Version</th>
-              <th scope="col">State</th>
             </tr>
           </thead>
           {found.slice(0, mostRows).map((detector) => (
@@ -83,7 +91,7 @@ function Row({
 }) {
   const [info, setInfo] = useState<DetectorInfo>();
   const [trouble, setTrouble] = useState<string>();
-  const { name, inputSize, threshold, version, versions, loaded, available } = detector;
+  const { name, inputSize, threshold, version, versions, available, lastDay } = detector;
   const load = (): Promise<void> =>
     api.detector(name).then(setInfo, (error: Error) => setTrouble(error.message));
   const toggle = (): void => {
@@ -111,18 +119,31 @@ function Row({
           <button type="button" class="link" aria-expanded={info !== undefined} onClick={toggle}>
             {name}
           </button>
+          {!available && <span class="soft"> unloaded</span>}
         </td>
-        <td>{side}</td>
+        <td>
+          {detector.photos} photos,{' '}
+          <span class="nowrap">{new Date(detector.created).toLocaleDateString()}</span>
+        </td>
+        <td>
+          {detector.expert.replace('-imagenet', '')}, {side}
+        </td>
         <td class="n">{short(threshold)}</td>
+        <td>at most {percent(detector.falseAlarmRate)}</td>
+        <td>
+          <DayOfScores detector={detector} />
+        </td>
+        <td class="n" title={`${lastDay.anomalous} of them anomalous`}>
+          {lastDay.images.toLocaleString('en')}
+        </td>
         <td>
           <code>{version}</code>
           {versions > 1 && <span class="soft"> and {versions - 1} earlier</span>}
         </td>
-        <td>{available ? (loaded ? 'in memory' : 'on disk') : 'unloaded'}</td>
       </tr>
       {(info || trouble) && (
         <tr>
-          <td colSpan={5}>
+          <td colSpan={8}>
             {trouble && (
               <p class="note bad" role="alert">
                 {trouble}

@@ -122,7 +122,7 @@ export function Inspect({ list }: { readonly list: DetectorList | undefined }) {
       </div>
       <div class="inspect">
         <div class="left">
-          {photo ? <Stage photo={photo} /> : <Empty />}
+          {photo ? <Stage photo={photo} hasGoodPhotos={(info?.photosKept ?? 0) > 0} /> : <Empty />}
           {photos.value.length > 0 && <Strip />}
         </div>
         <div class="side">

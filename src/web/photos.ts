@@ -26,6 +26,10 @@ export type Filter = 'all' | 'anomalous' | 'good' | 'failed';
 export const photos = signal<readonly Photo[]>([]);
 export const selectedId = signal<number | undefined>(undefined);
 export const filter = signal<Filter>('all');
+/** Only photos that this detector scored are shown. */
+export const shownDetector = signal<string | undefined>(undefined);
+/** Only photos that score at least this much are shown. */
+export const leastScore = signal<number | undefined>(undefined);
 /** The detector for the photos to come. */
 export const detectorName = signal('');
 /** A threshold to try out, for the detector that is chosen; undefined for its own. */
@@ -39,11 +43,19 @@ export function verdictOf({ outcome }: Photo): Verdict | undefined {
   return judged(outcome.result.score, trialThreshold.value ?? outcome.result.threshold);
 }
 
+export function isOfKind(photo: Photo, kind: Filter): boolean {
+  if (kind === 'all') return true;
+  return kind === 'failed' ? photo.outcome.state === 'failed' : verdictOf(photo) === kind;
+}
+
+/** The photos that all filters let through. */
 export const shown = computed(() => {
-  const kind = filter.value;
-  if (kind === 'all') return photos.value;
-  return photos.value.filter((photo) =>
-    kind === 'failed' ? photo.outcome.state === 'failed' : verdictOf(photo) === kind,
+  const [kind, by, least] = [filter.value, shownDetector.value, leastScore.value];
+  return photos.value.filter(
+    (photo) =>
+      isOfKind(photo, kind) &&
+      (by === undefined || photo.detector === by) &&
+      (least === undefined || (photo.outcome.state === 'scored' && photo.outcome.result.score >= least)),
   );
 });
 
@@ -112,6 +124,8 @@ export function removeAll(): void {
   }
   photos.value = [];
   selectedId.value = undefined;
+  shownDetector.value = undefined;
+  leastScore.value = undefined;
 }
 
 /**

@@ -1,7 +1,8 @@
 /** Why: the verdict, where the score lies among good photos, what adds to it, and the regions. */
 import { useState } from 'preact/hooks';
 import { promisedRate } from '../detector/conformal.js';
-import type { DetectorInfo, Result } from './api.js';
+import { api, type DetectorInfo, type Result } from './api.js';
+import { download } from './download.js';
 import { Mark } from './marks.js';
 import { milliseconds, oneIn, percent, short } from './numbers.js';
 import { type Photo, photos, scoreAgain, trialThreshold, verdictOf } from './photos.js';
@@ -205,11 +206,31 @@ function Regions({ result: { localization, width, height } }: { readonly result:
   );
 }
 
+const downloads = [
+  ['heatmap', 'png'],
+  ['overlay', 'png'],
+  ['mask', 'png'],
+  ['map', 'npy'],
+] as const;
+
 function Facts({ photo, result }: { readonly photo: Photo; readonly result: Result }) {
-  const { timings, id } = result;
+  const { timings, id, links } = result;
+  const [trouble, setTrouble] = useState<string>();
+  const save = (kind: keyof typeof links, ending: string): void => {
+    const name = photo.name.replace(/\.[^.]*$/, '');
+    api.file(links[kind]).then(
+      (file) => download(`${name}-${kind}.${ending}`, file),
+      (error: Error) => setTrouble(error.message),
+    );
+  };
   return (
     <section class="panel">
       <h2 class="label">This result</h2>
+      {trouble !== undefined && (
+        <p class="note bad small" role="alert">
+          {trouble}
+        </p>
+      )}
       <dl>
         <dt>Decoded, waited, computed</dt>
         <dd>
@@ -223,6 +244,14 @@ function Facts({ photo, result }: { readonly photo: Photo; readonly result: Resu
           <a href={`#/results/${id}`}>{id.slice(0, 8)}</a>
         </dd>
       </dl>
+      <div class="bar">
+        <span class="soft grow">Download</span>
+        {downloads.map(([kind, ending]) => (
+          <button key={kind} type="button" class="link" onClick={() => save(kind, ending)}>
+            {kind}
+          </button>
+        ))}
+      </div>
     </section>
   );
 }

@@ -6,11 +6,14 @@ import { short } from './numbers.js';
 import {
   type Filter,
   filter,
+  isOfKind,
+  leastScore,
   type Photo,
   photos,
   removeAll,
   selectedId,
   shown,
+  shownDetector,
   verdictOf,
 } from './photos.js';
 
@@ -22,10 +25,7 @@ const filters: readonly (readonly [Filter, string])[] = [
 ];
 
 function count(kind: Filter): number {
-  if (kind === 'all') return photos.value.length;
-  return photos.value.filter((photo) =>
-    kind === 'failed' ? photo.outcome.state === 'failed' : verdictOf(photo) === kind,
-  ).length;
+  return photos.value.filter((photo) => isOfKind(photo, kind)).length;
 }
 
 function save(): void {
@@ -35,6 +35,12 @@ function save(): void {
       : { name, detector, ...outcome },
   );
   download('mkd-results.json', JSON.stringify(results, null, 2));
+}
+
+async function saveReport(): Promise<void> {
+  const { resultsReport } = await import('./results-report.js');
+  const report = await resultsReport(shown.value);
+  download('mkd-report.html', new Blob([report], { type: 'text/html' }));
 }
 
 export function Strip() {
@@ -53,9 +59,14 @@ export function Strip() {
             </button>
           ))}
         </fieldset>
+        <Narrow />
         <span class="grow" />
-        <button type="button" class="link" onClick={save}>
-          Download JSON
+        <span class="soft">Download</span>
+        <button type="button" class="link" aria-label="Download JSON" onClick={save}>
+          JSON
+        </button>
+        <button type="button" class="link" aria-label="Download report" onClick={() => void saveReport()}>
+          Report
         </button>
         <button type="button" class="link" onClick={removeAll}>
           Remove all
@@ -68,6 +79,40 @@ export function Strip() {
         ))}
       </ul>
       {shown.value.length === 0 && <p class="soft">No photo of this kind.</p>}
+    </>
+  );
+}
+
+/** Filters by detector, if there are several, and by score. */
+function Narrow() {
+  const detectors = [...new Set(photos.value.map(({ detector }) => detector))];
+  return (
+    <>
+      {detectors.length > 1 && (
+        <select
+          class="select small"
+          aria-label="Photos scored by"
+          value={shownDetector.value ?? ''}
+          onChange={({ currentTarget }) => (shownDetector.value = currentTarget.value || undefined)}
+        >
+          <option value="">All detectors</option>
+          {detectors.map((name) => (
+            <option key={name}>{name}</option>
+          ))}
+        </select>
+      )}
+      <label class="soft">
+        Score from{' '}
+        <input
+          class="select small number"
+          type="number"
+          step="any"
+          value={leastScore.value ?? ''}
+          onInput={({ currentTarget: { value } }) =>
+            (leastScore.value = value === '' ? undefined : Number(value))
+          }
+        />
+      </label>
     </>
   );
 }

@@ -4,6 +4,7 @@ import { readdir } from 'node:fs/promises';
 import { request as httpRequest, type IncomingMessage } from 'node:http';
 import { join } from 'node:path';
 import { setTimeout as wait } from 'node:timers/promises';
+import sharp from 'sharp';
 import t, { type Test } from 'tap';
 import {
   hashKey,
@@ -72,6 +73,21 @@ const verdictOf = async (service: RunningService, detector: string, photo: Buffe
   return results[0]?.verdict ?? '';
 };
 
+const resultOf = async (service: RunningService, detector: string, photo: Buffer): Promise<string> => {
+  const answer = await fetch(`${service.address}/v1/detectors/${detector}/score`, {
+    method: 'POST',
+    body: Uint8Array.from(photo),
+    headers: { 'content-type': 'image/png' },
+  });
+  const { results } = (await answer.json()) as { results: { id: string }[] };
+  return results[0]?.id ?? '';
+};
+
+const keptBy = async (service: RunningService, detector: string): Promise<number> => {
+  const answer = await fetch(`${service.address}/v1/detectors/${detector}`);
+  return ((await answer.json()) as { photosKept: number }).photosKept;
+};
+
 const good = await samplePhotos(8);
 const crack = await samplePhoto(1, 12, 'crack');
 
@@ -94,6 +110,19 @@ t.test('photos become a detector that serves; photos are added and taken back', 
   t.match(last.outcome, { images: 9 });
   t.equal(await verdictOf(service, 'flange', crack), 'anomalous');
   t.strictSame(await readdir(join(detectors, '.jobs', job.id)), ['job.json'], 'its photos are gone');
+
+  // The good photo that is most like one that is scored.
+  const nearest = async (detector: string, photo: Buffer): Promise<Response> => {
+    const id = await resultOf(service, detector, photo);
+    return fetch(`${service.address}/v1/results/${id}/nearest`);
+  };
+  const same = await nearest('flange', good[3] as Buffer);
+  t.match([same.status, same.headers.get('mkd-photo')], [200, '3.png']);
+  t.match(await sharp(await same.arrayBuffer()).metadata(), { format: 'png', width: 256, height: 256 });
+  t.equal(await keptBy(service, 'flange'), 9);
+  const unknown = await nearest('sample', crack);
+  t.match(await unknown.json(), { status: 404, type: 'urn:mkd:problem:no-photos' });
+  t.equal(await keptBy(service, 'sample'), 0);
 
   // A threshold makes a version from the same photos.
   await fetch(`${service.address}/v1/detectors/flange/threshold`, {

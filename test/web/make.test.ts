@@ -84,6 +84,17 @@ t.test('from an empty service to the verdict on a doubtful part', { skip: noBrow
     await page.getByRole('button', { name: 'Score the photo of a defect' }).click();
     await page.getByText('1 of 1 photo scored').waitFor();
     t.match(await page.getByLabel('Verdict', { exact: true }).innerText(), /^Anomalous/);
+    // A good photo stands beside it, and moves with it.
+    await page.getByText(/Nearest good photo: part-\d+\.png/).waitFor();
+    const places = () => page.locator('.sheet').evaluateAll((all) => all.map(({ style }) => style.transform));
+    const [before] = await places();
+    await page.getByRole('button', { name: 'Larger' }).click();
+    const [photo, beside, ...more] = await places();
+    t.not(photo, before);
+    t.strictSame([beside, more], [photo, []]);
+    await page.getByRole('button', { name: 'Compare' }).click();
+    await page.getByText('Nearest good photo').waitFor({ state: 'detached' });
+    await page.getByRole('button', { name: 'Compare' }).click();
     await page.getByRole('button', { name: 'Wrong' }).click();
     await check('marked');
     const [download] = await Promise.all([

@@ -97,6 +97,29 @@ t.test('the page', { skip: noBrowser }, async (t) => {
     await page.getByText('part.tif, 256 x 256').waitFor();
     await page.locator('.sheet img').waitFor();
     t.match(await verdict(page).innerText(), /^Anomalous/);
+
+    // A filter, and a report of what it shows: a file in which the name is only a name.
+    await page.getByLabel('Score from').fill('5');
+    await page.getByRole('button', { name: /notes\.jpg/ }).waitFor({ state: 'detached' });
+    const [report] = await Promise.all([
+      page.waitForEvent('download'),
+      page.getByRole('button', { name: 'Download report' }).click(),
+    ]);
+    t.equal(report.suggestedFilename(), 'mkd-report.html');
+    const other = await context.newPage();
+    other.on('dialog', () => t.fail('the report runs the name'));
+    const path = join(t.testdir(), 'report.html');
+    await report.saveAs(path);
+    await other.goto(`file://${path}`);
+    await other.getByText('2 of 2 photos are anomalous').waitFor();
+    await other.getByRole('cell', { name: hostile }).waitFor();
+    t.equal(await other.locator('figure img').count(), 2);
+    await other.close();
+    const [map] = await Promise.all([
+      page.waitForEvent('download'),
+      page.getByRole('button', { name: 'map', exact: true }).click(),
+    ]);
+    t.equal(map.suggestedFilename(), 'part-map.npy');
     t.strictSame(faults, []);
   });
 
@@ -131,6 +154,7 @@ t.test('the page', { skip: noBrowser }, async (t) => {
       await page.getByRole('link', { name: 'Detectors' }).click();
       await page.getByRole('button', { name: 'sample', exact: true }).click();
       await page.getByText('120 photos of good parts').waitFor();
+      await page.getByLabel(/Mean score .* in the last hour, threshold 7\.66/).waitFor();
       await check('detectors');
       await page.getByRole('link', { name: 'Service' }).click();
       await page.getByText('Photos a second').waitFor();

@@ -32,6 +32,7 @@ const table = {
   conflict: { status: 409, title: 'The state of the detector does not allow this' },
   'read-only': { status: 409, title: 'The folder of detectors cannot be written' },
   'disk-full': { status: 507, title: 'The disk is full' },
+  'no-photos': { status: 404, title: 'The photos of the detector are not kept' },
   'unknown-job': { status: 404, title: 'There is no such job' },
   'unknown-result': { status: 404, title: 'There is no such result' },
   'expired-result': { status: 404, title: 'The result has expired' },

@@ -47,3 +47,16 @@ export async function sendArtifact(
     .header('content-length', String(body.length))
     .send(body.length > pieceBytes ? Readable.from(piecesOf(body)) : body);
 }
+
+/** Sends the good photo that is most like the image of a result. */
+export async function sendNearest(
+  reply: FastifyReply,
+  service: Service,
+  stored: StoredResult,
+): Promise<FastifyReply> {
+  const { request } = reply;
+  const deadline = deadlineOf(request, service.timeoutMs);
+  const { name, png } = await service.nearestPhoto(stored, { deadline, request });
+  request.byteHold.add(png.length);
+  return reply.header('mkd-photo', encodeURIComponent(name)).type('image/png').send(png);
+}

@@ -48,7 +48,7 @@ export const detectorRoutes: FastifyPluginAsyncTypebox<{ service: Service }> = a
       const all = repository().list();
       return {
         provider: service.readyCatalog().provider,
-        detectors: all.flatMap(summary),
+        detectors: all.flatMap((status) => summary(status, service)),
         refused: all.flatMap(({ name, reasons }) => reasons.map((reason) => ({ name, reason }))),
       };
     },
@@ -68,9 +68,12 @@ export const detectorRoutes: FastifyPluginAsyncTypebox<{ service: Service }> = a
     },
     async ({ params, query }) => {
       const { provider } = service.readyCatalog();
-      const { version, manifest } = await repository().acquire(params.detector, query.version);
-      const { versions } = repository().status(params.detector);
-      return { name: params.detector, version, provider, versions: [...versions], manifest };
+      const name = params.detector;
+      const detector = await repository().acquire(name, query.version);
+      const { version, manifest } = detector;
+      const { versions } = repository().status(name);
+      const photosKept = await service.photosKept(name, detector);
+      return { name, version, provider, versions: [...versions], photosKept, manifest };
     },
   );
 
@@ -224,9 +227,14 @@ function repositoryOf(service: Service): () => DetectorRepository {
   return () => service.readyCatalog().repository;
 }
 
-function summary({ name, current, versions, available }: DetectorStatus) {
+function summary({ name, current, versions, available }: DetectorStatus, service: Service) {
   if (!current) return [];
-  const { version, inputSize, threshold } = current;
+  const { folder: _, ...made } = current;
   const loaded = versions.some((other) => other.current && other.loaded);
-  return [{ name, version, inputSize, threshold, versions: versions.length, loaded, available }];
+  const { lastDay, drift } = service.activity(name);
+  const activity = {
+    lastDay: { ...lastDay, meanScores: [...lastDay.meanScores] },
+    ...(drift === undefined ? {} : { drift }),
+  };
+  return [{ ...made, name, versions: versions.length, loaded, available, ...activity }];
 }

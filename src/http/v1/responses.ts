@@ -1,4 +1,6 @@
 /** Responses that several routes share. */
+import type { FastifyReply } from 'fastify';
+import { Type } from 'typebox';
 import { problemMediaType } from '../plugins/problems.js';
 import { problemSchema } from './schemas/index.js';
 
@@ -13,7 +15,7 @@ export const problemResponses = {
   '5xx': problem('The service failed, is not ready, or is overloaded'),
 };
 
-const binary = { type: 'string', format: 'binary' } as const;
+const binary = Type.Unsafe<FastifyReply>({ type: 'string', format: 'binary' });
 
 export const binaryContent = {
   'image/png': { schema: binary },

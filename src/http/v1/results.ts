@@ -2,7 +2,7 @@
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox';
 import { mapRequest } from '../../scoring/index.js';
 import type { Service } from '../service.js';
-import { sendArtifact } from './artifacts.js';
+import { sendArtifact, sendNearest } from './artifacts.js';
 import { binaryContent, problemResponses } from './responses.js';
 import {
   artifactParamsSchema,
@@ -28,6 +28,27 @@ export const resultRoutes: FastifyPluginAsyncTypebox<{ service: Service }> = asy
       const { detectorName, version, result } = service.store.get(request.params.id);
       return { detector: detectorName, version, result };
     },
+  );
+
+  app.get(
+    '/v1/results/:id/nearest',
+    {
+      schema: {
+        operationId: 'getNearestPhoto',
+        tags: ['scoring'],
+        summary: 'The good photo that is most like the image of a result',
+        description:
+          'In the shape of the image, as the detector sees it. The header `mkd-photo` has its name, percent-encoded. Only if ' +
+          'photos of the detector are kept: see `photosKept` of the detector.',
+        params: resultParamsSchema,
+        headers: deadlineHeadersSchema,
+        response: {
+          200: { description: 'PNG', content: { 'image/png': binaryContent['image/png'] } },
+          ...problemResponses,
+        },
+      },
+    },
+    (request, reply) => sendNearest(reply, service, service.store.get(request.params.id)),
   );
 
   app.get(

@@ -13,6 +13,10 @@ export const detectorSummarySchema = Type.Object(
     version: Type.String({ description: 'Current version' }),
     inputSize: inputSizeSchema,
     threshold: Type.Number(),
+    falseAlarmRate: Type.Number({ description: 'Share of good images above the threshold, at most' }),
+    photos: Type.Integer({ description: 'Good photos that it was made from' }),
+    expert: Type.String({ description: 'The network that it follows' }),
+    created: Type.String({ description: 'When the current version was made, ISO 8601' }),
     versions: Type.Integer({ description: 'Number of versions' }),
     loaded: Type.Boolean({
       description: 'Whether the current version is in memory; if not, it is read on first use',
@@ -21,6 +25,23 @@ export const detectorSummarySchema = Type.Object(
       description:
         'False after an unload (POST /v2/repository/models/{model}/unload), until it is loaded again',
     }),
+    lastDay: Type.Object(
+      {
+        images: Type.Integer({ description: 'Images scored' }),
+        anomalous: Type.Integer(),
+        meanScores: Type.Array(Type.Union([Type.Number(), Type.Null()]), {
+          description: 'Mean score in each of the last 24 hours, the oldest first; null without images',
+        }),
+      },
+      { title: 'LastDay', description: 'Since the service was started, at most the last 24 hours' },
+    ),
+    drift: Type.Optional(
+      Type.Number({
+        description:
+          'How far the discrepancies of the last 200 images have moved, in interquartile ranges of good images; at the layer ' +
+          'that has moved most. Only after 50 images',
+      }),
+    ),
   },
   { title: 'Detector' },
 );
@@ -61,6 +82,10 @@ export const detectorInfoSchema = Type.Object(
     provider,
     versions: Type.Array(versionStatus, {
       description: 'The current version first, then those that a rollback would activate',
+    }),
+    photosKept: Type.Integer({
+      description:
+        'Good photos of this version that are kept here: for adding others, and to be shown beside results',
     }),
     manifest: manifestSchema,
   },
