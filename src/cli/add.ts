@@ -5,13 +5,15 @@ import { showDistillation } from './distillation.js';
 import {
   deviceOptions,
   falseAlarmRateOption,
+  type JsonFlag,
+  jsonOption,
   type RuntimeFlags,
   UsageError,
   withRuntimeOptions,
 } from './options.js';
 import type { Output } from './output.js';
 
-interface Flags extends RuntimeFlags {
+interface Flags extends RuntimeFlags, JsonFlag {
   readonly remove?: readonly string[];
   readonly groupBy?: string;
   readonly dropDoubtful?: true;
@@ -31,6 +33,7 @@ export function addCommand(output: Output): Command {
     .option('--group-by <part>', 'which photos show one part, as for mkd distill; by default by its rule')
     .option('--drop-doubtful', 'leave out good photos that the others do not explain')
     .addOption(falseAlarmRateOption())
+    .addOption(jsonOption())
     .option('--out <detector>', 'write a new detector and leave this one unchanged')
     .action(async (detector: string, dataset: string | undefined, flags: Flags) => {
       const { remove, out = detector } = flags;

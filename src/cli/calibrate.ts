@@ -1,7 +1,6 @@
 import { join } from 'node:path';
 import { Command } from 'commander';
 import { findDetector, hasVersions, readDetector } from '../detector/index.js';
-import { roundedJson } from '../files/decimals.js';
 import { type CalibrationSource, type Recalibration, recalibrate } from '../recalibration/index.js';
 import { addAsCurrent } from '../repository/index.js';
 import { runSelfTest, ScoringEngine } from '../scoring/index.js';
@@ -10,22 +9,23 @@ import {
   deviceOptions,
   falseAlarmRateOption,
   goodImages,
+  type JsonFlag,
+  jsonOption,
   number,
   percent,
   type RuntimeFlags,
   UsageError,
   withRuntimeOptions,
 } from './options.js';
-import { type Output, Warnings } from './output.js';
+import { type Output, printResult, Warnings } from './output.js';
 import { startProgress } from './progress.js';
 
-interface Flags extends RuntimeFlags {
+interface Flags extends RuntimeFlags, JsonFlag {
   readonly verdicts?: string;
   readonly threshold?: number;
   readonly falseAlarmRate?: number;
   readonly add?: true;
   readonly out?: string;
-  readonly json?: true;
 }
 
 /** `mkd calibrate` */
@@ -45,7 +45,7 @@ export function calibrateCommand(output: Output): Command {
     .addOption(falseAlarmRateOption())
     .option('--add', 'add the new scores to the existing ones instead of replacing them')
     .option('--out <detector>', 'write a new detector and leave this one unchanged')
-    .option('--json', 'print one JSON object')
+    .addOption(jsonOption())
     .action(async (folder: string, dataset: string | undefined, flags: Flags) => {
       const source = sourceOf(dataset, flags);
       const found = await findDetector(folder);
@@ -82,7 +82,7 @@ export function calibrateCommand(output: Output): Command {
         const weak =
           flags.threshold === undefined ? calibrationWarning(result.after, flags.falseAlarmRate) : undefined;
         if (weak) output.stderr.write(`mkd: ${weak}\n`);
-        output.stdout.write(flags.json ? roundedJson(result) : describe(flags.out ?? folder, result));
+        printResult(output, flags, result, () => describe(flags.out ?? folder, result));
       } finally {
         progress.stop();
         await engine.close();

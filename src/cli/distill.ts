@@ -7,13 +7,15 @@ import {
   type DeviceFlags,
   deviceOptions,
   falseAlarmRateOption,
+  type JsonFlag,
+  jsonOption,
   number,
   wholeNumber,
   withDeviceOptions,
 } from './options.js';
 import type { Output } from './output.js';
 
-interface Flags extends DeviceFlags {
+interface Flags extends DeviceFlags, JsonFlag {
   readonly out: string;
   readonly recipe: RecipeName;
   readonly size?: InputSize;
@@ -119,6 +121,7 @@ export function distillCommand(output: Output): Command {
     .option('--resume', 'trained cloners: continue where an interrupted run stopped')
     .option('--normal-class <name>', 'class in <dataset>/train with the good images, instead of good')
     .addOption(falseAlarmRateOption())
+    .addOption(jsonOption())
     .option(
       '--expert <card>',
       'card (.json) of an imported expert, or an embedded one: efficientnet-lite2-imagenet, vgg16-imagenet',

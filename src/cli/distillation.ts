@@ -1,7 +1,13 @@
 /** Shows a distillation on the terminal: its progress, its result, and what to do next. */
 import { stat } from 'node:fs/promises';
 import { basename, dirname, resolve } from 'node:path';
-import { defaultFalseAlarmRate, imagesNeeded, type Manifest, photosFile } from '../detector/index.js';
+import {
+  defaultFalseAlarmRate,
+  imagesNeeded,
+  type Manifest,
+  photosFile,
+  readManifest,
+} from '../detector/index.js';
 import {
   type DistillOptions,
   type DistillProgress,
@@ -9,11 +15,11 @@ import {
   photosToHoldBack,
 } from '../distillation/index.js';
 import { replaceFile } from '../files/replace-file.js';
-import { calibrationWarning, goodImages, percent, programName } from './options.js';
-import { type Output, Warnings } from './output.js';
+import { calibrationWarning, goodImages, type JsonFlag, percent, programName } from './options.js';
+import { type Output, printResult, Warnings } from './output.js';
 import { duration, startProgress } from './progress.js';
 
-interface Shown {
+interface Shown extends JsonFlag {
   /** Folder of the detector. */
   readonly out: string;
   /** What is done first. */
@@ -28,7 +34,7 @@ type Hooks = Required<Pick<DistillOptions, 'signal' | 'onWarning' | 'onProgress'
 /** Runs a distillation, shows it, and lets Ctrl-C end it. */
 export async function showDistillation(
   output: Output,
-  { out, began: first, folds, falseAlarmRate }: Shown,
+  { out, began: first, folds, falseAlarmRate, json }: Shown,
   run: (hooks: Hooks) => Promise<Manifest>,
 ): Promise<void> {
   const stop = new AbortController();
@@ -59,21 +65,42 @@ export async function showDistillation(
     });
     progress.stop();
     warnings.print();
-    const took = duration((performance.now() - began) / 1000);
-    output.stdout.write(`${await describe(out, manifest, took)}\n`);
+    const seconds = (performance.now() - began) / 1000;
     const report = `${resolve(out)}.report.html`;
     // Charts take a third of a second to load.
     const { distillationHtml } = await import('../reports/index.js');
     await replaceFile(report, distillationHtml({ name: basename(out), manifest, warnings: told, doubtful }));
-    output.stdout.write(`its report, to open in a browser: ${report}\n`);
+    const result = { ...(await resultOf(out, manifest)), seconds, report, warnings: told, doubtful };
+    const text = await describe(out, manifest, duration(seconds));
+    printResult(output, { json }, result, () => `${text}\nits report, to open in a browser: ${report}\n`);
     const weak = weakness(manifest, falseAlarmRate);
     if (weak) output.stderr.write(`mkd: ${weak}\n`);
-    output.stderr.write(nextCommands(out));
+    if (!json) output.stderr.write(nextCommands(out));
   } finally {
     progress.stop();
     process.off('SIGINT', onInterrupt);
     process.off('SIGTERM', onInterrupt);
   }
+}
+
+/** What a program wants to know of a new detector. */
+async function resultOf(out: string, { data, calibration, recipe, expert }: Manifest): Promise<object> {
+  const { version } = await readManifest(out);
+  const { threshold, falseAlarmRate } = calibration;
+  const { images, copies = 0, parts } = data;
+  const kept = await stat(photosFile(out)).catch(() => undefined);
+  return {
+    detector: out,
+    version,
+    recipe: recipe.name,
+    expert: expert.name,
+    images,
+    copies,
+    parts,
+    threshold,
+    falseAlarmRate,
+    ...(kept ? { photos: photosFile(out) } : {}),
+  };
 }
 
 async function describe(out: string, manifest: Manifest, took: string): Promise<string> {

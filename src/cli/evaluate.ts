@@ -34,7 +34,8 @@ interface Flags extends RuntimeFlags {
   readonly masks?: string;
   readonly method?: LocalizationMethod;
   readonly seed: number;
-  readonly json?: string;
+  /** True without a file. */
+  readonly json?: string | true;
   readonly html?: string;
 }
 
@@ -57,7 +58,7 @@ export function evaluateCommand(output: Output): Command {
       ),
     )
     .option('--seed <n>', 'random seed of the bootstrap intervals', wholeNumber(0), 0)
-    .option('--json <file>', 'also write the figures to this file')
+    .option('--json [file]', 'also write the figures to this file; without one, print them alone')
     .option('--html <file>', 'also write a report to read: curves, tables, and the photos that say most')
     .action(async (detector: string, others: string[], flags: Flags) => {
       const last = others.at(-1);
@@ -66,7 +67,12 @@ export function evaluateCommand(output: Output): Command {
       const source = sourceOf(dataset, flags);
       if (detectors.length > 2) throw new UsageError('at most two detectors can be compared');
       // Fail before the evaluation, not after it.
-      if (flags.json !== undefined) await checkWritable(flags.json);
+      const jsonFile = flags.json === true ? undefined : flags.json;
+      // Without a file, the figures are all that is printed.
+      const tell = (text: string): void => {
+        if (flags.json !== true) output.stdout.write(text);
+      };
+      if (jsonFile !== undefined) await checkWritable(jsonFile);
       if (flags.html !== undefined) await checkWritable(flags.html);
       const engine = await ScoringEngine.open(deviceOptions(flags));
       try {
@@ -79,14 +85,16 @@ export function evaluateCommand(output: Output): Command {
           for (const note of warningsOf(report, each.manifest, detectors[index] as string)) {
             output.stderr.write(`mkd: ${note}\n`);
           }
-          output.stdout.write(`${index > 0 ? '\n' : ''}${read.length > 1 ? `${detectors[index]}\n` : ''}`);
-          output.stdout.write(describe(report));
+          tell(`${index > 0 ? '\n' : ''}${read.length > 1 ? `${detectors[index]}\n` : ''}`);
+          tell(describe(report));
           reports.push(report);
         }
         const [first, second] = reports as [EvaluationReport, EvaluationReport?];
         const comparison = second && compareReports(first, second);
-        if (comparison) output.stdout.write(`\n${describeComparison(comparison)}`);
-        if (flags.json) await writeFile(flags.json, roundedJson(comparison ?? first, 2));
+        if (comparison) tell(`\n${describeComparison(comparison)}`);
+        const figures = comparison ?? first;
+        if (jsonFile !== undefined) await writeFile(jsonFile, roundedJson(figures, 2));
+        else if (flags.json) output.stdout.write(roundedJson(figures));
         if (flags.html) {
           const masksOf = new Map((await testImages(source)).map(({ path, masks }) => [path, masks]));
           const evaluated = reports.map((report, index) => ({
@@ -97,7 +105,7 @@ export function evaluateCommand(output: Output): Command {
           // Charts take a third of a second to load.
           const { evaluationReport } = await import('../reports/index.js');
           await writeFile(flags.html, await evaluationReport(engine, evaluated, masksOf, comparison));
-          output.stdout.write(`\n${flags.html}: open it in a browser\n`);
+          tell(`\n${flags.html}: open it in a browser\n`);
         }
       } finally {
         await engine.close();

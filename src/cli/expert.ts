@@ -1,9 +1,9 @@
 import { Command, InvalidArgumentError, Option } from 'commander';
 import { importExpert } from '../experts/index.js';
-import { type DeviceFlags, deviceOptions, withDeviceOptions } from './options.js';
-import type { Output } from './output.js';
+import { type DeviceFlags, deviceOptions, type JsonFlag, jsonOption, withDeviceOptions } from './options.js';
+import { type Output, printResult } from './output.js';
 
-interface Flags extends DeviceFlags {
+interface Flags extends DeviceFlags, JsonFlag {
   readonly out: string;
   readonly layers?: string[];
   readonly input?: 'torchvision' | 'caffe';
@@ -38,6 +38,7 @@ export function expertCommand(output: Output): Command {
         'input the weights were trained for, if their names do not show it',
       ).choices(['torchvision', 'caffe']),
     )
+    .addOption(jsonOption())
     .action(async (file: string, flags: Flags) => {
       const { card, fingerprint } = await importExpert({
         file,
@@ -46,8 +47,11 @@ export function expertCommand(output: Output): Command {
         ...(flags.layers ? { layers: flags.layers } : {}),
         ...(flags.input ? { input: flags.input } : {}),
       });
-      output.stdout.write(
-        `${card}: expert ${fingerprint.slice(0, 12)}; use it with mkd distill --expert ${card}\n`,
+      printResult(
+        output,
+        flags,
+        { card, fingerprint },
+        () => `${card}: expert ${fingerprint.slice(0, 12)}; use it with mkd distill --expert ${card}\n`,
       );
     });
   return new Command('expert')

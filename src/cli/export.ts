@@ -12,10 +12,17 @@ import {
 } from '../export/index.js';
 import { replaceFile } from '../files/replace-file.js';
 import { sidesOf } from '../imaging/index.js';
-import { detectorArgument, type ExpertFlags, UsageError, withExperts } from './options.js';
-import type { Output } from './output.js';
+import {
+  detectorArgument,
+  type ExpertFlags,
+  type JsonFlag,
+  jsonOption,
+  UsageError,
+  withExperts,
+} from './options.js';
+import { type Output, printResult } from './output.js';
 
-interface Flags extends ExpertFlags {
+interface Flags extends ExpertFlags, JsonFlag {
   readonly onnx?: string;
   readonly triton?: string;
   readonly name?: string;
@@ -46,6 +53,7 @@ export function exportCommand(output: Output): Command {
         .choices(exportedOutputs)
         .default(defaultExport.outputs, 'score, map, gradient'),
     )
+    .addOption(jsonOption())
     .action(async (nameOrFolder: string, flags: Flags) => {
       const { onnx, triton, input, outputs } = flags;
       if (onnx === undefined && triton === undefined) {
@@ -57,18 +65,23 @@ export function exportCommand(output: Output): Command {
       const takes = detector.input.tiling
         ? `tiles of ${width} x ${height}`
         : `images of ${width} x ${height}`;
+      const result: { onnx?: object; triton?: object } = {};
+      const lines: string[] = [];
       if (onnx !== undefined) {
         const bytes = await onnxFile(detector, { input, outputs });
         await replaceFile(onnx, bytes);
         const size = (bytes.length / 2 ** 20).toFixed(1);
-        output.stdout.write(
-          `${onnx}: ${outputs.join(', ')} of ${takes}, ${input}, ${size} MiB; thresholds are in its metadata\n`,
+        lines.push(
+          `${onnx}: ${outputs.join(', ')} of ${takes}, ${input}, ${size} MiB; thresholds are in its metadata`,
         );
+        result.onnx = { file: onnx, bytes: bytes.length, input, outputs, width, height };
       }
       if (triton !== undefined) {
         const name = flags.name ?? basename(nameOrFolder);
         const model = await writeTritonModel(triton, name, detector);
-        output.stdout.write(`${model}: model ${name}, score and map of ${takes}\n`);
+        lines.push(`${model}: model ${name}, score and map of ${takes}`);
+        result.triton = { folder: model, name, width, height };
       }
+      printResult(output, flags, result, () => `${lines.join('\n')}\n`);
     });
 }

@@ -9,10 +9,10 @@ import {
   scopes,
   writeKeyFile,
 } from '../http/index.js';
-import { UsageError, wholeNumber } from './options.js';
-import type { Output } from './output.js';
+import { type JsonFlag, jsonOption, UsageError, wholeNumber } from './options.js';
+import { type Output, printResult } from './output.js';
 
-interface AddFlags {
+interface AddFlags extends JsonFlag {
   readonly scope: Scope[];
   readonly rate?: number;
   readonly replace?: true;
@@ -25,7 +25,7 @@ export function keysCommand(output: Output): Command {
       'Manage API keys for mkd serve --keys. A running service reloads the file; only hashes are stored.',
     )
     .addCommand(addCommand(output))
-    .addCommand(removeCommand())
+    .addCommand(removeCommand(output))
     .addCommand(listCommand(output));
 }
 
@@ -37,7 +37,9 @@ function addCommand(output: Output): Command {
     .addOption(new Option('--scope <scope...>', 'what the key allows').choices(scopes).default(['score']))
     .option('--rate <n>', 'maximum requests per minute', wholeNumber(1))
     .option('--replace', 'revoke the key of that name and create one with these scopes and rate')
-    .action(async (file: string, name: string, { scope, rate, replace }: AddFlags) => {
+    .addOption(jsonOption())
+    .action(async (file: string, name: string, flags: AddFlags) => {
+      const { scope, rate, replace } = flags;
       if (!/^[A-Za-z0-9._-]{1,64}$/.test(name)) {
         throw new UsageError(`name '${name}': must be 1 to 64 letters, digits, dots, dashes and underscores`);
       }
@@ -54,16 +56,18 @@ function addCommand(output: Output): Command {
         ...(rate === undefined ? {} : { ratePerMinute: rate }),
       };
       await writeKeyFile(file, [...others, entry]);
-      output.stdout.write(`${key}\n`);
+      const { sha256: _, ...shown } = entry;
+      printResult(output, flags, { ...shown, key }, () => `${key}\n`);
     });
 }
 
-function removeCommand(): Command {
+function removeCommand(output: Output): Command {
   return new Command('remove')
     .description('Revoke a key.')
     .argument('<file>', 'key file')
     .argument('<name>', 'name of the key')
-    .action(async (file: string, name: string) => {
+    .addOption(jsonOption())
+    .action(async (file: string, name: string, flags: JsonFlag) => {
       const keys = await readKeyFile(file);
       if (!keys.some((key) => key.name === name)) {
         throw new UsageError(
@@ -74,6 +78,7 @@ function removeCommand(): Command {
         file,
         keys.filter((key) => key.name !== name),
       );
+      printResult(output, flags, { removed: name }, () => '');
     });
 }
 
@@ -81,11 +86,18 @@ function listCommand(output: Output): Command {
   return new Command('list')
     .description('List names, scopes and rates. The keys themselves are not stored.')
     .argument('<file>', 'key file')
-    .action(async (file: string) => {
-      for (const { name, scopes: may, ratePerMinute } of await readKeyFile(file)) {
-        const rate = ratePerMinute === undefined ? 'no limit' : `${ratePerMinute} requests per minute`;
-        output.stdout.write(`${name}  ${may.join(', ')}  ${rate}\n`);
-      }
+    .addOption(jsonOption())
+    .action(async (file: string, flags: JsonFlag) => {
+      const keys = await readKeyFile(file);
+      const shown = keys.map(({ sha256: _, ...key }) => key);
+      printResult(output, flags, { keys: shown }, () =>
+        keys
+          .map(({ name, scopes: may, ratePerMinute }) => {
+            const rate = ratePerMinute === undefined ? 'no limit' : `${ratePerMinute} requests per minute`;
+            return `${name}  ${may.join(', ')}  ${rate}\n`;
+          })
+          .join(''),
+      );
     });
 }
 

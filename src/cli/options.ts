@@ -73,6 +73,13 @@ export const detectorArgument = (): Argument =>
     'folder of a detector or of its versions, or the name of an embedded detector (sample)',
   );
 
+/** `--json` of every command that prints a result. */
+export interface JsonFlag {
+  readonly json?: true | undefined;
+}
+
+export const jsonOption = (): Option => new Option('--json', 'print one JSON object');
+
 export const falseAlarmRateOption = (): Option =>
   new Option(
     '--false-alarm-rate <share>',

@@ -1,11 +1,23 @@
 /** Where commands write: the process's own streams, or a test's. */
 import type { Writable } from 'node:stream';
+import { roundedJson } from '../files/decimals.js';
+import type { JsonFlag } from './options.js';
 
 export interface Output {
   /** Results. */
   readonly stdout: Writable & { readonly isTTY?: boolean };
   /** Progress, warnings and errors. */
   readonly stderr: Writable & { readonly isTTY?: boolean };
+}
+
+/** Prints the result of a command: for programs as one JSON object in a line, for people as a text. */
+export function printResult(
+  { stdout }: Output,
+  { json }: JsonFlag,
+  result: object,
+  text: () => string,
+): void {
+  stdout.write(json ? roundedJson(result) : text());
 }
 
 /** Collects warnings while a bar is drawn, and prints them when it has gone. */

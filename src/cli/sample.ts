@@ -1,10 +1,10 @@
 import { Command } from 'commander';
 import { writeSample } from '../datasets/index.js';
-import { wholeNumber } from './options.js';
-import type { Output } from './output.js';
+import { type JsonFlag, jsonOption, wholeNumber } from './options.js';
+import { type Output, printResult } from './output.js';
 import { startProgress } from './progress.js';
 
-interface Flags {
+interface Flags extends JsonFlag {
   readonly seed: number;
   readonly train: number;
   readonly good: number;
@@ -22,6 +22,7 @@ export function sampleCommand(output: Output): Command {
     .option('--train <n>', 'good training images', wholeNumber(1), 120)
     .option('--good <n>', 'good test images', wholeNumber(1), 40)
     .option('--defective <n>', 'defective test images of each kind', wholeNumber(1), 12)
+    .addOption(jsonOption())
     .action(async (dir: string, flags: Flags) => {
       const progress = startProgress(output);
       try {
@@ -30,7 +31,7 @@ export function sampleCommand(output: Output): Command {
           onProgress: (done, all) => progress.update('Draw     ', done, all),
         });
         progress.stop();
-        output.stdout.write(`${dir}: ${total} images\n`);
+        printResult(output, flags, { folder: dir, images: total }, () => `${dir}: ${total} images\n`);
       } finally {
         progress.stop();
       }

@@ -11,6 +11,7 @@ import type { ServeConfig } from './serve-settings.js';
 interface Flags {
   readonly config?: string;
   readonly printConfig?: true;
+  readonly open?: true;
 }
 
 /** `mkd serve` */
@@ -24,8 +25,9 @@ export function serveCommand(output: Output): Command {
         'MKD_CONFIG',
       ),
     )
+    .option('--open', 'open the page in a browser when the service is ready')
     .option('--print-config', 'print the settings from file, variables and flags, and exit')
-    .action(async ({ config, printConfig }: Flags, command: Command) => {
+    .action(async ({ config, printConfig, open }: Flags, command: Command) => {
       const flags = await effectiveConfig(command, config);
       if (printConfig) {
         output.stdout.write(`${JSON.stringify(flags, null, 2)}\n`);
@@ -36,14 +38,20 @@ export function serveCommand(output: Output): Command {
       }
       const signals = stopSignals();
       try {
-        await serveUntilStopped(flags, signals, output);
+        await serveUntilStopped(flags, signals, output, open ? openPage : undefined);
       } finally {
         signals.close();
       }
     });
 }
 
-async function serveUntilStopped(flags: ServeConfig, signals: StopSignals, output: Output): Promise<void> {
+/** @param onReady called with the address of the page. */
+async function serveUntilStopped(
+  flags: ServeConfig,
+  signals: StopSignals,
+  output: Output,
+  onReady?: (url: string) => Promise<unknown>,
+): Promise<void> {
   const starting = new AbortController();
   const first = signals.next();
   void first.then(() => starting.abort());
@@ -93,6 +101,9 @@ async function serveUntilStopped(flags: ServeConfig, signals: StopSignals, outpu
     return;
   }
   if (output.stdout.isTTY) output.stdout.write(welcome(service, flags));
+  await onReady?.(localAddress(service)).catch((error: Error) => {
+    output.stderr.write(`mkd: the page cannot be opened in a browser: ${error.message}\n`);
+  });
   service.app.log.info({ signal: await first }, 'stopping');
   const ended = await Promise.race([
     service.stop().then(() => 'drained' as const),
@@ -134,10 +145,20 @@ function detail(name: string, value: unknown): string[] {
   return [`${name} ${Number.isInteger(value) ? value : Number(value.toPrecision(3))}`];
 }
 
+/** Returns the address for people on this machine. */
+function localAddress({ address }: RunningService): string {
+  return address.replace('0.0.0.0', 'localhost').replace('[::]', 'localhost');
+}
+
+async function openPage(url: string): Promise<void> {
+  const { default: open } = await import('open');
+  await open(url);
+}
+
 /** What a person at a terminal does next. */
-function welcome({ address, app }: RunningService, { keys, tlsCert }: ServeConfig): string {
-  const url = address.replace('0.0.0.0', 'localhost').replace('[::]', 'localhost');
-  const { provider, repository } = app.service.readyCatalog();
+function welcome(service: RunningService, { keys, tlsCert }: ServeConfig): string {
+  const url = localAddress(service);
+  const { provider, repository } = service.app.service.readyCatalog();
   const names = repository.list().flatMap(({ name, current }) => (current ? [name] : []));
   const [name = '<detector>'] = names;
   const key = keys === undefined ? '' : ` -H "Authorization: Bearer $KEY"`;

@@ -1,10 +1,17 @@
 import { Command } from 'commander';
 import { DetectorError, findDetector, readDetector, repairDetector } from '../detector/index.js';
 import { runSelfTest, ScoringEngine } from '../scoring/index.js';
-import { detectorArgument, deviceOptions, type RuntimeFlags, withRuntimeOptions } from './options.js';
-import type { Output } from './output.js';
+import {
+  detectorArgument,
+  deviceOptions,
+  type JsonFlag,
+  jsonOption,
+  type RuntimeFlags,
+  withRuntimeOptions,
+} from './options.js';
+import { type Output, printResult } from './output.js';
 
-interface Flags extends RuntimeFlags {
+interface Flags extends RuntimeFlags, JsonFlag {
   readonly repair?: string;
 }
 
@@ -14,27 +21,33 @@ export function verifyCommand(output: Output): Command {
     .description('Check a detector: schema, hashes, and that it still gives the scores of its distillation.')
     .addArgument(detectorArgument())
     .option('--repair <copy>', 'if it is damaged, replace its files with those of this copy of it')
+    .addOption(jsonOption())
     .action(async (nameOrFolder: string, flags: Flags) => {
       const folder = await findDetector(nameOrFolder);
       const engine = await ScoringEngine.open(deviceOptions(flags));
-      const check = async (): Promise<string> => {
+      const check = async () => {
         const detector = await readDetector(folder, flags.experts);
-        const report = await runSelfTest(engine, detector);
-        return (
-          `${nameOrFolder}: version ${detector.version} passed on ${engine.provider}; ` +
-          `${report.images} images scored, largest difference ${report.scoreDifference.toExponential(1)} ` +
-          `in scores and ${report.mapDifference.toExponential(1)} in maps\n`
-        );
+        return { version: detector.version, ...(await runSelfTest(engine, detector)) };
       };
+      let repairedWith: string | undefined;
       try {
-        const passed = await check().catch(async (error: unknown) => {
+        const report = await check().catch(async (error: unknown) => {
           if (flags.repair === undefined || !(error instanceof DetectorError)) throw error;
           output.stderr.write(`mkd: ${error.message}\n`);
           await repair(folder, flags.repair, flags.experts);
-          output.stdout.write(`${nameOrFolder}: repaired with the files of ${flags.repair}\n`);
+          repairedWith = flags.repair;
           return check();
         });
-        output.stdout.write(passed);
+        const { provider } = engine;
+        printResult(output, flags, { detector: nameOrFolder, provider, ...report, repairedWith }, () => {
+          const repaired =
+            repairedWith === undefined ? '' : `${nameOrFolder}: repaired with the files of ${repairedWith}\n`;
+          return (
+            `${repaired}${nameOrFolder}: version ${report.version} passed on ${provider}; ` +
+            `${report.images} images scored, largest difference ${report.scoreDifference.toExponential(1)} ` +
+            `in scores and ${report.mapDifference.toExponential(1)} in maps\n`
+          );
+        });
       } finally {
         await engine.close();
       }

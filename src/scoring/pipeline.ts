@@ -128,8 +128,8 @@ export class ScoringPipeline {
   async thumbnail({ detector, image, deadline = noDeadline }: ImageJob): Promise<Uint8Array> {
     const memory = this.#memory.reserve(deadline);
     try {
-      const admit = (pixels: number): Promise<void> => memory.take(pixels);
-      return await this.#imager.thumbnail(image, detector.input, { ...this.#limits, admit });
+      const limits = { ...this.#limits, admit: (pixels: number) => memory.take(pixels) };
+      return await this.#imager.thumbnail(image, detector.input, limits);
     } finally {
       memory.release();
     }

@@ -274,7 +274,7 @@ t.test('flags override variables, variables override the file, and wrong setting
 });
 
 /** Runs `mkd serve` until its output has a text, and stops it as Ctrl-C does. @returns the output */
-async function served(terminal: boolean, until: string): Promise<string> {
+async function served(terminal: boolean, until: string, ...more: readonly string[]): Promise<string> {
   let out = '';
   let address: string | undefined;
   const stdout = Object.assign(
@@ -288,7 +288,7 @@ async function served(terminal: boolean, until: string): Promise<string> {
     { isTTY: terminal },
   );
   const args = ['serve', '--host', '127.0.0.1', '--port', '0', '--provider', 'cpu', '--stop-delay-ms', '0'];
-  const ended = runProgram(args, { stdout, stderr: process.stderr });
+  const ended = runProgram([...args, ...more], { stdout, stderr: process.stderr });
   const has = async (what: string): Promise<void> => {
     for (let tries = 0; tries < 600 && !out.includes(what); tries++) await wait(100);
   };
@@ -301,7 +301,17 @@ async function served(terminal: boolean, until: string): Promise<string> {
 }
 
 t.test('on a terminal the log is lines for people, with what to do next; in a pipe it is JSON', async (t) => {
-  const shown = await served(true, 'GET /v1/detectors');
+  // What --open starts is the browser that this variable names.
+  const folder = t.testdir();
+  const browser = join(folder, 'browser');
+  await writeFile(browser, `#!/bin/sh\necho "$1" > ${folder}/opened\n`, { mode: 0o755 });
+  process.env.BROWSER = browser;
+  t.teardown(() => delete process.env.BROWSER);
+  const shown = await served(true, 'GET /v1/detectors', '--open');
+  const opened = await readFile(join(folder, 'opened'), 'utf8');
+  t.match(opened, /^http:\/\/127\.0\.0\.1:\d+\n$/);
+  t.match(shown, `serves sample, sample-paper on cpu`);
+  t.ok(shown.includes(opened.trim()));
   t.match(shown, /http:\/\/127\.0\.0\.1:\d+ serves sample, sample-paper on cpu\n/);
   t.match(shown, /curl -s -F image=@photo\.png http:\S+\/v1\/detectors\/sample\/score\n/);
   t.match(shown, /GET \/v1\/detectors\?api_key=\[redacted\] \d{3} in \d+ ms/);

@@ -1,0 +1,77 @@
+/** Every command that prints a result prints it as one JSON object, if it is asked to; and nothing else on stdout. */
+import { join } from 'node:path';
+import { Writable } from 'node:stream';
+import t from 'tap';
+import { runProgram } from '../../src/cli/program.js';
+
+/** Runs a command with `--json`, and returns what it prints. */
+async function json(...args: readonly string[]) {
+  let text = '';
+  const stdout = new Writable({
+    write(chunk, _encoding, done) {
+      text += String(chunk);
+      done();
+    },
+  });
+  let errors = '';
+  const stderr = new Writable({
+    write(chunk, _encoding, done) {
+      errors += String(chunk);
+      done();
+    },
+  });
+  const code = await runProgram([...args, '--json'], { stdout, stderr });
+  if (code !== 0) throw new Error(errors);
+  t.equal(text.split('\n').length, 2, `${args[0]} prints one line`);
+  return JSON.parse(text) as unknown;
+}
+
+t.test('from photos to an exported graph', async (t) => {
+  const folder = t.testdir();
+  const [data, detector, onnx] = ['data', 'detector', 'graph.onnx'].map((name) => join(folder, name)) as [
+    string,
+    string,
+    string,
+  ];
+  const cpu = ['--provider', 'cpu'];
+  t.match(await json('sample', data, '--train', '9', '--good', '3', '--defective', '1'), {
+    folder: data,
+    images: 17,
+  });
+  const good = join(data, 'train/good');
+  t.match(await json('distill', good, '--out', detector, '--size', '64', ...cpu), {
+    detector,
+    version: /^[0-9a-f]{12}$/,
+    recipe: 'linear',
+    images: 9,
+    threshold: Number,
+    falseAlarmRate: 0.1,
+    photos: `${detector}.photos.tar`,
+    report: `${detector}.report.html`,
+    warnings: Array,
+    doubtful: Array,
+  });
+  t.match(await json('add', detector, '--remove', '000.png', ...cpu), { images: 8 });
+  t.match(await json('verify', detector, ...cpu), { provider: 'cpu', images: 3, scoreDifference: Number });
+  t.match(await json('calibrate', detector, '--threshold', '20', ...cpu), {
+    after: { threshold: 20 },
+    version: /^[0-9a-f]{12}$/,
+  });
+  t.match(await json('evaluate', detector, data, ...cpu), {
+    images: { good: 3, defective: 5 },
+    imageAuroc: Number,
+  });
+  const outputs = ['--outputs', 'score', '--onnx', onnx];
+  t.match(await json('export', detector, ...outputs), {
+    onnx: { file: onnx, width: 64, outputs: ['score'] },
+  });
+  t.match(await json('score', detector, join(good, '001.png'), ...cpu), { score: Number });
+});
+
+t.test('keys', async (t) => {
+  const file = join(t.testdir(), 'keys.json');
+  const { key, ...added } = (await json('keys', 'add', file, 'line')) as { key: string };
+  t.match([key.length > 20, added], [true, { name: 'line', scopes: ['score'] }]);
+  t.strictSame(await json('keys', 'list', file), { keys: [{ name: 'line', scopes: ['score'] }] });
+  t.strictSame(await json('keys', 'remove', file, 'line'), { removed: 'line' });
+});
