@@ -6,6 +6,7 @@
  *     <!-- check: start -->          the next block starts a service; it runs until the next one starts
  *     <!-- check: node -->           the next block is a module
  *     <!-- check: python NAMES -->   the next block is Python with these packages
+ *     <!-- check: file NAME -->      the next block is a file that the blocks after it use
  *     <!-- check: error -->          the service refuses what the next block asks
  *     <!-- check: skip, WHY -->      the next block is not run
  *
@@ -145,6 +146,10 @@ async function runBlock(shell: Shell, { language, code, check, setup }: Block): 
     return 'started';
   }
   const folder = (await shell.run('pwd')).trim().split('\n')[0] as string;
+  if (check.startsWith('file ')) {
+    await writeFile(join(folder, check.slice(5)), code);
+    return `was written to ${check.slice(5)}`;
+  }
   if (language === 'ts') {
     await writeFile(join(folder, 'snippet.mjs'), code);
     await shell.run('node snippet.mjs');

@@ -11,6 +11,7 @@ import type { Page } from 'playwright-core';
 import sharp from 'sharp';
 import { writeSample } from '../src/datasets/index.js';
 import { modelsFolder } from '../src/detector/index.js';
+import { distill } from '../src/index.js';
 import { openBrowser, tryExamples, visit } from '../test/support/browser.js';
 import { samplePhoto, samplePhotos } from '../test/support/photos.js';
 import { startService } from '../test/support/service.js';
@@ -19,6 +20,10 @@ import { root } from './peer.js';
 const [, , folder] = process.argv;
 const detectors = await mkdtemp(join(tmpdir(), 'mkd-pictures-'));
 await cp(join(modelsFolder, 'sample'), join(detectors, 'sample'), { recursive: true });
+// One whose photos are kept: good ones stand beside those that are looked at.
+const parts = join(detectors, '.parts');
+await writeSample(parts, { seed: 0, train: 120, good: 1, defective: 1 });
+await distill({ dataset: parts, out: join(detectors, 'flange') });
 const [browser, service] = await Promise.all([
   openBrowser(),
   startService({ detectors, app: { localAdmin: true } }),
@@ -36,6 +41,7 @@ const crack = { name: 'crack.png', mimeType, buffer: await samplePhoto(1, 12, 'c
 async function inspect(page: Page): Promise<void> {
   await tryExamples(page);
   await page.locator('img.heat').waitFor();
+  await page.getByText('Nearest good photo').waitFor();
 }
 
 const views: Readonly<Record<string, (page: Page) => Promise<void>>> = {
@@ -47,7 +53,7 @@ const views: Readonly<Record<string, (page: Page) => Promise<void>>> = {
   },
   make: async (page) => {
     await page.getByRole('link', { name: 'New detector' }).click();
-    await page.getByLabel('Name', { exact: true }).fill('flange');
+    await page.getByLabel('Name', { exact: true }).fill('flange-2');
     const chooser = (label: string) => page.getByLabel(label, { exact: true }).and(page.locator('input'));
     await chooser('Photos of good parts').setInputFiles([...good, copy]);
     await chooser('Photos of defects, only to check').setInputFiles([crack]);

@@ -131,8 +131,7 @@ export const api = {
     }
   },
   result: (id: string): Promise<StoredResult> => json(`/v1/results/${encodeURIComponent(id)}`),
-  /** Returns the address of a picture that is loaded, with the key that an image of the page could not send. */
-  picture: async (path: string): Promise<string> => URL.createObjectURL(await api.file(path)),
+  /** Loads a picture or map, with the key that an image of the page could not send. */
   file: async (path: string): Promise<Blob> => (await send(path)).blob(),
   /** Returns the good photo that is most like the image of a result. */
   nearest: async (id: string): Promise<{ readonly name: string; readonly url: string }> => {

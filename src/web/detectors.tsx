@@ -42,16 +42,22 @@ export function Detectors({ list, onChange }: Props) {
             <tr>
               <th scope="col">Name</th>
               <th scope="col">Made from</th>
-              <th scope="col">Expert, input</th>
+              <th scope="col" class="wide">
+                Expert, input
+              </th>
               <th scope="col" class="n">
                 Threshold
               </th>
-              <th scope="col">False alarms</th>
+              <th scope="col" class="wide">
+                False alarms
+              </th>
               <th scope="col">Scores of the last day</th>
               <th scope="col" class="n">
                 Photos
               </th>
-              <th scope="col">Version</th>
+              <th scope="col" class="wide">
+                Version
+              </th>
             </tr>
           </thead>
           {found.slice(0, mostRows).map((detector) => (
@@ -125,18 +131,18 @@ function Row({
           {detector.photos} photos,{' '}
           <span class="nowrap">{new Date(detector.created).toLocaleDateString()}</span>
         </td>
-        <td>
+        <td class="wide">
           {detector.expert.replace('-imagenet', '')}, {side}
         </td>
         <td class="n">{short(threshold)}</td>
-        <td>at most {percent(detector.falseAlarmRate)}</td>
+        <td class="wide">at most {percent(detector.falseAlarmRate)}</td>
         <td>
           <DayOfScores detector={detector} />
         </td>
         <td class="n" title={`${lastDay.anomalous} of them anomalous`}>
           {lastDay.images.toLocaleString('en')}
         </td>
-        <td>
+        <td class="wide">
           <code>{version}</code>
           {versions > 1 && <span class="soft"> and {versions - 1} earlier</span>}
         </td>

@@ -2,6 +2,7 @@
 import { signal } from '@preact/signals';
 import { useEffect, useState } from 'preact/hooks';
 import { api, type Result } from './api.js';
+import { asLayer } from './heatmap.js';
 import { isCompared, Nearest, useNearest } from './nearest.js';
 import { type Photo, scoreAgain } from './photos.js';
 import { regionHovered } from './regions.js';
@@ -15,22 +16,27 @@ export function cycleView(): void {
   view.value = views[(views.indexOf(view.value) + 1) % views.length] ?? 'heatmap';
 }
 
+const asItIs = (picture: Blob): Blob | Promise<Blob> => picture;
+
 /** Loads a picture of a result; undefined until it is there, or if the service no longer has it. */
-function usePicture(path: string | undefined): string | undefined {
+function usePicture(path: string | undefined, drawn = asItIs): string | undefined {
   const [url, setUrl] = useState<string>();
   useEffect(() => {
     setUrl(undefined);
     if (path === undefined) return undefined;
     let current = true;
     let loaded: string | undefined;
-    api.picture(path).then(
-      (address) => {
-        loaded = address;
-        if (current) setUrl(address);
-        else URL.revokeObjectURL(address);
-      },
-      () => undefined,
-    );
+    api
+      .file(path)
+      .then(drawn)
+      .then(
+        (picture) => {
+          if (!current) return;
+          loaded = URL.createObjectURL(picture);
+          setUrl(loaded);
+        },
+        () => undefined,
+      );
     return () => {
       current = false;
       if (loaded) URL.revokeObjectURL(loaded);
@@ -76,7 +82,7 @@ function PhotoPane({ photo, result }: { readonly photo: Photo; readonly result: 
   const [natural, setNatural] = useState<{ width: number; height: number }>();
   // A photo in a format that the browser cannot show is shown as the service sees it.
   const overlay = usePicture(photo.url === undefined ? result?.links.overlay : undefined);
-  const heatmap = usePicture(result?.links.heatmap);
+  const heatmap = usePicture(result?.links.heatmap, asLayer);
   useEffect(() => setNatural(undefined), [photo.id]);
   const source = photo.url ?? overlay;
   return (
@@ -98,13 +104,7 @@ function PhotoPane({ photo, result }: { readonly photo: Photo; readonly result: 
               />
             )}
             {view.value === 'heatmap' && heatmap && photo.url && (
-              <img
-                class="heat"
-                src={heatmap}
-                alt=""
-                draggable={false}
-                style={{ opacity: opacity.value, maskImage: Array(3).fill(`url("${heatmap}")`).join() }}
-              />
+              <img class="heat" src={heatmap} alt="" draggable={false} style={{ opacity: opacity.value }} />
             )}
             {view.value === 'outlines' && result?.localization && <Outlines photo={photo} scale={scale} />}
           </>

@@ -24,6 +24,11 @@ const filters: readonly (readonly [Filter, string])[] = [
   ['failed', 'Not scored'],
 ];
 
+/** Whether a filter has something to show; the one that is chosen stays. */
+function isUseful([kind]: readonly [Filter, string]): boolean {
+  return kind !== 'failed' || filter.value === kind || count(kind) > 0;
+}
+
 function count(kind: Filter): number {
   return photos.value.filter((photo) => isOfKind(photo, kind)).length;
 }
@@ -48,7 +53,7 @@ export function Strip() {
     <>
       <div class="bar">
         <fieldset class="seg plain" aria-label="Photos that are shown">
-          {filters.map(([kind, word]) => (
+          {filters.filter(isUseful).map(([kind, word]) => (
             <button
               key={kind}
               type="button"
@@ -101,18 +106,17 @@ function Narrow() {
           ))}
         </select>
       )}
-      <label class="soft">
-        Score from{' '}
-        <input
-          class="select small number"
-          type="number"
-          step="any"
-          value={leastScore.value ?? ''}
-          onInput={({ currentTarget: { value } }) =>
-            (leastScore.value = value === '' ? undefined : Number(value))
-          }
-        />
-      </label>
+      <input
+        class="select small number"
+        type="number"
+        step="any"
+        placeholder="Score from"
+        aria-label="Score from"
+        value={leastScore.value ?? ''}
+        onInput={({ currentTarget: { value } }) =>
+          (leastScore.value = value === '' ? undefined : Number(value))
+        }
+      />
     </>
   );
 }

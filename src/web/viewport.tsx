@@ -1,7 +1,7 @@
 /** A picture that can be moved and zoomed. All that are shown at once keep step. */
 import { signal } from '@preact/signals';
 import type { ComponentChildren } from 'preact';
-import { useEffect, useRef, useState } from 'preact/hooks';
+import { useEffect, useLayoutEffect, useRef, useState } from 'preact/hooks';
 
 /** 1 fits the picture into its window. */
 const zoom = signal(1);
@@ -49,12 +49,13 @@ interface Props {
 export function Viewport({ label, pixels, children }: Props) {
   const element = useRef<HTMLDivElement>(null);
   const [size, setSize] = useState<Size>({ width: 1, height: 1 });
-  useEffect(() => {
+  // Before it is drawn for the first time.
+  useLayoutEffect(() => {
     const observed = element.current;
     if (!observed) return undefined;
-    const observer = new ResizeObserver(() =>
-      setSize({ width: observed.clientWidth, height: observed.clientHeight }),
-    );
+    const measure = (): void => setSize({ width: observed.clientWidth, height: observed.clientHeight });
+    measure();
+    const observer = new ResizeObserver(measure);
     observer.observe(observed);
     return () => observer.disconnect();
   }, []);

@@ -3,17 +3,18 @@ import { existsSync } from 'node:fs';
 import { type Browser, type BrowserContext, chromium, type Page } from 'playwright-core';
 
 const paths = ['/usr/bin/chromium', '/usr/bin/chromium-browser', '/usr/bin/google-chrome'];
-const executablePath = process.env.TEST_BROWSER ?? paths.find((path) => existsSync(path));
+/** Where it is; undefined if there is none. */
+export const browserPath = process.env.TEST_BROWSER ?? paths.find((path) => existsSync(path));
 
 /** Why tests of the page are skipped; false if there is a browser. */
 export const noBrowser =
-  executablePath === undefined &&
+  browserPath === undefined &&
   `there is no browser: install Debian's package chromium, or name one in TEST_BROWSER (looked for ${paths.join(', ')})`;
 
 export async function openBrowser(): Promise<Browser> {
-  if (executablePath === undefined) throw new Error(String(noBrowser));
+  if (browserPath === undefined) throw new Error(String(noBrowser));
   return chromium.launch({
-    executablePath,
+    executablePath: browserPath,
     // As root there is no sandbox; and nothing but the page may use the network.
     args: ['--no-sandbox', '--disable-gpu', '--disable-background-networking', '--disable-component-update'],
   });
