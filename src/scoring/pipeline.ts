@@ -124,15 +124,12 @@ export class ScoringPipeline {
     });
   }
 
-  /** Returns a thumbnail of an image as the detector sees it, for {@link LearnedImages.nearest}. @throws ImageError, ScoringError */
+  /** Returns a thumbnail of an image as the detector sees it. @throws ImageError, ScoringError */
   async thumbnail({ detector, image, deadline = noDeadline }: ImageJob): Promise<Uint8Array> {
     const memory = this.#memory.reserve(deadline);
-    try {
-      const limits = { ...this.#limits, admit: (pixels: number) => memory.take(pixels) };
-      return await this.#imager.thumbnail(image, detector.input, limits);
-    } finally {
-      memory.release();
-    }
+    const admit = (pixels: number): Promise<void> => memory.take(pixels);
+    const made = this.#imager.thumbnail(image, detector.input, { ...this.#limits, admit });
+    return made.finally(() => memory.release());
   }
 
   /** Returns the localization of an existing map. */
