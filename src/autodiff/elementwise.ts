@@ -57,6 +57,19 @@ export const elementwiseRules: GradientRules = {
     return [op.Mul(grad, op.Sub(graph.scalar(1), op.Mul(y, y)))];
   },
 
+  /** y = erf(x): dy/dx = 2 / sqrt(pi) exp(-x^2) */
+  Erf: ({ graph, op, grad, input }) => {
+    const slope = op.Exp(op.Neg(op.Mul(input(0), input(0))));
+    return [op.Mul(grad, op.Mul(slope, graph.scalar(2 / Math.sqrt(Math.PI))))];
+  },
+
+  /** y = a where the condition holds, else b; the condition has no gradient */
+  Where: ({ graph, op, grad, input, needs }) => [
+    undefined,
+    needs(1) ? op.Where(input(0), grad, graph.scalar(0)) : undefined,
+    needs(2) ? op.Where(input(0), graph.scalar(0), grad) : undefined,
+  ],
+
   /** y = max(x, 0): dy/dx = 1 above 0, 0 at 0, as in PyTorch */
   Relu: (context) => [context.op.Mul(context.grad, oneAboveZero(context))],
 

@@ -18,6 +18,15 @@ export const reductionRules: GradientRules = {
     return [op.Mul(input(0), op.Mul(withReducedAxes(context), graph.scalar(2)))];
   },
 
+  /** y = softmax(x): dx = y (grad - sum of grad y along the axis) */
+  Softmax: ({ op, node, grad, output }) => {
+    const { axis } = node.attributes;
+    const y = output(0);
+    const weighted = op.Mul(grad, y);
+    const sum = op.ReduceSum(weighted, [axis?.kind === 'int' ? axis.value : -1]);
+    return [op.Sub(weighted, op.Mul(y, sum))];
+  },
+
   /** y = largest entry of x. Equal maxima share the gradient, as in PyTorch's amax. */
   ReduceMax: (context) => {
     const { op, node, grad, input, output } = context;

@@ -125,6 +125,6 @@ async function modelCard(
     schema: 'mkd.expert-model/1',
     ...common,
     model: basename(source.file),
-    layers: await measureLayers(device, model, common.input, layers),
+    ...(await measureLayers(device, model, common.input, layers)),
   };
 }

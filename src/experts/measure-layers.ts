@@ -5,8 +5,10 @@ import {
   addImageInput,
   ExpertError,
   type InputConvention,
+  type ModelCard,
   type ModelExpert,
   type ModelLayer,
+  patchSideOf,
 } from '../networks/index.js';
 import { encodeModel, type ForeignModel, Graph, GraphError, type Value, valueNames } from '../onnx/index.js';
 import { type Device, float32Data, uint8 } from '../runtime/index.js';
@@ -18,7 +20,7 @@ const largestStride = 32;
 /**
  * Measures channels, strides and activation sizes.
  * @param names values of the model, or nodes that compute them.
- * @returns the layers, shallow ones first.
+ * @returns the layers, shallow ones first, and the side of the patches of a transformer.
  * @throws ExpertError naming the layer or the operator that cannot be used.
  */
 export async function measureLayers(
@@ -26,11 +28,17 @@ export async function measureLayers(
   model: ForeignModel,
   input: InputConvention,
   names: readonly string[],
-): Promise<ModelLayer[]> {
+): Promise<Pick<ModelCard, 'layers' | 'patch'>> {
   const twice = names.find((name, index) => names.indexOf(name) !== index);
   if (twice !== undefined) throw new ExpertError(`the layer '${twice}' is named twice`);
   const images = referenceImages();
-  const { graph, values } = buildModel(model, input, names, images.size);
+  const patch = patchSideOf(model);
+  const { graph, values } = buildModel(
+    model,
+    { input, ...(patch === undefined ? {} : { patch }) },
+    names,
+    images.size,
+  );
   const measured = values.map((value, index) => {
     const layer = { name: names[index] as string, ...geometry(value, names[index] as string, images.size) };
     graph.output(graph.op.Identity(value), layer.name);
@@ -40,9 +48,10 @@ export async function measureLayers(
   try {
     const image = uint8([images.count, images.size, images.size, 3], images.pixels);
     const { outputs } = await session.run({ image });
-    return measured
+    const layers = measured
       .map((layer) => ({ ...layer, ...activationStatistics(float32Data(outputs, layer.name), layer.name) }))
       .sort((a, b) => a.stride - b.stride);
+    return { layers, ...(patch === undefined ? {} : { patch }) };
   } finally {
     await session.close();
   }
@@ -51,7 +60,7 @@ export async function measureLayers(
 /** Builds the model as an expert, and its gradients, to check that they exist. */
 function buildModel(
   model: ForeignModel,
-  input: InputConvention,
+  card: Pick<ModelCard, 'input' | 'patch'>,
   names: readonly string[],
   size: number,
 ): { graph: Graph; values: Value[] } {
@@ -63,7 +72,7 @@ function buildModel(
       source: '',
       license: '',
       model: '',
-      input,
+      ...card,
       layers: names.map((name) => ({ name, channels: 0, stride: 0, signed: false, rms: 1 })),
     },
     fingerprint: '',
@@ -92,7 +101,7 @@ function geometry({ shape }: Value, name: string, size: number): Pick<ModelLayer
   if (usable && channels !== undefined) return { channels, stride };
   throw new ExpertError(
     `the layer '${name}' is [${shape.join(', ')}] for an image of ${size} x ${size} pixels; ` +
-      'wanted [N, C, H, W], smaller than the image by 1, 2, 4, 8, 16 or 32',
+      'wanted [N, C, H, W], smaller than the image by 1, 2, 4, 8, 16 or 32, or tokens [N, T, C] of its patches',
   );
 }
 

@@ -37,6 +37,8 @@ export interface ModelCard extends CommonCard {
   readonly model: string;
   /** Its critical layers, shallow ones first. */
   readonly layers: readonly ModelLayer[];
+  /** Of a transformer: side of its patches, in pixels. */
+  readonly patch?: number;
 }
 
 export interface ModelLayer extends LayerSpec {

@@ -18,6 +18,7 @@ import {
   type Vgg16Card,
 } from './expert-card.js';
 import { addBlocks, type CriticalLayer, convolutions, expertLayout, samePadding } from './layout.js';
+import { addPatchScaling, addTokenGrid, patchStride } from './tokens.js';
 
 interface Common {
   /** SHA-256 over everything that determines its activations: weights, input convention, rescaling. */
@@ -109,14 +110,25 @@ function addModel(
 ): ReadonlyMap<CriticalLayer, Value> {
   const planes = card.input.channels === 'BGR' ? reversedPlanes(graph, image) : image;
   const normalized = addInputConvention(graph, planes, { ...card.input, channels: 'RGB' });
+  const scaled = card.patch === undefined ? normalized : addPatchScaling(graph, normalized, card.patch);
   const names = card.layers.map(({ name }) => name);
-  const values = addForeignModel(graph, model, normalized, names, 'expert.');
+  const values = addForeignModel(graph, model, scaled, names, 'expert.');
   return new Map(
-    card.layers.map(({ name, rms }, index) => [
-      name,
-      graph.op.Mul(values[index] as Value, graph.scalar(1 / rms)),
-    ]),
+    card.layers.map(({ name, rms }, index) => {
+      const activations = onGrid(graph, image, values[index] as Value, card.patch);
+      return [name, graph.op.Mul(activations, graph.scalar(1 / rms))];
+    }),
   );
+}
+
+/** Brings tokens of a transformer to a grid; other activations stay. */
+function onGrid(graph: Graph, image: Value, activations: Value, patch: number | undefined): Value {
+  if (patch === undefined || activations.shape.length !== 3) return activations;
+  const [rows, columns] = image.shape.slice(2).map((side) => (side as number) / patchStride(patch)) as [
+    number,
+    number,
+  ];
+  return addTokenGrid(graph, activations, [rows, columns]) ?? activations;
 }
 
 function reversedPlanes(graph: Graph, image: Value): Value {

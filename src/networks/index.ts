@@ -6,3 +6,4 @@ export * from './image-input.js';
 export * from './layout.js';
 export * from './linear-cloner.js';
 export * as tensorNames from './tensor-names.js';
+export { patchSideOf } from './tokens.js';

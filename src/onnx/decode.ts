@@ -3,17 +3,14 @@
  * infer all shapes again, so the input may have another size. Nodes that no requested value needs are left out.
  */
 import { fromBinary } from '@bufbuild/protobuf';
-import { halfToFloat } from './float16.js';
-import { ForeignNode, type StoredNode, type StoredTensor } from './foreign-node.js';
+import { ForeignNode, type StoredNode } from './foreign-node.js';
 import { foreignOperators } from './foreign-operators.js';
 import type { Graph } from './graph.js';
-import {
-  TensorProto_DataLocation as DataLocation,
-  TensorProto_DataType as DataType,
-  type ModelProto,
-  ModelProtoSchema,
-} from './schema/onnx_pb.js';
-import { type ConstantTensor, GraphError } from './types.js';
+import type { KnownTensor } from './known-arrays.js';
+import { fold, knownConstant, knownSizes, storedTensor } from './known-tensors.js';
+import { type ModelProto, ModelProtoSchema } from './schema/onnx_pb.js';
+import { decodeTensor } from './stored-tensor.js';
+import { type ConstantTensor, type Dim, GraphError } from './types.js';
 import type { Value } from './value.js';
 
 /** A decoded model, for {@link addForeignModel}. */
@@ -71,38 +68,109 @@ export function addForeignModel(
   prefix: string,
 ): Value[] {
   const wanted = names.map((name) => resolveName(model, name));
-  const values = new Map<string, Value>([[model.input, image]]);
-  const constants = new Map(model.tensors);
-  const named = (name: string): Value => {
-    const known = values.get(name);
-    if (known) return known;
-    const tensor = constants.get(name);
-    if (!tensor) throw new GraphError(`the model uses '${name}' before it is computed`);
-    const value = graph.constant(tensor, `${prefix}${name}`);
-    values.set(name, value);
-    return value;
-  };
-  for (const node of neededNodes(model, wanted)) {
-    const { name, opType, input } = node;
-    const [output = '', ...others] = node.output;
-    const where = `${opType} node ${name || output}`;
-    if (opType === 'Constant') {
-      constants.set(output, constantOf(node, where));
-      continue;
-    }
-    const add = foreignOperators[opType];
-    if (!add || node.domain !== '') {
-      const known = ['Constant', ...Object.keys(foreignOperators)].sort().join(', ');
-      throw new GraphError(`${where}: the operator ${opType} is not supported; supported are ${known}`);
-    }
-    const attributes = new Map(node.attribute.map((attribute) => [attribute.name, attribute]));
-    const [result, ...more] = add(
-      new ForeignNode(graph, where, input, attributes, named, (at) => constants.get(at)),
-    );
-    if (result) values.set(output, result);
-    for (const [index, value] of more.entries()) values.set(others[index] ?? '', value);
+  const tensors = new ModelTensors(graph, model, image, prefix);
+  for (const node of neededNodes(model, wanted)) addForeignNode(graph, node, tensors, image);
+  return wanted.map((name) => tensors.named(name));
+}
+
+/** The tensors of a model while it is added to a graph: values of the graph, and what is known before it runs. */
+class ModelTensors {
+  readonly #values: Map<string, Value>;
+  readonly #known = new Map<string, KnownTensor>();
+
+  constructor(
+    private readonly graph: Graph,
+    private readonly model: ForeignModel,
+    image: Value,
+    private readonly prefix: string,
+  ) {
+    this.#values = new Map([[model.input, image]]);
   }
-  return wanted.map(named);
+
+  /** Returns a tensor that is stored, or follows from shapes; undefined if it is only known when the model runs. */
+  known(name: string): KnownTensor | undefined {
+    const known = this.#known.get(name);
+    const stored = known ? undefined : this.model.tensors.get(name);
+    return stored ? knownConstant(stored) : known;
+  }
+
+  /** @throws GraphError if it is not computed yet. */
+  named(name: string): Value {
+    const value = this.#values.get(name);
+    if (value) return value;
+    const known = this.#known.get(name);
+    const tensor = known ? storedTensor(known, name) : this.model.tensors.get(name);
+    if (!tensor) throw new GraphError(`the model uses '${name}' before it is computed`);
+    const added = this.graph.constant(tensor, `${this.prefix}${name}`);
+    this.#values.set(name, added);
+    return added;
+  }
+
+  /** Returns the shape of a tensor. */
+  shapeOf(name: string): readonly Dim[] {
+    return this.known(name)?.shape ?? this.named(name).shape;
+  }
+
+  setKnown(name: string, tensor: KnownTensor): void {
+    this.#known.set(name, tensor);
+  }
+
+  setValue(name: string, value: Value): void {
+    this.#values.set(name, value);
+  }
+}
+
+/** Adds a node, unless all that it computes is known. @throws GraphError naming the node that is not supported. */
+function addForeignNode(graph: Graph, node: StoredNode, tensors: ModelTensors, image: Value): void {
+  const { name, opType, input, output } = node;
+  const where = `${opType} node ${name || output[0]}`;
+  const attributes = new Map(node.attribute.map((attribute) => [attribute.name, attribute]));
+  const foreign = new ForeignNode(
+    graph,
+    where,
+    input,
+    attributes,
+    (of) => tensors.named(of),
+    (of) => tensors.known(of),
+    image,
+    output.length,
+  );
+  const known = knownResult(foreign, node, tensors);
+  if (known) {
+    tensors.setKnown(output[0] ?? '', known);
+    return;
+  }
+  const add = foreignOperators[opType];
+  if (!add || node.domain !== '') {
+    const supported = ['Constant', ...Object.keys(foreignOperators)].sort().join(', ');
+    throw new GraphError(`${where}: the operator ${opType} is not supported; supported are ${supported}`);
+  }
+  for (const [index, value] of add(foreign).entries()) tensors.setValue(output[index] ?? '', value);
+}
+
+/** Returns what a node computes, if that is known before the model runs. */
+function knownResult(
+  foreign: ForeignNode,
+  { opType, input }: StoredNode,
+  tensors: ModelTensors,
+): KnownTensor | undefined {
+  if (opType === 'Constant') {
+    const value = foreign.tensor('value');
+    if (value) return value;
+    throw foreign.refusal("the attribute 'value' is missing; other kinds of constants are not supported");
+  }
+  if (opType === 'Shape') {
+    const sizes = tensors.shapeOf(input[0] ?? '');
+    return knownSizes(sizes.slice(foreign.int('start', 0), foreign.int('end', sizes.length)));
+  }
+  const known = input.map((_, index) => foreign.known(index));
+  if (known.some((tensor, index) => !tensor && foreign.has(index))) return undefined;
+  try {
+    return fold(opType, known, foreign);
+  } catch (error) {
+    if (error instanceof GraphError) throw foreign.refusal(error.message);
+    throw error;
+  }
 }
 
 function resolveName({ nodes }: ForeignModel, name: string): string {
@@ -123,47 +191,4 @@ function neededNodes({ nodes }: ForeignModel, names: readonly string[]): StoredN
     for (const input of node.input) needed.add(input);
   }
   return kept.reverse();
-}
-
-function constantOf(node: StoredNode, where: string): ConstantTensor {
-  const tensor = node.attribute.find(({ name }) => name === 'value')?.t;
-  if (!tensor)
-    throw new GraphError(
-      `${where}: the attribute 'value' is missing; other kinds of constants are not supported`,
-    );
-  return decodeTensor(tensor);
-}
-
-/** Decodes a tensor. Converts to the types our operators accept: float16 and float64 to float32, int32 to int64. */
-function decodeTensor(tensor: StoredTensor): ConstantTensor {
-  const { name, dataType } = tensor;
-  const shape = tensor.dims.map(Number);
-  if (tensor.dataLocation === DataLocation.EXTERNAL || tensor.externalData.length > 0) {
-    throw new GraphError(
-      `tensor '${name}' is stored in another file; export the model with its weights inside`,
-    );
-  }
-  const raw = Uint8Array.from(tensor.rawData).buffer;
-  const stored = raw.byteLength > 0;
-  switch (dataType) {
-    case DataType.FLOAT:
-      return { type: 'float32', shape, data: new Float32Array(stored ? raw : tensor.floatData) };
-    case DataType.DOUBLE: {
-      const data = stored ? new Float64Array(raw) : tensor.doubleData;
-      return { type: 'float32', shape, data: Float32Array.from(data) };
-    }
-    case DataType.INT64:
-      return { type: 'int64', shape, data: new BigInt64Array(stored ? raw : tensor.int64Data) };
-    case DataType.INT32: {
-      const data = stored ? new Int32Array(raw) : tensor.int32Data;
-      return { type: 'int64', shape, data: BigInt64Array.from(data, BigInt) };
-    }
-    case DataType.FLOAT16: {
-      const bits = stored ? new Uint16Array(raw) : Uint16Array.from(tensor.int32Data);
-      return { type: 'float32', shape, data: halfToFloat(bits) };
-    }
-  }
-  throw new GraphError(
-    `tensor '${name}' has element type ${DataType[dataType] ?? dataType}; wanted FLOAT, DOUBLE, FLOAT16, INT64 or INT32`,
-  );
 }

@@ -1,21 +1,10 @@
 /** A node of an imported model, with inputs and attributes in the form our operators accept. */
 import type { Graph } from './graph.js';
-import { type ConstantTensor, GraphError } from './types.js';
+import { type KnownAttributes, type KnownTensor, numbersOf } from './known-arrays.js';
+import { knownConstant } from './known-tensors.js';
+import { decodeTensor, type StoredTensor } from './stored-tensor.js';
+import { type Dim, GraphError } from './types.js';
 import type { Value } from './value.js';
-
-/** What is read of a tensor in an ONNX file, a `TensorProto`. Its own type would bring protobuf into the public types. */
-export interface StoredTensor {
-  readonly name: string;
-  readonly dims: readonly bigint[];
-  readonly dataType: number;
-  readonly dataLocation: number;
-  readonly externalData: readonly unknown[];
-  readonly rawData: Uint8Array;
-  readonly floatData: readonly number[];
-  readonly doubleData: readonly number[];
-  readonly int32Data: readonly number[];
-  readonly int64Data: readonly bigint[];
-}
 
 /** The same of an `AttributeProto`. */
 export interface StoredAttribute {
@@ -37,7 +26,7 @@ export interface StoredNode {
   readonly attribute: readonly StoredAttribute[];
 }
 
-export class ForeignNode {
+export class ForeignNode implements KnownAttributes {
   readonly op: Graph['op'];
 
   constructor(
@@ -47,7 +36,11 @@ export class ForeignNode {
     private readonly names: readonly string[],
     private readonly attributes: ReadonlyMap<string, StoredAttribute>,
     private readonly named: (name: string) => Value,
-    private readonly constantOf: (name: string) => ConstantTensor | undefined,
+    private readonly knownOf: (name: string) => KnownTensor | undefined,
+    /** The input of the model. */
+    readonly image: Value,
+    /** Number of its outputs. */
+    readonly outputs: number,
   ) {
     this.op = graph.op;
   }
@@ -69,11 +62,30 @@ export class ForeignNode {
     return this.has(index) ? this.input(index) : undefined;
   }
 
-  /** Returns the elements of a constant input. @throws GraphError if the model does not store it. */
+  /** Returns an input that is known before the model runs; undefined if it is not. */
+  known(index: number): KnownTensor | undefined {
+    return this.has(index) ? this.knownOf(this.names[index] as string) : undefined;
+  }
+
+  /** Returns the elements of a constant input. @throws GraphError if it is not known before the model runs. */
   constantInput(index: number): number[] {
-    const tensor = this.constantOf(this.names[index] ?? '');
-    if (!tensor) throw this.refusal(`input ${index} must be a constant stored in the model`);
-    return Array.from(tensor.data as ArrayLike<number | bigint>, Number);
+    return numbersOf(this.#known(index));
+  }
+
+  /** Returns an input as sizes, of which some may be symbols. @throws GraphError as {@link constantInput} does. */
+  sizes(index: number): Dim[] {
+    return Array.from(this.#known(index).data);
+  }
+
+  #known(index: number): KnownTensor {
+    const known = this.known(index);
+    if (known) return known;
+    throw this.refusal(`input ${index} must be a constant stored in the model, or follow from shapes`);
+  }
+
+  tensor(name: string): KnownTensor | undefined {
+    const stored = this.attributes.get(name)?.t;
+    return stored && knownConstant(decodeTensor(stored));
   }
 
   int(name: string, fallback: number): number {

@@ -3,13 +3,27 @@
  * one if possible: batch normalization becomes a scale and a shift, average pooling a convolution.
  */
 import type { ForeignNode } from './foreign-node.js';
+import { gather, gelu, layerNormalization, power, reshapeTarget, split } from './foreign-transformers.js';
 import { averagePool, windowOf } from './foreign-windows.js';
 import type { Value } from './value.js';
 
 type Addition = (node: ForeignNode) => readonly Value[];
 
 const unary =
-  (operator: 'Relu' | 'Sigmoid' | 'Tanh' | 'Identity' | 'Abs' | 'Neg' | 'Sqrt' | 'Reciprocal'): Addition =>
+  (
+    operator:
+      | 'Relu'
+      | 'Sigmoid'
+      | 'Tanh'
+      | 'Erf'
+      | 'Exp'
+      | 'Log'
+      | 'Identity'
+      | 'Abs'
+      | 'Neg'
+      | 'Sqrt'
+      | 'Reciprocal',
+  ): Addition =>
   (node) => [node.op[operator](node.input(0))];
 
 const binary =
@@ -57,15 +71,22 @@ export const foreignOperators: Readonly<Record<string, Addition>> = {
   Div: binary('Div'),
   // Dropout has no effect at inference.
   Dropout: unary('Identity'),
+  Erf: unary('Erf'),
+  Exp: unary('Exp'),
+  Expand: (node) => [node.op.Expand(node.input(0), node.sizes(1), node.image)],
+  Gather: gather,
+  Gelu: gelu,
   GlobalAveragePool: (node) => [node.op.ReduceMean(node.input(0), [2, 3])],
   HardSigmoid: (node) => [hardSigmoid(node, node.float('alpha', 0.2), node.float('beta', 0.5))],
   HardSwish: (node) => [node.op.Mul(node.input(0), hardSigmoid(node, 1 / 6, 0.5))],
   Identity: unary('Identity'),
+  LayerNormalization: layerNormalization,
   LeakyRelu: (node) => {
     const alpha = node.float('alpha', 0.01);
     if (alpha > 1 || alpha < 0) throw node.refusal(`alpha ${alpha} is not supported; wanted 0 to 1`);
     return [node.op.Max(node.input(0), node.op.Mul(node.input(0), node.graph.scalar(alpha)))];
   },
+  Log: unary('Log'),
   MatMul: binary('MatMul'),
   Max: variadic('Max'),
   MaxPool: (node) => {
@@ -87,13 +108,14 @@ export const foreignOperators: Readonly<Record<string, Addition>> = {
     if (value !== 0) throw node.refusal(`padding with ${value} is not supported; wanted 0`);
     return [node.op.Pad(node.input(0), node.ints('pads') ?? node.constantInput(1))];
   },
+  Pow: power,
   Reciprocal: unary('Reciprocal'),
   ReduceMax: reduction('ReduceMax'),
   ReduceMean: reduction('ReduceMean'),
   ReduceSum: reduction('ReduceSum'),
   ReduceSumSquare: reduction('ReduceSumSquare'),
   Relu: unary('Relu'),
-  Reshape: (node) => [node.op.Reshape(node.input(0), node.constantInput(1))],
+  Reshape: (node) => [node.op.Reshape(node.input(0), reshapeTarget(node))],
   Sigmoid: unary('Sigmoid'),
   Slice: (node) => {
     const starts = node.constantInput(1);
@@ -102,6 +124,8 @@ export const foreignOperators: Readonly<Record<string, Addition>> = {
     const bounded = (list: number[]) => list.map((at) => Math.max(-(2 ** 31), Math.min(2 ** 31, at)));
     return [node.op.Slice(node.input(0), bounded(starts), bounded(node.constantInput(2)), axes, steps)];
   },
+  Softmax: (node) => [node.op.Softmax(node.input(0), node.int('axis', -1))],
+  Split: split,
   Sqrt: unary('Sqrt'),
   Squeeze: (node) => [node.op.Squeeze(node.input(0), node.axes(1) ?? onesOf(node.input(0)))],
   Sub: binary('Sub'),
@@ -112,6 +136,7 @@ export const foreignOperators: Readonly<Record<string, Addition>> = {
     return [node.op.Transpose(x, node.ints('perm') ?? x.shape.map((_, axis) => x.shape.length - 1 - axis))];
   },
   Unsqueeze: (node) => [node.op.Unsqueeze(node.input(0), node.axes(1) ?? [])],
+  Where: (node) => [node.op.Where(node.input(0), node.input(1), node.input(2))],
 };
 
 function hardSigmoid(node: ForeignNode, alpha: number, beta: number): Value {

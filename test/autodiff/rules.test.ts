@@ -59,6 +59,15 @@ const cases: readonly RuleCase[] = [
   { rule: 'Sqrt', shapes: [[6]], build: (op, a) => op.Sqrt(a), from: positive },
   { rule: 'Reciprocal', shapes: [[6]], build: (op, a) => op.Reciprocal(a), from: away },
   { rule: 'Relu', shapes: [[8]], build: (op, a) => op.Relu(a), from: away },
+  { rule: 'Erf', shapes: [[6]], build: (op, a) => op.Erf(a) },
+  { rule: 'Softmax', shapes: [[2, 4, 3]], build: (op, a) => op.Softmax(a, 1) },
+  {
+    rule: 'Where',
+    shapes: [[2, 6], [6], [1]],
+    varying: 2,
+    build: (op, a, b, c) => op.Where(op.Greater(op.Mul(b, b), op.Mul(c, c)), a, b),
+    from: away,
+  },
   { rule: 'Sigmoid', shapes: [[6]], build: (op, a) => op.Sigmoid(a) },
   { rule: 'Tanh', shapes: [[6]], build: (op, a) => op.Tanh(a) },
   {
@@ -368,10 +377,10 @@ t.test('a gradient includes all paths, both directly and through another target'
 t.test('operators upstream of all targets need no gradient rule', async (t) => {
   const graph = new Graph('upstream');
   const x = graph.input('x', 'float32', [3]);
-  const [h] = graph.node('Erf', [x], {}, [{ type: 'float32', shape: [3] }]).outputs as [Value];
+  const [h] = graph.node('Celu', [x], {}, [{ type: 'float32', shape: [3] }]).outputs as [Value];
   const [grad] = addGradients(graph, graph.op.Mul(h, h), [h]);
   t.strictSame(grad?.shape, [3]);
-  t.throws(() => addGradients(graph, graph.op.Abs(h), [h, x]), { message: /Erf has no gradient rule/ });
+  t.throws(() => addGradients(graph, graph.op.Abs(h), [h, x]), { message: /Celu has no gradient rule/ });
 });
 
 t.test('a value behind a piecewise constant operator does not depend on its input', async (t) => {
@@ -384,9 +393,9 @@ t.test('a value behind a piecewise constant operator does not depend on its inpu
 t.test('the error for an operator without a rule names it', async (t) => {
   const graph = new Graph('rule-less');
   const x = graph.input('x', 'float32', [3]);
-  const [y] = graph.node('Erf', [x], {}, [{ type: 'float32', shape: [3] }]).outputs as [Value];
+  const [y] = graph.node('Celu', [x], {}, [{ type: 'float32', shape: [3] }]).outputs as [Value];
   t.throws(() => addGradients(graph, y, [x]), {
-    message: /Erf node Erf_1: operator Erf has no gradient rule/,
+    message: /Celu node Celu_1: operator Celu has no gradient rule/,
   });
 });
 

@@ -3,6 +3,7 @@ import { readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import t from 'tap';
 import { embeddedExperts, findExpert, modelsFolder } from '../../src/detector/index.js';
+import { linearRecipeFor } from '../../src/distillation/linear/linear-recipe.js';
 import { importExpert, inputConventions } from '../../src/experts/index.js';
 import {
   convolutions,
@@ -22,6 +23,7 @@ import {
 
 import { mobileModel, residualModel, unknownModel } from '../support/foreign-models.js';
 import { testProvider } from '../support/provider.js';
+import { transformerChannels, transformerModel } from '../support/transformer-model.js';
 
 const device = { provider: testProvider } as const;
 const torchvisionIndices = [0, 2, 5, 7, 10, 12, 14, 17, 19, 21, 24, 26, 28];
@@ -115,7 +117,10 @@ t.test(
       const { card } = await importExpert({ file, out: join(out, 'experts'), layers: named, device });
       const expert = await loadExpert(card);
       t.strictSame(
-        layersOf(expert.card).map(({ name, channels, stride }) => [name, channels, 64 / stride]),
+        layersOf(expert.card).map(({ name, channels, stride }) => [
+          name,
+          [1, channels, 64 / stride, 64 / stride],
+        ]),
         layers,
       );
       const signed = layersOf(expert.card).map((layer: LayerSpec) => layer.signed);
@@ -125,6 +130,44 @@ t.test(
         'linear bottlenecks have negative entries',
       );
     }
+  },
+);
+
+t.test(
+  'a transformer can be an expert: its tokens come to a grid, whatever the size of its patches',
+  async (t) => {
+    const out = t.testdir();
+    for (const patch of [8, 7]) {
+      const file = join(out, `patches-of-${patch}.onnx`);
+      // What it was made for is not what detectors have: 64 pixels, of which it sees 64 or 56.
+      await writeFile(file, transformerModel(8 * patch, patch).bytes);
+      const { card } = await importExpert({
+        file,
+        out: join(out, 'experts'),
+        layers: ['block2', 'block1'],
+        device,
+      });
+      const expert = await loadExpert(card);
+      t.match(expert.card, { patch });
+      t.match(
+        layersOf(expert.card),
+        ['block2', 'block1'].map((name) => ({
+          name,
+          channels: transformerChannels,
+          stride: 8,
+          signed: false,
+        })),
+      );
+      const linear = linearRecipeFor(expert.card);
+      t.strictSame(
+        linear.cloner.spans.map(({ layer }) => layer),
+        ['block1', 'block1', 'block1'],
+      );
+    }
+    const file = join(out, 'patches-of-8.onnx');
+    await t.rejects(importExpert({ file, out: join(out, 'experts'), layers: ['class'], device }), {
+      message: /the layer 'class' is \[N, 12\] .* or tokens \[N, T, C\] of its patches/,
+    });
   },
 );
 
@@ -142,7 +185,7 @@ t.test('the error names the layer or operator that is not supported', async (t) 
   await t.rejects(attempt(bytes, ['globalaveragepool_26']), {
     message: /has no value|wanted \[N, C, H, W\]/,
   });
-  await t.rejects(attempt(unknownModel(64), ['layer1']), { message: /operator Erf is not supported/ });
+  await t.rejects(attempt(unknownModel(64), ['layer1']), { message: /operator Celu is not supported/ });
 });
 
 t.test('a file that is not a VGG-16 is rejected with the reason', async (t) => {

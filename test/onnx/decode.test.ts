@@ -18,6 +18,7 @@ import {
   unknownModel,
 } from '../support/foreign-models.js';
 import { openTestDevice } from '../support/run-graph.js';
+import { transformerModel } from '../support/transformer-model.js';
 
 const size = 32;
 let device: Device;
@@ -33,7 +34,9 @@ function rebuilt({ bytes, layers }: ForeignTestModel, batch: number, side: numbe
   const values = addForeignModel(graph, decodeModel(bytes), image, names, 'expert.');
   for (const [index, name] of names.entries()) graph.output(graph.op.Identity(values[index] as Value), name);
   const sum = values
-    .map((value) => graph.op.ReduceMean(graph.op.Mul(value, value), [0, 1, 2, 3], { keepdims: false }))
+    .map((value) =>
+      graph.op.ReduceMean(graph.op.Mul(value, value), [...value.shape.keys()], { keepdims: false }),
+    )
     .reduce((a, b) => graph.op.Add(a, b));
   const [grad] = addGradients(graph, sum, [image]) as [Value];
   graph.output(grad, 'grad');
@@ -53,7 +56,13 @@ async function sumOf(
   }, 0);
 }
 
-for (const [name, model] of Object.entries({ residual: residualModel(size), mobile: mobileModel(size) })) {
+const models = {
+  residual: residualModel(size),
+  mobile: mobileModel(size),
+  transformer: transformerModel(size, 8),
+};
+
+for (const [name, model] of Object.entries(models)) {
   t.test(
     `a rebuilt ${name} network has the values of the original model, and a gradient that matches its differences`,
     async (t) => {
@@ -65,8 +74,8 @@ for (const [name, model] of Object.entries({ residual: residualModel(size), mobi
       ];
       const feeds = { image: float32([1, 3, size, size], image) };
       const [expected, actual] = [(await theirs.run(feeds)).outputs, (await ours.run(feeds)).outputs];
-      for (const [layer, channels, side] of model.layers) {
-        t.strictSame(actual[layer]?.dims, [1, channels, side, side]);
+      for (const [layer, shape] of model.layers) {
+        t.strictSame(actual[layer]?.dims, shape);
         const wanted = float32Data(expected, layer);
         const largest = wanted.reduce((most, value) => Math.max(most, Math.abs(value)), 0);
         const difference = float32Data(actual, layer).reduce(
@@ -96,8 +105,14 @@ for (const [name, model] of Object.entries({ residual: residualModel(size), mobi
     const session = await device.session(encodeModel(rebuilt(model, 2, 64)));
     const image = float32([2, 3, 64, 64], new Float32Array(2 * 3 * 64 * 64).fill(0.5));
     const { outputs } = await session.run({ image });
-    for (const [layer, channels, side] of model.layers) {
-      t.strictSame(outputs[layer]?.dims, [2, channels, 2 * side, 2 * side]);
+    for (const [layer, shape] of model.layers) {
+      const [, first, ...rest] = shape as readonly [number, number, ...number[]];
+      const grown = {
+        4: [2, first, ...rest.map((side) => 2 * side)],
+        3: [2, 1 + 4 * (first - 1), ...rest],
+        2: [2, first],
+      };
+      t.strictSame(outputs[layer]?.dims, grown[shape.length as keyof typeof grown]);
     }
   });
 }
@@ -123,7 +138,7 @@ t.test('errors name what is wrong', async (t) => {
   };
   t.throws(() => add(unknownModel(size), 'layer1'), {
     name: 'GraphError',
-    message: 'Erf node node_layer1: the operator Erf is not supported',
+    message: 'Celu node node_layer1: the operator Celu is not supported',
   });
   t.throws(() => add(residualModel(size).bytes, 'layer9'), { message: "the model has no value 'layer9'" });
   t.throws(() => add(Uint8Array.from([1, 2, 3]), 'layer1'), GraphError);

@@ -2,14 +2,16 @@
 import { readFile } from 'node:fs/promises';
 import { fromBinary } from '@bufbuild/protobuf';
 import t from 'tap';
+import { addGradients } from '../../src/autodiff/index.js';
 import { embeddedExperts, termNames } from '../../src/detector/index.js';
 import { buildServingModel } from '../../src/detector/serving-model.js';
 import { buildFeatureModel } from '../../src/distillation/linear/features.js';
 import { linearRecipeFor } from '../../src/distillation/linear/linear-recipe.js';
 import { buildTrainingModel } from '../../src/distillation/models.js';
 import { layersOf, paperClonerLayout, readExpertCard } from '../../src/networks/index.js';
-import { encodeModel, Graph, opset } from '../../src/onnx/index.js';
+import { addForeignModel, decodeModel, encodeModel, Graph, opset, type Value } from '../../src/onnx/index.js';
 import { type ModelProto, ModelProtoSchema } from '../../src/onnx/schema/onnx_pb.js';
+import { transformerModel } from '../support/transformer-model.js';
 
 const decoded = (model: Uint8Array): ModelProto => fromBinary(ModelProtoSchema, model);
 
@@ -149,6 +151,9 @@ const sinceVersions: Readonly<Record<string, number>> = {
   Sign: 13,
   Size: 13,
   Slice: 13,
+  Erf: 13,
+  Softmax: 13,
+  Where: 16,
   Exp: 13,
   Log: 13,
   Sqrt: 13,
@@ -200,6 +205,13 @@ t.test('every operator we emit has a float32 kernel on CUDA', async (t) => {
       local: cloner.local.layers,
     }),
   );
+  const transformer = new Graph('transformer');
+  const image = transformer.input('image', 'float32', ['N', 3, 32, 32]);
+  const foreign = decodeModel(transformerModel(32, 8).bytes);
+  const [tokens] = addForeignModel(transformer, foreign, image, ['block2'], '') as [Value];
+  const [gradient] = addGradients(transformer, tokens, [image]) as [Value];
+  transformer.output(gradient, 'gradient');
+  models.push(encodeModel(transformer));
   const emitted = new Set<string>();
   for (const bytes of models) {
     const model = decoded(bytes);

@@ -14,7 +14,7 @@ import { normal, randomStream } from '../../src/random/random.js';
 type Attributes = Readonly<Record<string, number | readonly number[] | string>>;
 
 /** Writes an ONNX model node by node, with seeded random weights. */
-class ModelWriter {
+export class ModelWriter {
   readonly #nodes: MessageInitShape<typeof NodeProtoSchema>[] = [];
   readonly #tensors: MessageInitShape<typeof TensorProtoSchema>[] = [];
   readonly #random = randomStream(0, 'foreign model');
@@ -22,14 +22,25 @@ class ModelWriter {
 
   node(opType: string, inputs: readonly string[], attributes: Attributes = {}, output?: string): string {
     const name = output ?? `${opType.toLowerCase()}_${++this.#serial}`;
+    this.#add(opType, inputs, attributes, [name]);
+    return name;
+  }
+
+  /** Adds a node with several outputs. */
+  nodes(opType: string, inputs: readonly string[], attributes: Attributes, outputs: number): string[] {
+    const names = Array.from({ length: outputs }, () => `${opType.toLowerCase()}_${++this.#serial}`);
+    this.#add(opType, inputs, attributes, names);
+    return names;
+  }
+
+  #add(opType: string, inputs: readonly string[], attributes: Attributes, outputs: readonly string[]): void {
     this.#nodes.push({
-      name: `node_${name}`,
+      name: `node_${outputs[0]}`,
       opType,
       input: [...inputs],
-      output: [name],
+      output: [...outputs],
       attribute: Object.entries(attributes).map(([key, value]) => attribute(key, value)),
     });
-    return name;
   }
 
   floats(shape: readonly number[], draw: (noise: number) => number): string {
@@ -41,6 +52,12 @@ class ModelWriter {
   ints(numbers: readonly number[]): string {
     const data = BigInt64Array.from(numbers, BigInt);
     return this.#tensor(DataType.INT64, [numbers.length], new Uint8Array(data.buffer));
+  }
+
+  /** Stores a scalar. */
+  int(number: number): string {
+    const data = BigInt64Array.of(BigInt(number));
+    return this.#tensor(DataType.INT64, [], new Uint8Array(data.buffer));
   }
 
   #tensor(dataType: DataType, dims: readonly number[], rawData: Uint8Array<ArrayBuffer>): string {
@@ -111,8 +128,8 @@ function attribute(name: string, value: Attributes[string]): MessageInitShape<ty
 /** A model and its critical layers. */
 export interface ForeignTestModel {
   readonly bytes: Uint8Array;
-  /** Name, channels, and side at the model's own input size. */
-  readonly layers: readonly (readonly [name: string, channels: number, side: number])[];
+  /** Their names, and their shapes at the model's own input size. */
+  readonly layers: readonly (readonly [name: string, shape: readonly number[]])[];
 }
 
 /** Returns a residual network: a stem with an overlapping pooling, blocks with and without a projection, a head. */
@@ -137,11 +154,11 @@ export function residualModel(size: number): ForeignTestModel {
   const head = model.node('Flatten', [model.node('GlobalAveragePool', [three])], { axis: 1 });
   model.node('Gemm', [head, model.floats([10, 16], (noise) => noise)], { transB: 1 }, 'classes');
   const layers = [
-    ['layer1', 8, size / 4],
-    ['layer2', 12, size / 8],
-    ['layer3', 16, size / 16],
+    ['layer1', plane(8, size / 4)],
+    ['layer2', plane(12, size / 8)],
+    ['layer3', plane(16, size / 16)],
   ] as const;
-  return { layers, bytes: model.bytes(size, shapesOf(layers)) };
+  return { layers, bytes: model.bytes(size, layers) };
 }
 
 /** Returns a MobileNet V3-like network: depthwise convolutions, squeeze and excitation, linear bottlenecks. */
@@ -183,11 +200,11 @@ export function mobileModel(size: number): ForeignTestModel {
   });
   block(averaged, [12, 24, 16], { stride: 2, activation: 'hardswish', excite: true, output: 'features.3' });
   const layers = [
-    ['features.1', 8, size / 2],
-    ['features.2', 12, size / 4],
-    ['features.3', 16, size / 8],
+    ['features.1', plane(8, size / 2)],
+    ['features.2', plane(12, size / 4)],
+    ['features.3', plane(16, size / 8)],
   ] as const;
-  return { layers, bytes: model.bytes(size, shapesOf(layers)) };
+  return { layers, bytes: model.bytes(size, layers) };
 }
 
 function squeezed(model: ModelWriter, x: string, channels: number): string {
@@ -205,10 +222,10 @@ function squeezed(model: ModelWriter, x: string, channels: number): string {
 export function unknownModel(size: number): Uint8Array {
   const model = new ModelWriter();
   const convolved = model.convolution('image', [3, 4], 3, { stride: 2 });
-  model.node('Erf', [convolved], {}, 'layer1');
+  model.node('Celu', [convolved], {}, 'layer1');
   return model.bytes(size, [['layer1', [1, 4, size / 2, size / 2]]]);
 }
 
-function shapesOf(layers: ForeignTestModel['layers']): [string, number[]][] {
-  return layers.map(([name, channels, side]) => [name, [1, channels, side, side]]);
+function plane(channels: number, side: number): readonly number[] {
+  return [1, channels, side, side];
 }

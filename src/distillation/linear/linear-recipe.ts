@@ -1,6 +1,6 @@
 /** The settings of the linear recipe, and how it differs from the paper. */
 import type { LinearCloner } from '../../detector/index.js';
-import { type CriticalLayer, type ExpertCard, layersOf } from '../../networks/index.js';
+import { type CriticalLayer, type ExpertCard, type LayerSpec, layersOf } from '../../networks/index.js';
 import { DistillSettingsError } from '../settings.js';
 
 /** The settings of a linear cloner: which layers, which grids, how many directions. */
@@ -49,12 +49,42 @@ const efficientNetCloner: LinearCloner = {
   local: { layers: ['stage2'], components: 64 },
 };
 
+/**
+ * The layers of a transformer all have one stride, and differ in how much of the image each token knows of. Of three or
+ * more of them, the first, the one in the middle and the last are used.
+ */
+function transformerCloner(layers: readonly LayerSpec[]): LinearCloner {
+  const at = (share: number): CriticalLayer =>
+    (layers[Math.round(share * (layers.length - 1))] as LayerSpec).name;
+  const [first, middle, last] = [at(0), at(0.5), at(1)];
+  return {
+    kind: 'linear',
+    spans: [
+      { layer: middle, grid: 2, components: 64 },
+      { layer: middle, grid: 4, components: 64 },
+      { layer: last, grid: 4, components: 64 },
+    ],
+    windows: { layers: [...new Set([first, middle])] },
+    cells: [
+      { layer: middle, grid: 16, components: 24 },
+      { layer: last, grid: 4, components: 64 },
+    ],
+    local: { layers: [first], components: 64 },
+  };
+}
+
 /** Returns the settings for an expert. @throws DistillSettingsError naming the layer that it lacks. */
 export function linearRecipeFor(card: ExpertCard): LinearRecipe {
   const layers = layersOf(card);
   const known = new Set(layers.map(({ name }) => name));
   if (efficientNetCloner.spans.every(({ layer }) => known.has(layer)))
     return { inputSize: 256, cloner: efficientNetCloner };
+  if (
+    card.schema === 'mkd.expert-model/1' &&
+    card.patch !== undefined &&
+    new Set(layers.map(({ stride }) => stride)).size === 1
+  )
+    return { inputSize: 256, cloner: transformerCloner(layers) };
   const cloner = clonerOf((stride) => {
     const found = [...layers].reverse().find((layer) => layer.stride === stride);
     if (found) return found.name;

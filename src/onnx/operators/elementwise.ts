@@ -55,6 +55,18 @@ export function elementwiseOperators(graph: NodeSink) {
     /** 1 / (1 + exp(-x)) */
     Sigmoid: unary('Sigmoid'),
     Tanh: unary('Tanh'),
+    /** The error function, of which GELU is made. */
+    Erf: unary('Erf'),
+
+    /** `a` where the condition holds, `b` elsewhere. */
+    Where(condition: Value, a: Value, b: Value): Value {
+      const values = broadcast(a.shape, b.shape);
+      const shape = values && broadcast(condition.shape, values);
+      if (!shape || condition.type !== 'bool' || a.type !== b.type) {
+        throw refusal('Where', `${describe(condition)}, ${describe(a)} and ${describe(b)} do not fit`);
+      }
+      return addNode(graph, 'Where', [condition, a, b], {}, { type: a.type, shape });
+    },
 
     /** x between two bounds. One operator, which the runtime joins with a convolution before it; Relu and Min it does not. */
     Clip(x: Value, low: number, high: number): Value {

@@ -27,6 +27,12 @@ export function reductionOperators(graph: NodeSink) {
     ReduceSum: reduction('ReduceSum'),
     ReduceMean: reduction('ReduceMean'),
     ReduceMax: reduction('ReduceMax'),
+    /** Shares along an axis that add up to 1: exp(x), divided by its sum. */
+    Softmax(x: Value, axis: number): Value {
+      checkFloat('Softmax', x);
+      const [at] = normalAxes('Softmax', [axis], x.shape.length) as [number];
+      return addNode(graph, 'Softmax', [x], { axis: int(at) }, { type: x.type, shape: x.shape });
+    },
     /** Sum of squares. */
     ReduceSumSquare: reduction('ReduceSumSquare'),
   };

@@ -40,6 +40,28 @@ export function shapeOperators(graph: NodeSink) {
       return addNode(graph, 'Expand', [x, shapeOf(like)], {}, { type: x.type, shape: like.shape });
     },
 
+    /** Broadcasts `x` to sizes; those that are symbols are sizes of `from`, known when the graph runs. */
+    Expand(x: Value, sizes: readonly Dim[], from: Value): Value {
+      const result = broadcast(x.shape, sizes);
+      if (!result) throw refusal('Expand', `${describe(x)} does not broadcast to [${sizes.join(', ')}]`);
+      const parts = sizes.map((size) => {
+        if (typeof size === 'number') return graph.ints([size]);
+        const axis = from.shape.indexOf(size);
+        if (axis < 0) throw refusal('Expand', `${describe(from)} has no dimension ${size}`);
+        const part = { type: 'int64' as const, shape: [1] };
+        return addNode(
+          graph,
+          'Slice',
+          [shapeOf(from), ...[axis, axis + 1, 0].map((at) => graph.ints([at]))],
+          {},
+          part,
+        );
+      });
+      const shape = { type: 'int64' as const, shape: [sizes.length] };
+      const target = addNode(graph, 'Concat', parts, { axis: int(0) }, shape);
+      return addNode(graph, 'Expand', [x, target], {}, { type: x.type, shape: result });
+    },
+
     Transpose(x: Value, perm: readonly number[]): Value {
       const rank = x.shape.length;
       if (perm.length !== rank || new Set(perm).size !== rank || perm.some((axis) => !(axis in x.shape))) {
