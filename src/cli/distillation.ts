@@ -116,6 +116,7 @@ async function describe(out: string, manifest: Manifest, took: string): Promise<
       `values ${range.low} to ${range.high} of the images with more than 8 bits become black to white`,
     );
   }
+  if (manifest.cloner.kind === 'linear') lines.push(termsOf(manifest));
   const kept = await stat(photosFile(out)).catch(() => undefined);
   if (kept && manifest.cloner.kind === 'linear') {
     const size = (kept.size / 2 ** 20).toFixed(1);
@@ -124,6 +125,14 @@ async function describe(out: string, manifest: Manifest, took: string): Promise<
     );
   }
   return lines.join('\n');
+}
+
+/** Tells what adds up to the score. */
+function termsOf({ scoringLayers, terms }: Manifest): string {
+  const spans = scoringLayers
+    .slice(0, -1)
+    .map((layer, at) => `${layer} (${percent(Number((terms.typical.direction[at] ?? 0).toFixed(2)))})`);
+  return `terms of the score, with the share of a good photo that each leaves: ${spans.join(', ')}; and ${scoringLayers.at(-1)}, which counts twice`;
 }
 
 const doing: Readonly<Record<DistillProgress['phase'], string>> = {

@@ -32,6 +32,8 @@ export function knownSizes(shape: readonly Dim[]): KnownTensor {
 
 /** Returns a known tensor as one that a graph can store. @throws GraphError if it has symbols. */
 export function storedTensor({ type, shape, data }: KnownTensor, name: string): ConstantTensor {
+  // Weights, of which there are millions, are as they were.
+  if (type === 'float' && data instanceof Float32Array) return { type: 'float32', shape, data };
   const numbers = Array.from(data, (value) => {
     if (typeof value === 'number') return value;
     throw new GraphError(`'${name}' depends on the size of the batch, ${value}; this is not supported here`);

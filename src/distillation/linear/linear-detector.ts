@@ -9,6 +9,7 @@ import {
   linearTensors,
   type Manifest,
   regionTensor,
+  type Scorer,
   type ServingShape,
   spansOf,
   supportedRate,
@@ -35,6 +36,7 @@ import { linearNotes } from './linear-recipe.js';
 import { measureMapScale, plainScale } from './map-scale.js';
 import { PhotoKeeper } from './photos.js';
 import type { FittedSpan } from './span-fit.js';
+import { measureTurning, turnedAlike } from './turning.js';
 import type { FittedWindows } from './window-fit.js';
 
 /** Images that maps are measured on. */
@@ -180,6 +182,7 @@ async function scaledScorer(
   );
   for (const [name, tensor] of scaleTensors(mean, deviation)) tensors.set(name, tensor);
   const scorer = assembleScorer(shape, terms, tensors, input);
+  await hintAtTurning(inputs, pipeline, scorer, fits, photos, rowsOf);
   const few = spread(photos.length, gradientImages).map((index) => (photos[index] as GoodPhoto).read);
   const gradients = await measureGoodImages(pipeline, scorer, few, { smoothGrad: false });
   const longer = meanStretch(cloner.spans, fits, spread(photos.length, gradientImages).flatMap(rowsOf));
@@ -196,6 +199,28 @@ async function scaledScorer(
     },
     tested: Buffer.concat(tested),
   };
+}
+
+/** Warns if the parts lie in any orientation. */
+async function hintAtTurning(
+  { cloner, options }: LinearInputs,
+  pipeline: ScoringPipeline,
+  scorer: Scorer,
+  fits: Fitted['fits'],
+  photos: readonly GoodPhoto[],
+  rowsOf: (image: number) => number[],
+): Promise<void> {
+  const leftOut = (image: number): number[] =>
+    cloner.spans.map((span) =>
+      Math.log((fits.get(spanName(span)) as FittedSpan).leftOut[rowsOf(image)[0] as number] as number),
+    );
+  const turned = photos.map(({ read }, image) => ({ read, leftOut: leftOut(image) }));
+  const ratio = await measureTurning(pipeline, scorer, turned);
+  if (ratio === undefined || ratio >= turnedAlike) return;
+  options.onWarning?.(
+    'the parts seem to lie in any orientation: turned by 90 and 180 degrees, the photos are hardly more unusual than as they are. ' +
+      'Take photos in many orientations, or turn the parts one way before they are scored; turned copies are not made, they do not help',
+  );
 }
 
 /**
