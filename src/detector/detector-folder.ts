@@ -9,14 +9,16 @@ import { isFolder } from '../files/folders.js';
 import { readText } from '../files/read-text.js';
 import { replaceFile } from '../files/replace-file.js';
 import { inTurn } from '../files/turns.js';
+import { layersOf, readExpertCard } from '../networks/index.js';
 import { type TensorMap, writeSafetensors } from '../weights/safetensors.js';
-import type { ClonerSpec, LinearCloner } from './cloners/index.js';
+import { type ClonerSpec, type LinearCloner, servedCloner } from './cloners/index.js';
 import { type FileContents, manifestFile, placeDetector, replaceFiles } from './detector-files.js';
 import { detectorsIn, isDetector } from './detectors-in.js';
 import { findExpert, modelsFolder } from './find-expert.js';
 import { LearnedImages } from './learned-images.js';
 import type { UnverifiedDetector } from './loaded-detector.js';
 import { DetectorError, type Manifest, parseManifest } from './manifest.js';
+import { meaningsOf } from './meanings.js';
 import { readVerified } from './read-verified.js';
 import { assembleScorer } from './scorer.js';
 import { parseSelfTest, type SelfTest, selfTestTensors, selfTestTolerance } from './self-test.js';
@@ -60,9 +62,11 @@ async function readContents(
     neighbors: manifest.terms.neighbors !== undefined,
   };
   const scorer = await inTurn(() => assembleScorer(shape, manifest.terms, clonerTensors, manifest));
+  const expertLayers = layersOf(await readExpertCard(expertCard)).map(({ name }) => name);
   return {
     ...scorer,
     manifest,
+    meanings: meaningsOf(servedCloner(shape.cloner).depths(shape, expertLayers)),
     version,
     selfTest: parseSelfTest(selfTestTensors, manifest),
     learned: LearnedImages.among(clonerTensors),

@@ -66,6 +66,7 @@ export {
   parseManifest,
   type Terms,
 } from './manifest.js';
+export type { Meaning } from './meanings.js';
 export { NearCopies } from './near-copies.js';
 export { scoreRounding } from './rounding.js';
 export { assembleScorer, regionTensor } from './scorer.js';

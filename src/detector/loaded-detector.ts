@@ -3,6 +3,7 @@ import type { InputShape } from '../imaging/index.js';
 import type { Tensors } from '../runtime/index.js';
 import type { LearnedImages } from './learned-images.js';
 import type { Manifest } from './manifest.js';
+import type { Meaning } from './meanings.js';
 import type { SelfTest } from './self-test.js';
 import type { ServingShape } from './serving-model.js';
 
@@ -22,6 +23,8 @@ export interface Scorer {
 /** A detector in memory, ready for scoring. */
 export interface LoadedDetector extends Scorer {
   readonly manifest: Manifest;
+  /** What each term of the score sees. */
+  readonly meanings: readonly Meaning[];
   /** Twelve hexadecimal digits that change whenever the detector does. */
   readonly version: string;
 }

@@ -96,6 +96,20 @@ export class ScoringService {
     }
   }
 
+  /** Returns the image of a result as people see it, as PNG. */
+  async photo(
+    { image, size }: StoredResult,
+    detector: LoadedDetector,
+    { deadline, request }: Pick<ScoringRequest, 'deadline' | 'request'>,
+  ): Promise<Buffer> {
+    const release = this.admission.images(1);
+    try {
+      return await this.pipeline.photo({ detector, image, deadline, request }, size);
+    } finally {
+      release();
+    }
+  }
+
   /** Returns a thumbnail of the image of a result, as the detector sees it. */
   async thumbnail(
     { image }: StoredResult,
@@ -187,9 +201,9 @@ function linksOf(id: string, map: MapRequest | undefined): Result['links'] {
   if (map?.layer !== undefined) query.set('layer', map.layer);
   else if (map) query.set('method', map.method);
   const suffix = query.size > 0 ? `?${query}` : '';
-  return Object.fromEntries(
-    artifacts.map((artifact) => [artifact, `/v1/results/${id}/${artifact}${suffix}`]),
-  ) as Record<Artifact, string>;
+  const pictures = artifacts.map((artifact) => [artifact, `/v1/results/${id}/${artifact}${suffix}`]);
+  const links = Object.fromEntries(pictures) as Record<Artifact, string>;
+  return { photo: `/v1/results/${id}/photo`, ...links };
 }
 
 function milliseconds(seconds: number): number {

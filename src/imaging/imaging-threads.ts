@@ -15,6 +15,7 @@ import type { ImageInput, ImageLimits } from './inspect.js';
 import type { LocalizationMap, PictureSize } from './map.js';
 import type { Region } from './regions.js';
 import type { InputShape } from './tiles.js';
+import type { ValueRange } from './value-range.js';
 
 /** libvips works in threads of its own meanwhile, so that one of ours can have several images in work. */
 const imagesPerThread = 2;
@@ -60,6 +61,11 @@ export class ImagingThreads implements Imager {
       kind,
       mapped: { ...mapped, image },
     });
+    return Buffer.from(bytes.buffer);
+  }
+
+  async photo(image: ImageInput, range: ValueRange | undefined, limits: ImageLimits): Promise<Buffer> {
+    const bytes = await this.#run<'photo', Uint8Array<ArrayBuffer>>('photo', { image, range, limits });
     return Buffer.from(bytes.buffer);
   }
 

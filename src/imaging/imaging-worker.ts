@@ -6,6 +6,7 @@ import { directImager } from './imager.js';
 import type { ImageInput, ImageLimits } from './inspect.js';
 import type { LocalizationMap, PictureSize } from './map.js';
 import type { InputShape } from './tiles.js';
+import type { ValueRange } from './value-range.js';
 
 interface Decoding {
   readonly image: ImageInput;
@@ -21,6 +22,11 @@ export interface ThreadTask {
     readonly map: LocalizationMap;
     readonly threshold: number;
     readonly to: PictureSize;
+  };
+  readonly photo: {
+    readonly image: ImageInput;
+    readonly range: ValueRange | undefined;
+    readonly limits: ImageLimits;
   };
   readonly render: { readonly kind: Artifact; readonly mapped: MappedImage };
 }
@@ -49,6 +55,13 @@ export function regions({ map, threshold, to }: ThreadTask['regions']): Promise<
 export function render({ kind, mapped }: ThreadTask['render']): Promise<unknown> {
   return answered(async () => {
     const bytes = owned(await directImager.render(kind, mapped));
+    return [bytes, bytes.buffer];
+  });
+}
+
+export function photo({ image, range, limits }: ThreadTask['photo']): Promise<unknown> {
+  return answered(async () => {
+    const bytes = owned(await directImager.photo(image, range, limits));
     return [bytes, bytes.buffer];
   });
 }

@@ -4,6 +4,7 @@ export { type Deadline, endOf, noDeadline } from './deadline.js';
 export { type EngineOptions, type EngineResult, type MapKind, ScoringEngine } from './engine.js';
 export { deadlineError, ScoringError, type ScoringErrorKind } from './errors.js';
 export { type ImageSource, mapQuantile, measureGoodImages, quantile } from './good-images.js';
+export type { ImageJob, ScoreOptions } from './image-job.js';
 export { DirectInference, type Inference } from './inference.js';
 export {
   Localization,
@@ -24,9 +25,7 @@ export {
   type StageEnded,
 } from './observer.js';
 export {
-  type ImageJob,
   type PipelineOptions,
-  type ScoreOptions,
   ScoringPipeline,
 } from './pipeline.js';
 export { defaultQueueLimits, InferenceQueue, type QueueLimits } from './queue.js';

@@ -9,7 +9,6 @@ import {
   type DetectorImage,
   defaultImageLimits,
   directImager,
-  type ImageInput,
   type ImageLimits,
   type Imager,
   type LocalizationMap,
@@ -22,6 +21,7 @@ import {
 } from '../imaging/index.js';
 import { type Deadline, noDeadline } from './deadline.js';
 import type { MapKind } from './engine.js';
+import { type ImageJob, observed, type ScoreOptions } from './image-job.js';
 import type { BatchListener, Inference, InferenceTimings } from './inference.js';
 import { Localization, type MapRequest, mapThreshold } from './localization.js';
 import { type MemoryLimit, unlimited } from './memory-limit.js';
@@ -36,26 +36,6 @@ export interface PipelineOptions {
   readonly observer?: ScoringObserver;
   /** Where images are decoded and drawn; by default in this thread. */
   readonly imager?: Imager;
-}
-
-/** An image to be scored. */
-export interface ImageJob {
-  readonly detector: LoadedDetector;
-  /** Name of the detector in the service. */
-  readonly name?: string;
-  readonly image: ImageInput;
-  readonly deadline?: Deadline;
-  /** What the image belongs to, for observers. */
-  readonly request?: object | undefined;
-}
-
-export interface ScoreOptions {
-  /** Instead of the detector's own. */
-  readonly threshold?: number | undefined;
-  /** The map to compute with the score; none by default. */
-  readonly map?: MapRequest | undefined;
-  /** Computes the map only if the image is anomalous. */
-  readonly mapIfAnomalous?: boolean;
 }
 
 /** How images are run: which map to compute, and what may share their batches. */
@@ -125,11 +105,18 @@ export class ScoringPipeline {
   }
 
   /** Returns a thumbnail of an image as the detector sees it. @throws ImageError, ScoringError */
-  async thumbnail({ detector, image, deadline = noDeadline }: ImageJob): Promise<Uint8Array> {
-    const memory = this.#memory.reserve(deadline);
-    const admit = (pixels: number): Promise<void> => memory.take(pixels);
-    const made = this.#imager.thumbnail(image, detector.input, { ...this.#limits, admit });
-    return made.finally(() => memory.release());
+  thumbnail({ detector, image, deadline }: ImageJob): Promise<Uint8Array> {
+    return this.#reserved(deadline, (admit) =>
+      this.#imager.thumbnail(image, detector.input, { ...this.#limits, admit }),
+    );
+  }
+
+  /** Returns an image as people see it, as PNG. @throws ImageError, ScoringError */
+  photo({ detector, image, deadline }: ImageJob, { width, height }: PictureSize): Promise<Buffer> {
+    return this.#reserved(deadline, async (admit) => {
+      await admit(width * height);
+      return this.#imager.photo(image, detector.input.range, this.#limits);
+    });
   }
 
   /** Returns the localization of an existing map. */
@@ -154,15 +141,25 @@ export class ScoringPipeline {
   /** Renders a picture of a map, or encodes the map itself. */
   async render(job: ImageJob, localization: Localization, artifact: Artifact): Promise<Buffer> {
     const image = observed(job, 'map');
-    const memory = this.#memory.reserve(job.deadline ?? noDeadline);
-    try {
-      const { width, height } = localization.mapped.size;
-      await memory.take(width * height);
+    const { width, height } = localization.mapped.size;
+    return this.#reserved(job.deadline, async (admit) => {
+      await admit(width * height);
       const seconds = stopwatch();
       this.#observer.began({ stage: 'render', image, artifact });
       const rendered = await localization.artifact(artifact);
       this.#observer.ended({ stage: 'render', image, artifact, seconds: seconds() });
       return rendered;
+    });
+  }
+
+  /** Reserves memory for some work, which says how many pixels it will hold. */
+  async #reserved<Result>(
+    deadline: Deadline = noDeadline,
+    work: (admit: (pixels: number) => Promise<void>) => Promise<Result>,
+  ): Promise<Result> {
+    const memory = this.#memory.reserve(deadline);
+    try {
+      return await work((pixels) => memory.take(pixels));
     } finally {
       memory.release();
     }
@@ -288,12 +285,4 @@ export class ScoringPipeline {
         this.#observer.ended({ stage: 'batch', detector, name, map, images, seconds }),
     };
   }
-}
-
-function observed(
-  { detector, name = '', image, request }: ImageJob,
-  purpose: ObservedImage['purpose'],
-): ObservedImage {
-  const bytes = image instanceof Uint8Array ? image.length : image.pixels.length;
-  return { detector, name, bytes, purpose, request };
 }

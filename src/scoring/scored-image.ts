@@ -2,6 +2,7 @@
 import {
   isLowestPValue,
   type LoadedDetector,
+  type Meaning,
   pValue,
   scoreRounding,
   type Verdict,
@@ -20,8 +21,8 @@ export interface LayerScore {
   readonly direction: number;
   /** Discrepancy to the nearest good image, 0..1, if it counts. */
   readonly neighbor?: number;
-  /** `texture` for the shallower half of the layers, `structure` for the deeper half. */
-  readonly meaning: 'texture' | 'structure';
+  /** What it sees: `texture` if it is shallower than the terms of the score are on average. */
+  readonly meaning: Meaning;
   /** What the layer adds to the score, less what good images typically show. All contributions add up to the score. */
   readonly contribution: number;
 }
@@ -92,12 +93,11 @@ export function imageScore(
       (terms.value[at] as number) * (value - (typical.value[at] as number)) +
       (terms.direction[at] as number) * (direction - (typical.direction[at] as number)) +
       (terms.neighbors?.weights[at] ?? 0) * ((neighbor ?? 0) - (terms.neighbors?.typical[at] ?? 0));
-    const meaning = at < Math.floor(scoringLayers.length / 2) ? 'texture' : 'structure';
     return {
       layer,
       value: shortest(value),
       direction: shortest(direction),
-      meaning,
+      meaning: detector.meanings[at] as Meaning,
       contribution: significant(contribution, 7),
       ...(neighbor === undefined ? {} : { neighbor: shortest(neighbor) }),
     };

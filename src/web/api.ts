@@ -99,13 +99,12 @@ export const api = {
       headers: { 'content-type': 'application/json' },
     }),
   /** Scores one photo and finds its regions. */
-  localize: (detector: string, photo: Blob): Promise<ScoreAnswer> =>
-    json(`${detectorPath(detector)}/localize?as=json`, {
-      method: 'POST',
-      body: photo,
-      // The service looks at the content; a browser does not know every format.
-      headers: { 'content-type': 'application/octet-stream' },
-    }),
+  localize: (detector: string, name: string, photo: Blob): Promise<ScoreAnswer> => {
+    const form = new FormData();
+    // The service looks at the content; a browser does not know every format.
+    form.append('image', new Blob([photo], { type: 'application/octet-stream' }), name);
+    return json(`${detectorPath(detector)}/localize?as=json`, { method: 'POST', body: form });
+  },
   jobs: async (): Promise<readonly Job[]> => (await json<{ jobs: Job[] }>('/v1/jobs')).jobs,
   /** Creates a job; it starts at once, unless more photos are to come. */
   distill: (detector: string, settings: JobSettings & { readonly start?: boolean }): Promise<JobRecord> =>

@@ -5,7 +5,7 @@ import { api, apiKey, type DetectorList, keyWanted, type Readiness, useKey } fro
 import { Detectors } from './detectors.js';
 import { Inspect } from './inspect.js';
 import { Make } from './make.js';
-import { detectorName, openResult } from './photos.js';
+import { detectorName, openResult, selectedId } from './photos.js';
 import { Service } from './service.js';
 
 const route = signal(location.hash);
@@ -58,6 +58,8 @@ export function App() {
     if (!result) return;
     openResult(decodeURIComponent(result)).catch((error: Error) => {
       trouble.value = error.message;
+      // What was shown before is not what the link means.
+      selectedId.value = undefined;
     });
   }, [result]);
   const view = views.find(([hash]) => route.value === hash)?.[0] ?? '#/inspect';

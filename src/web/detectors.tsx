@@ -144,7 +144,7 @@ function Row({
         </td>
         <td class="wide">
           <code>{version}</code>
-          {versions > 1 && <span class="soft"> and {versions - 1} earlier</span>}
+          {versions > 1 && <div class="soft small">and {versions - 1} earlier</div>}
         </td>
       </tr>
       {(info || trouble) && (

@@ -184,6 +184,7 @@ function Empty() {
       <button type="button" class="btn" onClick={() => void addExamples()}>
         Try four examples
       </button>
+      <p class="small">They show a flange, the part that the detector sample was made for.</p>
     </div>
   );
 }

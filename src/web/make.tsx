@@ -35,7 +35,7 @@ function missing(list: DetectorList): string | undefined {
   const isKnown = list.detectors.some((detector) => detector.name === name.value);
   if (name.value === '') return 'Give the detector a name.';
   if (!validName.test(name.value)) {
-    return 'A name has letters, digits, dots, hyphens and underscores, and begins with a letter or digit.';
+    return 'A name has up to 100 letters, digits, dots, hyphens and underscores, and begins with a letter or digit.';
   }
   if (isAddition.value && !isKnown) return 'There is no detector of this name to add photos to.';
   if (good.value.length === 0) return 'Add photos of good parts.';

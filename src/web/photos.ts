@@ -103,8 +103,12 @@ export async function openResult(id: string): Promise<void> {
     detector,
     outcome: { state: 'scored', result, version },
   };
+  // What is added next is of the same parts.
+  detectorName.value = detector;
   photos.value = [...photos.value, photo];
   selectedId.value = photo.id;
+  const thumbnail = await api.file(result.links.photo).then(thumbnailOf, () => undefined);
+  if (thumbnail) change(photo.id, { thumbnail });
 }
 
 /** Scores photos again, for example by another detector. */
@@ -185,7 +189,9 @@ async function score(photo: Photo): Promise<void> {
     change(photo.id, { thumbnail, ...(thumbnail === undefined ? { url: undefined } : {}) });
   }
   try {
-    const { version, results } = await patiently(() => api.localize(photo.detector, photo.file as Blob));
+    const { version, results } = await patiently(() =>
+      api.localize(photo.detector, photo.name, photo.file as Blob),
+    );
     const [result] = results;
     if (!result || 'error' in result) throw new RequestError(0, 'The answer has no result.');
     change(photo.id, { outcome: { state: 'scored', result, version } });

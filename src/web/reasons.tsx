@@ -117,8 +117,8 @@ function Threshold({ info, score, onSave }: ThresholdProps) {
       <h2 class="label">Where this photo lies among good ones</h2>
       <Scale good={scores} score={score} own={own} threshold={threshold} onThreshold={tryOut} />
       <p class="soft small">
-        At {short(threshold)}: {anomalous} of {scored.length} photos here {anomalous === 1 ? 'is' : 'are'}{' '}
-        anomalous; {alarms(scores, threshold)}.
+        At {short(threshold)}: {anomalous} of {scored.length} {scored.length === 1 ? 'photo' : 'photos'} here{' '}
+        {anomalous === 1 ? 'is' : 'are'} anomalous; {alarms(scores, threshold)}.
       </p>
       {trialThreshold.value !== undefined && (
         <div class="bar">

@@ -81,10 +81,10 @@ export function Stage({ photo, hasGoodPhotos }: Props) {
 function PhotoPane({ photo, result }: { readonly photo: Photo; readonly result: Result | undefined }) {
   const [natural, setNatural] = useState<{ width: number; height: number }>();
   // A photo in a format that the browser cannot show is shown as the service sees it.
-  const overlay = usePicture(photo.url === undefined ? result?.links.overlay : undefined);
+  const seen = usePicture(photo.url === undefined ? result?.links.photo : undefined);
   const heatmap = usePicture(result?.links.heatmap, asLayer);
   useEffect(() => setNatural(undefined), [photo.id]);
-  const source = photo.url ?? overlay;
+  const source = photo.url ?? seen;
   return (
     <div class="pane">
       <Viewport
@@ -103,7 +103,7 @@ function PhotoPane({ photo, result }: { readonly photo: Photo; readonly result: 
                 }
               />
             )}
-            {view.value === 'heatmap' && heatmap && photo.url && (
+            {view.value === 'heatmap' && heatmap && (
               <img class="heat" src={heatmap} alt="" draggable={false} style={{ opacity: opacity.value }} />
             )}
             {view.value === 'outlines' && result?.localization && <Outlines photo={photo} scale={scale} />}

@@ -15,7 +15,7 @@ for (const [what, quarter] of [
     const folder = t.testdir();
     const photos = join(folder, 'photos');
     await mkdir(photos);
-    for (const [index, photo] of (await samplePhotos(24)).entries()) {
+    for (const [index, photo] of (await samplePhotos(12)).entries()) {
       const turned = sharp(photo).rotate(90 * ((index * quarter) % 4));
       await writeFile(join(photos, `${index}.png`), await turned.png().toBuffer());
     }
@@ -23,7 +23,7 @@ for (const [what, quarter] of [
     await distill({
       dataset: photos,
       out: join(folder, 'detector'),
-      inputSize: 128,
+      inputSize: 64,
       keepPhotos: false,
       device: { provider: testProvider },
       onWarning: (message) => warnings.push(message),

@@ -77,7 +77,7 @@ t.test('an image as the body gets a score, a verdict and the contributions of la
   );
   t.strictSame(
     result?.layers.map(({ meaning }) => meaning),
-    ['texture', 'texture', 'structure', 'structure'],
+    ['texture', 'structure', 'structure', 'texture'],
   );
   const terms = [...(result?.layers ?? []), result?.peak];
   const sum = terms.reduce((whole, term) => whole + (term?.contribution ?? Number.NaN), 0);

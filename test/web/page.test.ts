@@ -52,6 +52,20 @@ t.test('the page', { skip: noBrowser }, async (t) => {
     t.teardown(() => other.context.close());
     await other.page.goto(`${service.address}/${link}`);
     t.match(await verdict(other.page).innerText(), /^Anomalous/);
+    // All of it is there: the photo by its name, its place among good ones, and the picture in the strip.
+    await other.page.getByText('defect-1.png, 256 x 256').waitFor();
+    await other.page.getByText('At 7.66: 1 of 1 photo here is anomalous').waitFor();
+    await other.page.locator('.thumb img').waitFor();
+    const shown = await other.page.locator('.sheet img').first().getAttribute('src');
+    const id = link?.split('/').at(-1);
+    const original = await fetch(`${service.address}/v1/results/${id}/photo`);
+    const { width, height } = await sharp(await original.arrayBuffer()).metadata();
+    t.match([shown?.startsWith('blob:'), width, height], [true, 256, 256]);
+
+    // A link that has expired does not show what was shown before.
+    await other.page.goto(`${service.address}/#/results/none`);
+    await other.page.getByText("there is no result 'none'").waitFor();
+    t.equal(await verdict(other.page).count(), 0);
     t.strictSame([...faults, ...other.faults], []);
   });
 

@@ -36,6 +36,7 @@ export interface ConvolutionalCloner {
 export function servedConvolutional({ layout }: ConvolutionalCloner): ServedCloner {
   return {
     addScore: (graph, image, pools, shape) => addScore(graph, addCloner(graph, image, layout), pools, shape),
+    depths: ({ scoringLayers }, layers) => scoringLayers.map((layer) => layers.indexOf(layer)),
     feeds: ({ scoringLayers }, terms, tensors) => {
       checkCloner(layout, tensors);
       return {

@@ -36,6 +36,11 @@ const { inputs } = tensorNames;
 export function servedLinear(cloner: LinearCloner): ServedCloner {
   return {
     addScore: (graph, _image, pools, shape) => addScore(graph, pools, shape, cloner),
+    depths: (_shape, layers) => {
+      const windows = cloner.windows.layers.map((layer) => layers.indexOf(layer));
+      const mean = windows.reduce((sum, place) => sum + place, 0) / windows.length;
+      return [...cloner.spans.map(({ layer }) => layers.indexOf(layer)), mean];
+    },
     feeds: (_shape, terms, tensors) => linearFeeds(cloner, terms, tensors),
     layerFeeds: () => ({}),
   };

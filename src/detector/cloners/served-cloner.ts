@@ -50,6 +50,11 @@ export interface ServedCloner {
     expertPools: ReadonlyMap<CriticalLayer, Value>,
     shape: ScoreShape,
   ): ScoreTerms;
+  /**
+   * Returns how deep each term of the score is: the place of its layer in the expert, or the mean of its layers' places.
+   * @param layers of the expert, shallow ones first.
+   */
+  depths(shape: Pick<ScoreShape, 'scoringLayers'>, layers: readonly CriticalLayer[]): number[];
   /** Returns its tensors as inputs of the graph. @throws DetectorError if they do not fit. */
   feeds(shape: ScoreShape, terms: Terms, tensors: TensorMap): Tensors;
   /** Returns the inputs that differ for the map of one scoring layer. */

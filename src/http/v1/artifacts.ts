@@ -48,6 +48,19 @@ export async function sendArtifact(
     .send(body.length > pieceBytes ? Readable.from(piecesOf(body)) : body);
 }
 
+/** Sends the image of a result as people see it. */
+export async function sendPhoto(
+  reply: FastifyReply,
+  service: Service,
+  stored: StoredResult,
+): Promise<FastifyReply> {
+  const { request } = reply;
+  const detector = await service.readyCatalog().acquire(stored.detectorName, stored.version);
+  const deadline = deadlineOf(request, service.timeoutMs);
+  const png = await service.scoring().photo(stored, detector, { deadline, request });
+  return sendPng(reply, png);
+}
+
 /** Sends the good photo that is most like the image of a result. */
 export async function sendNearest(
   reply: FastifyReply,
@@ -57,6 +70,13 @@ export async function sendNearest(
   const { request } = reply;
   const deadline = deadlineOf(request, service.timeoutMs);
   const { name, png } = await service.nearestPhoto(stored, { deadline, request });
-  request.byteHold.add(png.length);
-  return reply.header('mkd-photo', encodeURIComponent(name)).type('image/png').send(png);
+  return sendPng(reply.header('mkd-photo', encodeURIComponent(name)), png);
+}
+
+function sendPng(reply: FastifyReply, png: Buffer): FastifyReply {
+  reply.request.byteHold.add(png.length);
+  return reply
+    .type('image/png')
+    .header('content-length', String(png.length))
+    .send(png.length > pieceBytes ? Readable.from(piecesOf(png)) : png);
 }

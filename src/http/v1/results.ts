@@ -2,7 +2,7 @@
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox';
 import { mapRequest } from '../../scoring/index.js';
 import type { Service } from '../service.js';
-import { sendArtifact, sendNearest } from './artifacts.js';
+import { sendArtifact, sendNearest, sendPhoto } from './artifacts.js';
 import { binaryContent, problemResponses } from './responses.js';
 import {
   artifactParamsSchema,
@@ -28,6 +28,25 @@ export const resultRoutes: FastifyPluginAsyncTypebox<{ service: Service }> = asy
       const { detectorName, version, result } = service.store.get(request.params.id);
       return { detector: detectorName, version, result };
     },
+  );
+
+  app.get(
+    '/v1/results/:id/photo',
+    {
+      schema: {
+        operationId: 'getPhoto',
+        tags: ['scoring'],
+        summary: 'The image of a result, as people see it',
+        description: 'Upright, with 8 bits per sample.',
+        params: resultParamsSchema,
+        headers: deadlineHeadersSchema,
+        response: {
+          200: { description: 'PNG', content: { 'image/png': binaryContent['image/png'] } },
+          ...problemResponses,
+        },
+      },
+    },
+    (request, reply) => sendPhoto(reply, service, service.store.get(request.params.id)),
   );
 
   app.get(

@@ -16,7 +16,8 @@ const layerScore = Type.Object(
       Type.Number({ description: 'Discrepancy to the nearest good image, 0 to 1, if the detector uses it' }),
     ),
     meaning: oneOf(['texture', 'structure'], {
-      description: 'What the layer detects: texture in the shallower half, structure in the deeper half',
+      description:
+        'What the layer detects: texture if it is shallower than the terms are on average, else structure',
     }),
     contribution: Type.Number({
       description:
@@ -64,6 +65,7 @@ const region = Type.Object(
 
 const links = Type.Object(
   {
+    photo: Type.String({ description: 'The image as people see it' }),
     heatmap: Type.String(),
     overlay: Type.String(),
     mask: Type.String(),
