@@ -1,7 +1,8 @@
 /** Builds ONNX graphs: typed operators, shape inference, protobuf. */
-export { addForeignModel, decodeModel, type ForeignModel, valueNames } from './decode.js';
+
 export { encodeModel } from './encode.js';
 export { floatToHalf, halfToFloat } from './float16.js';
+export { addForeignModel, decodeModel, type ForeignModel, valueNames } from './foreign/decode.js';
 export { Graph } from './graph.js';
 export { type ConvAttributes, maxPoolIndices, opset } from './operators/index.js';
 export { divide, sameShape } from './shapes.js';

@@ -1,6 +1,7 @@
 /** Conversion of what transformers use to our operators, which have gradients. */
-import type { ForeignNode } from './foreign-node.js';
-import { knownShape, type Value } from './value.js';
+
+import { knownShape, type Value } from '../value.js';
+import type { ForeignNode } from './node.js';
 
 /** Takes entries along an axis: one, or several next to each other. */
 export function gather(node: ForeignNode): readonly Value[] {

@@ -3,6 +3,9 @@
  * much arithmetic on shapes in a model, and transformers resize their position embeddings. Sizes may be symbols, such as
  * that of the batch.
  */
+
+import { divide, elementCount } from '../shapes.js';
+import { type ConstantTensor, type Dim, GraphError } from '../types.js';
 import {
   broadcasting,
   countOf,
@@ -17,8 +20,6 @@ import {
   strided,
 } from './known-arrays.js';
 import { resized } from './known-resize.js';
-import { divide, elementCount } from './shapes.js';
-import { type ConstantTensor, type Dim, GraphError } from './types.js';
 
 export function knownConstant({ type, shape, data }: ConstantTensor): KnownTensor {
   if (type === 'int64') return { type: 'int', shape, data: Array.from(data, Number) };

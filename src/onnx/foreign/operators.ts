@@ -2,10 +2,11 @@
  * Conversion of imported nodes to our operators. Operators without a gradient rule are expressed by operators that have
  * one if possible: batch normalization becomes a scale and a shift, average pooling a convolution.
  */
-import type { ForeignNode } from './foreign-node.js';
-import { gather, gelu, layerNormalization, power, reshapeTarget, split } from './foreign-transformers.js';
-import { averagePool, windowOf } from './foreign-windows.js';
-import type { Value } from './value.js';
+
+import type { Value } from '../value.js';
+import type { ForeignNode } from './node.js';
+import { gather, gelu, layerNormalization, power, reshapeTarget, split } from './transformers.js';
+import { averagePool, windowOf } from './windows.js';
 
 type Addition = (node: ForeignNode) => readonly Value[];
 

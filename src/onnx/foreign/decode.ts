@@ -3,15 +3,15 @@
  * infer all shapes again, so the input may have another size. Nodes that no requested value needs are left out.
  */
 import { fromBinary } from '@bufbuild/protobuf';
-import { ForeignNode, type StoredNode } from './foreign-node.js';
-import { foreignOperators } from './foreign-operators.js';
-import type { Graph } from './graph.js';
+import type { Graph } from '../graph.js';
+import { type ModelProto, ModelProtoSchema } from '../schema/onnx_pb.js';
+import { type ConstantTensor, type Dim, GraphError } from '../types.js';
+import type { Value } from '../value.js';
 import type { KnownTensor } from './known-arrays.js';
 import { fold, knownConstant, knownSizes, storedTensor } from './known-tensors.js';
-import { type ModelProto, ModelProtoSchema } from './schema/onnx_pb.js';
+import { ForeignNode, type StoredNode } from './node.js';
+import { foreignOperators } from './operators.js';
 import { decodeTensor } from './stored-tensor.js';
-import { type ConstantTensor, type Dim, GraphError } from './types.js';
-import type { Value } from './value.js';
 
 /** A decoded model, for {@link addForeignModel}. */
 export interface ForeignModel {

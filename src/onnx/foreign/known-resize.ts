@@ -1,6 +1,7 @@
 /** Resizing of known tensors: transformers resize their position embeddings to the size of the image. */
+
+import { GraphError } from '../types.js';
 import { countOf, given, type KnownAttributes, type KnownTensor, numbersOf } from './known-arrays.js';
-import { GraphError } from './types.js';
 
 /** Resizes planes [..., H, W], cubic or linear, as PyTorch does with `align_corners=False`. */
 export function resized(

@@ -1,10 +1,10 @@
 /** Tensors as they are stored in ONNX files. */
-import { halfToFloat } from './float16.js';
+import { halfToFloat } from '../float16.js';
 import {
   TensorProto_DataLocation as DataLocation,
   TensorProto_DataType as DataType,
-} from './schema/onnx_pb.js';
-import { type ConstantTensor, GraphError } from './types.js';
+} from '../schema/onnx_pb.js';
+import { type ConstantTensor, GraphError } from '../types.js';
 
 /** What is read of a tensor in an ONNX file, a `TensorProto`. Its own type would bring protobuf into the public types. */
 export interface StoredTensor {

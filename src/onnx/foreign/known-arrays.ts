@@ -1,5 +1,5 @@
 /** Tensors that are known while a model is imported, and how their entries are found. */
-import { type Dim, GraphError } from './types.js';
+import { type Dim, GraphError } from '../types.js';
 
 /** A tensor that is known. Only integers may be symbols. */
 export interface KnownTensor {

@@ -1,8 +1,9 @@
 /** Sliding windows of imported models: geometry, and average pooling as convolution. */
-import type { ForeignNode } from './foreign-node.js';
-import type { ConvAttributes } from './operators/index.js';
-import type { ConstantTensor } from './types.js';
-import { describe, type Value } from './value.js';
+
+import type { ConvAttributes } from '../operators/index.js';
+import type { ConstantTensor } from '../types.js';
+import { describe, type Value } from '../value.js';
+import type { ForeignNode } from './node.js';
 
 /** Adds average pooling as a convolution with equal weights. By default padding does not count in the mean. */
 export function averagePool(node: ForeignNode): readonly Value[] {

@@ -1,10 +1,10 @@
 /** A node of an imported model, with inputs and attributes in the form our operators accept. */
-import type { Graph } from './graph.js';
+import type { Graph } from '../graph.js';
+import { type Dim, GraphError } from '../types.js';
+import type { Value } from '../value.js';
 import { type KnownAttributes, type KnownTensor, numbersOf } from './known-arrays.js';
 import { knownConstant } from './known-tensors.js';
 import { decodeTensor, type StoredTensor } from './stored-tensor.js';
-import { type Dim, GraphError } from './types.js';
-import type { Value } from './value.js';
 
 /** The same of an `AttributeProto`. */
 export interface StoredAttribute {
