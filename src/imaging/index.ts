@@ -36,7 +36,7 @@ export {
 } from './map.js';
 export { decodeMask, inspectMask, type Mask } from './mask.js';
 export { emptyNpy, encodeNpy } from './npy.js';
-export { inShapeOf, maskPicture, preview } from './preview.js';
+export { inOwnShape, maskPicture, preview } from './preview.js';
 export { applyProcessSettings } from './process-settings.js';
 export {
   blankColor,

@@ -27,11 +27,11 @@ export async function maskPicture(bytes: Uint8Array, side: number): Promise<Buff
 }
 
 /**
- * Draws what a detector sees of an image in the shape that another image has, so that both lie on each other.
- * What the detector does not see is transparent.
+ * Draws what a detector sees of an image in the image's own shape, without bars. What the detector does not see is transparent.
+ * @param shape of the image, if it was stretched; otherwise its shape is known.
  * @returns a PNG, in pixels of the scaled image.
  */
-export function inShapeOf({ grid, pixels }: ScaledImage, shape: PictureSize): Promise<Buffer> {
+export function inOwnShape({ grid, pixels }: ScaledImage, shape: PictureSize = grid): Promise<Buffer> {
   const { placement, ...size } = grid;
   const { from, to, image } = placement ?? {
     from: { x: 0, y: 0, ...shape },

@@ -1,7 +1,15 @@
 /** A detector that is being made: its photos, what the service says of them, and the job. */
 import { computed, signal } from '@preact/signals';
 import { hasEnded } from '../jobs/states.js';
-import { api, type FormFile, type Job, type JobPhoto, type JobRecord, type RequestError } from './api.js';
+import {
+  api,
+  type FormFile,
+  type Job,
+  type JobPhoto,
+  type JobRecord,
+  type JobSettings,
+  type RequestError,
+} from './api.js';
 import { addPhotos, detectorName, trialThreshold } from './photos.js';
 import { thumbnailOf } from './thumbnails.js';
 
@@ -31,7 +39,8 @@ export const fewestPhotos = 8;
 
 export const name = signal('');
 export const candidates = signal<readonly Candidate[]>([]);
-export const falseAlarmRate = signal(0.05);
+export const usualRate = 0.05;
+export const falseAlarmRate = signal(usualRate);
 /** Whether photos are added to a detector that is there. */
 export const isAddition = signal(false);
 /** Photos that the detector was made from to which others are added. */
@@ -82,6 +91,11 @@ export function remove(id: number): void {
 /** Photos, and their bytes, in one request. */
 const [mostFiles, mostBytes] = [16, 24 * 2 ** 20];
 
+/** The usual rate is not asked for: where it needs more photos, the lowest that they allow is promised. */
+function askedRate(): Pick<JobSettings, 'falseAlarmRate'> {
+  return falseAlarmRate.value === usualRate ? {} : { falseAlarmRate: falseAlarmRate.value };
+}
+
 /** Sends the photos and shows what the service says of them. */
 export async function check(): Promise<void> {
   trouble.value = undefined;
@@ -89,7 +103,7 @@ export async function check(): Promise<void> {
   try {
     const created = await api.distill(name.value, {
       start: false,
-      falseAlarmRate: falseAlarmRate.value,
+      ...askedRate(),
       ...(isAddition.value ? { add: true } : {}),
     });
     job.value = withoutPhotos(created);
@@ -198,7 +212,7 @@ export async function withoutDoubtful(): Promise<void> {
     const started = await api.distill(name.value, {
       add: true,
       dropDoubtful: true,
-      falseAlarmRate: falseAlarmRate.value,
+      ...askedRate(),
     });
     job.value = withoutPhotos(started);
     await follow(started.id);

@@ -15,8 +15,10 @@ import {
   name,
   sent,
   setAddition,
+  startOver,
   step,
   trouble,
+  usualRate,
 } from './make-job.js';
 import { Made, Making } from './making.js';
 import { RegionDrawing } from './region-drawing.js';
@@ -29,6 +31,12 @@ const steps = [
 ] as const;
 
 const validName = /^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$/;
+
+/** Photos are added to a detector that is there; under another name, a new one is made. */
+function rename(to: string, { detectors }: DetectorList): void {
+  name.value = to;
+  if (isAddition.value && !detectors.some((detector) => detector.name === to)) setAddition(false);
+}
 
 /** Says what is missing before photos can be checked; undefined if nothing is. */
 function missing(list: DetectorList): string | undefined {
@@ -60,6 +68,11 @@ export function Make({
     <>
       <div class="bar">
         <h1>{isAddition.value ? `Add photos to ${name.value}` : 'New detector'}</h1>
+        {isAddition.value && now === 'choose' && (
+          <button type="button" class="btn small" onClick={startOver}>
+            Make a new one instead
+          </button>
+        )}
         <span class="grow" />
         {now === 'choose' && wanted !== undefined && (
           <span class="soft" role="status">
@@ -155,7 +168,7 @@ function Settings({ list, isFixed }: { readonly list: DetectorList; readonly isF
           disabled={isFixed}
           autocomplete="off"
           placeholder="flange"
-          onInput={({ currentTarget }) => (name.value = currentTarget.value.trim())}
+          onInput={({ currentTarget }) => rename(currentTarget.value.trim(), list)}
         />
       </label>
       {isKnown && (
@@ -195,5 +208,5 @@ function Settings({ list, isFixed }: { readonly list: DetectorList; readonly isF
 /** A promise needs so many photos; with fewer, the lowest possible one is made. */
 function tooFewFor(rate: number): boolean {
   const all = good.value.length + (isAddition.value ? knownPhotos.value : 0);
-  return rate < 0.05 && all + 1 < 1 / rate;
+  return rate < usualRate && all + 1 < 1 / rate;
 }

@@ -47,7 +47,7 @@ export function Nearest({
   return (
     <div class="pane">
       <Viewport label="Nearest good photo: it moves with the other one" pixels={result}>
-        {() => <img src={url} alt={name} draggable={false} />}
+        {() => <img class="beside" src={url} alt={name} draggable={false} />}
       </Viewport>
       <span class="caption">Nearest good photo: {name}</span>
     </div>

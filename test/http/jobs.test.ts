@@ -1,6 +1,6 @@
 /** Detectors made over HTTP: from photos to a version that serves, also through a restart. */
 import { once } from 'node:events';
-import { readdir } from 'node:fs/promises';
+import { readdir, rename } from 'node:fs/promises';
 import { request as httpRequest, type IncomingMessage } from 'node:http';
 import { join } from 'node:path';
 import { setTimeout as wait } from 'node:timers/promises';
@@ -123,6 +123,20 @@ t.test('photos become a detector that serves; photos are added and taken back', 
   const unknown = await nearest('sample', crack);
   t.match(await unknown.json(), { status: 404, type: 'urn:mkd:problem:no-photos' });
   t.equal(await keptBy(service, 'sample'), 0);
+
+  // Whoever must not keep photos deletes them, also while the service runs.
+  const archive = join(
+    detectors,
+    'flange',
+    (await readdir(join(detectors, 'flange'))).find((name) => name.endsWith('.tar')) ?? '',
+  );
+  await rename(archive, `${archive}.away`);
+  t.match(await (await nearest('flange', good[3] as Buffer)).json(), {
+    status: 404,
+    type: 'urn:mkd:problem:no-photos',
+  });
+  t.equal(await keptBy(service, 'flange'), 0);
+  await rename(`${archive}.away`, archive);
 
   // A threshold makes a version from the same photos.
   await fetch(`${service.address}/v1/detectors/flange/threshold`, {

@@ -1,7 +1,7 @@
-/** A good photo is shown in the shape of another image, so that both lie on each other. */
+/** What a detector sees of a photo is shown in the photo's own shape. */
 import sharp from 'sharp';
 import t from 'tap';
-import { decodeImage, inShapeOf } from '../../src/imaging/index.js';
+import { decodeImage, inOwnShape } from '../../src/imaging/index.js';
 
 /** A wide photo: its left third red, then green, then blue. */
 const size = { width: 300, height: 100 };
@@ -26,7 +26,7 @@ const at = async (png: Buffer, x: number, y: number): Promise<number[]> => {
 for (const fit of ['stretch', 'letterbox', 'crop'] as const) {
   t.test(`${fit}: what the detector sees is where it is in the photo`, async (t) => {
     const seen = await decodeImage(await thirds.toBuffer(), { inputSize: 64, fit });
-    const png = await inShapeOf(seen, size);
+    const png = await inOwnShape(seen, fit === 'stretch' ? size : undefined);
     const { width, height } = await sharp(png).metadata();
     t.equal(Math.round((10 * width) / height), 30, 'the shape of the photo');
     t.strictSame(await at(png, 0.5, 0.5), [0, 255, 0, 255], 'the middle');
@@ -37,6 +37,6 @@ for (const fit of ['stretch', 'letterbox', 'crop'] as const) {
 
 t.test('a photo of another size takes on the shape', async (t) => {
   const seen = await decodeImage(await thirds.toBuffer(), { inputSize: 64 });
-  const { width, height } = await sharp(await inShapeOf(seen, { width: 10, height: 40 })).metadata();
+  const { width, height } = await sharp(await inOwnShape(seen, { width: 10, height: 40 })).metadata();
   t.strictSame([width, height], [64, 256]);
 });

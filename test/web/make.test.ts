@@ -140,9 +140,9 @@ t.test('from an empty service to the verdict on a doubtful part', { skip: noBrow
     await page.getByText('The service does not answer. Is it running').waitFor();
     await context.setOffline(false);
     await page.getByRole('button', { name: 'Check photos' }).click();
-    await page.getByRole('button', { name: 'Make detector' }).waitFor();
-    await page.getByRole('button', { name: 'Change photos' }).click();
-    await page.getByRole('button', { name: 'Check photos' }).waitFor();
+    // Eight photos promise less than the usual rate, and are enough.
+    await page.getByRole('button', { name: 'Make detector' }).click();
+    await page.getByText('lid is ready').waitFor({ timeout: 60_000 });
     t.pass();
   });
   t.strictSame(faults, []);

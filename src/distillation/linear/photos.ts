@@ -151,7 +151,7 @@ export async function readKeptPhotos(
   detector: string,
   fingerprint: string,
   input: InputShape,
-): Promise<KeptPhotos> {
+): Promise<KeptPhotos & { readonly file: string }> {
   const own = photosFile(detector);
   const around = dirname(resolve(detector));
   const others = await Promise.all([around, resolve(detector)].map(archivesIn));
@@ -161,7 +161,7 @@ export async function readKeptPhotos(
       // What is beside other detectors may be damaged.
       if (path === own) throw error;
     });
-    if (kept?.fingerprint === fingerprint) return kept;
+    if (kept?.fingerprint === fingerprint) return { ...kept, file: path };
   }
   throw new DatasetError(
     candidates.includes(own)
