@@ -1,11 +1,12 @@
 /** Detectors whose input is not square: line scans, long parts. */
-import { mkdir, writeFile } from 'node:fs/promises';
+import { mkdir, readdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import sharp from 'sharp';
 import t from 'tap';
 import { drawSample } from '../../src/datasets/index.js';
 import { readDetector } from '../../src/detector/index.js';
 import { distill } from '../../src/distillation/index.js';
+import { hintAtInput } from '../../src/distillation/linear/input-hints.js';
 import { encodePng, findRegions } from '../../src/imaging/index.js';
 import { openDetector } from '../../src/library.js';
 import { methodsOf } from '../../src/scoring/index.js';
@@ -46,7 +47,12 @@ t.test('photos that lose their shape or their detail are told of', async (t) => 
   await distill({ ...settings, out, onWarning });
   const squeezed = warnings.filter((warning) => warning.includes('squeezed'));
   t.match(squeezed, [/2\.0 times as wide as high .*--size 352x192 keeps their shape/]);
-  await distill({ ...settings, out, inputSize: 64, onWarning });
+  // The same without making detectors: a size was asked for, and larger photos.
+  const hint = async (folder: string): Promise<void> => {
+    const paths = (await readdir(folder)).map((name) => join(folder, name));
+    await hintAtInput(paths, { dataset: folder, out, inputSize: 64, onWarning }, { inputSize: 64 });
+  };
+  await hint(settings.dataset);
   t.equal(warnings.filter((warning) => warning.includes('squeezed')).length, 1, 'a size was asked for');
   t.notOk(warnings.some((warning) => warning.includes('covers')));
   const large = join(root, 'large');
@@ -56,7 +62,7 @@ t.test('photos that lose their shape or their detail are told of', async (t) => 
       .resize(640, 320)
       .toFile(join(large, `${index}.png`));
   }
-  await distill({ ...settings, dataset: large, out, inputSize: 64, onWarning });
+  await hint(large);
   t.match(
     warnings.filter((warning) => warning.includes('covers')),
     [

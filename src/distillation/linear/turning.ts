@@ -36,7 +36,8 @@ export async function measureTurning(
     const { read, leftOut } = photos[at] as TurnedPhoto;
     const image = await read();
     const turned = [turnedBy90(image), turnedBy180(image)];
-    const { images } = await pipeline.infer(scorer, turned, { map: 'none' });
+    // The session that measured the maps is open; another one would take longer than the maps.
+    const { images } = await pipeline.infer(scorer, turned, { map: 'discrepancy' });
     for (const { outputs, index } of images) {
       const terms = outputs.value.length / outputs.score.length;
       for (const [span, own] of leftOut.entries()) {
