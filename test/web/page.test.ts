@@ -109,7 +109,7 @@ t.test('the page', { skip: noBrowser }, async (t) => {
     // The browser cannot show a TIFF; the service's picture of it is shown.
     await page.keyboard.press('ArrowRight');
     await page.getByText('part.tif, 256 x 256').waitFor();
-    await page.locator('.sheet img').waitFor();
+    await page.getByRole('img', { name: 'part.tif' }).waitFor();
     t.match(await verdict(page).innerText(), /^Anomalous/);
 
     // A filter, and a report of what it shows: a file in which the name is only a name.
