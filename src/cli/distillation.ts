@@ -70,9 +70,14 @@ export async function showDistillation(
     // Charts take a third of a second to load.
     const { distillationHtml } = await import('../reports/index.js');
     await replaceFile(report, distillationHtml({ name: basename(out), manifest, warnings: told, doubtful }));
-    const result = { ...(await resultOf(out, manifest)), seconds, report, warnings: told, doubtful };
-    const text = await describe(out, manifest, duration(seconds));
-    printResult(output, { json }, result, () => `${text}\nits report, to open in a browser: ${report}\n`);
+    const kept = await stat(photosFile(out)).catch(() => undefined);
+    const { version } = await readManifest(out);
+    const photos = kept ? { photos: photosFile(out) } : {};
+    const made = { detector: out, version, ...resultOf(manifest), ...photos };
+    printResult(output, { json }, { ...made, seconds, report, warnings: told, doubtful }, () => {
+      const text = describe(out, manifest, duration(seconds), kept?.size);
+      return `${text}\nits report, to open in a browser: ${report}\n`;
+    });
     const weak = weakness(manifest, falseAlarmRate);
     if (weak) output.stderr.write(`mkd: ${weak}\n`);
     if (!json) output.stderr.write(nextCommands(out));
@@ -84,26 +89,14 @@ export async function showDistillation(
 }
 
 /** What a program wants to know of a new detector. */
-async function resultOf(out: string, { data, calibration, recipe, expert }: Manifest): Promise<object> {
-  const { version } = await readManifest(out);
+function resultOf({ data, calibration, recipe, expert }: Manifest) {
   const { threshold, falseAlarmRate } = calibration;
   const { images, copies = 0, parts } = data;
-  const kept = await stat(photosFile(out)).catch(() => undefined);
-  return {
-    detector: out,
-    version,
-    recipe: recipe.name,
-    expert: expert.name,
-    images,
-    copies,
-    parts,
-    threshold,
-    falseAlarmRate,
-    ...(kept ? { photos: photosFile(out) } : {}),
-  };
+  return { recipe: recipe.name, expert: expert.name, images, copies, parts, threshold, falseAlarmRate };
 }
 
-async function describe(out: string, manifest: Manifest, took: string): Promise<string> {
+/** @param keptBytes size of the file with its photos, if they are kept. */
+function describe(out: string, manifest: Manifest, took: string, keptBytes: number | undefined): string {
   const { distillation, calibration, data, range } = manifest;
   const rate = `false alarms at most ${percent(calibration.falseAlarmRate)}`;
   const lines = [
@@ -116,10 +109,10 @@ async function describe(out: string, manifest: Manifest, took: string): Promise<
       `values ${range.low} to ${range.high} of the images with more than 8 bits become black to white`,
     );
   }
-  if (manifest.cloner.kind === 'linear') lines.push(termsOf(manifest));
-  const kept = await stat(photosFile(out)).catch(() => undefined);
-  if (kept && manifest.cloner.kind === 'linear') {
-    const size = (kept.size / 2 ** 20).toFixed(1);
+  if (manifest.cloner.kind !== 'linear') return lines.join('\n');
+  lines.push(termsOf(manifest));
+  if (keptBytes !== undefined) {
+    const size = (keptBytes / 2 ** 20).toFixed(1);
     lines.push(
       `the photos, as the detector sees them, are kept in ${photosFile(out)} (${size} MiB), for mkd add`,
     );

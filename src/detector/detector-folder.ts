@@ -9,12 +9,12 @@ import { isFolder } from '../files/folders.js';
 import { readText } from '../files/read-text.js';
 import { replaceFile } from '../files/replace-file.js';
 import { inTurn } from '../files/turns.js';
-import { layersOf, readExpertCard } from '../networks/index.js';
+import { layersOf } from '../networks/index.js';
 import { type TensorMap, writeSafetensors } from '../weights/safetensors.js';
 import { type ClonerSpec, type LinearCloner, servedCloner } from './cloners/index.js';
 import { type FileContents, manifestFile, placeDetector, replaceFiles } from './detector-files.js';
 import { detectorsIn, isDetector } from './detectors-in.js';
-import { findExpert, modelsFolder } from './find-expert.js';
+import { findCard, modelsFolder } from './find-expert.js';
 import { LearnedImages } from './learned-images.js';
 import type { UnverifiedDetector } from './loaded-detector.js';
 import { DetectorError, type Manifest, parseManifest } from './manifest.js';
@@ -52,7 +52,7 @@ async function readContents(
 ): Promise<UnverifiedDetector> {
   const clonerTensors = await readVerified(folder, manifest.cloner);
   const selfTestTensors = await readVerified(folder, manifest.selfTest);
-  const expertCard = await findExpert(manifest.expert, expertFolders);
+  const { path: expertCard, card } = await findCard(manifest.expert, expertFolders);
   const shape: ServingShape = {
     expertCard,
     cloner: clonerOf(manifest),
@@ -62,7 +62,7 @@ async function readContents(
     neighbors: manifest.terms.neighbors !== undefined,
   };
   const scorer = await inTurn(() => assembleScorer(shape, manifest.terms, clonerTensors, manifest));
-  const expertLayers = layersOf(await readExpertCard(expertCard)).map(({ name }) => name);
+  const expertLayers = layersOf(card).map(({ name }) => name);
   return {
     ...scorer,
     manifest,

@@ -2,7 +2,7 @@
 import { readdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { fingerprintOf, readExpertCard } from '../networks/index.js';
+import { type ExpertCard, fingerprintOf, readExpertCard } from '../networks/index.js';
 import { DetectorError, type Manifest } from './manifest.js';
 
 /** The folder of models that ships with the package. */
@@ -24,13 +24,22 @@ export function expertOf(nameOrPath: string | undefined, usual: string): string 
 
 /** Returns the path of an expert's card. @throws DetectorError if no folder has a card with its fingerprint. */
 export async function findExpert(wanted: Manifest['expert'], folders: readonly string[]): Promise<string> {
+  return (await findCard(wanted, folders)).path;
+}
+
+/** Returns an expert's card, and its path. @throws DetectorError as {@link findExpert} does. */
+export async function findCard(
+  wanted: Manifest['expert'],
+  folders: readonly string[],
+): Promise<{ readonly path: string; readonly card: ExpertCard }> {
   const searched = [modelsFolder, ...folders];
   for (const folder of searched) {
     const names = await readdir(folder).catch(() => []);
     for (const name of names.filter((file) => file.endsWith('.json'))) {
       // Other JSON files, such as a detector's manifest, are not cards.
-      const card = await readExpertCard(join(folder, name)).catch(() => undefined);
-      if (card && fingerprintOf(card) === wanted.fingerprint) return join(folder, name);
+      const path = join(folder, name);
+      const card = await readExpertCard(path).catch(() => undefined);
+      if (card && fingerprintOf(card) === wanted.fingerprint) return { path, card };
     }
   }
   throw new DetectorError(

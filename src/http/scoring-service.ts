@@ -59,16 +59,13 @@ export class ScoringService {
     request: ScoringRequest,
   ): Promise<(StoredResult | FailedUpload)[]> {
     if (request.map) mapThreshold(by.detector, request.map);
-    const release = this.admission.images(uploads.length);
-    try {
-      return await Promise.all(
+    return this.#admitted(uploads.length, () =>
+      Promise.all(
         uploads.map((upload) =>
           this.#scoreOne(by, upload, request).catch((error: unknown) => ({ name: upload.name, error })),
         ),
-      );
-    } finally {
-      release();
-    }
+      ),
+    );
   }
 
   /** Returns the picture or map of a result. Computes the map if it was not requested before. */
@@ -81,8 +78,7 @@ export class ScoringService {
   ): Promise<Buffer> {
     mapThreshold(detector, map);
     const job = { detector, name: stored.detectorName, image: stored.image, deadline, request };
-    const release = this.admission.images(1);
-    try {
+    return this.#admitted(1, async () => {
       const known = stored.maps.get(mapKey(map));
       let localization: Localization;
       if (known) localization = this.pipeline.localization(job, stored.size, map, known);
@@ -90,10 +86,8 @@ export class ScoringService {
         localization = await this.pipeline.localize(job, map);
         this.store.addMap(stored, map, localization.map);
       }
-      return await this.pipeline.render(job, localization, artifact);
-    } finally {
-      release();
-    }
+      return this.pipeline.render(job, localization, artifact);
+    });
   }
 
   /** Returns the image of a result as people see it, as PNG. */
@@ -102,12 +96,7 @@ export class ScoringService {
     detector: LoadedDetector,
     { deadline, request }: Pick<ScoringRequest, 'deadline' | 'request'>,
   ): Promise<Buffer> {
-    const release = this.admission.images(1);
-    try {
-      return await this.pipeline.photo({ detector, image, deadline, request }, size);
-    } finally {
-      release();
-    }
+    return this.#admitted(1, () => this.pipeline.photo({ detector, image, deadline, request }, size));
   }
 
   /** Returns a thumbnail of the image of a result, as the detector sees it. */
@@ -116,9 +105,14 @@ export class ScoringService {
     detector: LoadedDetector,
     { deadline, request }: Pick<ScoringRequest, 'deadline' | 'request'>,
   ): Promise<Uint8Array> {
-    const release = this.admission.images(1);
+    return this.#admitted(1, () => this.pipeline.thumbnail({ detector, image, deadline, request }));
+  }
+
+  /** Does work on so many images. @throws ProblemError if there is too much of it already. */
+  async #admitted<Result>(images: number, work: () => Promise<Result>): Promise<Result> {
+    const release = this.admission.images(images);
     try {
-      return await this.pipeline.thumbnail({ detector, image, deadline, request });
+      return await work();
     } finally {
       release();
     }

@@ -1,5 +1,4 @@
 /** State that the routes of an app share: limits, results, observers and, once detectors are verified, scoring. */
-
 import type { LoadedDetector } from '../detector/index.js';
 import { defaultImageLimits, type ImageLimits, ImagingThreads } from '../imaging/index.js';
 import { DriftMonitor, type LastDay, LastDayMonitor, Metrics, Statistics } from '../observability/index.js';
@@ -115,7 +114,7 @@ export class Service {
 
   /** Returns how many good photos of a version are kept. */
   async photosKept(name: string, detector: LoadedDetector): Promise<number> {
-    return this.#photos.count({ detector, folder: this.#folderOf(name, detector) });
+    return this.#photos.count(this.#versionOf(name, detector));
   }
 
   /** Finds the good photo that is most like the image of a result, see {@link GoodPhotos.nearest}. */
@@ -127,16 +126,13 @@ export class Service {
     const { detectorName, version, size } = stored;
     const detector = await catalog.acquire(detectorName, version);
     const thumbnail = await scoring.thumbnail(stored, detector, request);
-    return this.#photos.nearest(
-      { detector, folder: this.#folderOf(detectorName, detector) },
-      thumbnail,
-      size,
-    );
+    return this.#photos.nearest(this.#versionOf(detectorName, detector), thumbnail, size);
   }
 
-  #folderOf(name: string, { version }: LoadedDetector): string {
+  #versionOf(name: string, detector: LoadedDetector) {
     const { versions } = this.readyCatalog().repository.status(name);
-    return versions.find((each) => each.version === version)?.folder ?? '';
+    const { folder = '' } = versions.find(({ version }) => version === detector.version) ?? {};
+    return { detector, folder };
   }
 
   /** Starts to accept requests. */

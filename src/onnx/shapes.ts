@@ -108,3 +108,23 @@ export function normalAxis(axis: number, rank: number): number | undefined {
   const normal = axis < 0 ? axis + rank : axis;
   return Number.isInteger(normal) && normal >= 0 && normal < rank ? normal : undefined;
 }
+
+/** Returns the first place that a Slice takes along an axis, and how many it takes. @param step not 0 */
+export function sliceRange(
+  size: number,
+  start: number,
+  end: number,
+  step: number,
+): { readonly first: number; readonly count: number } {
+  const from = start < 0 ? start + size : start;
+  const to = end < 0 ? end + size : end;
+  const [first, last] =
+    step > 0
+      ? [clamp(from, 0, size), clamp(to, 0, size)]
+      : [clamp(from, 0, size - 1), clamp(to, -1, size - 1)];
+  return { first, count: Math.max(0, Math.ceil((last - first) / step)) };
+}
+
+function clamp(value: number, low: number, high: number): number {
+  return Math.min(Math.max(value, low), high);
+}

@@ -133,10 +133,10 @@ export const api = {
   /** Loads a picture or map, with the key that an image of the page could not send. */
   file: async (path: string): Promise<Blob> => (await send(path)).blob(),
   /** Returns the good photo that is most like the image of a result. */
-  nearest: async (id: string): Promise<{ readonly name: string; readonly url: string }> => {
+  nearest: async (id: string): Promise<{ readonly name: string; readonly picture: Blob }> => {
     const response = await send(`/v1/results/${encodeURIComponent(id)}/nearest`);
     const name = decodeURIComponent(response.headers.get('mkd-photo') ?? '');
-    return { name, url: URL.createObjectURL(await response.blob()) };
+    return { name, picture: await response.blob() };
   },
   metrics: async (): Promise<string> => (await send('/metrics')).text(),
   readiness: async (): Promise<Readiness> => {

@@ -4,6 +4,7 @@ import { useEffect, useState } from 'preact/hooks';
 import { api, type Result } from './api.js';
 import { asLayer } from './heatmap.js';
 import { isCompared, Nearest, useNearest } from './nearest.js';
+import { useObjectUrl } from './object-url.js';
 import { type Photo, scoreAgain } from './photos.js';
 import { regionHovered } from './regions.js';
 import { actualSize, fit, Viewport, zoomBy } from './viewport.js';
@@ -20,29 +21,7 @@ const asItIs = (picture: Blob): Blob | Promise<Blob> => picture;
 
 /** Loads a picture of a result; undefined until it is there, or if the service no longer has it. */
 function usePicture(path: string | undefined, drawn = asItIs): string | undefined {
-  const [url, setUrl] = useState<string>();
-  useEffect(() => {
-    setUrl(undefined);
-    if (path === undefined) return undefined;
-    let current = true;
-    let loaded: string | undefined;
-    api
-      .file(path)
-      .then(drawn)
-      .then(
-        (picture) => {
-          if (!current) return;
-          loaded = URL.createObjectURL(picture);
-          setUrl(loaded);
-        },
-        () => undefined,
-      );
-    return () => {
-      current = false;
-      if (loaded) URL.revokeObjectURL(loaded);
-    };
-  }, [path]);
-  return url;
+  return useObjectUrl(path, async (file) => ({ picture: await drawn(await api.file(file)) }))?.url;
 }
 
 interface Props {

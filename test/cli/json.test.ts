@@ -6,24 +6,18 @@ import { runProgram } from '../../src/cli/program.js';
 
 /** Runs a command with `--json`, and returns what it prints. */
 async function json(...args: readonly string[]) {
-  let text = '';
-  const stdout = new Writable({
-    write(chunk, _encoding, done) {
-      text += String(chunk);
-      done();
-    },
-  });
-  let errors = '';
-  const stderr = new Writable({
-    write(chunk, _encoding, done) {
-      errors += String(chunk);
-      done();
-    },
-  });
-  const code = await runProgram([...args, '--json'], { stdout, stderr });
-  if (code !== 0) throw new Error(errors);
-  t.equal(text.split('\n').length, 2, `${args[0]} prints one line`);
-  return JSON.parse(text) as unknown;
+  const written = { stdout: '', stderr: '' };
+  const into = (name: keyof typeof written): Writable =>
+    new Writable({
+      write(chunk, _encoding, done) {
+        written[name] += String(chunk);
+        done();
+      },
+    });
+  const code = await runProgram([...args, '--json'], { stdout: into('stdout'), stderr: into('stderr') });
+  if (code !== 0) throw new Error(written.stderr);
+  t.equal(written.stdout.split('\n').length, 2, `${args[0]} prints one line`);
+  return JSON.parse(written.stdout) as unknown;
 }
 
 t.test('from photos to an exported graph', async (t) => {

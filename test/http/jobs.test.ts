@@ -63,25 +63,18 @@ async function ended(service: RunningService, id: string) {
   return { type: answer.headers.get('content-type'), jobs, last: await jobOf(service, id) };
 }
 
-const verdictOf = async (service: RunningService, detector: string, photo: Buffer): Promise<string> => {
+const scored = async (service: RunningService, detector: string, photo: Buffer) => {
   const answer = await fetch(`${service.address}/v1/detectors/${detector}/score`, {
     method: 'POST',
     body: Uint8Array.from(photo),
     headers: { 'content-type': 'image/png' },
   });
-  const { results } = (await answer.json()) as { results: { verdict: string }[] };
-  return results[0]?.verdict ?? '';
+  const { results } = (await answer.json()) as { results: { id: string; verdict: string }[] };
+  return { id: '', verdict: '', ...results[0] };
 };
 
-const resultOf = async (service: RunningService, detector: string, photo: Buffer): Promise<string> => {
-  const answer = await fetch(`${service.address}/v1/detectors/${detector}/score`, {
-    method: 'POST',
-    body: Uint8Array.from(photo),
-    headers: { 'content-type': 'image/png' },
-  });
-  const { results } = (await answer.json()) as { results: { id: string }[] };
-  return results[0]?.id ?? '';
-};
+const verdictOf = async (service: RunningService, detector: string, photo: Buffer): Promise<string> =>
+  (await scored(service, detector, photo)).verdict;
 
 const keptBy = async (service: RunningService, detector: string): Promise<number> => {
   const answer = await fetch(`${service.address}/v1/detectors/${detector}`);
@@ -113,7 +106,7 @@ t.test('photos become a detector that serves; photos are added and taken back', 
 
   // The good photo that is most like one that is scored.
   const nearest = async (detector: string, photo: Buffer): Promise<Response> => {
-    const id = await resultOf(service, detector, photo);
+    const { id } = await scored(service, detector, photo);
     return fetch(`${service.address}/v1/results/${id}/nearest`);
   };
   const same = await nearest('flange', good[3] as Buffer);

@@ -36,7 +36,7 @@ import { linearNotes } from './linear-recipe.js';
 import { measureMapScale, plainScale } from './map-scale.js';
 import { PhotoKeeper } from './photos.js';
 import type { FittedSpan } from './span-fit.js';
-import { measureTurning, turnedAlike } from './turning.js';
+import { measureTurning, photosToTurn, turnedAlike } from './turning.js';
 import type { FittedWindows } from './window-fit.js';
 
 /** Images that maps are measured on. */
@@ -210,11 +210,12 @@ async function hintAtTurning(
   photos: readonly GoodPhoto[],
   rowsOf: (image: number) => number[],
 ): Promise<void> {
-  const leftOut = (image: number): number[] =>
-    cloner.spans.map((span) =>
-      Math.log((fits.get(spanName(span)) as FittedSpan).leftOut[rowsOf(image)[0] as number] as number),
-    );
-  const turned = photos.map(({ read }, image) => ({ read, leftOut: leftOut(image) }));
+  const turned = spread(photos.length, photosToTurn).map((image) => {
+    const [row] = rowsOf(image) as [number];
+    const { read } = photos[image] as GoodPhoto;
+    const residuals = cloner.spans.map((span) => fits.get(spanName(span))?.leftOut[row] as number);
+    return { read, leftOut: residuals.map(Math.log) };
+  });
   const ratio = await measureTurning(pipeline, scorer, turned);
   if (ratio === undefined || ratio >= turnedAlike) return;
   options.onWarning?.(

@@ -2,10 +2,9 @@
 import type { Scorer } from '../../detector/index.js';
 import { type ScaledImage, sidesOf } from '../../imaging/index.js';
 import type { ScoringPipeline } from '../../scoring/index.js';
-import { spread } from './features.js';
 
 /** Photos that are turned: a dozen tell as much as all. */
-const fewPhotos = 12;
+export const photosToTurn = 12;
 
 /**
  * Parts lie in any orientation below this ratio. It is about 1 where all of the photo turns with the part, 1.7 on slices of heads,
@@ -21,7 +20,7 @@ export interface TurnedPhoto {
 
 /**
  * Measures how much more of a turned photo the spans leave than of the photo itself.
- * @param photos those of the detector; a few are turned by 90 and by 180 degrees.
+ * @param photos that are turned by 90 and by 180 degrees.
  * @returns the geometric mean of the ratios; undefined if the input is not square or images are cut into tiles.
  */
 export async function measureTurning(
@@ -32,8 +31,7 @@ export async function measureTurning(
   const { width, height } = sidesOf(scorer.shape.inputSize);
   if (width !== height || scorer.input.tiling || scorer.input.region) return undefined;
   const logs: number[] = [];
-  for (const at of spread(photos.length, fewPhotos)) {
-    const { read, leftOut } = photos[at] as TurnedPhoto;
+  for (const { read, leftOut } of photos) {
     const image = await read();
     const turned = [turnedBy90(image), turnedBy180(image)];
     // The session that measured the maps is open; another one would take longer than the maps.

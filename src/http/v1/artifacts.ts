@@ -33,19 +33,14 @@ export async function sendArtifact(
   const { request } = reply;
   const deadline = deadlineOf(request, service.timeoutMs);
   const body = await service.scoring().artifact(stored, detector, artifact, map, { deadline, request });
-  // The client may read it slowly.
-  request.byteHold.add(body.length);
   const { id, score, threshold, verdict } = stored.result;
-  return reply
-    .headers({
-      'mkd-result-id': id,
-      'mkd-score': String(score),
-      'mkd-threshold': String(threshold),
-      'mkd-verdict': verdict,
-    })
-    .type(mediaTypes[artifact])
-    .header('content-length', String(body.length))
-    .send(body.length > pieceBytes ? Readable.from(piecesOf(body)) : body);
+  reply.headers({
+    'mkd-result-id': id,
+    'mkd-score': String(score),
+    'mkd-threshold': String(threshold),
+    'mkd-verdict': verdict,
+  });
+  return sendBytes(reply, mediaTypes[artifact], body);
 }
 
 /** Sends the image of a result as people see it. */
@@ -58,7 +53,7 @@ export async function sendPhoto(
   const detector = await service.readyCatalog().acquire(stored.detectorName, stored.version);
   const deadline = deadlineOf(request, service.timeoutMs);
   const png = await service.scoring().photo(stored, detector, { deadline, request });
-  return sendPng(reply, png);
+  return sendBytes(reply, 'image/png', png);
 }
 
 /** Sends the good photo that is most like the image of a result. */
@@ -70,13 +65,14 @@ export async function sendNearest(
   const { request } = reply;
   const deadline = deadlineOf(request, service.timeoutMs);
   const { name, png } = await service.nearestPhoto(stored, { deadline, request });
-  return sendPng(reply.header('mkd-photo', encodeURIComponent(name)), png);
+  return sendBytes(reply.header('mkd-photo', encodeURIComponent(name)), 'image/png', png);
 }
 
-function sendPng(reply: FastifyReply, png: Buffer): FastifyReply {
-  reply.request.byteHold.add(png.length);
+function sendBytes(reply: FastifyReply, mediaType: string, body: Buffer): FastifyReply {
+  // The client may read it slowly.
+  reply.request.byteHold.add(body.length);
   return reply
-    .type('image/png')
-    .header('content-length', String(png.length))
-    .send(png.length > pieceBytes ? Readable.from(piecesOf(png)) : png);
+    .type(mediaType)
+    .header('content-length', String(body.length))
+    .send(body.length > pieceBytes ? Readable.from(piecesOf(body)) : body);
 }

@@ -21,3 +21,9 @@ export const binaryContent = {
   'image/png': { schema: binary },
   'application/x-npy': { schema: binary },
 };
+
+/** Responses of routes with one picture. */
+export const pngResponses = {
+  200: { description: 'PNG', content: { 'image/png': binaryContent['image/png'] } },
+  ...problemResponses,
+};

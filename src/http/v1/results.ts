@@ -3,7 +3,7 @@ import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox';
 import { mapRequest } from '../../scoring/index.js';
 import type { Service } from '../service.js';
 import { sendArtifact, sendNearest, sendPhoto } from './artifacts.js';
-import { binaryContent, problemResponses } from './responses.js';
+import { binaryContent, pngResponses, problemResponses } from './responses.js';
 import {
   artifactParamsSchema,
   deadlineHeadersSchema,
@@ -40,10 +40,7 @@ export const resultRoutes: FastifyPluginAsyncTypebox<{ service: Service }> = asy
         description: 'Upright, with 8 bits per sample.',
         params: resultParamsSchema,
         headers: deadlineHeadersSchema,
-        response: {
-          200: { description: 'PNG', content: { 'image/png': binaryContent['image/png'] } },
-          ...problemResponses,
-        },
+        response: pngResponses,
       },
     },
     (request, reply) => sendPhoto(reply, service, service.store.get(request.params.id)),
@@ -57,14 +54,12 @@ export const resultRoutes: FastifyPluginAsyncTypebox<{ service: Service }> = asy
         tags: ['scoring'],
         summary: 'The good photo that is most like the image of a result',
         description:
-          'In the shape of the image, as the detector sees it. The header `mkd-photo` has its name, percent-encoded. Only if ' +
+          'As the detector sees it, in its own shape; where images are stretched, in that of the image. The header `mkd-photo` has its ' +
+          'name, percent-encoded. Only if ' +
           'photos of the detector are kept: see `photosKept` of the detector.',
         params: resultParamsSchema,
         headers: deadlineHeadersSchema,
-        response: {
-          200: { description: 'PNG', content: { 'image/png': binaryContent['image/png'] } },
-          ...problemResponses,
-        },
+        response: pngResponses,
       },
     },
     (request, reply) => sendNearest(reply, service, service.store.get(request.params.id)),

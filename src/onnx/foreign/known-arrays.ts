@@ -86,15 +86,6 @@ export function picked(
   return { type, shape: [...shape.slice(0, axis), ...wanted, ...shape.slice(axis + 1)], data: result };
 }
 
-export function slicePlaces(size: number, start: number, end: number, step: number): number[] {
-  const bound = (at: number, low: number, high: number): number =>
-    Math.min(high, Math.max(low, at < 0 ? at + size : at));
-  const places: number[] = [];
-  if (step > 0) for (let at = bound(start, 0, size); at < bound(end, 0, size); at += step) places.push(at);
-  else for (let at = bound(start, 0, size - 1); at > bound(end, -1, size - 1); at += step) places.push(at);
-  return places;
-}
-
 export function strided(shape: readonly number[], steps: readonly number[], data: ArrayLike<Dim>): Dim[] {
   return Array.from({ length: countOf(shape) }, (_, index) => {
     let [rest, place] = [index, 0];

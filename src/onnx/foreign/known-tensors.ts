@@ -4,7 +4,7 @@
  * that of the batch.
  */
 
-import { divide, elementCount } from '../shapes.js';
+import { divide, elementCount, sliceRange } from '../shapes.js';
 import { type ConstantTensor, type Dim, GraphError } from '../types.js';
 import {
   broadcasting,
@@ -16,7 +16,6 @@ import {
   type KnownTensor,
   numbersOf,
   picked,
-  slicePlaces,
   strided,
 } from './known-arrays.js';
 import { resized } from './known-resize.js';
@@ -135,12 +134,10 @@ const foldings: Readonly<Record<string, Folding>> = {
     const by = steps ? numbersOf(steps) : from.map(() => 1);
     for (const [index, named] of along.entries()) {
       const axis = named < 0 ? named + result.shape.length : named;
-      const places = slicePlaces(
-        result.shape[axis] as number,
-        from[index] as number,
-        to[index] as number,
-        by[index] as number,
-      );
+      const size = result.shape[axis] as number;
+      const step = by[index] as number;
+      const { first, count } = sliceRange(size, from[index] as number, to[index] as number, step);
+      const places = Array.from({ length: count }, (_, at) => first + at * step);
       result = picked(result, axis, places, [places.length]);
     }
     return result;

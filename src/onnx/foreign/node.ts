@@ -6,7 +6,7 @@ import { type KnownAttributes, type KnownTensor, numbersOf } from './known-array
 import { knownConstant } from './known-tensors.js';
 import { decodeTensor, type StoredTensor } from './stored-tensor.js';
 
-/** The same of an `AttributeProto`. */
+/** What is read of an attribute in an ONNX file, an `AttributeProto`. */
 export interface StoredAttribute {
   readonly name: string;
   readonly f: number;

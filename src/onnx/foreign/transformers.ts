@@ -1,5 +1,5 @@
 /** Conversion of what transformers use to our operators, which have gradients. */
-
+import { normalAxis } from '../shapes.js';
 import { knownShape, type Value } from '../value.js';
 import type { ForeignNode } from './node.js';
 
@@ -7,7 +7,7 @@ import type { ForeignNode } from './node.js';
 export function gather(node: ForeignNode): readonly Value[] {
   const x = node.input(0);
   const axis = axisOf(node, x, node.int('axis', 0));
-  const size = knownShape({ ...x, shape: [x.shape[axis] as number] }, node.where)[0] as number;
+  const size = sizeAlong(node, x, axis);
   const places = node.constantInput(1).map((at) => (at < 0 ? at + size : at));
   const [first = 0] = places;
   if (places.some((place, index) => place !== first + index)) {
@@ -64,7 +64,7 @@ export function power(node: ForeignNode): readonly Value[] {
 export function split(node: ForeignNode): readonly Value[] {
   const x = node.input(0);
   const axis = axisOf(node, x, node.int('axis', 0));
-  const size = knownShape({ ...x, shape: [x.shape[axis] as number] }, node.where)[0] as number;
+  const size = sizeAlong(node, x, axis);
   const count = node.int('num_outputs', node.outputs);
   const even = Math.ceil(size / count);
   const sizes =
@@ -89,7 +89,12 @@ export function reshapeTarget(node: ForeignNode): number[] {
 }
 
 function axisOf(node: ForeignNode, { shape }: Value, axis: number): number {
-  const normal = axis < 0 ? axis + shape.length : axis;
-  if (normal in shape) return normal;
+  const normal = normalAxis(axis, shape.length);
+  if (normal !== undefined) return normal;
   throw node.refusal(`there is no axis ${axis}`);
+}
+
+function sizeAlong(node: ForeignNode, x: Value, axis: number): number {
+  const [size] = knownShape({ ...x, shape: x.shape.slice(axis, axis + 1) }, node.where) as [number];
+  return size;
 }

@@ -1,5 +1,5 @@
 /** Operators that read or change shapes, or move, repeat or cut entries. */
-import { broadcast, elementCount, reshape, sameShape } from '../shapes.js';
+import { broadcast, elementCount, reshape, sameShape, sliceRange } from '../shapes.js';
 import type { Dim } from '../types.js';
 import { describe, type NodeSink, type Value } from '../value.js';
 import { addNode, checkFloat, imageDims, int, ints, normalAxes, refusal, text } from './checks.js';
@@ -108,7 +108,7 @@ export function shapeOperators(graph: NodeSink) {
         const step = steps[index] as number;
         if (!Number.isInteger(step) || step === 0)
           throw refusal('Slice', `step ${step} along axis ${axis}; wanted a whole number, not 0`);
-        shape[axis] = sliceSize(size, starts[index] as number, ends[index] as number, step);
+        shape[axis] = sliceRange(size, starts[index] as number, ends[index] as number, step).count;
       }
       const lists = [starts, ends, axes, steps].map((list) => graph.ints(list));
       return addNode(graph, 'Slice', [x, ...lists], {}, { type: x.type, shape });
@@ -183,19 +183,4 @@ export function shapeOperators(graph: NodeSink) {
       return addNode(graph, 'ScatterElements', [data, indices, updates], attributes, output);
     },
   };
-}
-
-function sliceSize(size: number, start: number, end: number, step: number): number {
-  const from = start < 0 ? start + size : start;
-  const to = end < 0 ? end + size : end;
-  if (step > 0) {
-    const first = clamp(from, 0, size);
-    return Math.max(0, Math.ceil((clamp(to, 0, size) - first) / step));
-  }
-  const first = clamp(from, 0, size - 1);
-  return Math.max(0, Math.ceil((clamp(to, -1, size - 1) - first) / step));
-}
-
-function clamp(value: number, low: number, high: number): number {
-  return Math.min(Math.max(value, low), high);
 }
