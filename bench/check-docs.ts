@@ -23,7 +23,7 @@ import { root } from './peer.js';
 
 const service = 'http://localhost:8080/health/ready';
 const startMs = 180_000;
-const quick = '--size 64 --epochs 1 --batch 8 --augment-to 0';
+const quick = '--size 64 --epochs 1 --batch 8';
 /** The linear recipe trains nothing. */
 const quickLinear = '--size 128';
 
@@ -73,7 +73,7 @@ class Shell {
     this.#child.stdin?.write(`set -o pipefail -o errtrace\ntrap 'failed=1' ERR\n`);
     // What takes a quarter of an hour for a reader takes seconds here.
     this.#child.stdin?.write(
-      `npx() { case "$*" in "mkd distill"*paper*|"mkd distill"*convolutional*) quick="${quick}";; "mkd distill"*) quick="${quickLinear}";; *) quick=;; esac; command npx --no-install "$@" $quick; }\n`,
+      `npx() { case "$*" in "mkd distill"*paper*) quick="${quick}";; "mkd distill"*) quick="${quickLinear}";; *) quick=;; esac; command npx --no-install "$@" $quick; }\n`,
     );
   }
 

@@ -25,18 +25,17 @@ const mkd = (...call: string[]) => run(join(resolve(other), 'dist/src/cli/main.j
 console.log('distilling a detector with the paper recipe, and one with tiles');
 await mkd('sample', join(folder, 'data'), '--train', '24', '--good', '1', '--defective', '1');
 await cp(join(resolve(other), 'models', 'sample'), join(detectors, 'sample'), { recursive: true });
-const quick = ['--size', '64', '--epochs', '3', '--batch', '8', '--augment-to', '0'];
+const quick = ['--size', '64', '--epochs', '3', '--batch', '8'];
 await mkd('distill', join(folder, 'data'), '--out', join(detectors, 'paper'), '--recipe', 'paper', ...quick);
 await mkd(
   'distill',
   join(folder, 'data'),
   '--out',
   join(detectors, 'tiled'),
-  '--recipe',
-  'paper',
   '--tile-scale',
   '0.4',
-  ...quick,
+  '--size',
+  '64',
 );
 
 /** Encoders of pictures. */
@@ -82,7 +81,6 @@ async function requestsFor(
   const v1 = (path: string) => (client: Client) =>
     client.send('POST', `/v1/detectors/${name}/${path}`, picture, raw);
   const methods = name === 'paper' ? ['gradient', 'guided'] : ['discrepancy', 'gradient', 'guided'];
-  const layer = name === 'paper' ? [] : [v1('localize?as=map&layer=pool4')];
   const form = multipart('image', picture);
   const bytes = (outputs: object[], binary: boolean) => (client: Client) => {
     const json = JSON.stringify({
@@ -104,7 +102,6 @@ async function requestsFor(
     ['multipart', (client) => client.send('POST', `/v1/detectors/${name}/score`, form.body, form.headers)],
     ['regions', v1(`localize?as=json&method=${methods[index % methods.length]}`)],
     ['map', v1(`localize?as=map&method=${methods[(index + 1) % methods.length]}`)],
-    ...layer.map((request): [string, typeof request] => ['map of a layer', request]),
     [
       ['heatmap', 'overlay', 'mask'][index % 3] as string,
       v1(`localize?as=${['heatmap', 'overlay', 'mask'][index % 3]}`),

@@ -10,7 +10,7 @@ import { join } from 'node:path';
 import { trainingImages } from '../src/datasets/index.js';
 import { embeddedExperts, modelsFolder } from '../src/detector/index.js';
 import { TrainingSet } from '../src/distillation/images/training-set.js';
-import { planFor, recipeByName } from '../src/distillation/recipe.js';
+import { paperRecipe, planFor } from '../src/distillation/recipe.js';
 import { initialState, Training } from '../src/distillation/training.js';
 import { readExpertCard } from '../src/networks/index.js';
 import { randomStream, shuffled } from '../src/random/random.js';
@@ -24,7 +24,7 @@ const seed = 0;
 const [dataset] = positionals;
 if (!dataset) throw new Error('the data set is missing; run npm run parity -- DATASET');
 
-const recipe = planFor(recipeByName('paper'), await readExpertCard(embeddedExperts.vgg16));
+const recipe = planFor(paperRecipe, await readExpertCard(embeddedExperts.vgg16));
 const paths = await trainingImages(dataset);
 const device = await Device.open({ provider });
 const set = await TrainingSet.prepare(device, {

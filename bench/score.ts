@@ -25,11 +25,11 @@ const { lambda = 0 } = detector.manifest;
 const layers = ['pool3', 'pool4', 'pool5'];
 const zeros = layers.map(() => 0);
 const scorer = assembleScorer(
-  { ...detector.shape, scoringLayers: layers, positions: false, neighbors: false },
+  { ...detector.shape, scoringLayers: layers },
   {
     value: layers.map(() => lambda),
     direction: layers.map(() => 1),
-    typical: { value: zeros, direction: zeros, peak: 0 },
+    typical: { value: zeros, direction: zeros },
   },
   readSafetensors(await readFile(join(sample, 'cloner.safetensors'))),
 );

@@ -33,7 +33,6 @@ export {
   type DoubtfulPhoto,
   distill,
   type RecipeName,
-  type TrainedRecipeName,
 } from './distillation/index.js';
 export {
   type BestF1,

@@ -17,7 +17,7 @@ import type { DeviceOptions, Provider } from './runtime/index.js';
 import {
   DirectInference,
   type ImageScore,
-  mapRequest,
+  methodFor,
   runSelfTest,
   type ScoredImage,
   ScoringEngine,
@@ -54,8 +54,6 @@ export interface ScoreOptions {
 export interface LocalizeOptions extends ScoreOptions {
   /** Instead of the detector's own. */
   readonly method?: LocalizationMethod;
-  /** Returns the discrepancy map of this critical layer alone. */
-  readonly layer?: string;
 }
 
 /** A detector ready to score. Inference runs in its own thread. */
@@ -104,9 +102,9 @@ function detectorOn(
       checkImage(image);
       return scoreOf(await pipeline.score({ detector, image }, { threshold }));
     },
-    async localize(image, { threshold, ...wanted } = {}) {
+    async localize(image, { threshold, method } = {}) {
       checkImage(image);
-      const map = mapRequest(detector, wanted);
+      const map = methodFor(detector, method);
       const scored = await pipeline.score({ detector, image }, { threshold, map });
       const { localization } = scored;
       if (!localization) throw new Error('a map was requested and not computed');

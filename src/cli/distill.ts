@@ -25,7 +25,6 @@ interface Flags extends DeviceFlags, JsonFlag {
   readonly fit?: Fit;
   readonly roi?: string;
   readonly range?: ValueRange;
-  readonly augmentTo?: number;
   readonly average?: true;
   readonly folds?: number;
   readonly groupBy?: string;
@@ -49,14 +48,14 @@ export function distillCommand(output: Output): Command {
     .addOption(
       new Option(
         '--recipe <name>',
-        'cloner and settings: linear takes seconds; convolutional and paper train for a quarter of an hour and more',
+        'cloner and settings: linear takes seconds; paper trains a network, as the MKD paper does, for a quarter of an hour and more',
       )
         .choices(recipeNames)
         .default('linear'),
     )
     .option(
       '--size <pixels>',
-      "side of the detector's input, a multiple of 32, or WIDTHxHEIGHT with linear cloners; by default 256, with other recipes 128",
+      "side of the detector's input, a multiple of 32, or WIDTHxHEIGHT with linear cloners; by default 256, with the paper recipe 128",
       inputSize,
     )
     .option(
@@ -79,33 +78,20 @@ export function distillCommand(output: Output): Command {
       'values of images with more than 8 bits per sample that become black and white; by default their lowest and highest',
       valueRange,
     )
-    .option(
-      '--epochs <n>',
-      'trained cloners: passes over all images; by default until 24,000 were seen, with the paper recipe 601',
-      wholeNumber(1),
-    )
-    .option(
-      '--batch <n>',
-      'trained cloners: images per step; by default 16, with the paper recipe 64',
-      wholeNumber(2),
-    )
-    .option(
-      '--augment-to <n>',
-      'trained cloners: add augmented copies until there are n training images; 0 adds none',
-      wholeNumber(0),
-    )
+    .option('--epochs <n>', 'paper recipe: passes over all images; by default 601', wholeNumber(1))
+    .option('--batch <n>', 'paper recipe: images per step; by default 64', wholeNumber(2))
     .option(
       '--average',
-      'trained cloners: average the weights over the last half of the epochs, as the paper does',
+      'paper recipe: average the weights over the last half of the epochs, as the paper does',
     )
     .option(
       '--lambda <weight>',
-      "trained cloners: weight of the value discrepancy; the authors' code uses 0.5 for MVTec AD, 0.01 for other data",
+      "paper recipe: weight of the value discrepancy; the authors' code uses 0.5 for MVTec AD, 0.01 for other data",
       number(),
     )
     .option(
       '--folds <n>',
-      'trained cloners: calibrate with every image, using n more cloners that each leave out one fold; takes n + 1 times as long',
+      'paper recipe: calibrate with every image, using n more cloners that each leave out one fold; takes n + 1 times as long',
       wholeNumber(2),
     )
     .option(
@@ -118,7 +104,7 @@ export function distillCommand(output: Output): Command {
       'linear cloners: do not keep the photos beside the detector; mkd add needs them',
     )
     .option('--seed <n>', 'random seed', wholeNumber(0), 0)
-    .option('--resume', 'trained cloners: continue where an interrupted run stopped')
+    .option('--resume', 'paper recipe: continue where an interrupted run stopped')
     .option('--normal-class <name>', 'class in <dataset>/train with the good images, instead of good')
     .addOption(falseAlarmRateOption())
     .addOption(jsonOption())
@@ -128,7 +114,7 @@ export function distillCommand(output: Output): Command {
     )
     .option(
       '--memory <MiB>',
-      "trained cloners: memory for the expert's activations; the rest goes to disk",
+      "paper recipe: memory for the expert's activations; the rest goes to disk",
       wholeNumber(1),
       2048,
     )
@@ -159,7 +145,6 @@ export function distillCommand(output: Output): Command {
           fit: flags.fit,
           regionOfInterest: flags.roi,
           range: flags.range,
-          augmentTo: flags.augmentTo,
           average: flags.average,
           folds: flags.folds,
           groupBy: flags.groupBy,

@@ -132,7 +132,6 @@ const doing: Readonly<Record<DistillProgress['phase'], string>> = {
   read: 'reading the images',
   expert: 'running the expert on photos and copies',
   distill: 'training the cloner',
-  neighbors: 'comparing good images',
   scale: 'scaling the terms',
   calibrate: 'setting the threshold',
 };

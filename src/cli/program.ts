@@ -61,7 +61,6 @@ const flags: Readonly<Record<string, string>> = {
   regionOfInterest: '--roi',
   groupBy: '--group-by',
   tileScale: '--tile-scale',
-  augmentTo: '--augment-to',
   size: '--size',
   fit: '--fit',
   remove: '--remove',

@@ -124,7 +124,7 @@ async function scoreFile(
     verdict,
     ...(detector.hasLearned(bytes) ? { learned: true } : {}),
     layers,
-    ...(peak ? { peak } : {}),
+    ...(peak === undefined ? {} : { peak }),
     ...(tiles ? { tiles } : {}),
     ...(warnings.length > 0 ? { warnings } : {}),
     ...(flags.regions ? { regions: localization?.regions } : {}),

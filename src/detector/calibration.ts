@@ -13,7 +13,7 @@ import { scoreRounding } from './rounding.js';
 export type Calibration = Manifest['calibration'];
 
 /** Measured on good images: scores, discrepancies, and the values that 99.8 % of their map pixels stay below. */
-export type GoodImages = Pick<Calibration, 'scores' | 'directions' | 'mapThresholds' | 'layerMapThresholds'>;
+export type GoodImages = Pick<Calibration, 'scores' | 'directions' | 'mapThresholds'>;
 
 /**
  * Returns the calibration for good images. The threshold includes the rounding error of scores, so that the image that

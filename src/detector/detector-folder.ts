@@ -58,8 +58,6 @@ async function readContents(
     cloner: clonerOf(manifest),
     inputSize: manifest.inputSize,
     scoringLayers: manifest.scoringLayers,
-    positions: manifest.terms.map !== undefined,
-    neighbors: manifest.terms.neighbors !== undefined,
   };
   const scorer = await inTurn(() => assembleScorer(shape, manifest.terms, clonerTensors, manifest));
   const expertLayers = layersOf(card).map(({ name }) => name);

@@ -4,13 +4,13 @@ export {
   type ClonerSpec,
   type ConvolutionalCloner,
   clonerFeeds,
+  hasDiscrepancyMap,
   type LinearCloner,
   linearTensors,
   type ScoreShape,
   type SizedSpan,
   servedCloner,
   spansOf,
-  standardizationFeeds,
   termNames,
   windowGrid,
 } from './cloners/index.js';
@@ -53,7 +53,6 @@ export { embeddedExperts, expertOf, findExpert, modelsFolder } from './find-expe
 export { fingerprintOf, type LearnedImage, type LearnedImages, learnedTensors } from './learned-images.js';
 export {
   type LoadedDetector,
-  layerScorer,
   type Scorer,
   type UnverifiedDetector,
   withoutSelfTest,

@@ -14,10 +14,6 @@ export interface Scorer {
   readonly input: InputShape;
   /** Its inputs to the serving graph: folded weights and the weights of the discrepancies. */
   readonly feeds: Tensors;
-  /** Replace some of the feeds, for another map. */
-  readonly overrides?: Tensors;
-  /** If positions are compared: the inputs that differ for the discrepancy map of a single scoring layer. */
-  readonly layerFeeds: Readonly<Record<string, Tensors>>;
 }
 
 /** A detector in memory, ready for scoring. */
@@ -43,17 +39,4 @@ export function withoutSelfTest({
   ...detector
 }: UnverifiedDetector): LoadedDetector {
   return detector;
-}
-
-/**
- * Returns a scorer for the discrepancy map of one scoring layer; its scores are meaningless.
- * @throws RangeError if the layer has no discrepancy map.
- */
-export function layerScorer(scorer: Scorer, layer: string): Scorer {
-  const feeds = scorer.layerFeeds[layer];
-  if (!feeds) {
-    const known = Object.keys(scorer.layerFeeds).join(', ') || 'none';
-    throw new RangeError(`this detector has no map of layer '${layer}'; available: ${known}`);
-  }
-  return { ...scorer, overrides: feeds };
 }

@@ -30,30 +30,8 @@ const termsSchema = Type.Object(
       {
         value: byLayer('Value discrepancy of each scoring layer'),
         direction: byLayer('Direction discrepancy of each scoring layer'),
-        peak: Type.Number({ description: 'Peak of the discrepancy map' }),
       },
       { title: 'TypicalDiscrepancies', description: 'Typical discrepancies of good images' },
-    ),
-    neighbors: Type.Optional(
-      Type.Object(
-        {
-          weights: byLayer('Weight of the neighbor discrepancy of each scoring layer'),
-          typical: byLayer('Typical neighbor discrepancies of good images'),
-        },
-        {
-          title: 'NeighborTerms',
-          description: 'Present if the distance to the nearest good image is part of the score',
-        },
-      ),
-    ),
-    map: Type.Optional(
-      Type.Object(
-        {
-          weight: Type.Number({ description: "Weight of the map's largest entry in the score" }),
-          layers: byLayer("Weight of each layer's position-wise discrepancy in the map"),
-        },
-        { title: 'MapTerms', description: 'Present if positions are compared' },
-      ),
     ),
   },
   { title: 'Terms' },
@@ -146,9 +124,6 @@ export const manifestSchema = Type.Object(
         average: Type.Optional(
           Type.Boolean({ description: 'Whether weights are averaged over the last half of the epochs' }),
         ),
-        augmentTo: Type.Optional(
-          Type.Integer({ description: 'Minimum number of training images, reached with augmented copies' }),
-        ),
         seed: Type.Optional(Type.Integer()),
       },
       { title: 'Recipe' },
@@ -216,11 +191,6 @@ export const manifestSchema = Type.Object(
             description: 'Value that 99.8 % of the pixels of good images stay below, by localization method',
           },
         ),
-        layerMapThresholds: Type.Optional(
-          Type.Record(Type.String(), Type.Number(), {
-            description: "The same for each scoring layer's own discrepancy map",
-          }),
-        ),
         directions: Type.Record(Type.String(), Type.Array(Type.Number(), { minItems: 1 }), {
           description:
             'Direction discrepancies of the same images by scoring layer, ascending; the reference for drift',
@@ -268,9 +238,24 @@ export function parseManifest(text: string, path: string): Manifest {
       `${path} has schema '${String(schema)}'; this version reads only 'mkd.detector/2'; distill the detector again`,
     );
   }
+  if (hasTermsOfFormerRecipe(value as FormerManifest)) {
+    throw new DetectorError(
+      `${path} is of the recipe 'convolutional', which this version no longer has; distill the detector again from its photos, by 'mkd distill PHOTOS --out DETECTOR'`,
+    );
+  }
   if (Value.Check(manifestSchema, value)) return value;
   const [first] = Value.Errors(manifestSchema, value);
   throw new DetectorError(
     `${path}: ${first?.instancePath || 'the manifest'} ${first?.message ?? 'is invalid'}`,
   );
+}
+
+/** What tells a detector of the recipe 'convolutional': a trained cloner whose score has more terms than the paper's. */
+interface FormerManifest {
+  readonly cloner?: { readonly layout?: unknown };
+  readonly terms?: { readonly neighbors?: unknown; readonly map?: unknown };
+}
+
+function hasTermsOfFormerRecipe({ cloner, terms }: FormerManifest): boolean {
+  return cloner?.layout !== undefined && (terms?.neighbors !== undefined || terms?.map !== undefined);
 }

@@ -7,11 +7,10 @@ import type { Terms } from './manifest.js';
 /** Discrepancies are 1 minus a float32 number: their error is a few units in the last place of 1. */
 const ofDiscrepancy = 4 * 2 ** -23;
 
-/** Relative error of the rest of the score, the map's maximum among it: a sum of thousands of positions. */
+/** Relative error of the rest of the score. */
 const share = 1e-5;
 
 /** Returns the largest expected difference between this score and another score of the same image. */
-export function scoreRounding({ direction, neighbors }: Terms, score: number): number {
-  const weights = [...direction, ...(neighbors?.weights ?? [])];
-  return ofDiscrepancy * weights.reduce((sum, weight) => sum + weight, 0) + share * Math.abs(score);
+export function scoreRounding({ direction }: Terms, score: number): number {
+  return ofDiscrepancy * direction.reduce((sum, weight) => sum + weight, 0) + share * Math.abs(score);
 }

@@ -13,8 +13,7 @@ const { inputs, storedNames } = tensorNames;
 
 /**
  * Builds a scorer from a cloner and its terms.
- * @param cloner its tensors. If the nearest good image counts, they include the neighbors of each scoring layer; if
- * positions are compared, the statistics of channels and maps ({@link stored}).
+ * @param cloner its tensors.
  * @throws DetectorError if its tensors do not fit.
  */
 export function assembleScorer(
@@ -23,7 +22,6 @@ export function assembleScorer(
   cloner: TensorMap,
   { tiling, range, fit }: Pick<InputShape, 'tiling' | 'range' | 'fit'> = {},
 ): Scorer {
-  const served = servedCloner(shape.cloner);
   const vector = (numbers: readonly number[]) => float32([numbers.length], numbers);
   const offset = offsetOf(terms);
   return {
@@ -33,9 +31,8 @@ export function assembleScorer(
       [inputs.valueWeights]: vector(terms.value),
       [inputs.directionWeights]: vector(terms.direction),
       [inputs.scoreOffset]: float32([], [offset]),
-      ...served.feeds(shape, terms, cloner),
+      ...servedCloner(shape.cloner).feeds(terms, cloner),
     }),
-    layerFeeds: served.layerFeeds(shape, terms, cloner),
   };
 }
 
@@ -57,13 +54,8 @@ function regionAmong(cloner: TensorMap): RegionOfInterest | undefined {
 }
 
 /** Returns the score of a typical good image, which is subtracted from every score. */
-function offsetOf({ value, direction, neighbors, typical, map }: Terms): number {
+function offsetOf({ value, direction, typical }: Terms): number {
   const sum = (weights: readonly number[], discrepancies: readonly number[]): number =>
     weights.reduce((total, weight, layer) => total + weight * (discrepancies[layer] ?? 0), 0);
-  return (
-    sum(value, typical.value) +
-    sum(direction, typical.direction) +
-    (neighbors ? sum(neighbors.weights, neighbors.typical) : 0) +
-    (map?.weight ?? 0) * typical.peak
-  );
+  return sum(value, typical.value) + sum(direction, typical.direction);
 }

@@ -19,8 +19,8 @@ import { addGaussianSmoothing } from './smoothing.js';
 const { inputs, nextStateName, outputs } = tensorNames;
 
 /**
- * How a localization map is computed: from the gradient of the score (MKD, section 3.3), or from the position-wise
- * discrepancies, which are part of the score.
+ * How a localization map is computed: from the gradient of the score (MKD, section 3.3), or from the discrepancies at each
+ * position, which a linear cloner has.
  */
 export const localizationMethods = ['discrepancy', 'gradient', 'smoothgrad', 'guided'] as const;
 
@@ -48,8 +48,7 @@ export const servingModel = (spec: ServingModelSpec): ModelRecipe => ({
 
 /**
  * Builds the model. Inputs and outputs are those of {@link tensorNames}: the image, the weights of discrepancies and
- * cloner; statistics of channels and map if positions are compared; neighbors if the nearest good image counts.
- * Outputs: score, value and direction, then neighbor, peak and map as requested.
+ * cloner. Outputs: score, value and direction, then map and peak as requested.
  *
  * SmoothGrad takes one image and processes its noisy copies in parts: further inputs are the noise, the sum of the
  * gradients so far, and the number of copies in all parts. Its map is right after the last part.
@@ -67,17 +66,16 @@ export async function buildServingModel(spec: ServingModelSpec): Promise<Uint8Ar
   const pools = addExpert(graph, graphInput, expert);
   const cloner = servedCloner(spec.cloner);
   const terms = cloner.addScore(graph, graphInput, pools, spec);
-  const { score, value, direction, neighbor, peakCounts } = terms;
-  const region = peakCounts || spec.map === 'discrepancy' ? discrepancyMapOf(terms) : undefined;
+  const { score, value, direction } = terms;
   if (!smoothGrad) {
     graph.output(score, outputs.score);
     graph.output(value, outputs.value);
     graph.output(direction, outputs.direction);
-    if (neighbor) graph.output(neighbor, outputs.neighbor);
-    if (region) graph.output(region.peak, outputs.peak);
   }
   if (spec.map === 'discrepancy') {
-    graph.output(graph.op.Reshape((region as DiscrepancyMap).map, [0, ...size]), outputs.map);
+    const { map, peak } = discrepancyMapOf(terms);
+    graph.output(peak, outputs.peak);
+    graph.output(graph.op.Reshape(map, [0, ...size]), outputs.map);
   } else if (spec.map !== 'none') {
     const grad = addImageGradient(graph, differentiated(terms), image, spec.map);
     graph.output(addGradientMap(graph, smoothGrad ? addToSum(graph, grad) : grad), outputs.map);
@@ -96,10 +94,10 @@ function addToSum(graph: Graph, grad: Value): Value {
   return op.Div(sum, graph.input(inputs.copies, 'float32', []));
 }
 
-/** Adds the discrepancy map of a score. @throws RangeError if positions are not compared. */
+/** Adds the discrepancy map of a score. @throws RangeError if the cloner has none. */
 export function discrepancyMapOf({ addRegion }: ScoreTerms): DiscrepancyMap {
   if (addRegion) return addRegion();
-  throw new RangeError('there is no discrepancy map if positions are not compared');
+  throw new RangeError('this kind of cloner has no discrepancy map');
 }
 
 /** Adds what gradient maps differentiate, [N]. */

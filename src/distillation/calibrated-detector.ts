@@ -1,4 +1,4 @@
-/** From a trained cloner to a detector: terms on one scale, a threshold from images held back, and the folder. */
+/** From a trained cloner to a detector: a threshold from images held back, and the folder. */
 import { readFile } from 'node:fs/promises';
 import {
   assembleScorer,
@@ -8,11 +8,11 @@ import {
   type Manifest,
   type Scorer,
   supportedRate,
+  type Terms,
   writeDetector,
 } from '../detector/index.js';
 import { decodeNamedImage } from '../imaging/index.js';
 import { type CriticalLayer, fingerprintOf } from '../networks/index.js';
-import type { ConstantTensor } from '../onnx/index.js';
 import {
   DirectInference,
   makeSelfTest,
@@ -20,30 +20,17 @@ import {
   ScoringEngine,
   ScoringPipeline,
 } from '../scoring/index.js';
-import {
-  type DistillationInputs,
-  inputOf,
-  partsIn,
-  scaleImages,
-  type TrainedCloner,
-} from './cloner-training.js';
-import { findNeighbors } from './neighbors.js';
+import { type DistillationInputs, inputOf, partsIn, type TrainedCloner } from './cloner-training.js';
 import { notesOf } from './notes.js';
-import type { PhaseProgress } from './settings.js';
-import { type ScaledTerms, scaledTerms } from './term-scales.js';
+
+/** Maps of the paper come from guided gradients (section 3.3). */
+const localization = 'guided';
 
 /** Results of the folds' cloners, each on the images it was not trained on. */
 export interface CrossFitted {
   readonly good: GoodImages;
   readonly heldBackLoss: number;
   readonly folds: number;
-}
-
-/** The new detector, without its threshold. */
-interface ScaledScorer {
-  readonly scorer: Scorer;
-  readonly terms: ScaledTerms['terms'];
-  readonly tensors: Map<string, ConstantTensor>;
 }
 
 /** Measures the images that a cloner was not trained on. */
@@ -53,8 +40,7 @@ export async function measureHeldBack(
 ): Promise<GoodImages> {
   const engine = ScoringEngine.on(common.device);
   const pipeline = new ScoringPipeline(new DirectInference(engine));
-  const { scorer } = await scaledScorer(common, pipeline, trained);
-  const good = await heldBackImages(common, pipeline, scorer, trained);
+  const good = await heldBackImages(common, pipeline, scorerOf(common, trained), trained);
   await engine.closeSessions();
   return good;
 }
@@ -72,17 +58,21 @@ export async function writeCalibratedDetector(
   const { curriculum, set } = trained;
   const engine = ScoringEngine.on(device);
   const pipeline = new ScoringPipeline(new DirectInference(engine));
-  const { scorer, terms, tensors } = await scaledScorer(common, pipeline, trained);
+  const scorer = scorerOf(common, trained);
+  const terms = paperTerms(plan.scoringLayers, plan.lambda);
   const good = crossFitted?.good ?? (await heldBackImages(common, pipeline, scorer, trained));
   const calibrating = crossFitted ? undefined : curriculum.heldBackFiles;
   const rate = supportedRate(partsIn(images, calibrating), options.falseAlarmRate);
   const calibrated = calibration(good, terms, rate);
-  const tested = await pixelsOf(trained, (crossFitted ? curriculum.good : curriculum.heldBack).slice(0, 2));
-  const selfTest = await makeSelfTest(engine, scorer, tested, plan.localization);
+  const tested = await pixelsOf(
+    trained,
+    (crossFitted ? curriculum.training : curriculum.heldBack).slice(0, 2),
+  );
+  const selfTest = await makeSelfTest(engine, scorer, tested, localization);
   await engine.closeSessions();
   const learned = set.files.filter((_, file) => !curriculum.heldBackFiles.includes(file));
   return writeDetector(options.out, {
-    cloner: new Map([...tensors, ...learnedTensors(learned)]),
+    cloner: new Map([...trained.tensors, ...learnedTensors(learned)]),
     selfTest,
     manifest: {
       expert: { name: expert.card.name, fingerprint: fingerprintOf(expert.card) },
@@ -94,15 +84,14 @@ export async function writeCalibratedDetector(
       scoringLayers: [...plan.scoringLayers],
       lambda: plan.lambda,
       terms,
-      localization: plan.localization,
+      localization,
       recipe: {
-        name: plan.name,
+        name: 'paper',
         notes: notesOf(plan, expert.card, curriculum),
         epochs: curriculum.epochs,
         batch: plan.batch,
         learningRate: plan.learningRate,
         average: plan.average,
-        augmentTo: plan.augmentation?.minImages ?? 0,
         seed: options.seed ?? 0,
       },
       data: {
@@ -124,41 +113,16 @@ export async function writeCalibratedDetector(
   });
 }
 
-async function scaledScorer(
-  { device, plan, expert, options }: DistillationInputs,
-  pipeline: ScoringPipeline,
-  trained: TrainedCloner,
-): Promise<ScaledScorer> {
-  const { layout, inputSize, scoringLayers, positions } = plan;
-  const { curriculum, set } = trained;
-  const typical = curriculum.good.slice(0, scaleImages);
-  const layers = plan.trainingLayers.filter(({ name }) => scoringLayers.includes(name));
-  const report = (phase: PhaseProgress['phase']) => progressOf(trained, options.signal, phase);
-  const neighbors =
-    positions &&
-    (await findNeighbors(device, set, curriculum, { inputSize, layers }, typical, report('neighbors')));
+/** Returns the new detector without its threshold: it scores as the paper's does. */
+function scorerOf({ plan, expert }: DistillationInputs, { tensors }: TrainedCloner): Scorer {
+  const { layout, inputSize, scoringLayers, lambda } = plan;
   const shape = {
     expertCard: expert.path,
     cloner: { kind: 'convolutional', layout } as const,
     inputSize,
     scoringLayers,
-    positions: positions !== undefined,
-    neighbors: neighbors !== undefined,
   };
-  const known = new Map([...trained.tensors, ...(neighbors?.tensors ?? [])]);
-  const scaled: ScaledTerms = positions
-    ? await scaledTerms(
-        pipeline,
-        shape,
-        positions.shares,
-        known,
-        await pixelsOf(trained, typical),
-        neighbors?.discrepancies,
-        report('scale'),
-      )
-    : { terms: paperTerms(scoringLayers, plan.lambda), tensors: new Map() };
-  const tensors = new Map([...known, ...scaled.tensors]);
-  return { scorer: assembleScorer(shape, scaled.terms, tensors, plan), terms: scaled.terms, tensors };
+  return assembleScorer(shape, paperTerms(scoringLayers, lambda), tensors, plan);
 }
 
 function heldBackImages(
@@ -171,26 +135,17 @@ function heldBackImages(
     const path = images.paths[file] as string;
     return decodeNamedImage(await readFile(path), path, inputOf(plan));
   });
-  const onProgress = progressOf(trained, options.signal, 'calibrate');
+  const onProgress = (done: number, total: number): void => {
+    trained.report({ phase: 'calibrate', done, total });
+    options.signal?.throwIfAborted();
+  };
   return measureGoodImages(pipeline, scorer, heldBack, { onProgress });
 }
 
-/** Reports a phase, and stops it when the run is aborted. */
-function progressOf(
-  { report }: TrainedCloner,
-  signal: AbortSignal | undefined,
-  phase: PhaseProgress['phase'],
-) {
-  return (done: number, total: number): void => {
-    report({ phase, done, total });
-    signal?.throwIfAborted();
-  };
-}
-
 /** Returns the paper's terms: directions, and values times lambda. */
-function paperTerms(layers: readonly CriticalLayer[], lambda: number): ScaledTerms['terms'] {
+function paperTerms(layers: readonly CriticalLayer[], lambda: number): Terms {
   const zeros = layers.map(() => 0);
-  const typical = { value: zeros, direction: zeros, peak: 0 };
+  const typical = { value: zeros, direction: zeros };
   return { value: layers.map(() => lambda), direction: layers.map(() => 1), typical };
 }
 

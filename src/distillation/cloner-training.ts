@@ -2,7 +2,7 @@
  * The distillation of one cloner: the expert's activations are computed once, then the cloner follows them on
  * mini-batches. This module only trains; calibrated-detector.ts scores with the cloner.
  */
-import { standardizationFeeds, supportedRate } from '../detector/index.js';
+import { supportedRate } from '../detector/index.js';
 import type { InputShape } from '../imaging/index.js';
 import { type ExpertCard, fingerprintOf } from '../networks/index.js';
 import type { ConstantTensor } from '../onnx/index.js';
@@ -23,12 +23,6 @@ import type { DistillOptions, PhaseProgress } from './settings.js';
 import { initialState, Training, type TrainingState } from './training.js';
 import { Validation } from './validation.js';
 import type { PhaseUnits, WholeRun } from './whole-run.js';
-
-/** Number of training images that the spread of the score's terms is measured on. */
-export const scaleImages = 128;
-
-/** More neighbors improve detection little and need much memory. */
-export const mostNeighbors = 1024;
 
 /** Time between two checkpoints. */
 const checkpointMs = 60_000;
@@ -79,7 +73,7 @@ export interface ClonerJob {
 
 /** A trained cloner and its training images. */
 export interface TrainedCloner {
-  /** The cloner's tensors, with the statistics of the expert's channels if positions are compared. */
+  /** The cloner's tensors. */
   readonly tensors: Map<string, ConstantTensor>;
   readonly steps: number;
   readonly seconds: number;
@@ -140,19 +134,14 @@ export class ClonerTraining {
             seconds: 0,
             epochSum: { loss: 0, images: 0 },
           };
-      const statistics = plan.positions
-        ? await set.channelStatistics(this.#curriculum.trainingSquares)
-        : new Map<string, ConstantTensor>();
-      const layers = plan.trainingLayers.map(({ name }) => name);
-      const standardization = statistics.size > 0 ? standardizationFeeds(layers, statistics) : {};
-      const training = await Training.open(device, plan, start.state, standardization);
-      const validation = await Validation.open(device, plan, standardization);
+      const training = await Training.open(device, plan, start.state);
+      const validation = await Validation.open(device, plan);
       const outcome = await this.#train(set, training, validation, settings, start);
       await training.close();
       await validation.close();
       const result = await use({
         ...outcome,
-        tensors: new Map([...training.cloner(), ...statistics]),
+        tensors: training.cloner(),
         curriculum: this.#curriculum,
         set,
         settings,
@@ -182,13 +171,10 @@ export class ClonerTraining {
 
   /** Returns how much each phase has to do. */
   #units(): PhaseUnits {
-    const { trainingSquares, heldBack, heldBackFiles, imageMakers, good, steps } = this.#curriculum;
-    const scale = this.common.plan.positions ? Math.min(scaleImages, good.length) : 0;
+    const { training, heldBack, heldBackFiles, steps } = this.#curriculum;
     return {
-      expert: trainingSquares.length + heldBack.length + imageMakers.flat().length,
+      expert: training.length + heldBack.length,
       distill: steps,
-      neighbors: scale > 0 ? Math.min(mostNeighbors, trainingSquares.length) + scale : 0,
-      scale,
       calibrate: heldBackFiles.length,
     };
   }
@@ -197,7 +183,6 @@ export class ClonerTraining {
     const { options, plan, expert, images, device } = this.common;
     return TrainingSet.prepare(device, {
       paths: images.paths,
-      makers: this.#curriculum.imageMakers,
       input: inputOf(plan),
       corners: (file, grid) => this.#curriculum.corners(file, grid),
       layers: plan.trainingLayers,
@@ -213,15 +198,13 @@ export class ClonerTraining {
   #settings(data?: string) {
     const { options, plan, expert } = this.common;
     return {
-      recipe: plan.name,
+      recipe: 'paper',
       expert: fingerprintOf(expert.card),
       size: plan.inputSize,
       epochs: this.#curriculum.epochs,
       batch: plan.batch,
-      clonerWidth: plan.clonerWidth,
       tileScale: plan.tiling?.scale ?? 0,
       ...(plan.range ? { range: `${plan.range.low}:${plan.range.high}` } : {}),
-      augmentTo: plan.augmentation?.minImages ?? 0,
       average: String(plan.average),
       lambda: plan.lambda,
       seed: this.#seed,
@@ -263,7 +246,7 @@ export class ClonerTraining {
       if (training.step % stepsPerEpoch === 0) epochSum = { loss: 0, images: 0 };
       const epoch = Math.floor(training.step / stepsPerEpoch);
       const indices = this.#curriculum.batch(training.step);
-      const loss = await training.train(await set.batch(indices), training.step / total);
+      const loss = await training.train(await set.batch(indices));
       epochSum = { loss: epochSum.loss + loss * indices.length, images: epochSum.images + indices.length };
       if (training.step % stepsPerEpoch === 0) {
         if (plan.average && this.#curriculum.isAveraged(epoch)) training.average();

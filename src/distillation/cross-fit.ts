@@ -75,9 +75,6 @@ export function joinFolds(results: readonly FoldResult[]): GoodImages & { readon
     scores: results.flatMap(({ good }) => good.scores),
     directions: Object.fromEntries(layers.map((layer) => [layer, direction(layer)])),
     mapThresholds: means(({ mapThresholds }) => mapThresholds),
-    ...(first.good.layerMapThresholds
-      ? { layerMapThresholds: means(({ layerMapThresholds = {} }) => layerMapThresholds) }
-      : {}),
     heldBackLoss: mean(({ heldBackLoss }) => heldBackLoss),
   };
 }

@@ -25,7 +25,7 @@ export async function distill(options: DistillOptions): Promise<Manifest> {
     await checkTarget(options.out);
     return withLock(resolve(options.out), () => distillInClosedForm(options));
   }
-  const recipe = applyOptions(options, name);
+  const recipe = applyOptions(options);
   await checkTarget(options.out);
   return withLock(resolve(options.out), () => distillAlone(options, recipe));
 }

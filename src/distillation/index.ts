@@ -5,7 +5,7 @@ export { photosToHoldBack } from './images/curriculum.js';
 export { type AddOptions, changePhotos } from './linear/distill-linear.js';
 export { type Photo, readKeptPhotos } from './linear/photos.js';
 export { DistillationInterrupted } from './on-device.js';
-export { type RecipeName, recipeNames, type TrainedRecipeName } from './recipe.js';
+export { type RecipeName, recipeNames } from './recipe.js';
 export {
   type DistillOptions,
   type DistillProgress,

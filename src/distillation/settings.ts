@@ -8,7 +8,7 @@ import {
   type ValueRange,
 } from '../imaging/index.js';
 import type { DeviceOptions } from '../runtime/index.js';
-import { type Recipe, type RecipeName, recipeByName, type TrainedRecipeName } from './recipe.js';
+import { paperRecipe, type Recipe, type RecipeName } from './recipe.js';
 
 export interface DistillOptions {
   /** An MVTec tree or a folder of good images. */
@@ -30,8 +30,6 @@ export interface DistillOptions {
   readonly regionOfInterest?: string | undefined;
   /** Values of images with 16 bits per sample that become black and white; by default their lowest and highest. */
   readonly range?: ValueRange | undefined;
-  /** Augmented copies are added up to this number of training images; 0 for none. */
-  readonly augmentTo?: number | undefined;
   /** Averages weights over the last half of the epochs, every tenth from 200 epochs, as in the paper. */
   readonly average?: boolean | undefined;
   /**
@@ -55,7 +53,7 @@ export interface DistillOptions {
   readonly seed?: number | undefined;
   /** Continues from the checkpoint of an interrupted run. */
   readonly resume?: boolean | undefined;
-  /** Path of another expert's card, or the name of an embedded one; by default EfficientNet-lite2, with other recipes VGG-16. */
+  /** Path of another expert's card, or the name of an embedded one; by default EfficientNet-lite2, with the paper recipe VGG-16. */
   readonly expertCard?: string | undefined;
   /** Share of new good images that may lie above the threshold; by default 0.05, or the lowest possible. */
   readonly falseAlarmRate?: number | undefined;
@@ -83,10 +81,10 @@ export interface DoubtfulPhoto {
 
 export interface DistillProgress {
   /**
-   * `read` looks at the files, `expert` runs the expert on the images, `neighbors` compares good images, `scale` measures the spread of the
+   * `read` looks at the files, `expert` runs the expert on the images, `distill` trains a cloner, `scale` measures the spread of the
    * score's terms. `distill` counts steps, the others count images.
    */
-  readonly phase: 'read' | 'expert' | 'distill' | 'neighbors' | 'scale' | 'calibrate';
+  readonly phase: 'read' | 'expert' | 'distill' | 'scale' | 'calibrate';
   /** From 1, while the cloner of a fold is trained. */
   readonly fold?: number;
   readonly done: number;
@@ -127,14 +125,13 @@ export function isTileScale(scale: number): boolean {
 const trainedOnly = [
   'epochs',
   'batch',
-  'augmentTo',
   'average',
   'folds',
   'lambda',
   'resume',
 ] as const satisfies readonly (keyof DistillOptions)[];
 
-/** Settings that only a linear cloner has: images that are augmented would take the region with them. */
+/** Settings that only a linear cloner has. */
 const linearOnly = ['fit', 'regionOfInterest'] as const satisfies readonly (keyof DistillOptions)[];
 
 /** Windows are three positions of stride 16 wide. */
@@ -149,7 +146,7 @@ export function linearInput(options: DistillOptions, usual: number): InputShape 
   const other = trainedOnly.find((name) => options[name] !== undefined && options[name] !== false);
   if (other) {
     throw new DistillSettingsError(
-      `${other}: the linear recipe has no such setting; leave it out, or take another recipe`,
+      `${other}: the linear recipe has no such setting; leave it out, or take the paper recipe`,
     );
   }
   const { inputSize = usual } = options;
@@ -182,13 +179,13 @@ function named(size: InputSize): string {
   return typeof size === 'number' ? String(size) : `${size.width}x${size.height}`;
 }
 
-/** Returns the recipe with the options applied. @throws DistillSettingsError naming the invalid setting. */
-export function applyOptions(options: DistillOptions, name: TrainedRecipeName): Recipe {
-  const recipe = recipeByName(name);
+/** Returns the paper's recipe with the options applied. @throws DistillSettingsError naming the invalid setting. */
+export function applyOptions(options: DistillOptions): Recipe {
+  const recipe = paperRecipe;
   const other = linearOnly.find((setting) => options[setting] !== undefined);
   if (other) {
     throw new DistillSettingsError(
-      `${other}: the ${name} recipe has no such setting; leave it out, or take the linear recipe`,
+      `${other}: the paper recipe has no such setting; leave it out, or take the linear recipe`,
     );
   }
   const { inputSize = recipe.inputSize, epochs = recipe.epochs, batch = recipe.batch } = options;
@@ -196,10 +193,10 @@ export function applyOptions(options: DistillOptions, name: TrainedRecipeName): 
     throw new DistillSettingsError(
       typeof inputSize === 'number'
         ? `size ${inputSize}: must be a multiple of 32 from 32 to 1024`
-        : `size ${named(inputSize)}: the ${name} recipe takes squares only, such as ${recipe.inputSize}`,
+        : `size ${named(inputSize)}: the paper recipe takes squares only, such as ${recipe.inputSize}`,
     );
   }
-  if (typeof epochs === 'number' && (!Number.isInteger(epochs) || epochs < 1)) {
+  if (!Number.isInteger(epochs) || epochs < 1) {
     throw new DistillSettingsError(`epochs ${epochs}: must be a whole number of at least 1`);
   }
   if (!Number.isInteger(batch) || batch < 2) {
@@ -207,16 +204,11 @@ export function applyOptions(options: DistillOptions, name: TrainedRecipeName): 
       `batch ${batch}: must be a whole number of at least 2, for batch normalization`,
     );
   }
-  const { augmentTo = recipe.augmentation?.minImages ?? 0, average = recipe.average } = options;
-  if (!Number.isInteger(augmentTo) || augmentTo < 0) {
-    throw new DistillSettingsError(`augmentTo ${augmentTo}: must be a whole number of at least 0`);
-  }
-  const { lambda = recipe.lambda } = options;
+  const { lambda = recipe.lambda, average = recipe.average } = options;
   if (!(lambda >= 0 && Number.isFinite(lambda))) {
     throw new DistillSettingsError(`lambda ${lambda}: must be a number of at least 0`);
   }
-  const augmentation = { defects: 0, ...recipe.augmentation, minImages: augmentTo };
-  const settled = { ...recipe, inputSize, epochs, batch, augmentation, average, lambda };
+  const settled = { ...recipe, inputSize, epochs, batch, average, lambda };
   const tiling = tilingOf(options, inputSize);
   return tiling ? { ...settled, tiling } : settled;
 }

@@ -42,7 +42,7 @@ export class Training {
     private readonly plan: Plan,
     state: TrainingState,
     private readonly trainer: Session,
-    /** The weights of the loss, and the inputs that standardize the expert's channels. */
+    /** The weights of the loss. */
     private readonly lossFeeds: Tensors,
   ) {
     this.#step = state.step;
@@ -54,15 +54,9 @@ export class Training {
     );
   }
 
-  /** @param standardization of the expert's channels, if positions are compared. */
-  static async open(
-    device: Device,
-    plan: Plan,
-    state: TrainingState,
-    standardization: Tensors = {},
-  ): Promise<Training> {
+  static async open(device: Device, plan: Plan, state: TrainingState): Promise<Training> {
     const trainer = await device.session(trainingModel(modelSpec(plan)));
-    return new Training(plan, state, trainer, { ...lossWeights(plan), ...standardization });
+    return new Training(plan, state, trainer, lossWeights(plan));
   }
 
   get step(): number {
@@ -71,17 +65,16 @@ export class Training {
 
   /**
    * Takes one step of Adam on a batch.
-   * @param share of the steps that are done, for the learning rate schedule.
    * @returns the loss before the step.
    */
-  async train(batch: Tensors, share = 0): Promise<number> {
+  async train(batch: Tensors): Promise<number> {
     const t = this.#step + 1;
     const learned = Object.fromEntries([...this.#tensors].filter(([name]) => !name.startsWith(averaged)));
     const { outputs } = await this.trainer.run({
-      ...(this.plan.positions ? batch : withoutDefect(batch)),
+      ...batch,
       ...this.lossFeeds,
       ...learned,
-      [inputs.stepSize]: float32([], [this.#learningRate(share) / (1 - adam.beta1 ** t)]),
+      [inputs.stepSize]: float32([], [this.plan.learningRate / (1 - adam.beta1 ** t)]),
       [inputs.rootCorrection]: float32([], [Math.sqrt(1 - adam.beta2 ** t)]),
     });
     const [loss] = float32Data(outputs, names.loss) as unknown as [number];
@@ -125,18 +118,11 @@ export class Training {
   async close(): Promise<void> {
     await this.trainer.close();
   }
-
-  /** Half a cosine, down to a hundredth of the start, so that the last steps still count. */
-  #learningRate(share: number): number {
-    const { learningRate, schedule } = this.plan;
-    if (schedule === 'constant') return learningRate;
-    return learningRate * (0.01 + 0.99 * 0.5 * (1 + Math.cos(Math.PI * share)));
-  }
 }
 
 /** Returns the specification of the training and validation graphs. */
-export function modelSpec({ layout, inputSize, trainingLayers, positions }: Plan): ClonerModelSpec {
-  return { layout, inputSize, layers: trainingLayers, ...(positions ? { positions } : {}) };
+export function modelSpec({ layout, inputSize, trainingLayers }: Plan): ClonerModelSpec {
+  return { layout, inputSize, layers: trainingLayers };
 }
 
 /** Returns the weights of both discrepancies of each layer in the loss. */
@@ -155,9 +141,4 @@ const averaged = 'average';
 /** Returns whether a tensor is one of the cloner's own, not a moment or an average. */
 function isClonerTensor(name: string): boolean {
   return !/\.[mv]$/.test(name) && !name.startsWith(averaged);
-}
-
-/** Removes the defects: only the training graph has this input, and only if positions are compared. */
-export function withoutDefect({ [inputs.defect]: _, ...batch }: Tensors): Tensors {
-  return batch;
 }

@@ -6,7 +6,7 @@ import type { TensorMap } from '../weights/safetensors.js';
 import type { TrainingSet } from './images/training-set.js';
 import { validationModel } from './models.js';
 import type { Plan } from './recipe.js';
-import { lossWeights, modelSpec, withoutDefect } from './training.js';
+import { lossWeights, modelSpec } from './training.js';
 
 export class Validation {
   private constructor(
@@ -16,10 +16,9 @@ export class Validation {
     private readonly lossFeeds: Tensors,
   ) {}
 
-  /** @param standardization of the expert's channels, if positions are compared. */
-  static async open(device: Device, plan: Plan, standardization: Tensors): Promise<Validation> {
+  static async open(device: Device, plan: Plan): Promise<Validation> {
     const session = await device.session(validationModel(modelSpec(plan)));
-    return new Validation(plan.layout, plan.batch, session, { ...lossWeights(plan), ...standardization });
+    return new Validation(plan.layout, plan.batch, session, lossWeights(plan));
   }
 
   /** Returns the mean loss of a cloner over images of a set. */
@@ -28,7 +27,7 @@ export class Validation {
     let sum = 0;
     for (let first = 0; first < indices.length; first += this.batch) {
       const images = await set.batch(indices.slice(first, first + this.batch));
-      const { outputs } = await this.session.run({ ...withoutDefect(images), ...this.lossFeeds, ...weights });
+      const { outputs } = await this.session.run({ ...images, ...this.lossFeeds, ...weights });
       for (const loss of float32Data(outputs, tensorNames.outputs.loss)) sum += loss;
     }
     return sum / indices.length;

@@ -4,7 +4,7 @@ import type { PhaseProgress } from './settings.js';
 type Phase = PhaseProgress['phase'];
 
 /** The phases of one cloner, in order. */
-const phases: readonly Phase[] = ['expert', 'distill', 'neighbors', 'scale', 'calibrate'];
+const phases: readonly Phase[] = ['expert', 'distill', 'scale', 'calibrate'];
 
 /**
  * Time of one unit of each phase, in passes of the expert over one image: until a phase has run, its time is taken from
@@ -14,7 +14,6 @@ const usualCosts: Readonly<Record<Phase, number>> = {
   read: 0.1,
   expert: 1,
   distill: 0.7,
-  neighbors: 0.1,
   scale: 2,
   calibrate: 10,
 };

@@ -21,13 +21,7 @@ import {
   type RegionOfInterest,
   thumbnail,
 } from '../imaging/index.js';
-import {
-  DirectInference,
-  mapRequest,
-  rowsOf,
-  type ScoringEngine,
-  ScoringPipeline,
-} from '../scoring/index.js';
+import { DirectInference, methodFor, rowsOf, type ScoringEngine, ScoringPipeline } from '../scoring/index.js';
 import { judgeMap } from './pixel-figures.js';
 import { type EvaluationReport, type JudgedImage, type Measured, makeReport } from './report.js';
 
@@ -58,7 +52,7 @@ export async function evaluate(
   { seed = 0, resamples = 1000, method: asked, onProgress, onWarning }: EvaluateOptions = {},
 ): Promise<EvaluationReport> {
   // Checked before anything is read.
-  const { method: localization } = mapRequest(detector, { method: asked });
+  const localization = methodFor(detector, asked);
   const images = await testImages(source, onWarning);
   const method = images.some(({ masks }) => masks.length > 0) ? localization : 'none';
   const pipeline = new ScoringPipeline(new DirectInference(engine));
@@ -91,7 +85,6 @@ export async function evaluate(
     score: rowsOf(rows, 'score'),
     value: rowsOf(rows, 'value'),
     direction: rowsOf(rows, 'direction'),
-    neighbor: rowsOf(rows, 'neighbor'),
     peak: rowsOf(rows, 'peak'),
     maps,
     method,

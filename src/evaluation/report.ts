@@ -31,9 +31,9 @@ export type KindFigures = ImageFigures & PixelFiguresOrNull & { readonly images:
 
 /** How well a term of the score separates, and how well the score separates without it. */
 export interface TermFigures {
-  /** Critical layer; `all` for their weighted sum in the score; `map` for the peak of the discrepancy map. */
+  /** Critical layer; `all` for their weighted sum in the score; `map` for the peak of the discrepancy map, which does not count. */
   readonly layer: string;
-  readonly term: 'value' | 'direction' | 'neighbor' | 'peak';
+  readonly term: 'value' | 'direction' | 'peak';
   /** AUROC of the term alone. */
   readonly imageAuroc: number;
   /** AUROC of the score without the term. */
@@ -110,9 +110,7 @@ export interface Measured {
   readonly score: Float32Array;
   readonly value: Float32Array;
   readonly direction: Float32Array;
-  /** [N, L], or empty if the nearest good image does not count. */
-  readonly neighbor: Float32Array;
-  /** [N], or empty if positions are not compared. */
+  /** [N], or empty if there is no discrepancy map. */
   readonly peak: Float32Array;
   /** Of all images that are good or have a mask; empty for method `none`. */
   readonly maps: readonly JudgedImage[];
@@ -249,12 +247,11 @@ function termFigures({ scoringLayers, terms }: Manifest, measured: Measured): Te
       ...(weights.some((weight) => weight !== 0) ? [figures('all', term, sum, sum)] : []),
     ];
   };
-  const { neighbor, peak } = measured;
+  const { peak } = measured;
   return [
     ...ofLayers('value', measured.value, terms.value),
     ...ofLayers('direction', measured.direction, terms.direction),
-    ...(neighbor.length > 0 ? ofLayers('neighbor', neighbor, terms.neighbors?.weights ?? []) : []),
-    ...(peak.length > 0 ? [figures('map', 'peak', peak, weighted(peak, terms.map?.weight ?? 0))] : []),
+    ...(peak.length > 0 ? [figures('map', 'peak', peak, weighted(peak, 0))] : []),
   ];
 }
 

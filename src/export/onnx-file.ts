@@ -117,7 +117,7 @@ function metadataOf(detector: LoadedDetector): Record<string, string> {
     version,
     threshold: String(significant(calibration.threshold, 7)),
     falseAlarmRate: String(calibration.falseAlarmRate),
-    mapThreshold: String(significant(mapThreshold(detector, { method }), 7)),
+    mapThreshold: String(significant(mapThreshold(detector, method), 7)),
     mapMethod: method,
     width: String(width),
     height: String(height),

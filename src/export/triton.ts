@@ -35,7 +35,7 @@ function configOf(name: string, detector: LoadedDetector): string {
   const parameters = {
     version,
     threshold,
-    map_threshold: mapThreshold(detector, { method: methodOf(detector) }),
+    map_threshold: mapThreshold(detector, methodOf(detector)),
     false_alarm_rate: falseAlarmRate,
   };
   const warmUps = [1, maxBatch].map(

@@ -2,7 +2,6 @@
 import { LRUCache } from 'lru-cache';
 import type { LocalizationMethod } from '../detector/index.js';
 import type { ImageInput, LocalizationMap, PictureSize } from '../imaging/index.js';
-import type { MapRequest } from '../scoring/index.js';
 import { ProblemError } from './plugins/problems.js';
 import type { Result } from './v1/schemas/index.js';
 
@@ -16,12 +15,7 @@ export interface StoredResult {
   /** The image as received, so that maps can be computed later. */
   readonly image: ImageInput;
   readonly size: PictureSize;
-  /** By {@link mapKey}. */
-  readonly maps: ReadonlyMap<string, LocalizationMap>;
-}
-
-export function mapKey({ method, layer }: MapRequest): string {
-  return layer === undefined ? method : `${method}/${layer}`;
+  readonly maps: ReadonlyMap<LocalizationMethod, LocalizationMap>;
 }
 
 export interface ResultStoreLimits {
@@ -88,10 +82,10 @@ export class ResultStore {
   }
 
   /** Adds a map to a result, if the result is still stored. */
-  addMap({ result: { id } }: StoredResult, request: MapRequest, map: LocalizationMap): void {
+  addMap({ result: { id } }: StoredResult, method: LocalizationMethod, map: LocalizationMap): void {
     const entry = this.#results.peek(id);
     if (!entry) return;
-    const maps = new Map([...entry.stored.maps, [mapKey(request), map]]);
+    const maps = new Map([...entry.stored.maps, [method, map]]);
     const stored = { ...entry.stored, maps };
     // A result that is too large with the map is kept without it.
     if (bytesOf(stored) <= this.limits.maxBytes) this.#results.set(id, { ...entry, stored });

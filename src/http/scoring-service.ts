@@ -1,18 +1,17 @@
 /** From the images of a request to results: admission, scoring pipeline, result store. */
 import { randomUUID } from 'node:crypto';
-import type { LoadedDetector } from '../detector/index.js';
+import type { LoadedDetector, LocalizationMethod } from '../detector/index.js';
 import { type Artifact, artifacts, type ImageInput, type Region } from '../imaging/index.js';
 import {
   type Deadline,
   type Localization,
-  type MapRequest,
   mapThreshold,
   type NamedDetector,
   type ScoredImage,
   type ScoringPipeline,
 } from '../scoring/index.js';
 import type { Admission } from './plugins/limits.js';
-import { mapKey, type ResultStore, type StoredResult } from './result-store.js';
+import type { ResultStore, StoredResult } from './result-store.js';
 import type { Result } from './v1/schemas/index.js';
 
 /** An image of a request. */
@@ -24,7 +23,7 @@ export interface Upload {
 /** Options of a request, for all its images. */
 export interface ScoringRequest {
   /** The map to compute with each score; none by default. */
-  readonly map?: MapRequest | undefined;
+  readonly map?: LocalizationMethod | undefined;
   /** Computes the map of anomalous images only. */
   readonly mapIfAnomalous?: boolean;
   /** Instead of the detector's own. */
@@ -73,13 +72,13 @@ export class ScoringService {
     stored: StoredResult,
     detector: LoadedDetector,
     artifact: Artifact,
-    map: MapRequest,
+    map: LocalizationMethod,
     { deadline, request }: Pick<ScoringRequest, 'deadline' | 'request'>,
   ): Promise<Buffer> {
     mapThreshold(detector, map);
     const job = { detector, name: stored.detectorName, image: stored.image, deadline, request };
     return this.#admitted(1, async () => {
-      const known = stored.maps.get(mapKey(map));
+      const known = stored.maps.get(map);
       let localization: Localization;
       if (known) localization = this.pipeline.localization(job, stored.size, map, known);
       else {
@@ -128,9 +127,8 @@ export class ScoringService {
       { map, mapIfAnomalous, threshold },
     );
     const { localization: method } = detector.manifest;
-    const own = map === undefined || (map.method === method && map.layer === undefined);
     const { localization } = scored;
-    const linked = own ? undefined : map;
+    const linked = map === method ? undefined : map;
     const regions = await localization?.regions();
     const result = resultOf(scored, name, linked, regions);
     const stored: StoredResult = {
@@ -140,7 +138,7 @@ export class ScoringService {
       result,
       image,
       size: scored.size,
-      maps: new Map(localization ? [[mapKey(localization.request), localization.map]] : []),
+      maps: new Map(localization ? [[localization.method, localization.map]] : []),
     };
     this.store.add(stored);
     return stored;
@@ -151,7 +149,7 @@ export class ScoringService {
 function resultOf(
   scored: ScoredImage,
   name: string | undefined,
-  linked: MapRequest | undefined,
+  linked: LocalizationMethod | undefined,
   regions: readonly Region[] | undefined,
 ): Result {
   const { size, localization, timings, tiles, peak, warnings } = scored;
@@ -168,7 +166,7 @@ function resultOf(
     verdict: scored.verdict,
     layers: [...scored.layers],
     ...(warnings ? { warnings: [...warnings] } : {}),
-    ...(peak ? { peak } : {}),
+    ...(peak === undefined ? {} : { peak }),
     ...(tiles ? { tiles } : {}),
     timings: {
       decodeMs: milliseconds(timings.decode),
@@ -176,25 +174,15 @@ function resultOf(
       inferenceMs: milliseconds(timings.inference),
     },
     links: linksOf(id, linked),
-    ...(localization && regions ? { localization: localizationOf(localization, regions) } : {}),
+    ...(localization && regions
+      ? { localization: { method: localization.method, regions: [...regions] } }
+      : {}),
   };
 }
 
-function localizationOf(
-  { request }: Localization,
-  regions: readonly Region[],
-): NonNullable<Result['localization']> {
-  const { method, layer } = request;
-  return { method, ...(layer === undefined ? {} : { layer }), regions: [...regions] };
-}
-
 /** Returns the paths of the pictures of a result. */
-function linksOf(id: string, map: MapRequest | undefined): Result['links'] {
-  const query = new URLSearchParams();
-  // The map of a layer is always a discrepancy map.
-  if (map?.layer !== undefined) query.set('layer', map.layer);
-  else if (map) query.set('method', map.method);
-  const suffix = query.size > 0 ? `?${query}` : '';
+function linksOf(id: string, method: LocalizationMethod | undefined): Result['links'] {
+  const suffix = method === undefined ? '' : `?method=${method}`;
   const pictures = artifacts.map((artifact) => [artifact, `/v1/results/${id}/${artifact}${suffix}`]);
   const links = Object.fromEntries(pictures) as Record<Artifact, string>;
   return { photo: `/v1/results/${id}/photo`, ...links };

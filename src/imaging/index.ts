@@ -1,7 +1,6 @@
 /** Decoding, rendering and encoding of images: the only module that uses sharp. */
 
 export { type Artifact, artifacts, type MappedImage } from './artifacts.js';
-export { augment, drawVariation, type Variation } from './augment.js';
 export { type Components, labelComponents } from './components.js';
 export { contactSheet, forSheet, type SheetPicture } from './contact-sheet.js';
 export {

@@ -2,7 +2,7 @@
 import { type Static, Type } from 'typebox';
 import { jobStates } from './states.js';
 
-const phases = ['read', 'expert', 'distill', 'neighbors', 'scale', 'calibrate'] as const;
+const phases = ['read', 'expert', 'distill', 'scale', 'calibrate'] as const;
 
 const literals = <Word extends string>(words: readonly Word[], description: string) =>
   Type.Unsafe<Word>({ type: 'string', enum: [...words], description });

@@ -42,18 +42,20 @@ export const expertLayout: Layout = pooled(
   [512, 512, 512],
 );
 
-/**
- * Returns the layout of a cloner of VGG-16, like cloner "B" of the MKD paper (Salehi et al. 2021, section 4): the
- * expert's poolings and critical layers with narrow layers between them.
- * @param width channels between critical layers; {@link paperClonerWidth} in the paper.
- */
-export const vggClonerLayout = (width: number): Layout =>
-  pooled([width, width], [width, 128], [width, width, 256], [width, width, 512], [width, width, 512]);
-
+/** Channels of the paper's cloner between critical layers. */
 export const paperClonerWidth = 16;
 
-/** Cloner "B" of the paper. */
-export const paperClonerLayout: Layout = vggClonerLayout(paperClonerWidth);
+/**
+ * Cloner "B" of the MKD paper (Salehi et al. 2021, section 4): the poolings and critical layers of VGG-16 with narrow
+ * layers between them.
+ */
+export const paperClonerLayout: Layout = pooled(
+  [paperClonerWidth, paperClonerWidth],
+  [paperClonerWidth, 128],
+  [paperClonerWidth, paperClonerWidth, 256],
+  [paperClonerWidth, paperClonerWidth, 512],
+  [paperClonerWidth, paperClonerWidth, 512],
+);
 
 /**
  * Returns the layout of a cloner for any expert: critical layers of the same size, narrow layers between them.

@@ -11,23 +11,18 @@ export const inputs = {
   /** float32 [L], one weight for each layer. */
   valueWeights: 'value_weights',
   directionWeights: 'direction_weights',
-  neighborWeights: 'neighbor_weights',
-  positionWeights: 'position_weights',
   /** float32 [L]: typical value discrepancies of good images. */
   valueTypical: 'value_typical',
   /** float32 scalar: typical score of good images, subtracted from the score. */
   scoreOffset: 'score_offset',
-  /** float32 scalar: weight of the map's maximum in the score. */
-  mapWeight: 'map_weight',
-  /** float32 [H, W]: mean and deviation of good images' maps at each position. */
+  /** float32 scalars: mean and deviation of good images' maps. */
   mapMean: 'map_mean',
   mapDeviation: 'map_deviation',
   /** SmoothGrad: float32 [K, 3, H, W] in 0..1 units; [1, 3, H, W], the sum so far; the total number of copies. */
   noise: 'noise',
   gradientSum: 'gradient_sum',
   copies: 'copies',
-  /** Training: uint8 [N, H, W], 1 where a synthetic defect is; Adam's two scalars. */
-  defect: 'defect',
+  /** Training: Adam's two scalars. */
   stepSize: 'step_size',
   rootCorrection: 'root_correction',
 } as const;
@@ -36,12 +31,11 @@ export const inputs = {
 export const outputs = {
   /** float32 [N] */
   score: 'score',
-  /** float32 [N], the largest entry of the discrepancy map; {@link inputs.mapWeight} weights it in the score. */
+  /** float32 [N], the largest entry of the discrepancy map. */
   peak: 'peak',
   /** float32 [N, L] */
   value: 'value',
   direction: 'direction',
-  neighbor: 'neighbor',
   /** float32 [N, H, W] */
   map: 'map',
   /** Training: float32 scalar, or [N] on validation images. */
@@ -52,25 +46,10 @@ export const outputs = {
 export const layerNames = {
   /** float32 [N, C, H, W]: activations of the expert. */
   expert: (layer: CriticalLayer) => `expert.${layer}` as const,
-  /** float32 [N, C]: summary of an image, compared with those of good images. */
-  summary: (layer: CriticalLayer) => `summary.${layer}` as const,
-  /** float32 [C, K]: summaries of good images, as columns. */
-  neighbors: (layer: CriticalLayer) => `neighbors.${layer}` as const,
-  /** float32 [C]: inputs that standardize the expert's channels. */
-  mean: (layer: CriticalLayer) => `mean.${layer}` as const,
-  inverseDeviation: (layer: CriticalLayer) => `inverse_deviation.${layer}` as const,
 } as const;
 
 /** Further tensors in `cloner.safetensors`. */
 export const storedNames = {
-  /** float32 [C]: statistics of the expert's channels over good images. */
-  channelMean: (layer: CriticalLayer) => `expert.${layer}.mean` as const,
-  channelDeviation: (layer: CriticalLayer) => `expert.${layer}.deviation` as const,
-  /** Name of the discrepancy map of all layers, or of one layer. */
-  map: (layer?: CriticalLayer) => (layer === undefined ? 'map' : `map.${layer}`),
-  /** float32 [H, W] of a map, by its name. */
-  placeMean: (map: string) => `${map}.mean` as const,
-  placeDeviation: (map: string) => `${map}.deviation` as const,
   /** uint8 [files, 8]: the first bytes of the SHA-256 of each training image. */
   learnedImages: 'learned.images',
   /** uint8 [files, 16, 16]: a thumbnail of each training image. */

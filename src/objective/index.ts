@@ -1,7 +1,5 @@
 /** Discrepancies between expert and cloner, as graphs. */
 export { addObjective, addWeightedSum, type LayerActivations, type Objective } from './discrepancy.js';
-export { addNeighborDiscrepancy, addSummary } from './neighbor.js';
-export { addPositionDiscrepancy, type Standardization } from './position.js';
 export {
   addCellResidual,
   addLocalResidual,

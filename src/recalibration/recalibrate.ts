@@ -98,10 +98,9 @@ function mergeCalibration({ calibration: before, terms }: Manifest, good: GoodIm
     const all = withNew(known, good.directions[layer] ?? [], isSameDirection);
     return [layer, all.sort((a, b) => a - b)];
   });
-  const { mapThresholds, layerMapThresholds } = before;
+  const { mapThresholds } = before;
   return {
     mapThresholds,
-    ...(layerMapThresholds ? { layerMapThresholds } : {}),
     scores: withNew(before.scores, good.scores, isSameScore),
     directions: Object.fromEntries(directions),
   };
@@ -184,9 +183,8 @@ async function fromVerdicts(
       `none of the ${known.length} verdicts in ${file} has a label; add "label": "good" or "anomalous" to those a person has judged`,
     );
   }
-  const { directions, mapThresholds, layerMapThresholds } = detector.manifest.calibration;
-  const layers = layerMapThresholds ? { layerMapThresholds } : {};
-  return { good: { scores, directions, mapThresholds, ...layers }, known };
+  const { directions, mapThresholds } = detector.manifest.calibration;
+  return { good: { scores, directions, mapThresholds }, known };
 }
 
 function flipsOf(known: readonly Known[], before: Calibration, after: Calibration): Flip[] {

@@ -3,7 +3,7 @@ import { readFile } from 'node:fs/promises';
 import type { UnverifiedDetector } from '../detector/index.js';
 import type { EvaluationReport } from '../evaluation/index.js';
 import { asSeen, defaultImageLimits, maskPicture, preview } from '../imaging/index.js';
-import { DirectInference, mapRequest, type ScoringEngine, ScoringPipeline } from '../scoring/index.js';
+import { DirectInference, methodFor, type ScoringEngine, ScoringPipeline } from '../scoring/index.js';
 
 type Scored = EvaluationReport['scores'][number];
 
@@ -67,7 +67,7 @@ export async function picturesOf(
   for (const image of groups.flatMap(({ images }) => images)) {
     if (drawn.has(image.path)) continue;
     const bytes = await readFile(image.path);
-    const { localization } = await pipeline.score({ detector, image: bytes }, { map: mapRequest(detector) });
+    const { localization } = await pipeline.score({ detector, image: bytes }, { map: methodFor(detector) });
     const photo = await asSeen(bytes, detector.input.range, defaultImageLimits);
     const [mask] = masksOf.get(image.path) ?? [];
     const pictures = [

@@ -4,6 +4,7 @@
  */
 import { BatchSizes } from '../batching/index.js';
 import {
+  hasDiscrepancyMap,
   type LoadedDetector,
   type LocalizationMethod,
   type Scorer,
@@ -186,25 +187,25 @@ export class ScoringEngine {
     images: number,
     map: MapKind,
   ): Promise<RunResult | undefined> {
-    const { shape, overrides } = scorer;
-    // A dedicated session has the detector's own inputs as constants, and one kind of map.
-    if (overrides || graphMap(shape, map) !== graphMap(shape, 'none')) return undefined;
+    const { shape } = scorer;
+    // A dedicated session has one kind of map.
+    if (graphMap(shape, map) !== graphMap(shape, 'none')) return undefined;
     return this.#dedicated.run(scorer, images, feeds);
   }
 
-  #runShared({ shape, feeds, overrides }: Scorer, inputs: Tensors, wanted: MapKind): Promise<RunResult> {
+  #runShared({ shape, feeds }: Scorer, inputs: Tensors, wanted: MapKind): Promise<RunResult> {
     const map = graphMap(shape, wanted);
     return this.#shared.run(
       JSON.stringify([shape, map]),
       () => this.device.session(servingModel({ ...shape, map })),
-      (session) => session.run({ ...inputs, ...overrides }, feeds),
+      (session) => session.run(inputs, feeds),
     );
   }
 }
 
-/** If positions are compared, the map comes with the score: one session, and one expert in memory, serve both. */
-function graphMap({ positions }: ServingShape, wanted: MapKind): MapKind {
-  return wanted === 'none' && positions ? 'discrepancy' : wanted;
+/** A discrepancy map comes with the score: one session, and one expert in memory, serve both. */
+function graphMap({ cloner }: ServingShape, wanted: MapKind): MapKind {
+  return wanted === 'none' && hasDiscrepancyMap(cloner) ? 'discrepancy' : wanted;
 }
 
 /** The bytes, followed by zeros up to this length. */

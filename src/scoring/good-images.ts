@@ -1,5 +1,10 @@
 /** Measures scores and maps of good images, for thresholds. */
-import type { GoodImages, LocalizationMethod, Scorer } from '../detector/index.js';
+import {
+  type GoodImages,
+  hasDiscrepancyMap,
+  type LocalizationMethod,
+  type Scorer,
+} from '../detector/index.js';
 import { countedValues, firstTile, type ScaledImage } from '../imaging/index.js';
 import { concatenated } from '../runtime/index.js';
 import type { ScoringPipeline } from './pipeline.js';
@@ -22,13 +27,6 @@ export interface MeasureOptions {
   readonly smoothGrad?: boolean;
 }
 
-/** A kind of map, by method or of one layer. */
-interface MapKind {
-  readonly name: string;
-  readonly method: Exclude<LocalizationMethod, 'smoothgrad'>;
-  readonly layer?: string;
-}
-
 /**
  * Scores good images and measures their maps, pixel by pixel.
  * @returns scores in the order of the images.
@@ -39,26 +37,21 @@ export async function measureGoodImages(
   images: readonly ImageSource[],
   { onProgress, smoothGrad = true }: MeasureOptions = {},
 ): Promise<GoodImages> {
-  const mapped = Object.keys(scorer.layerFeeds);
-  const kinds: readonly MapKind[] = [
-    { name: 'gradient', method: 'gradient' },
-    { name: 'guided', method: 'guided' },
-    ...(scorer.shape.positions ? [{ name: 'discrepancy', method: 'discrepancy' } as const] : []),
-    ...mapped.map((layer): MapKind => ({ name: layerKey(layer), method: 'discrepancy', layer })),
-  ];
+  const hasMap = hasDiscrepancyMap(scorer.shape.cloner);
+  const methods = ['gradient', 'guided', ...(hasMap ? (['discrepancy'] as const) : [])] as const;
   const layers = scorer.shape.scoringLayers;
   const scores: number[] = [];
   const directions = Object.fromEntries(layers.map((layer) => [layer, [] as number[]]));
-  const entries = new Map(kinds.map(({ name }) => [name, [] as Float32Array[]]));
+  const entries = new Map<string, Float32Array[]>(methods.map((method) => [method, []]));
   const few: ScaledImage[] = [];
   onProgress?.(0, images.length);
   for (let from = 0; from < images.length; from += imagesAtOnce) {
     const part = await Promise.all(images.slice(from, from + imagesAtOnce).map((image) => image()));
     few.push(...part.slice(0, smoothGradImages - few.length).map(firstTile));
-    for (const [at, { name, method, layer }] of kinds.entries()) {
-      const { images: scored } = await pipeline.infer(scorer, part, { map: method, layer });
+    for (const [at, method] of methods.entries()) {
+      const { images: scored } = await pipeline.infer(scorer, part, { map: method });
       for (const [row, { outputs, index, map }] of scored.entries()) {
-        if (name === 'gradient') {
+        if (method === 'gradient') {
           scores.push(outputs.score[index] as number);
           for (const [column, layer] of layers.entries()) {
             directions[layer]?.push(outputs.direction[index * layers.length + column] as number);
@@ -66,14 +59,12 @@ export async function measureGoodImages(
         }
         const { grid } = part[row] as ScaledImage;
         const values = map ? countedValues(map, grid, scorer.input.region) : new Float32Array();
-        entries.get(name)?.push(sampled(values, images.length));
+        entries.get(method)?.push(sampled(values, images.length));
       }
-      onProgress?.(from + Math.floor((part.length * (at + 1)) / kinds.length), images.length);
+      onProgress?.(from + Math.floor((part.length * (at + 1)) / methods.length), images.length);
     }
   }
-  const threshold = (name: string): number => quantile(entries.get(name) ?? [], mapQuantile);
-  // With few good images the threshold may be 0. Less than one deviation never counts as anomalous.
-  const inDeviations = (name: string): number => Math.max(1, threshold(name));
+  const threshold = (method: string): number => quantile(entries.get(method) ?? [], mapQuantile);
   const gradient = threshold('gradient');
   for (const list of Object.values(directions)) list.sort((a, b) => a - b);
   return {
@@ -83,20 +74,10 @@ export async function measureGoodImages(
       gradient,
       guided: threshold('guided'),
       smoothgrad: gradient * (smoothGrad ? await smoothGradRatio(pipeline, scorer, few) : 1),
-      ...(scorer.shape.positions ? { discrepancy: inDeviations('discrepancy') } : {}),
+      // With few good images the threshold may be 0. Less than one deviation never counts as anomalous.
+      ...(hasMap ? { discrepancy: Math.max(1, threshold('discrepancy')) } : {}),
     },
-    ...(mapped.length > 0
-      ? {
-          layerMapThresholds: Object.fromEntries(
-            mapped.map((layer) => [layer, inDeviations(layerKey(layer))]),
-          ),
-        }
-      : {}),
   };
-}
-
-function layerKey(layer: string): string {
-  return `layer ${layer}`;
 }
 
 /** Returns how much larger SmoothGrad's maps are than those of plain gradients, over a few tiles. */

@@ -1,8 +1,7 @@
 /** An image on its way through the pipeline, and what is wanted of it. */
-import type { LoadedDetector } from '../detector/index.js';
+import type { LoadedDetector, LocalizationMethod } from '../detector/index.js';
 import type { ImageInput } from '../imaging/index.js';
 import type { Deadline } from './deadline.js';
-import type { MapRequest } from './localization.js';
 import type { ObservedImage } from './observer.js';
 
 /** An image to be scored. */
@@ -20,7 +19,7 @@ export interface ScoreOptions {
   /** Instead of the detector's own. */
   readonly threshold?: number | undefined;
   /** The map to compute with the score; none by default. */
-  readonly map?: MapRequest | undefined;
+  readonly map?: LocalizationMethod | undefined;
   /** Computes the map only if the image is anomalous. */
   readonly mapIfAnomalous?: boolean;
 }

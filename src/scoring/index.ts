@@ -8,9 +8,8 @@ export type { ImageJob, ScoreOptions } from './image-job.js';
 export { DirectInference, type Inference } from './inference.js';
 export {
   Localization,
-  type MapRequest,
-  mapRequest,
   mapThreshold,
+  methodFor,
   methodsOf,
   UnknownMapError,
 } from './localization.js';

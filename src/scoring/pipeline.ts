@@ -3,7 +3,7 @@
  * library, the command line, evaluation, calibration, self-tests and HTTP all use it. It does not depend on HTTP,
  * metrics or storage: memory, inference and observers are passed in.
  */
-import { type LoadedDetector, layerScorer, type Scorer } from '../detector/index.js';
+import type { LoadedDetector, LocalizationMethod, Scorer } from '../detector/index.js';
 import {
   type Artifact,
   type DetectorImage,
@@ -23,7 +23,7 @@ import { type Deadline, noDeadline } from './deadline.js';
 import type { MapKind } from './engine.js';
 import { type ImageJob, observed, type ScoreOptions } from './image-job.js';
 import type { BatchListener, Inference, InferenceTimings } from './inference.js';
-import { Localization, type MapRequest, mapThreshold } from './localization.js';
+import { Localization, mapThreshold } from './localization.js';
 import { type MemoryLimit, unlimited } from './memory-limit.js';
 import { type ObservedImage, observers, type ScoringObserver, stopwatch } from './observer.js';
 import { imageScore, type ScoredImage } from './scored-image.js';
@@ -41,7 +41,6 @@ export interface PipelineOptions {
 /** How images are run: which map to compute, and what may share their batches. */
 export interface InferenceRequest {
   readonly map: MapKind;
-  readonly layer?: string | undefined;
   /** What may share a batch with them. */
   readonly lane?: string;
   readonly deadline?: Deadline;
@@ -95,7 +94,7 @@ export class ScoringPipeline {
   }
 
   /** Computes a map of an image without scoring it. @throws as {@link score} does. */
-  async localize(job: ImageJob, map: MapRequest): Promise<Localization> {
+  async localize(job: ImageJob, map: LocalizationMethod): Promise<Localization> {
     mapThreshold(job.detector, map);
     const image = observed(job, 'map');
     return this.#decoded(job, image, async (decoded) => {
@@ -123,10 +122,10 @@ export class ScoringPipeline {
   localization(
     { detector, image }: ImageJob,
     { width, height }: PictureSize,
-    request: MapRequest,
+    method: LocalizationMethod,
     map: LocalizationMap,
   ): Localization {
-    const threshold = mapThreshold(detector, request);
+    const threshold = mapThreshold(detector, method);
     const mapped: MappedImage = {
       map,
       threshold,
@@ -135,7 +134,7 @@ export class ScoringPipeline {
       limits: this.#limits,
       range: detector.input.range,
     };
-    return new Localization(request, mapped, this.#imager);
+    return new Localization(method, mapped, this.#imager);
   }
 
   /** Renders a picture of a map, or encodes the map itself. */
@@ -172,7 +171,7 @@ export class ScoringPipeline {
   async infer(
     scorer: Scorer,
     images: readonly ScaledImage[],
-    { map, layer, lane = '', deadline = noDeadline, onBatch = noListener }: InferenceRequest,
+    { map, lane = '', deadline = noDeadline, onBatch = noListener }: InferenceRequest,
   ): Promise<{ readonly images: CollectedImage[]; readonly timings: InferenceTimings }> {
     const tiles = images.flatMap((image, index) =>
       Array.from({ length: tileCount(image.grid) }, (_, tile) => ({ image, index, tile })),
@@ -180,9 +179,9 @@ export class ScoringPipeline {
     const collectors = images.map(({ grid }) => new TileCollector(grid, map !== 'none'));
     const timings = await this.inference.run(
       {
-        scorer: layer === undefined ? scorer : layerScorer(scorer, layer),
+        scorer,
         map,
-        lane: `${lane}/${map}/${layer ?? ''}`,
+        lane: `${lane}/${map}`,
         tiles: tiles.length,
         pixels: (at) => {
           const { image, tile } = tiles[at] as (typeof tiles)[number];
@@ -207,8 +206,7 @@ export class ScoringPipeline {
     { threshold, map, mapIfAnomalous = false }: ScoreOptions,
   ): Promise<ScoredImage> {
     const { width, height, grid } = decoded;
-    // The map of a single layer needs its own run, whose score is meaningless.
-    const together = map !== undefined && map.layer === undefined && !mapIfAnomalous;
+    const together = map !== undefined && !mapIfAnomalous;
     const first = await this.#infer(job, image, decoded, together ? map : 'none');
     const score = imageScore(job.detector, first, decoded, threshold);
     const wanted = map !== undefined && (!mapIfAnomalous || score.verdict === 'anomalous');
@@ -259,15 +257,13 @@ export class ScoringPipeline {
     { detector, name = '', deadline = noDeadline }: ImageJob,
     image: ObservedImage,
     decoded: DetectorImage,
-    request: MapRequest | 'none',
+    map: MapKind,
   ): Promise<CollectedImage & { readonly timings: InferenceTimings }> {
-    const { method: map, layer } = request === 'none' ? { method: 'none' as const } : request;
     const tiles = tileCount(decoded.grid);
     const seconds = stopwatch();
     this.#observer.began({ stage: 'inference', image, map, tiles });
     const { images, timings } = await this.infer(detector, [decoded], {
       map,
-      layer,
       lane: `${name}/${detector.version}`,
       deadline,
       onBatch: this.#batchListener(detector, name, map),

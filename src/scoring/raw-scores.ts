@@ -4,14 +4,12 @@ import { concatenated, float32Data, type Tensors } from '../runtime/index.js';
 
 const { outputs: names } = tensorNames;
 
-/** `score` and `peak` [N]; `value`, `direction` and `neighbor` [N, L]; `map` [N, H, W]. */
+/** `score` and `peak` [N]; `value` and `direction` [N, L]; `map` [N, H, W]. */
 export interface RawScores {
   readonly score: Float32Array;
   readonly value: Float32Array;
   readonly direction: Float32Array;
-  /** If the nearest good image counts. */
-  readonly neighbor?: Float32Array;
-  /** Largest entry of the discrepancy map, if positions are compared. */
+  /** Largest entry of the discrepancy map, if there is one. */
   readonly peak?: Float32Array;
   readonly map?: Float32Array;
 }
@@ -22,7 +20,6 @@ export function rawScores(outputs: Tensors, withMap: boolean): RawScores {
     score: float32Data(outputs, names.score),
     value: float32Data(outputs, names.value),
     direction: float32Data(outputs, names.direction),
-    ...(outputs[names.neighbor] ? { neighbor: float32Data(outputs, names.neighbor) } : {}),
     ...(outputs[names.peak] ? { peak: float32Data(outputs, names.peak) } : {}),
     ...(withMap ? { map: float32Data(outputs, names.map) } : {}),
   };

@@ -19,8 +19,6 @@ export interface LayerScore {
   readonly value: number;
   /** Direction discrepancy, 0..2; of a linear cloner the unexplained share. */
   readonly direction: number;
-  /** Discrepancy to the nearest good image, 0..1, if it counts. */
-  readonly neighbor?: number;
   /** What it sees: `texture` if it is shallower than the terms of the score are on average. */
   readonly meaning: Meaning;
   /** What the layer adds to the score, less what good images typically show. All contributions add up to the score. */
@@ -38,8 +36,8 @@ export interface ImageScore {
   readonly layers: readonly LayerScore[];
   /** What a user should know of the file: it was repaired, or only a part of it is used. */
   readonly warnings?: readonly string[];
-  /** The discrepancy map's largest entry and what it adds to the score, if positions are compared. */
-  readonly peak?: { readonly value: number; readonly contribution: number };
+  /** The discrepancy map's largest entry, in deviations of good images; only of linear cloners. */
+  readonly peak?: number;
   /** If the detector cuts images into tiles: how many, and which one scored highest, in pixels of the image. */
   readonly tiles?: { readonly count: number; readonly highest: ReturnType<typeof tileBox> };
 }
@@ -88,18 +86,15 @@ export function imageScore(
     const column = index * scoringLayers.length + at;
     const value = outputs.value[column] as number;
     const direction = outputs.direction[column] as number;
-    const neighbor = outputs.neighbor?.[column];
     const contribution =
       (terms.value[at] as number) * (value - (typical.value[at] as number)) +
-      (terms.direction[at] as number) * (direction - (typical.direction[at] as number)) +
-      (terms.neighbors?.weights[at] ?? 0) * ((neighbor ?? 0) - (terms.neighbors?.typical[at] ?? 0));
+      (terms.direction[at] as number) * (direction - (typical.direction[at] as number));
     return {
       layer,
       value: shortest(value),
       direction: shortest(direction),
       meaning: detector.meanings[at] as Meaning,
       contribution: significant(contribution, 7),
-      ...(neighbor === undefined ? {} : { neighbor: shortest(neighbor) }),
     };
   });
   const peak = outputs.peak?.[index];
@@ -111,14 +106,7 @@ export function imageScore(
     pValueIsBound: isLowestPValue(calibration.scores, p),
     verdict: verdictOf(shortest(score), threshold),
     layers,
-    ...(peak === undefined || !terms.map
-      ? {}
-      : {
-          peak: {
-            value: shortest(peak),
-            contribution: significant(terms.map.weight * (peak - typical.peak), 7),
-          },
-        }),
+    ...(peak === undefined ? {} : { peak: shortest(peak) }),
     ...(detector.input.tiling
       ? { tiles: { count: tileCount(grid), highest: tileBox(grid, tile, { width, height }) } }
       : {}),

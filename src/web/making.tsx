@@ -7,7 +7,6 @@ const doing: Readonly<Record<string, string>> = {
   read: 'Reading the photos',
   expert: 'The expert looks at the photos',
   distill: 'Training the cloner',
-  neighbors: 'Comparing the photos',
   scale: 'Finding what good parts have in common',
   calibrate: 'Setting the threshold',
 };

@@ -97,7 +97,7 @@ t.test('wrong arguments exit with 2 and a message that says what is right', asyn
       ['distill', 'x', '--out', 'y', '--recipe', 'paper', '--lambda', '-1'],
       /lambda -1: must be a number of at least 0/,
     ],
-    [['distill', 'x', '--out', 'y', '--recipe', 'soup'], /linear, paper, convolutional/],
+    [['distill', 'x', '--out', 'y', '--recipe', 'soup'], /linear, paper/],
     [['score', 'sample'], /image/],
     [['serve', '--tls-cert', 'x'], /both a certificate and its key/],
     [['serve', '--traces', 'collector'], /Must be a URL/],
@@ -401,20 +401,7 @@ t.test('a sample is drawn, and a detector is distilled, evaluated and calibrated
   const card = join(experts, 'mobile.json');
   const withExpert = ['--experts', experts];
   const out = join(folder, 'detector');
-  const settings = [
-    '--recipe',
-    'convolutional',
-    '--expert',
-    card,
-    '--size',
-    '32',
-    '--epochs',
-    '2',
-    '--batch',
-    '4',
-    '--augment-to',
-    '0',
-  ];
+  const settings = ['--recipe', 'paper', '--expert', card, '--size', '32', '--epochs', '2', '--batch', '4'];
   const distilled = await mkd('distill', data, '--out', out, ...settings);
   t.equal(distilled.code, 0);
   t.match(distilled.out, /distilled from 10 images \(2 held back\)/);
@@ -456,15 +443,11 @@ t.test('a sample is drawn, and a detector is distilled, evaluated and calibrated
   t.same(
     terms.map(({ layer, term }) => `${layer} ${term}`),
     [
-      ...['features.2 value', 'features.3 value'],
-      ...['features.2 direction', 'features.3 direction', 'all direction'],
-      ...['features.2 neighbor', 'features.3 neighbor', 'all neighbor'],
-      'map peak',
+      ...['features.1 value', 'features.2 value', 'features.3 value', 'all value'],
+      ...['features.1 direction', 'features.2 direction', 'features.3 direction', 'all direction'],
     ],
   );
-  const [value] = terms;
-  t.equal(value?.imageAurocWithout, report.imageAuroc);
-  t.equal(value?.counts, false, 'values are not part of the score');
+  t.ok(terms.every(({ counts }) => counts));
 
   const folders = ['--normal', join(data, 'test', 'good'), '--abnormal', join(data, 'test', 'crack')];
   const again = await mkd('evaluate', out, ...folders, '--masks', join(data, 'ground_truth'), ...withExpert);

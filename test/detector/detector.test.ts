@@ -79,6 +79,19 @@ t.test('a manifest that does not match the schema is rejected, naming the entry'
   await t.rejects(readDetector(edited), { message: /expert 'other'.*mkd expert import/s });
 });
 
+t.test('a detector of a recipe that is gone says how to make it anew', async (t) => {
+  const former = join(t.testdir(), 'former');
+  await cp(join(modelsFolder, 'sample-paper'), former, { recursive: true });
+  const path = join(former, 'manifest.json');
+  const manifest = JSON.parse(await readFile(path, 'utf8')) as { terms: object };
+  const terms = { ...manifest.terms, map: { weight: 1, layers: [1, 1, 1] } };
+  await writeFile(path, JSON.stringify({ ...manifest, terms }));
+  await t.rejects(readDetector(former), {
+    name: 'DetectorError',
+    message: /recipe 'convolutional', which this version no longer has; distill .* 'mkd distill PHOTOS --out/,
+  });
+});
+
 t.test('a detector that scores differently fails its self-test', async (t) => {
   const scores = detector.selfTest.scores.map((score) => score * 1.02);
   await t.rejects(runSelfTest(engine, { ...detector, selfTest: { ...detector.selfTest, scores } }), {

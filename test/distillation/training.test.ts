@@ -1,7 +1,7 @@
 /** Training of a cloner: averages of its states. */
 import t from 'tap';
 import { embeddedExperts } from '../../src/detector/index.js';
-import { planFor, recipeByName } from '../../src/distillation/recipe.js';
+import { paperRecipe, planFor } from '../../src/distillation/recipe.js';
 import { initialState, Training, type TrainingState } from '../../src/distillation/training.js';
 import { readExpertCard, runningStatistics, trainableParameters } from '../../src/networks/index.js';
 import { normal, randomStream } from '../../src/random/random.js';
@@ -11,7 +11,7 @@ import { openTestDevice } from '../support/run-graph.js';
 t.test('the cloner is the mean of the averaged states, also after a checkpoint', async (t) => {
   const device = await openTestDevice();
   t.teardown(() => device.close());
-  const recipe = { ...recipeByName('paper'), inputSize: 32 };
+  const recipe = { ...paperRecipe, inputSize: 32 };
   const plan = planFor(recipe, await readExpertCard(embeddedExperts.vgg16));
   const random = randomStream(0, 'activations');
   const activations = plan.trainingLayers.map(({ name, channels, stride }) => {

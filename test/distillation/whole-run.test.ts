@@ -2,7 +2,7 @@
 import t from 'tap';
 import { WholeRun } from '../../src/distillation/whole-run.js';
 
-const units = { expert: 100, distill: 10, neighbors: 0, scale: 0, calibrate: 0 };
+const units = { expert: 100, distill: 10, scale: 0, calibrate: 0 };
 
 t.test('the time left covers the phases and folds to come', async (t) => {
   let now = 0;

@@ -45,12 +45,12 @@ t.test('maps added later count, and do not extend the lifetime of a result', asy
   t.equal(store.bytes, 200);
   const map = { width: 10, height: 10, values: new Float32Array(100) };
   now = 1050;
-  store.addMap(kept, { method: 'gradient' }, map);
+  store.addMap(kept, 'gradient', map);
   t.equal(store.bytes, 600);
   t.equal(store.get('a').maps.size, 1);
-  store.addMap(kept, { method: 'discrepancy', layer: 'pool4' }, map);
+  store.addMap(kept, 'discrepancy', map);
   t.equal(store.bytes, 1000);
-  store.addMap(kept, { method: 'guided' }, map);
+  store.addMap(kept, 'guided', map);
   t.equal(store.get('a').maps.size, 2, 'a map that does not fit is not kept');
   store.add(stored('c', 50));
   t.throws(() => store.get('b'), /the result expired at/, 'the least recently used is evicted');

@@ -160,12 +160,6 @@ t.test('binary tensors may follow the JSON in requests and responses, also compr
   }
 });
 
-t.test('distances to the nearest good image are told by detectors that have them', async (t) => {
-  const response = await infer(asJson({ inputs: [base64Input] }), {}, 'convolutional');
-  const answer = (await response.json()) as Inferred;
-  t.match(output(answer, 'neighbor'), { shape: [2, 2] });
-});
-
 t.test('decoded pixels are accepted', async (t) => {
   const pixels = { name: 'image', shape: [1, 2, 3, 3], datatype: 'UINT8' };
   const nested = [
@@ -234,8 +228,8 @@ t.test('server, model, repository and statistics endpoints respond', async (t) =
   const [version] = metadata.versions;
   t.match(await get(`/v2/models/sample/versions/${version}`), { name: 'sample' });
   t.match(await get('/v2/repository/index', 'POST'), [
-    { name: 'convolutional' },
     { name: 'sample', version, state: 'READY' },
+    { name: 'sample-paper' },
   ]);
   for (const path of [
     '/v2/models/sample/stats',

@@ -167,21 +167,12 @@ t.test('every operator we emit has a float32 kernel on CUDA', async (t) => {
   const file = new URL('../../../test/onnx/cuda-kernels.json', import.meta.url);
   const { kernels } = JSON.parse(await readFile(file, 'utf8')) as { kernels: Record<string, Kernel[]> };
   const layers = layersOf(await readExpertCard(embeddedExperts.vgg16)).slice(1);
-  const models: Uint8Array[] = [
-    buildTrainingModel({
-      layout: paperClonerLayout,
-      inputSize: 32,
-      layers,
-      positions: { margin: 0.8 },
-    }),
-  ];
-  for (const map of ['none', 'discrepancy', 'gradient', 'guided', 'smoothgrad'] as const) {
+  const models: Uint8Array[] = [buildTrainingModel({ layout: paperClonerLayout, inputSize: 32, layers })];
+  for (const map of ['none', 'gradient', 'guided', 'smoothgrad'] as const) {
     const shape = {
       expertCard: embeddedExperts.vgg16,
       cloner: { kind: 'convolutional', layout: paperClonerLayout } as const,
       inputSize: 32,
-      positions: true,
-      neighbors: true,
     };
     models.push(await buildServingModel({ ...shape, scoringLayers: ['pool3', 'pool4', 'pool5'], map }));
   }
@@ -190,8 +181,6 @@ t.test('every operator we emit has a float32 kernel on CUDA', async (t) => {
     expertCard: embeddedExperts.efficientNet,
     cloner,
     inputSize: 128,
-    positions: true,
-    neighbors: false,
   };
   for (const map of ['discrepancy', 'gradient'] as const) {
     models.push(await buildServingModel({ ...linear, scoringLayers: termNames(cloner), map }));

@@ -8,7 +8,7 @@ import {
   DirectInference,
   defaultQueueLimits,
   InferenceQueue,
-  mapRequest,
+  methodFor,
   observers,
   ScoringEngine,
   type ScoringObserver,
@@ -55,7 +55,7 @@ t.test('observers see the beginning and the end of each stage, with its image', 
   const image = await example('defect-1.png');
   const request = {};
   const job = { detector, name: 'flange', image, request };
-  const map = mapRequest(detector);
+  const map = methodFor(detector);
   const scored = await pipeline.score(job, { map });
   t.strictSame(began, ['image', 'decode', 'inference', 'batch']);
   t.strictSame(
@@ -72,8 +72,8 @@ t.test('observers see the beginning and the end of each stage, with its image', 
     }
   }
   const [, batch, inference, whole] = ended;
-  t.match(batch, { images: 1, map: map.method });
-  t.match(inference, { tiles: 1, map: map.method });
+  t.match(batch, { images: 1, map: map });
+  t.match(inference, { tiles: 1, map: map });
   t.match(whole, { outcome: { scored: { verdict: 'anomalous', score: scored.score } } });
 
   ended.length = 0;
@@ -91,9 +91,11 @@ t.test('observers see failed images with their errors', async (t) => {
   t.strictSame(began, ['image', 'decode']);
   t.match(ended, [{ stage: 'image', outcome: { error: { name: 'ImageError' } } }]);
   began.length = 0;
-  const unknown = { method: 'discrepancy', layer: 'pool9' } as const;
-  await t.rejects(pipeline.score({ detector, image: await example('good-1.png') }, { map: unknown }), {
+  const paper = await readDetector(join(modelsFolder, 'sample-paper'));
+  const image = await example('good-1.png');
+  await t.rejects(pipeline.score({ detector: paper, image }, { map: 'discrepancy' }), {
     name: 'UnknownMapError',
+    message: /no map by 'discrepancy'; available: gradient, smoothgrad, guided/,
   });
   t.strictSame(began, [], 'a rejected request begins no stage');
 });
@@ -114,7 +116,7 @@ t.test('metrics, statistics and drift are observers like any other', async (t) =
   await t.rejects(pipeline.score({ ...job, image: Buffer.from('text') }));
   const localization = await pipeline.localize(
     { ...job, image: await example('good-1.png') },
-    mapRequest(detector),
+    methodFor(detector),
   );
   await pipeline.render({ ...job, image: await example('good-1.png') }, localization, 'mask');
 
@@ -164,7 +166,7 @@ t.test('the queue gives each image the same result as alone, for all kinds of ma
   const alone = new ScoringPipeline(new DirectInference(engine));
   const together = new ScoringPipeline(queue);
   const names = ['good-1.png', 'defect-1.png', 'good-2.png', 'defect-2.png', 'defect-3.png'];
-  const map = mapRequest(detector);
+  const map = methodFor(detector);
   const queued = await Promise.all(
     names.map(async (name, at) =>
       together.score({ detector, image: await example(name) }, at % 2 === 0 ? { map } : {}),

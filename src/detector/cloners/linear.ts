@@ -26,7 +26,6 @@ import {
 } from '../../objective/index.js';
 import type { Graph, Value } from '../../onnx/index.js';
 import { addGaussianSmoothing } from '../smoothing.js';
-import { addPeak, addSoftlyStandardized } from './discrepancy-map.js';
 import { type LinearCloner, linearTensors, type SizedSpan } from './linear-cloner.js';
 import { linearFeeds } from './linear-feeds.js';
 import type { DiscrepancyMap, ScoreShape, ScoreTerms, ServedCloner } from './served-cloner.js';
@@ -41,8 +40,8 @@ export function servedLinear(cloner: LinearCloner): ServedCloner {
       const mean = windows.reduce((sum, place) => sum + place, 0) / windows.length;
       return [...cloner.spans.map(({ layer }) => layers.indexOf(layer)), mean];
     },
-    feeds: (_shape, terms, tensors) => linearFeeds(cloner, terms, tensors),
-    layerFeeds: () => ({}),
+    feeds: (terms, tensors) => linearFeeds(cloner, terms, tensors),
+    hasMap: true,
   };
 }
 
@@ -91,7 +90,8 @@ function addScore(
       const reproduction = addReproduction(graph, projection, tensors);
       return addCellResidual(graph, projection.vector, reproduction, span.grid);
     });
-    return addPeak(graph, addMap(graph, [addLocal(graph, pools, cloner), ...cells], sidesOf(inputSize)));
+    const map = addMap(graph, [addLocal(graph, pools, cloner), ...cells], sidesOf(inputSize));
+    return { map, peak: op.Squeeze(op.ReduceMax(map, [1, 2, 3]), [1, 2, 3]) };
   };
   // The gradient of a logarithm fades where what is left is large: there the map would be dark. So each term counts in
   // multiples of what is typical.
@@ -99,7 +99,7 @@ function addScore(
     const multiples = op.Exp(op.Sub(value, weights(inputs.valueTypical)));
     return op.ReduceSum(op.Mul(multiples, valueWeights), [1], { keepdims: false });
   };
-  return { value, direction, score, addDifferentiated, addRegion, peakCounts: false };
+  return { value, direction, score, addDifferentiated, addRegion };
 }
 
 interface ProjectedSpan {
@@ -158,8 +158,21 @@ function addMap(graph: Graph, maps: readonly Value[], size: PictureSize): Value 
   const logs = maps.map((map) => op.Log(addBilinear(graph, map, size)));
   const sum = logs.reduce((total, log) => op.Add(total, log));
   const mean = op.Exp(op.Mul(sum, graph.scalar(1 / maps.length)));
-  const smoothed = addGaussianSmoothing(graph, mean, mapSmoothingShare);
-  return addSoftlyStandardized(graph, smoothed, []);
+  return addStandardized(graph, addGaussianSmoothing(graph, mean, mapSmoothingShare));
+}
+
+/**
+ * Adds a map in deviations above what good images show. Below one deviation it falls to 0 as e^(x - 1) does, so that
+ * places which show less than the mean still have an order.
+ */
+function addStandardized(graph: Graph, map: Value): Value {
+  const { op } = graph;
+  const mean = graph.input(inputs.mapMean, 'float32', []);
+  const deviation = graph.input(inputs.mapDeviation, 'float32', []);
+  const deviations = op.Div(op.Sub(map, mean), deviation);
+  const one = graph.scalar(1);
+  const below = op.Exp(op.Sub(op.Min(deviations, one), one));
+  return op.Add(op.Sub(op.Max(deviations, one), one), below);
 }
 
 /** Adds bilinear interpolation, pixel centers aligned. @param map float32 [N, 1, G, H] */

@@ -14,10 +14,6 @@ import type { Terms } from '../manifest.js';
 export interface ScoreShape {
   readonly inputSize: InputSize;
   readonly scoringLayers: readonly CriticalLayer[];
-  /** Whether positions are compared and the map's peak is part of the score. */
-  readonly positions: boolean;
-  /** Whether the distance to the nearest good image is part of the score. */
-  readonly neighbors: boolean;
 }
 
 /** The discrepancy map [N, 1, H, W] and its largest entry [N]. */
@@ -28,13 +24,10 @@ export interface DiscrepancyMap {
 
 /** The terms of the score, and their sum. */
 export interface ScoreTerms extends Objective {
-  /** Neighbor discrepancy of each layer, [N, L]. */
-  readonly neighbor?: Value;
   /** Adds what gradient maps differentiate, [N]; by default it is the score. */
   readonly addDifferentiated?: () => Value;
-  /** Adds the discrepancy map. It is left out of graphs that do not need it, unless its peak is part of the score. */
+  /** Adds the discrepancy map, if the cloner has one. */
   readonly addRegion?: () => DiscrepancyMap;
-  readonly peakCounts: boolean;
 }
 
 /** A cloner as serving sees it. */
@@ -56,7 +49,7 @@ export interface ServedCloner {
    */
   depths(shape: Pick<ScoreShape, 'scoringLayers'>, layers: readonly CriticalLayer[]): number[];
   /** Returns its tensors as inputs of the graph. @throws DetectorError if they do not fit. */
-  feeds(shape: ScoreShape, terms: Terms, tensors: TensorMap): Tensors;
-  /** Returns the inputs that differ for the map of one scoring layer. */
-  layerFeeds(shape: ScoreShape, terms: Terms, tensors: TensorMap): Readonly<Record<string, Tensors>>;
+  feeds(terms: Terms, tensors: TensorMap): Tensors;
+  /** Whether it has a discrepancy map; otherwise its maps are gradients. */
+  readonly hasMap: boolean;
 }

@@ -1,12 +1,10 @@
 /**
- * Which images the cloner is trained on, and in what order: good images, augmented copies if there are few, and good
- * images with a synthetic defect. The seed determines all of it, so resuming a run needs no state.
+ * Which images the cloner is trained on, and in what order. The seed determines all of it, so resuming a run needs no
+ * state.
  */
-import { augment, drawVariation, type TileGrid } from '../../imaging/index.js';
-import { normal, randomStream, shuffled } from '../../random/random.js';
+import type { TileGrid } from '../../imaging/index.js';
+import { randomStream, shuffled } from '../../random/random.js';
 import type { Recipe } from '../recipe.js';
-import { synthesizeDefect } from './synthetic-defects.js';
-import type { ImageMaker } from './training-set.js';
 
 /** Squares to cut from tiled images: the total, and the most per image. */
 const squaresInAll = 2048;
@@ -22,7 +20,7 @@ const averagedStates = 10;
 const heldBackShare = 0.15;
 
 /** The settings of a recipe that are used here. */
-export type CurriculumSettings = Pick<Recipe, 'batch' | 'epochs' | 'inputSize' | 'augmentation' | 'tiling'>;
+export type CurriculumSettings = Pick<Recipe, 'batch' | 'epochs' | 'tiling'>;
 
 /** Which files are held back: a share of them, one fold, or none. */
 export type HoldBack = 'share' | 'none' | { readonly fold: number; readonly of: number };
@@ -33,22 +31,15 @@ export class Curriculum {
   /** Squares cut from them, the same number from each file; the whole image without tiling. */
   readonly heldBack: readonly number[];
   /** Squares cut from all other files, for training. */
-  readonly trainingSquares: readonly number[];
+  readonly training: readonly number[];
   /** Squares cut from each file. */
   readonly squares: number;
-  /** Images made from the training squares: augmented copies, then defects. Indices follow those of all squares. */
-  readonly imageMakers: readonly (readonly ImageMaker[])[];
-  /** Passes through all good images. */
+  /** Passes through all training images. */
   readonly epochs: number;
   readonly stepsPerEpoch: number;
-  /** Images with a synthetic defect in each batch. */
-  readonly batchDefects: number;
   /** Epochs between two averaged states. */
   readonly averageEvery: number;
-  /** Training images without a synthetic defect: squares first, then augmented copies. */
-  readonly good: readonly number[];
-  readonly #defective: readonly number[];
-  #order: { epoch: number; good: readonly number[]; defective: readonly number[] } | undefined;
+  #order: { readonly epoch: number; readonly images: readonly number[] } | undefined;
 
   /**
    * @param files number of good images.
@@ -76,22 +67,9 @@ export class Curriculum {
       range(0, this.squares).flatMap((square) => list.map((file) => file * this.squares + square));
     this.heldBackFiles = order.filter((of) => of.isHeldBack).map(({ file }) => file);
     this.heldBack = squaresOf(this.heldBackFiles);
-    this.trainingSquares = squaresOf(order.filter((of) => !of.isHeldBack).map(({ file }) => file));
-    const read = files * this.squares;
-    const { batch, augmentation, epochs } = recipe;
-    const variants = augmentation ? Math.max(0, augmentation.minImages - this.trainingSquares.length) : 0;
-    const good = this.trainingSquares.length + variants;
-    const defects = augmentation ? Math.round(augmentation.defects * good) : 0;
-    this.imageMakers = [
-      Array.from({ length: variants }, (_, index) => this.#variant(index)),
-      Array.from({ length: defects }, (_, index) => this.#defect(index)),
-    ];
-    this.good = [...this.trainingSquares, ...range(read, variants)];
-    this.#defective = range(read + variants, defects);
-    this.batchDefects = defects > 0 ? Math.max(1, Math.round((batch * defects) / (good + defects))) : 0;
-    this.epochs =
-      typeof epochs === 'number' ? epochs : Math.max(epochs.least, Math.round(epochs.images / good));
-    this.stepsPerEpoch = Math.ceil(good / (batch - this.batchDefects));
+    this.training = squaresOf(order.filter((of) => !of.isHeldBack).map(({ file }) => file));
+    this.epochs = recipe.epochs;
+    this.stepsPerEpoch = Math.ceil(this.training.length / recipe.batch);
     const enough = Math.floor(this.epochs / (2 * averagedStates));
     this.averageEvery = Math.min(paperAverageEvery, Math.max(1, enough));
   }
@@ -120,61 +98,17 @@ export class Curriculum {
 
   /** Returns the images of a step, counted from 0. */
   batch(step: number): number[] {
-    const { good, defective } = this.#epochOrder(Math.floor(step / this.stepsPerEpoch));
-    const part = (order: readonly number[], size: number): number[] => {
-      const first = (step % this.stepsPerEpoch) * size;
-      return order.slice(first, first + size);
-    };
-    const defects = part(defective, this.batchDefects);
-    return [...part(good, this.recipe.batch - this.batchDefects), ...defects];
+    const first = (step % this.stepsPerEpoch) * this.recipe.batch;
+    return this.#epochOrder(Math.floor(step / this.stepsPerEpoch)).slice(first, first + this.recipe.batch);
   }
 
   /** Returns the order of an epoch; each epoch has its own. */
-  #epochOrder(epoch: number): { good: readonly number[]; defective: readonly number[] } {
+  #epochOrder(epoch: number): readonly number[] {
     if (this.#order?.epoch !== epoch) {
-      const random = randomStream(this.seed, `epoch ${epoch}`);
-      const ordered = (images: readonly number[]): number[] =>
-        shuffled(images.length, random).map((index) => images[index] as number);
-      const good = ordered(this.good);
-      const defective = ordered(this.#defective);
-      this.#order = { epoch, good, defective: [...defective, ...defective] };
+      const places = shuffled(this.training.length, randomStream(this.seed, `epoch ${epoch}`));
+      this.#order = { epoch, images: places.map((place) => this.training[place] as number) };
     }
-    return this.#order as { good: readonly number[]; defective: readonly number[] };
-  }
-
-  /** Returns the file that a good image was cut or made from. */
-  fileOf(good: number): number {
-    const place = this.good.indexOf(good);
-    return Math.floor(this.#original(place) / this.squares);
-  }
-
-  /** Returns the square of a good image or augmented copy, by its place among the good images or among the copies. */
-  #original(place: number): number {
-    return this.trainingSquares[place % this.trainingSquares.length] as number;
-  }
-
-  #variant(index: number): ImageMaker {
-    const of = this.#original(index);
-    return async (image) => {
-      const random = randomStream(this.seed, `variant ${index}`);
-      const pixels = await image(of);
-      return {
-        pixels: await augment(
-          pixels,
-          this.recipe.inputSize,
-          drawVariation(() => normal(random)),
-        ),
-      };
-    };
-  }
-
-  #defect(index: number): ImageMaker {
-    return async (image) => {
-      const random = randomStream(this.seed, `defect ${index}`);
-      const any = (): number => this.good[Math.floor(random() * this.good.length)] as number;
-      const [pixels, other] = [await image(any()), await image(any())];
-      return synthesizeDefect(pixels, other, this.recipe.inputSize, random);
-    };
+    return this.#order.images;
   }
 }
 

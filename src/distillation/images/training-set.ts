@@ -1,7 +1,4 @@
-/**
- * The training images of a cloner, and others made from them, with the expert's activations for each: computed once and
- * kept in memory or on disk.
- */
+/** The training images of a cloner, with the expert's activations for each: computed once and kept in memory or on disk. */
 import { createHash } from 'node:crypto';
 import { readFile } from 'node:fs/promises';
 import type { LearnedImage } from '../../detector/index.js';
@@ -16,26 +13,12 @@ import {
   thumbnail,
 } from '../../imaging/index.js';
 import { type LayerSpec, tensorNames } from '../../networks/index.js';
-import type { ConstantTensor } from '../../onnx/index.js';
 import { type Device, float32, float32Data, type Session, type Tensors, uint8 } from '../../runtime/index.js';
 import { expertModel } from '../models.js';
 import { RecordStore } from './record-store.js';
 
-/** An image made from images cut from files. */
-export interface MadeImage {
-  /** uint8 RGB [inputSize, inputSize, 3] */
-  readonly pixels: Uint8Array;
-  /** uint8 [inputSize, inputSize]: 1 where the cloner must not follow the expert; undefined if nowhere. */
-  readonly mask?: Uint8Array;
-}
-
-/** Makes an image. @param image returns the pixels of an image by its index. */
-export type ImageMaker = (image: (index: number) => Promise<Uint8Array>) => Promise<MadeImage>;
-
 export interface TrainingSetOptions {
   readonly paths: readonly string[];
-  /** Images to make; their indices follow those of the files. A list may use images made by earlier lists. */
-  readonly makers?: readonly (readonly ImageMaker[])[];
   readonly input: InputShape;
   /** Corners of the squares to cut from a file's image, in its scaled size; by default its one tile. */
   readonly corners?: (file: number, grid: TileGrid) => readonly (readonly [x: number, y: number])[];
@@ -49,16 +32,12 @@ export interface TrainingSetOptions {
   readonly onWarning?: OnWarning | undefined;
 }
 
-/** Lower bound of a channel's deviation, as a share of the layer's mean deviation. */
-const leastDeviationShare = 0.05;
-
 /** Images in one run of the expert: more gain little and cost memory. */
 const expertBatch = 8;
 
-const { inputs, layerNames, storedNames } = tensorNames;
+const { inputs, layerNames } = tensorNames;
 
 export class TrainingSet {
-  readonly #masks = new Map<number, Uint8Array>();
   #count = 0;
   #files: readonly LearnedImage[] = [];
 
@@ -68,9 +47,9 @@ export class TrainingSet {
     private readonly activations: ReadonlyMap<LayerSpec, RecordStore>,
   ) {}
 
-  /** Decodes and makes all images, and runs the expert on them. @throws ImageError naming the invalid file. */
+  /** Decodes all images, and runs the expert on them. @throws ImageError naming the invalid file. */
   static async prepare(device: Device, options: TrainingSetOptions): Promise<TrainingSet> {
-    const { makers = [], layers, memoryBytes } = options;
+    const { layers, memoryBytes } = options;
     const inputSize = sideOf(options.input.inputSize);
     const bytes = [
       3 * inputSize ** 2,
@@ -85,17 +64,8 @@ export class TrainingSet {
     const session = await device.session(
       expertModel({ expertCard: options.expertCard, inputSize, layers: names }),
     );
-    const made = makers.flat().length;
-    const onBatch = (done: number): void => {
-      options.signal?.throwIfAborted();
-      options.onProgress?.(done, options.paths.length + made);
-    };
     try {
-      await set.#read(session, options, onBatch);
-      const read = set.#count;
-      for (const list of makers) {
-        await set.#make(session, list, () => onBatch(options.paths.length + set.#count - read));
-      }
+      await set.#read(session, options);
       return set;
     } catch (error) {
       await set.close();
@@ -105,7 +75,7 @@ export class TrainingSet {
     }
   }
 
-  /** Number of squares cut from files and of images made from them. */
+  /** Number of squares cut from files. */
   get count(): number {
     return this.#count;
   }
@@ -120,27 +90,15 @@ export class TrainingSet {
     return fingerprintOfData(this.#files.map(({ sha256 }) => sha256));
   }
 
-  /** Returns images, defects and the expert's activations, as inputs of the training graph. */
+  /** Returns images and the expert's activations, as inputs of the training graph. */
   async batch(indices: readonly number[]): Promise<Tensors> {
     const feeds: Record<string, Tensors[string]> = {};
     feeds[inputs.image] = uint8(
       [indices.length, this.inputSize, this.inputSize, 3],
       await gather(this.pixels, indices),
     );
-    const defects = new Uint8Array(indices.length * this.inputSize ** 2);
-    for (const [row, index] of indices.entries()) {
-      const mask = this.#masks.get(index);
-      if (mask) defects.set(mask, row * this.inputSize ** 2);
-    }
-    feeds[inputs.defect] = uint8([indices.length, this.inputSize, this.inputSize], defects);
-    return { ...feeds, ...(await this.activationsOf(indices, [...this.activations.keys()])) };
-  }
-
-  /** Returns the expert's activations of these images. */
-  async activationsOf(indices: readonly number[], layers: readonly LayerSpec[]): Promise<Tensors> {
-    const feeds: Record<string, Tensors[string]> = {};
-    for (const layer of layers) {
-      const bytes = await gather(this.activations.get(layer) as RecordStore, indices);
+    for (const [layer, store] of this.activations) {
+      const bytes = await gather(store, indices);
       const dims = [indices.length, ...activationShape(layer, this.inputSize)];
       feeds[layerNames.expert(layer.name)] = float32(dims, new Float32Array(bytes.buffer));
     }
@@ -152,47 +110,9 @@ export class TrainingSet {
     return gather(this.pixels, [index]);
   }
 
-  /**
-   * Returns mean and deviation of each of the expert's channels over all positions of these images. The deviation of a
-   * channel is at least a twentieth of the layer's mean deviation, so that noise is not amplified.
-   */
-  async channelStatistics(indices: readonly number[]): Promise<Map<string, ConstantTensor>> {
-    const statistics = new Map<string, ConstantTensor>();
-    for (const [layer, store] of this.activations) {
-      const [channels, side] = activationShape(layer, this.inputSize) as [number, number];
-      const sums = new Float64Array(channels);
-      const squares = new Float64Array(channels);
-      const plane = side * side;
-      const record = new Uint8Array(store.recordBytes);
-      const entries = new Float32Array(record.buffer);
-      for (const index of indices) {
-        await store.read(index, record, 0);
-        for (const [at, entry] of entries.entries()) {
-          const channel = Math.floor(at / plane);
-          sums[channel] = (sums[channel] as number) + entry;
-          squares[channel] = (squares[channel] as number) + entry * entry;
-        }
-      }
-      const count = indices.length * plane;
-      const mean = Float32Array.from(sums, (sum) => sum / count);
-      const deviation = Float32Array.from(squares, (square, channel) =>
-        Math.sqrt(Math.max(0, square / count - ((sums[channel] as number) / count) ** 2)),
-      );
-      const least = (deviation.reduce((sum, value) => sum + value, 0) / channels) * leastDeviationShare;
-      const vector = (data: Float32Array): ConstantTensor => ({ type: 'float32', shape: [channels], data });
-      statistics.set(storedNames.channelMean(layer.name), vector(mean));
-      statistics.set(
-        storedNames.channelDeviation(layer.name),
-        vector(deviation.map((value) => Math.max(value, least, Number.EPSILON))),
-      );
-    }
-    return statistics;
-  }
-
   async #read(
     session: Session,
-    { paths, input, corners = () => [[0, 0]], onWarning }: TrainingSetOptions,
-    onBatch: (files: number) => void,
+    { paths, input, corners = () => [[0, 0]], signal, onProgress, onWarning }: TrainingSetOptions,
   ): Promise<void> {
     const read: LearnedImage[] = [];
     for (let first = 0; first < paths.length; first += expertBatch) {
@@ -205,22 +125,10 @@ export class TrainingSet {
       for (let from = 0; from < squares.length; from += expertBatch) {
         await this.#append(session, squares.slice(from, from + expertBatch));
       }
-      onBatch(first + files.length);
+      signal?.throwIfAborted();
+      onProgress?.(first + files.length, paths.length);
     }
     this.#files = read;
-  }
-
-  async #make(session: Session, makers: readonly ImageMaker[], onBatch: () => void): Promise<void> {
-    for (let first = 0; first < makers.length; first += expertBatch) {
-      const part = makers.slice(first, first + expertBatch);
-      const made = await Promise.all(part.map((make) => make((index) => this.image(index))));
-      for (const [row, { mask }] of made.entries()) if (mask) this.#masks.set(this.#count + row, mask);
-      await this.#append(
-        session,
-        made.map(({ pixels }) => pixels),
-      );
-      onBatch();
-    }
   }
 
   /** Runs the expert on images, and stores images and activations. */

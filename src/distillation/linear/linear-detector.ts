@@ -164,8 +164,6 @@ async function scaledScorer(
     inputSize,
     scoringLayers: termNames(cloner),
     cloner,
-    positions: true,
-    neighbors: false,
   };
   const pipeline = new ScoringPipeline(new DirectInference(engine));
   const rowsOf = (image: number): number[] => [...imageOf.keys()].filter((row) => imageOf[row] === image);

@@ -52,9 +52,7 @@ export function termsOf(
     typical: {
       value: medians,
       direction: ascending.map((values) => shortest(values[Math.floor(values.length / 2)] as number)),
-      peak: 0,
     },
-    map: { weight: 0, layers: [] },
   };
   const directions = Object.fromEntries(
     termNames(cloner).map((name, at) => [name, ascending[at] as number[]] as const),

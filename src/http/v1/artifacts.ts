@@ -1,9 +1,8 @@
 /** Sends pictures and maps of a result. */
 import { Readable } from 'node:stream';
 import type { FastifyReply } from 'fastify';
-import type { LoadedDetector } from '../../detector/index.js';
+import type { LoadedDetector, LocalizationMethod } from '../../detector/index.js';
 import type { Artifact } from '../../imaging/index.js';
-import type { MapRequest } from '../../scoring/index.js';
 import { deadlineOf } from '../plugins/clients.js';
 import type { StoredResult } from '../result-store.js';
 import type { Service } from '../service.js';
@@ -28,7 +27,7 @@ export async function sendArtifact(
   stored: StoredResult,
   detector: LoadedDetector,
   artifact: Artifact,
-  map: MapRequest,
+  map: LocalizationMethod,
 ): Promise<FastifyReply> {
   const { request } = reply;
   const deadline = deadlineOf(request, service.timeoutMs);

@@ -1,6 +1,6 @@
 /** GET /v1/results/{id} and its pictures: recent results. */
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox';
-import { mapRequest } from '../../scoring/index.js';
+import { methodFor } from '../../scoring/index.js';
 import type { Service } from '../service.js';
 import { sendArtifact, sendNearest, sendPhoto } from './artifacts.js';
 import { binaryContent, pngResponses, problemResponses } from './responses.js';
@@ -84,7 +84,7 @@ export const resultRoutes: FastifyPluginAsyncTypebox<{ service: Service }> = asy
     async (request, reply) => {
       const stored = service.store.get(request.params.id);
       const detector = await service.readyCatalog().acquire(stored.detectorName, stored.version);
-      const map = mapRequest(detector, request.query);
+      const map = methodFor(detector, request.query.method);
       return sendArtifact(reply, service, stored, detector, request.params.artifact, map);
     },
   );

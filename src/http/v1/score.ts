@@ -1,6 +1,6 @@
 /** POST /v1/detectors/{detector}/score and /localize. */
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox';
-import { mapRequest, ScoringError } from '../../scoring/index.js';
+import { methodFor, ScoringError } from '../../scoring/index.js';
 import { deadlineOf } from '../plugins/clients.js';
 import { imageProblem, ProblemError } from '../plugins/problems.js';
 import { readUploads } from '../plugins/uploads.js';
@@ -51,7 +51,7 @@ export const scoreRoutes: FastifyPluginAsyncTypebox<{ service: Service }> = asyn
         deadlineOf(request, service.timeoutMs),
       );
       const outcomes = await service.scoring().score({ name, detector }, uploads, {
-        map: map === 'never' ? undefined : mapRequest(detector),
+        map: map === 'never' ? undefined : methodFor(detector),
         mapIfAnomalous: map === 'anomalous',
         threshold,
         deadline: deadlineOf(request, service.timeoutMs),
@@ -86,9 +86,9 @@ export const scoreRoutes: FastifyPluginAsyncTypebox<{ service: Service }> = asyn
     },
     async (request, reply) => {
       const { detector: name } = request.params;
-      const { as = 'heatmap', threshold, version, method, layer } = request.query;
+      const { as = 'heatmap', threshold, version, method } = request.query;
       const detector = await service.readyCatalog().acquire(name, version);
-      const map = mapRequest(detector, { method, layer });
+      const map = methodFor(detector, method);
       const uploads = await readUploads(
         request,
         service.uploads,

@@ -44,7 +44,7 @@ export async function infer(
     jsonLength: lengthHeader(headers[lengthHeaderName]),
     maxImages,
   });
-  const wanted = wantedOutputs(wire, detector);
+  const wanted = wantedOutputs(wire);
   const images = await imagesOf(wire);
   const map = mapOfRequest(wanted, detector);
   const outcomes = await service.scoring().score({ name: model, detector }, images, { map, ...request });

@@ -1,9 +1,9 @@
 /** A detector as a model of the Open Inference Protocol: its inputs and outputs, and how a request becomes scores. */
 import { setImmediate as nextTurn } from 'node:timers/promises';
-import type { LoadedDetector } from '../../detector/index.js';
+import type { LoadedDetector, LocalizationMethod } from '../../detector/index.js';
 import type { LocalizationMap } from '../../imaging/index.js';
-import { type MapRequest, mapRequest } from '../../scoring/index.js';
-import { mapKey, type StoredResult } from '../result-store.js';
+import { methodFor } from '../../scoring/index.js';
+import type { StoredResult } from '../result-store.js';
 import type { Upload } from '../scoring-service.js';
 import { badRequest } from './inputs.js';
 import type { InferRequest, InputTensor } from './schemas.js';
@@ -31,8 +31,6 @@ export const modelInputs: TensorMetadata[] = [{ name: 'image', datatype: 'BYTES'
 
 /** An output, computed from the results of all images of a request. */
 interface Output {
-  /** Whether a detector has this output; by default all do. */
-  readonly availableFor?: (detector: LoadedDetector) => boolean;
   readonly metadata: (layers: number) => Omit<TensorMetadata, 'name'>;
   readonly of: (results: readonly StoredResult[]) => { readonly shape: number[]; readonly data: OutputData };
 }
@@ -69,10 +67,6 @@ const outputs: Readonly<Record<string, Output>> = {
   },
   direction: byLayer(({ direction }) => direction),
   value: byLayer(({ value }) => value),
-  neighbor: {
-    ...byLayer(({ neighbor }) => neighbor ?? Number.NaN),
-    availableFor: ({ manifest }) => manifest.terms.neighbors !== undefined,
-  },
   result_id: {
     metadata: () => ({ datatype: 'BYTES', shape: [-1] }),
     of: (results) => ({
@@ -96,7 +90,7 @@ const outputs: Readonly<Record<string, Output>> = {
 };
 
 function mapOf({ maps, localization }: StoredResult): LocalizationMap {
-  const map = maps.get(mapKey({ method: localization }));
+  const map = maps.get(localization);
   if (!map) throw new Error('a map was requested and not computed');
   return map;
 }
@@ -106,11 +100,7 @@ const onDemandOutput = 'map';
 
 export function modelOutputs(detector: LoadedDetector): TensorMetadata[] {
   const layers = detector.manifest.scoringLayers.length;
-  return outputsOf(detector).map(([name, { metadata }]) => ({ name, ...metadata(layers) }));
-}
-
-function outputsOf(detector: LoadedDetector): [string, Output][] {
-  return Object.entries(outputs).filter(([, { availableFor }]) => availableFor?.(detector) ?? true);
+  return Object.entries(outputs).map(([name, { metadata }]) => ({ name, ...metadata(layers) }));
 }
 
 /** Returns the images of a request. @throws ProblemError if its elements do not fit its shape. */
@@ -140,12 +130,9 @@ function ownCopy(bytes: Uint8Array): Uint8Array {
 }
 
 /** Returns the names of the requested outputs, each with whether it is wanted as bytes. @throws ProblemError */
-export function wantedOutputs(
-  { message }: WireRequest,
-  detector: LoadedDetector,
-): ReadonlyMap<string, boolean> {
+export function wantedOutputs({ message }: WireRequest): ReadonlyMap<string, boolean> {
   const allAsBytes = message.parameters?.binary_data_output === true;
-  const given = outputsOf(detector).map(([name]) => name);
+  const given = Object.keys(outputs);
   const usual = given.filter((name) => name !== onDemandOutput);
   const asked: NonNullable<InferRequest['outputs']> = message.outputs ?? usual.map((name) => ({ name }));
   const wanted = new Map<string, boolean>();
@@ -162,8 +149,8 @@ export function wantedOutputs(
 export function mapOfRequest(
   wanted: ReadonlyMap<string, boolean>,
   detector: LoadedDetector,
-): MapRequest | undefined {
-  return wanted.has(onDemandOutput) ? mapRequest(detector) : undefined;
+): LocalizationMethod | undefined {
+  return wanted.has(onDemandOutput) ? methodFor(detector) : undefined;
 }
 
 /** Encodes the outputs for the response. */

@@ -4,14 +4,6 @@ import { highestThreshold } from '../../../detector/index.js';
 import { localizationMethodSchema } from './results.js';
 import { oneOf } from './words.js';
 
-const mapLayer = Type.Optional(
-  Type.String({
-    minLength: 1,
-    maxLength: 200,
-    description: 'Only the discrepancy map of this scoring layer',
-  }),
-);
-
 const threshold = Type.Optional(
   Type.Number({
     minimum: -highestThreshold,
@@ -74,7 +66,6 @@ export const localizeQuerySchema = Type.Object(
       }),
     ),
     method: Type.Optional(localizationMethodSchema),
-    layer: mapLayer,
     threshold,
     version: otherVersion,
   },
@@ -82,7 +73,7 @@ export const localizeQuerySchema = Type.Object(
 );
 
 export const resultQuerySchema = Type.Object(
-  { method: Type.Optional(localizationMethodSchema), layer: mapLayer },
+  { method: Type.Optional(localizationMethodSchema) },
   { additionalProperties: false },
 );
 

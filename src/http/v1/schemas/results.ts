@@ -12,9 +12,6 @@ const layerScore = Type.Object(
     direction: Type.Number({
       description: 'Direction discrepancy, 0 to 2; of a linear cloner the unexplained share, about 0 to 1',
     }),
-    neighbor: Type.Optional(
-      Type.Number({ description: 'Discrepancy to the nearest good image, 0 to 1, if the detector uses it' }),
-    ),
     meaning: oneOf(['texture', 'structure'], {
       description:
         'What the layer detects: texture if it is shallower than the terms are on average, else structure',
@@ -101,16 +98,10 @@ export const resultSchema = Type.Object(
       }),
     ),
     peak: Type.Optional(
-      Type.Object(
-        {
-          value: Type.Number({
-            description:
-              'Largest entry of the discrepancy map, at least 0; regions give it in multiples of the map threshold',
-          }),
-          contribution: Type.Number({ description: 'Contribution to the score' }),
-        },
-        { title: 'Peak', description: 'If the detector compares positions' },
-      ),
+      Type.Number({
+        description:
+          'Largest entry of the discrepancy map, in deviations of good images; only of linear cloners. It is not part of the score',
+      }),
     ),
     tiles: Type.Optional(
       Type.Object(
@@ -128,7 +119,6 @@ export const resultSchema = Type.Object(
       Type.Object(
         {
           method: localizationMethodSchema,
-          layer: Type.Optional(Type.String({ description: 'If the map is of a single layer' })),
           regions: Type.Array(region, {
             description: 'Where the map reaches its threshold, highest peak first, in pixels of the image',
           }),
