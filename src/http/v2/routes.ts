@@ -166,7 +166,7 @@ export const v2Routes: FastifyPluginAsyncTypebox<{ service: Service }> = async (
           summary: 'Score images',
           description:
             "The input 'image' is BYTES [n], encoded images, or UINT8 [n, height, width, 3]. Outputs: score, threshold, p_value, " +
-            'anomalous, direction, value, neighbor if the detector has it, result_id; map only if it is requested. JSON, or JSON followed by binary tensors. ' +
+            'anomalous, direction, value, result_id; map only if it is requested. JSON, or JSON followed by binary tensors. ' +
             'If one image cannot be scored, the request fails. Parameters other than those of binary tensors are ignored.',
           params,
           headers: deadlineHeadersSchema,
