@@ -10,7 +10,7 @@ import { availableParallelism, tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { setTimeout as wait } from 'node:timers/promises';
 import sharp from 'sharp';
-import { hasDiscrepancyMap, modelsFolder, readDetector } from '../src/detector/index.js';
+import { modelsFolder, readDetector } from '../src/detector/index.js';
 import { buildServingModel } from '../src/detector/serving-model.js';
 import { float32Data } from '../src/runtime/index.js';
 import { peerPython, root } from './peer.js';
@@ -177,10 +177,7 @@ async function detectorOf(size: number, out: string): Promise<void> {
 /** Writes the graph as ONNX, and the feeds that make it this detector. */
 async function exportGraph(detectorFolder: string, out: string): Promise<void> {
   const { shape, feeds } = await readDetector(detectorFolder);
-  const model = await buildServingModel({
-    ...shape,
-    map: hasDiscrepancyMap(shape.cloner) ? 'discrepancy' : 'none',
-  });
+  const model = await buildServingModel({ ...shape, map: 'none' });
   const index: Record<string, [offset: number, shape: readonly number[]]> = {};
   const parts: Buffer[] = [];
   let offset = 0;

@@ -48,7 +48,8 @@ export const servingModel = (spec: ServingModelSpec): ModelRecipe => ({
 
 /**
  * Builds the model. Inputs and outputs are those of {@link tensorNames}: the image, the weights of discrepancies and
- * cloner. Outputs: score, value and direction, then map and peak as requested.
+ * cloner. Outputs: score, value and direction, then the map as requested. A discrepancy map and its peak are computed only if the
+ * input `map_wanted` says so: one session, with one expert in memory, serves scores with and without it.
  *
  * SmoothGrad takes one image and processes its noisy copies in parts: further inputs are the noise, the sum of the
  * gradients so far, and the number of copies in all parts. Its map is right after the last part.
@@ -74,8 +75,15 @@ export async function buildServingModel(spec: ServingModelSpec): Promise<Uint8Ar
   }
   if (spec.map === 'discrepancy') {
     const { map, peak } = discrepancyMapOf(terms);
-    graph.output(peak, outputs.peak);
-    graph.output(graph.op.Reshape(map, [0, ...size]), outputs.map);
+    const none = (shape: readonly number[]) => ({
+      type: 'float32' as const,
+      shape,
+      data: new Float32Array(),
+    });
+    graph.outputIf(graph.input(inputs.mapWanted, 'bool', []), [
+      { name: outputs.peak, value: peak, otherwise: none([0]) },
+      { name: outputs.map, value: graph.op.Reshape(map, [0, ...size]), otherwise: none([0, ...size]) },
+    ]);
   } else if (spec.map !== 'none') {
     const grad = addImageGradient(graph, differentiated(terms), image, spec.map);
     graph.output(addGradientMap(graph, smoothGrad ? addToSum(graph, grad) : grad), outputs.map);

@@ -15,6 +15,8 @@ export const inputs = {
   valueTypical: 'value_typical',
   /** float32 scalar: typical score of good images, subtracted from the score. */
   scoreOffset: 'score_offset',
+  /** bool scalar: whether the discrepancy map is computed. */
+  mapWanted: 'map_wanted',
   /** float32 scalars: mean and deviation of good images' maps. */
   mapMean: 'map_mean',
   mapDeviation: 'map_deviation',

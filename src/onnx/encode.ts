@@ -1,6 +1,6 @@
 /** Encodes a graph as an ONNX model. */
 import { create, type MessageInitShape, toBinary } from '@bufbuild/protobuf';
-import type { Graph } from './graph.js';
+import type { ConditionalOutputs, Graph } from './graph.js';
 import { dataTypeNumbers, opset } from './operators/index.js';
 import {
   type AttributeProtoSchema,
@@ -28,7 +28,13 @@ export function encodeModel(
   metadata: Readonly<Record<string, string>> = {},
 ): Uint8Array {
   if (graph.outputs.length === 0) throw new GraphError(`graph ${graph.name} has no output`);
-  const { nodes, values } = reachable(graph);
+  const { conditional } = graph;
+  const { nodes, values } = reachable(graph, [
+    ...graph.outputs,
+    ...(conditional ? [conditional.condition] : []),
+  ]);
+  const branch = conditional && branchOf(graph, conditional, new Set(nodes));
+  for (const value of branch?.values ?? []) values.add(value);
   const constants = graph.constants.filter((value) => values.has(value));
   const fixed = Object.entries(bound).map(([name, tensor]) => boundInput(graph, name, tensor));
   const model = create(ModelProtoSchema, {
@@ -38,10 +44,12 @@ export function encodeModel(
     metadataProps: Object.entries(metadata).map(([key, value]) => ({ key, value })),
     graph: {
       name: graph.name,
-      node: nodes.map(encodeNode),
-      initializer: [...constants, ...fixed].map(encodeTensor),
+      node: [...nodes.map(encodeNode), ...(branch ? [branch.node] : [])],
+      initializer: [...constants, ...fixed].map(({ name, constant }) =>
+        encodeTensor(name, constant as ConstantTensor),
+      ),
       input: graph.inputs.filter(({ name }) => bound[name] === undefined).map(encodeInfo),
-      output: graph.outputs.map(encodeInfo),
+      output: [...graph.outputs.map(encodeInfo), ...(branch?.outputs ?? [])],
     },
   });
   return toBinary(ModelProtoSchema, model);
@@ -63,9 +71,62 @@ function boundInput(graph: Graph, name: string, tensor: ConstantTensor): Value {
   return { ...input, shape: tensor.shape, constant: tensor };
 }
 
-/** Returns the nodes that the outputs depend on, in order, and all values that these nodes use. */
-function reachable(graph: Graph): { nodes: Node[]; values: Set<Value> } {
-  const values = new Set<Value>(graph.outputs);
+/** An `If` node: one branch has the nodes that only the conditional outputs need, the other has constants. */
+interface Branch {
+  readonly node: MessageInitShape<typeof NodeProtoSchema>;
+  readonly outputs: readonly MessageInitShape<typeof ValueInfoProtoSchema>[];
+  readonly values: ReadonlySet<Value>;
+}
+
+/** @param outside nodes that are computed in any case. */
+function branchOf(
+  graph: Graph,
+  { condition, outputs }: ConditionalOutputs,
+  outside: ReadonlySet<Node>,
+): Branch {
+  const inside = reachable(
+    graph,
+    outputs.map(({ value }) => value),
+  );
+  // Branches may return tensors of other sizes than each other, so only their types are given.
+  const typed = (name: string, { type }: ConstantTensor | Value) => ({
+    name,
+    type: { value: { case: 'tensorType' as const, value: { elemType: dataTypeNumbers[type] } } },
+  });
+  const elseName = (name: string, part: string): string => `${name}/otherwise/${part}`;
+  const branches = {
+    then_branch: {
+      name: 'then',
+      node: inside.nodes.filter((node) => !outside.has(node)).map(encodeNode),
+      output: outputs.map(({ value }) => typed(value.name, value)),
+    },
+    else_branch: {
+      name: 'otherwise',
+      initializer: outputs.map(({ name, otherwise }) => encodeTensor(elseName(name, 'constant'), otherwise)),
+      node: outputs.map(({ name }) => ({
+        opType: 'Identity',
+        input: [elseName(name, 'constant')],
+        output: [elseName(name, 'value')],
+      })),
+      output: outputs.map(({ name, otherwise }) => typed(elseName(name, 'value'), otherwise)),
+    },
+  };
+  return {
+    node: {
+      name: 'If',
+      opType: 'If',
+      input: [condition.name],
+      output: outputs.map(({ name }) => name),
+      attribute: Object.entries(branches).map(([name, g]) => ({ name, type: AttributeType.GRAPH, g })),
+    },
+    outputs: outputs.map(({ name, value }) => typed(name, value)),
+    values: inside.values,
+  };
+}
+
+/** Returns the nodes that some values depend on, in order, and all values that these nodes use. */
+function reachable(graph: Graph, wanted: readonly Value[]): { nodes: Node[]; values: Set<Value> } {
+  const values = new Set<Value>(wanted);
   const nodes: Node[] = [];
   for (const node of [...graph.nodes].reverse()) {
     if (!node.outputs.some((output) => values.has(output))) continue;
@@ -113,10 +174,12 @@ function encodeInfo({ name, type, shape }: Value): MessageInitShape<typeof Value
   return { name, type: { value: { case: 'tensorType', value: tensorType } } };
 }
 
-function encodeTensor(value: Value): MessageInitShape<typeof TensorProtoSchema> {
-  const { type, shape, data } = value.constant as ConstantTensor;
+function encodeTensor(
+  name: string,
+  { type, shape, data }: ConstantTensor,
+): MessageInitShape<typeof TensorProtoSchema> {
   return {
-    name: value.name,
+    name,
     dataType: dataTypeNumbers[type],
     dims: shape.map(BigInt),
     rawData: new Uint8Array(data.buffer, data.byteOffset, data.byteLength) as Uint8Array<ArrayBuffer>,

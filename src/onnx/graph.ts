@@ -6,6 +6,20 @@ import { type Operators, operatorsOn } from './operators/index.js';
 import { type Attribute, type ConstantTensor, type DataType, GraphError, type Shape } from './types.js';
 import type { Node, NodeSink, Value, ValueInfo } from './value.js';
 
+/** Outputs that are computed only if a condition holds; otherwise they are constants. */
+export interface ConditionalOutputs {
+  /** bool scalar */
+  readonly condition: Value;
+  readonly outputs: readonly ConditionalOutput[];
+}
+
+export interface ConditionalOutput {
+  readonly name: string;
+  readonly value: Value;
+  /** Its value if the condition does not hold. Sizes may differ, the type may not. */
+  readonly otherwise: ConstantTensor;
+}
+
 interface MutableValue extends Value {
   name: string;
 }
@@ -17,6 +31,7 @@ export class Graph implements NodeSink {
   readonly outputs: Value[] = [];
   readonly nodes: Node[] = [];
   readonly constants: Value[] = [];
+  #conditional: ConditionalOutputs | undefined;
   readonly #names = new Set<string>();
   readonly #serials = new Map<string, number>();
   readonly #sharedConstants = new Map<string, Value>();
@@ -79,6 +94,34 @@ export class Graph implements NodeSink {
     this.rename(value, name);
     this.outputs.push(value);
     return value;
+  }
+
+  /**
+   * Makes values outputs of the model that are computed only if `condition` holds when the graph runs. What only they
+   * need is not computed either.
+   * @throws GraphError if there are such outputs already, or a constant has another type than its value.
+   */
+  outputIf(condition: Value, outputs: readonly ConditionalOutput[]): void {
+    this.#checkOwner(condition, 'a condition');
+    if (this.#conditional) throw new GraphError(`graph ${this.name} has conditional outputs already`);
+    this.#conditional = {
+      condition,
+      outputs: outputs.map((output) => {
+        this.#checkOwner(output.value, `output ${output.name}`);
+        if (output.otherwise.type !== output.value.type) {
+          throw new GraphError(
+            `output ${output.name} is ${output.value.type}; without the condition it is ${output.otherwise.type}`,
+          );
+        }
+        this.#reserveName(output.name);
+        // A value that others need as well is computed in any case; its copy belongs to the branch.
+        return { ...output, value: this.op.Identity(output.value) };
+      }),
+    };
+  }
+
+  get conditional(): ConditionalOutputs | undefined {
+    return this.#conditional;
   }
 
   isFree(name: string): boolean {

@@ -14,6 +14,7 @@ export type { Provider } from './onnxruntime.js';
 export { type ReplacementCause, SupervisedDevice, type SupervisionOptions } from './supervised-device.js';
 export {
   asConstants,
+  bool,
   compact,
   concatenated,
   float32,

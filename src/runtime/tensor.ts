@@ -6,7 +6,7 @@ export type Tensor =
   | { readonly type: 'float32'; readonly dims: readonly number[]; readonly data: Float32Array }
   /** As stored: where graphs run, it becomes float32. */
   | { readonly type: 'float16'; readonly dims: readonly number[]; readonly data: Uint16Array }
-  | { readonly type: 'uint8'; readonly dims: readonly number[]; readonly data: Uint8Array }
+  | { readonly type: 'uint8' | 'bool'; readonly dims: readonly number[]; readonly data: Uint8Array }
   | { readonly type: 'int64'; readonly dims: readonly number[]; readonly data: BigInt64Array };
 
 /** Tensors by name of the graph's input or output. */
@@ -18,6 +18,11 @@ export function float32(dims: readonly number[], data: Float32Array | readonly n
 
 export function uint8(dims: readonly number[], data: Uint8Array): Tensor {
   return { type: 'uint8', dims, data };
+}
+
+/** Returns a bool scalar. */
+export function bool(value: boolean): Tensor {
+  return { type: 'bool', dims: [], data: Uint8Array.of(value ? 1 : 0) };
 }
 
 /** Returns the elements of a float32 output. @throws Error if the graph has no such output. */

@@ -14,6 +14,7 @@ import {
 import { areaOf, sidesOf } from '../imaging/index.js';
 import { tensorNames } from '../networks/index.js';
 import {
+  bool,
   DevicePool,
   type PoolOptions,
   type Provider,
@@ -174,7 +175,12 @@ export class ScoringEngine {
       throw new RangeError(`${count} images in a batch; must be 1 to ${maxBatch}`);
     const size = this.batchSizes.tensorSize(count);
     const image = uint8([size, height, width, 3], padded(images, size * imageBytes));
-    const feeds = { [tensorNames.inputs.image]: image };
+    const feeds = {
+      [tensorNames.inputs.image]: image,
+      ...(graphMap(scorer.shape, map) === 'discrepancy'
+        ? { [tensorNames.inputs.mapWanted]: bool(map === 'discrepancy') }
+        : {}),
+    };
     const { outputs, seconds } =
       (await this.#runDedicated(scorer, feeds, count, map)) ?? (await this.#runShared(scorer, feeds, map));
     const scores = rawScores(outputs, map !== 'none');
@@ -203,7 +209,7 @@ export class ScoringEngine {
   }
 }
 
-/** A discrepancy map comes with the score: one session, and one expert in memory, serve both. */
+/** One session, and one expert in memory, serves scores with and without a discrepancy map. */
 function graphMap({ cloner }: ServingShape, wanted: MapKind): MapKind {
   return wanted === 'none' && hasDiscrepancyMap(cloner) ? 'discrepancy' : wanted;
 }

@@ -14,13 +14,13 @@ export interface RawScores {
   readonly map?: Float32Array;
 }
 
-/** Returns a graph's outputs as scores, without their map unless it is wanted. */
+/** Returns a graph's outputs as scores. @param withMap whether the map was computed. */
 export function rawScores(outputs: Tensors, withMap: boolean): RawScores {
   return {
     score: float32Data(outputs, names.score),
     value: float32Data(outputs, names.value),
     direction: float32Data(outputs, names.direction),
-    ...(outputs[names.peak] ? { peak: float32Data(outputs, names.peak) } : {}),
+    ...(withMap && outputs[names.peak] ? { peak: float32Data(outputs, names.peak) } : {}),
     ...(withMap ? { map: float32Data(outputs, names.map) } : {}),
   };
 }

@@ -10,10 +10,22 @@ import { linearRecipeFor } from '../../src/distillation/linear/linear-recipe.js'
 import { buildTrainingModel } from '../../src/distillation/models.js';
 import { layersOf, paperClonerLayout, readExpertCard } from '../../src/networks/index.js';
 import { addForeignModel, decodeModel, encodeModel, Graph, opset, type Value } from '../../src/onnx/index.js';
-import { type ModelProto, ModelProtoSchema } from '../../src/onnx/schema/onnx_pb.js';
+import {
+  type GraphProto,
+  type ModelProto,
+  ModelProtoSchema,
+  type NodeProto,
+} from '../../src/onnx/schema/onnx_pb.js';
+import { bool, float32, float32Data } from '../../src/runtime/index.js';
+import { openTestDevice } from '../support/run-graph.js';
 import { transformerModel } from '../support/transformer-model.js';
 
 const decoded = (model: Uint8Array): ModelProto => fromBinary(ModelProtoSchema, model);
+
+/** Returns all nodes of a graph, those of its branches too. */
+function nodesOf(graph: GraphProto | undefined): NodeProto[] {
+  return (graph?.node ?? []).flatMap((node) => [node, ...node.attribute.flatMap(({ g }) => nodesOf(g))]);
+}
 
 t.test('shapes are inferred, including a symbolic batch', async (t) => {
   const graph = new Graph('shapes');
@@ -110,6 +122,43 @@ t.test('nodes that no output needs are left out of the model', async (t) => {
   t.equal(model.graph?.initializer?.length, 0);
 });
 
+t.test('conditional outputs are computed only if the condition holds', async (t) => {
+  const graph = new Graph('conditional');
+  const { op } = graph;
+  const x = graph.input('x', 'float32', ['N', 2]);
+  const shared = op.Abs(x);
+  graph.output(shared, 'y');
+  const wanted = graph.input('wanted', 'bool', []);
+  const otherwise = { type: 'float32', shape: [0, 2], data: new Float32Array() } as const;
+  graph.outputIf(wanted, [
+    { name: 'root', value: op.Sqrt(shared), otherwise },
+    { name: 'same', value: shared, otherwise },
+  ]);
+  const bytes = encodeModel(graph);
+  t.strictSame(
+    decoded(bytes).graph?.node.map(({ opType }) => opType),
+    ['Abs', 'If'],
+    'what only they need is in the branch',
+  );
+  const device = await openTestDevice();
+  t.teardown(() => device.close());
+  const session = await device.session(bytes);
+  const feeds = { x: float32([1, 2], [-4, 9]) };
+  const { outputs: all } = await session.run({ ...feeds, wanted: bool(true) });
+  t.strictSame([...float32Data(all, 'root')], [2, 3]);
+  t.strictSame([...float32Data(all, 'same')], [4, 9]);
+  const { outputs: few } = await session.run({ ...feeds, wanted: bool(false) });
+  t.strictSame([...float32Data(few, 'y')], [4, 9]);
+  t.strictSame(few.root?.dims, [0, 2]);
+  t.throws(() => graph.outputIf(wanted, []), { name: 'GraphError', message: /conditional outputs already/ });
+  const other = new Graph('other');
+  const condition = other.input('wanted', 'bool', []);
+  const value = other.input('x', 'uint8', [2]);
+  t.throws(() => other.outputIf(condition, [{ name: 'y', value, otherwise }]), {
+    message: /output y is uint8; without the condition it is float32/,
+  });
+});
+
 interface Kernel {
   readonly from: number;
   readonly to: number | null;
@@ -130,6 +179,7 @@ const sinceVersions: Readonly<Record<string, number>> = {
   Expand: 13,
   Greater: 13,
   HardSigmoid: 6,
+  If: 16,
   Identity: 16,
   MatMul: 13,
   Max: 13,
@@ -205,7 +255,7 @@ t.test('every operator we emit has a float32 kernel on CUDA', async (t) => {
   for (const bytes of models) {
     const model = decoded(bytes);
     t.equal(Number(model.opsetImport?.[0]?.version), opset);
-    for (const node of model.graph?.node ?? []) emitted.add(node.opType ?? '');
+    for (const node of nodesOf(model.graph)) emitted.add(node.opType ?? '');
   }
   for (const operator of emitted) {
     const since = sinceVersions[operator];
