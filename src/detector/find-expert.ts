@@ -3,7 +3,8 @@ import { readdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { type ExpertCard, fingerprintOf, readExpertCard } from '../networks/index.js';
-import { DetectorError, type Manifest } from './manifest.js';
+import { DetectorError } from './detector-error.js';
+import type { Manifest } from './manifest.js';
 
 /** The folder of models that ships with the package. */
 export const modelsFolder = fileURLToPath(new URL('../../../models', import.meta.url));

@@ -27,6 +27,7 @@ export {
   type Verdict,
   verdictOf,
 } from './conformal.js';
+export { DetectorError } from './detector-error.js';
 export {
   detectorFiles,
   kindOfFile,
@@ -58,7 +59,6 @@ export {
   withoutSelfTest,
 } from './loaded-detector.js';
 export {
-  DetectorError,
   inputSizeSchema,
   type Manifest,
   manifestSchema,

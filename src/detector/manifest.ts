@@ -8,12 +8,8 @@ import {
   sha256Schema,
 } from './cloners/schemas.js';
 import { highestThreshold } from './conformal.js';
+import { DetectorError } from './detector-error.js';
 import { selfTestFile } from './detector-files.js';
-
-/** The detector cannot be used; the message says what is wrong. */
-export class DetectorError extends Error {
-  override readonly name = 'DetectorError';
-}
 
 const count = Type.Integer({ minimum: 0 });
 

@@ -4,7 +4,7 @@ import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { inTurn } from '../files/turns.js';
 import { readSafetensors, SafetensorsError, type TensorMap } from '../weights/safetensors.js';
-import { DetectorError } from './manifest.js';
+import { DetectorError } from './detector-error.js';
 
 /** Reads tensors. @throws DetectorError if the file is missing, is not the one that was written, or is damaged. */
 export async function readVerified(

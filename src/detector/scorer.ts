@@ -5,8 +5,9 @@ import type { ConstantTensor } from '../onnx/index.js';
 import { compact, float32 } from '../runtime/index.js';
 import type { TensorMap } from '../weights/safetensors.js';
 import { servedCloner } from './cloners/index.js';
+import { DetectorError } from './detector-error.js';
 import type { Scorer } from './loaded-detector.js';
-import { DetectorError, type Terms } from './manifest.js';
+import type { Terms } from './manifest.js';
 import type { ServingShape } from './serving-model.js';
 
 const { inputs, storedNames } = tensorNames;

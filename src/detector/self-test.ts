@@ -1,7 +1,8 @@
 /** The self-test of a detector as data: images, and the scores and maps expected on any machine. */
 import { type InputSize, sidesOf } from '../imaging/index.js';
 import { floatTensor, type TensorMap } from '../weights/safetensors.js';
-import { DetectorError, type Manifest } from './manifest.js';
+import { DetectorError } from './detector-error.js';
+import type { Manifest } from './manifest.js';
 
 export interface SelfTest {
   /** uint8 [count, height, width, 3] */

@@ -1,9 +1,10 @@
 /**
  * The graphs that serve detectors: expert and cloner in one graph. The cloner's weights are inputs, so that one session
- * serves all detectors of the same shape. Graphs are built in the worker that runs them.
+ * serves all detectors of the same shape. Graphs are built in the worker that runs them, which therefore loads this file and
+ * what it imports: no image library and no schemas.
  */
 import { addGradients, guidedRules, plainRules } from '../autodiff/index.js';
-import { sidesOf } from '../imaging/index.js';
+import { sidesOf } from '../imaging/map.js';
 import { addExpert, addImageInput, loadExpert, tensorNames } from '../networks/index.js';
 import { encodeModel, Graph, type Value } from '../onnx/index.js';
 import { asConstants, type ModelRecipe, sessionInputs, type Tensors } from '../runtime/index.js';

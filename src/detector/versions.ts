@@ -9,10 +9,11 @@ import { basename, dirname, join } from 'node:path';
 import { describeError } from '../files/explain.js';
 import { readText } from '../files/read-text.js';
 import type { InputSize } from '../imaging/index.js';
+import { DetectorError } from './detector-error.js';
 import { readManifest } from './detector-folder.js';
 import { detectorsIn, isDetector } from './detectors-in.js';
 import { modelsFolder } from './find-expert.js';
-import { DetectorError, type Manifest } from './manifest.js';
+import type { Manifest } from './manifest.js';
 
 /** A version as described by its manifest. */
 export interface VersionFolder {

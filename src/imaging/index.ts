@@ -37,16 +37,8 @@ export { decodeMask, inspectMask, type Mask } from './mask.js';
 export { emptyNpy, encodeNpy } from './npy.js';
 export { inOwnShape, maskPicture, preview } from './preview.js';
 export { applyProcessSettings } from './process-settings.js';
-export {
-  blankColor,
-  countedValues,
-  insidePlaces,
-  mapOfImage,
-  parsePolygons,
-  regionOfMask,
-  regionOfPolygons,
-  shareInside,
-} from './region-of-interest.js';
+export { parsePolygons, regionOfMask, regionOfPolygons } from './read-region.js';
+export { blankColor, countedValues, insidePlaces, mapOfImage, shareInside } from './region-of-interest.js';
 export { findRegions, type Region } from './regions.js';
 export {
   renderHeatmap,

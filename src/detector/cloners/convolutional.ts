@@ -14,7 +14,7 @@ import { addObjective } from '../../objective/index.js';
 import type { Graph, Value } from '../../onnx/index.js';
 import { float32, type Tensors } from '../../runtime/index.js';
 import type { TensorMap } from '../../weights/safetensors.js';
-import { DetectorError } from '../manifest.js';
+import { DetectorError } from '../detector-error.js';
 import type { ScoreShape, ScoreTerms, ServedCloner } from './served-cloner.js';
 
 const { clonerInput, inputs } = tensorNames;

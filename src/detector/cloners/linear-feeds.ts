@@ -2,7 +2,8 @@
 import { type Span, tensorNames } from '../../networks/index.js';
 import { float32, type Tensor, type Tensors } from '../../runtime/index.js';
 import { floatTensor, type TensorMap } from '../../weights/safetensors.js';
-import { DetectorError, type Terms } from '../manifest.js';
+import { DetectorError } from '../detector-error.js';
+import type { Terms } from '../manifest.js';
 import { type LinearCloner, linearTensors, type SizedSpan, spansOf } from './linear-cloner.js';
 
 const { inputs } = tensorNames;

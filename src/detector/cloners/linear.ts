@@ -1,6 +1,6 @@
 /** The linear cloner, in serving graphs. */
 
-import { type PictureSize, sidesOf } from '../../imaging/index.js';
+import { type PictureSize, sidesOf } from '../../imaging/map.js';
 import {
   addLocalFeatures,
   addProjection,
