@@ -24,13 +24,13 @@ COPY --from=build /app/node_modules ./node_modules
 COPY --from=build /app/dist/src ./dist/src
 COPY package.json ./
 COPY models ./models
-# Two malloc arenas for all threads: with one per thread, memory of freed large buffers accumulates.
-ENV NODE_ENV=production PORT=8080 MALLOC_ARENA_MAX=2
+ENV NODE_ENV=production PORT=8080
 USER node
 EXPOSE 8080
 HEALTHCHECK --interval=10s --timeout=3s --start-period=60s \
     CMD ["node", "dist/src/cli/health.js"]
-ENTRYPOINT ["node", "dist/src/cli/main.js"]
+# Its first line sets how memory is allocated.
+ENTRYPOINT ["/app/dist/src/cli/main.js"]
 CMD ["serve"]
 
 # --- CUDA runtime with cuDNN; Node is copied from the official image
@@ -41,12 +41,12 @@ COPY --from=build-cuda /app/node_modules ./node_modules
 COPY --from=build /app/dist/src ./dist/src
 COPY package.json ./
 COPY models ./models
-# Two malloc arenas for all threads: with one per thread, memory of freed large buffers accumulates.
-ENV NODE_ENV=production PORT=8080 MALLOC_ARENA_MAX=2
+ENV NODE_ENV=production PORT=8080
 RUN useradd --system --create-home --shell /usr/sbin/nologin mkd
 USER mkd
 EXPOSE 8080
 HEALTHCHECK --interval=10s --timeout=3s --start-period=120s \
     CMD ["node", "dist/src/cli/health.js"]
-ENTRYPOINT ["node", "dist/src/cli/main.js"]
+# Its first line sets how memory is allocated.
+ENTRYPOINT ["/app/dist/src/cli/main.js"]
 CMD ["serve"]

@@ -34,8 +34,12 @@ export interface Peer {
 }
 
 /** Starts a script of bench/peers that answers each JSON line with another. */
-export async function startPeer(script: string, args: readonly string[]): Promise<Peer> {
-  const child = spawn(peerPython(), [join(root, 'bench', 'peers', script), ...args], {
+export async function startPeer(
+  script: string,
+  args: readonly string[],
+  requirements?: string,
+): Promise<Peer> {
+  const child = spawn(peerPython(requirements), [join(root, 'bench', 'peers', script), ...args], {
     stdio: ['pipe', 'pipe', 'inherit'],
   });
   const lines = createInterface({ input: child.stdout })[Symbol.asyncIterator]();

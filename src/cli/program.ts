@@ -1,41 +1,33 @@
 /** The command line `mkd`: one file for each command, and what all of them share. */
 import { readFileSync } from 'node:fs';
 import { Command, CommanderError } from 'commander';
-import { DistillSettingsError } from '../distillation/index.js';
+import { DistillSettingsError } from '../distillation/settings.js';
 import { describeError } from '../files/explain.js';
-import { addCommand } from './add.js';
-import { calibrateCommand } from './calibrate.js';
-import { completionCommand } from './completion.js';
-import { distillCommand } from './distill.js';
-import { evaluateCommand } from './evaluate.js';
-import { expertCommand } from './expert.js';
-import { exportCommand } from './export.js';
-import { keysCommand } from './keys.js';
 import { UsageError } from './options.js';
 import { type Output, ReportedFailure } from './output.js';
-import { sampleCommand } from './sample.js';
-import { scoreCommand } from './score.js';
-import { serveCommand } from './serve.js';
-import { verifyCommand } from './verify.js';
 
 const { version } = JSON.parse(readFileSync(new URL('../../../package.json', import.meta.url), 'utf8')) as {
   version: string;
 };
 
-const commands = [
-  distillCommand,
-  addCommand,
-  scoreCommand,
-  verifyCommand,
-  serveCommand,
-  sampleCommand,
-  evaluateCommand,
-  calibrateCommand,
-  exportCommand,
-  expertCommand,
-  keysCommand,
-  completionCommand,
-];
+/**
+ * The commands, in the order of the help. Only the one that is called is loaded: loading all of them takes longer than
+ * anything else when the service starts.
+ */
+const commands: Readonly<Record<string, () => Promise<(output: Output) => Command>>> = {
+  distill: async () => (await import('./distill.js')).distillCommand,
+  add: async () => (await import('./add.js')).addCommand,
+  score: async () => (await import('./score.js')).scoreCommand,
+  verify: async () => (await import('./verify.js')).verifyCommand,
+  serve: async () => (await import('./serve.js')).serveCommand,
+  sample: async () => (await import('./sample.js')).sampleCommand,
+  evaluate: async () => (await import('./evaluate.js')).evaluateCommand,
+  calibrate: async () => (await import('./calibrate.js')).calibrateCommand,
+  export: async () => (await import('./export.js')).exportCommand,
+  expert: async () => (await import('./expert.js')).expertCommand,
+  keys: async () => (await import('./keys.js')).keysCommand,
+  completion: async () => (await import('./completion.js')).completionCommand,
+};
 
 /**
  * Runs a command.
@@ -44,7 +36,7 @@ const commands = [
  */
 export async function runProgram(args: readonly string[], output: Output): Promise<number> {
   try {
-    await programWith(output).parseAsync(args, { from: 'user' });
+    await (await programWith(args, output)).parseAsync(args, { from: 'user' });
     return 0;
   } catch (error) {
     // Commander has already reported it. Asking for help is no error.
@@ -71,7 +63,7 @@ function inFlags(message: string): string {
   return message.replace(/^(\w+)(?=[ :])/, (name) => flags[name] ?? name);
 }
 
-function programWith(output: Output): Command {
+async function programWith([called = '']: readonly string[], output: Output): Promise<Command> {
   const program = new Command('mkd')
     .description('Anomaly detection and localization by Multiresolution Knowledge Distillation.')
     .version(version)
@@ -81,7 +73,8 @@ function programWith(output: Output): Command {
       writeErr: (text) => output.stderr.write(text),
     })
     .exitOverride();
-  for (const create of commands) {
+  const load = called === 'completion' ? undefined : commands[called];
+  for (const create of await Promise.all(load ? [load()] : Object.values(commands).map((each) => each()))) {
     const command = create(output);
     for (const each of [command, ...command.commands]) each.copyInheritedSettings(program);
     program.addCommand(command);

@@ -1,9 +1,12 @@
+import { once } from 'node:events';
 import { readFile, writeFile } from 'node:fs/promises';
 import { dirname, join, parse, relative, resolve } from 'node:path';
 import { styleText } from 'node:util';
 import { Command } from 'commander';
 import { DatasetError, leftOutHint, leftOutMessage, listImages, wantedFiles } from '../datasets/index.js';
 import type { Verdict } from '../detector/index.js';
+import { workAhead } from '../files/ahead.js';
+import { cores } from '../files/cores.js';
 import { describeError } from '../files/explain.js';
 import { isFolder, makeFolder } from '../files/folders.js';
 import { type Detector, type Localization, openDetector } from '../library.js';
@@ -49,23 +52,32 @@ export function scoreCommand(output: Output): Command {
       if (flags.heatmaps !== undefined) checkNoOverwrite(files, flags.heatmaps);
       const detector = await openDetector(nameOrPath, {
         ...deviceOptions(flags),
+        // Images are decoded meanwhile.
+        spinning: false,
         expertFolders: flags.experts,
       });
       let failed = 0;
       const sheet = flags.sheet === undefined ? undefined : new Sheet(flags.sheet);
       try {
-        for (const [path, heatmap] of files) {
+        // Files are decoded, scored and drawn at the same time, and told in their order.
+        const scored = workAhead([...files], filesAtOnce, async ([path, heatmap]) => ({
+          path,
+          outcome: await scoreFile(detector, path, heatmap, flags, sheet, output).catch((error: unknown) => ({
+            error,
+          })),
+        }));
+        for await (const { path, outcome } of scored) {
           // Nobody reads the output and there are no heatmaps to write: stop here.
           if (output.stdout.errored && flags.heatmaps === undefined && !sheet) break;
-          try {
-            const { line, warnings } = await scoreFile(detector, path, heatmap, flags, sheet, output);
-            output.stdout.write(`${line}\n`);
-            for (const warning of warnings) output.stderr.write(`mkd: ${path}: ${warning}\n`);
-          } catch (error) {
+          if ('error' in outcome) {
             failed++;
-            const why = describeError(error);
+            const why = describeError(outcome.error);
             output.stderr.write(`mkd: ${why.startsWith(path) ? '' : `${path}: `}${why}\n`);
+            continue;
           }
+          // A reader that is slower than the graph is waited for.
+          if (!output.stdout.write(`${outcome.line}\n`)) await drained(output.stdout);
+          for (const warning of outcome.warnings) output.stderr.write(`mkd: ${path}: ${warning}\n`);
         }
       } finally {
         await detector.close();
@@ -76,6 +88,14 @@ export function scoreCommand(output: Output): Command {
       }
       if (failed > 0) throw new ReportedFailure(`${failed} images failed`);
     });
+}
+
+/** Files in work at once: each core decodes one, while others are read, scored and drawn. They may be large. */
+const filesAtOnce = Math.min(8, cores() + 2);
+
+/** Waits until a stream takes more, or no one reads it any more. */
+async function drained(stream: Output['stdout']): Promise<void> {
+  await Promise.race(['drain', 'error', 'close'].map((event) => once(stream, event))).catch(() => undefined);
 }
 
 /** Scores a file and writes its heatmap if requested. @returns the line to print, and warnings of the file. */

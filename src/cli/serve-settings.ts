@@ -64,11 +64,12 @@ export const serveConfigSchema = Type.Object(
       value: 'n',
       default: [0],
     }),
-    maxBatchSize: integerSetting(1, 64, {
-      description: 'maximum images in one batch',
-      value: 'n',
-      default: defaultMaxBatchSize,
-    }),
+    maxBatchSize: Type.Optional(
+      integerSetting(1, 64, {
+        description: `maximum images in one batch; by default ${defaultMaxBatchSize.cpu} on the CPU, ${defaultMaxBatchSize.cuda} on CUDA`,
+        value: 'n',
+      }),
+    ),
     maxQueueDelayMs: integerSetting(0, 10_000, {
       description: 'how long an image may wait for a fuller batch while the device is idle',
       value: 'ms',

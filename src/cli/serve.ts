@@ -1,6 +1,5 @@
 import { setTimeout as wait } from 'node:timers/promises';
 import { Command, Option } from 'commander';
-import { PinoPretty as pretty } from 'pino-pretty';
 import { isFolder } from '../files/folders.js';
 import { type AppOptions, type RunningService, serve } from '../http/index.js';
 import { deviceOptions, UsageError, withRuntimeOptions } from './options.js';
@@ -64,7 +63,7 @@ async function serveUntilStopped(
       workers: flags.workers,
       cudaDevices: flags.cudaDevices,
       dedicatedSessions: flags.dedicatedSessions,
-      maxBatchSize: flags.maxBatchSize,
+      ...(flags.maxBatchSize === undefined ? {} : { maxBatchSize: flags.maxBatchSize }),
     },
     maxLoaded: flags.maxLoaded,
     watchEveryMs: flags.watchEveryMs,
@@ -76,7 +75,7 @@ async function serveUntilStopped(
     stopDelayMs: flags.stopDelayMs,
     drainMs: flags.drainMs,
     app: {
-      logger: loggerFor(output, flags.logLevel),
+      logger: await loggerFor(output, flags.logLevel),
       queue: {
         maxQueueDelayMs: flags.maxQueueDelayMs,
         maxQueueLength: flags.maxQueueLength,
@@ -119,8 +118,9 @@ async function serveUntilStopped(
 }
 
 /** JSON lines for programs that read them; on a terminal, lines for people. */
-function loggerFor({ stdout }: Output, level: string): NonNullable<AppOptions['logger']> {
+async function loggerFor({ stdout }: Output, level: string): Promise<NonNullable<AppOptions['logger']>> {
   if (!stdout.isTTY) return stdout === process.stdout ? { level } : { level, stream: stdout };
+  const { PinoPretty: pretty } = await import('pino-pretty');
   const stream = pretty({
     destination: stdout,
     colorize: true,

@@ -13,7 +13,7 @@ import Fastify, {
   LogController,
   type RawRequestDefaultExpression,
 } from 'fastify';
-import { type Metrics, Traces } from '../observability/index.js';
+import type { Metrics, Traces } from '../observability/index.js';
 import { pageRoutes } from './page.js';
 import { addAccessControl } from './plugins/auth.js';
 import { countBodies, discardUnreadBodies } from './plugins/bodies.js';
@@ -51,12 +51,18 @@ export interface AppOptions extends Omit<ServiceOptions, 'observers'> {
 
 export type App = FastifyInstance & { readonly service: Service };
 
+/** OpenTelemetry is loaded only if traces are wanted. */
+async function openTraces(endpoint: string, report: (reason: string) => void): Promise<Traces> {
+  const { Traces } = await import('../observability/traces.js');
+  return new Traces(endpoint, packageVersion, report);
+}
+
 /** Builds the app. Pass the catalog to `app.service.start` once it is open. */
 export async function buildApp(options: AppOptions = {}): Promise<App> {
   const traces =
     options.traces === undefined
       ? undefined
-      : new Traces(options.traces, packageVersion, (reason) =>
+      : await openTraces(options.traces, (reason) =>
           app.log.warn({ endpoint: options.traces, reason }, 'traces are not sent'),
         );
   const service = new Service({ ...options, observers: traces ? [traces] : [] });

@@ -26,8 +26,8 @@ export const defaultWatchEveryMs = 2000;
 /** Enough for a line with one detector; each session holds an expert in memory. */
 export const defaultDedicatedSessions = 1;
 
-/** Images in one batch: larger batches take too long for clients. */
-export const defaultMaxBatchSize = 8;
+/** Images in one batch: larger batches take too long for clients, and on the CPU they are slower. */
+export const defaultMaxBatchSize = { cpu: 4, cuda: 8 } as const;
 
 export class Catalog {
   #stopVerifying = (): void => {};
@@ -50,7 +50,13 @@ export class Catalog {
     onReplace: NonNullable<SupervisionOptions['onReplace']> = () => {},
   ): Promise<Catalog> {
     const engine = await ScoringEngine.open(
-      { dedicatedSessions: defaultDedicatedSessions, maxBatchSize: defaultMaxBatchSize, ...options.device },
+      {
+        dedicatedSessions: defaultDedicatedSessions,
+        maxBatchSize: defaultMaxBatchSize,
+        // Images are decoded meanwhile.
+        spinning: false,
+        ...options.device,
+      },
       {
         onReplace: (cause) => {
           log.error({ cause }, 'inference worker replaced');

@@ -9,7 +9,7 @@ import {
   type LoadedDetector,
   readLearnedImages,
 } from '../detector/index.js';
-import { type Photo, readKeptPhotos } from '../distillation/index.js';
+import { type Photo, readKeptPhotos } from '../distillation/linear/photos.js';
 import { describeError } from '../files/explain.js';
 import { inOwnShape, type PictureSize } from '../imaging/index.js';
 import { ProblemError } from './plugins/problems.js';

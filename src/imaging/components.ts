@@ -20,23 +20,19 @@ export function labelComponents(mask: ArrayLike<number>, width: number): Compone
     labels[start] = count;
     waiting.push(start);
     for (let pixel = waiting.pop(); pixel !== undefined; pixel = waiting.pop()) {
-      for (const neighbor of neighbors(pixel, width, mask.length)) {
-        if (!mask[neighbor] || labels[neighbor]) continue;
-        labels[neighbor] = count;
-        waiting.push(neighbor);
+      const column = pixel % width;
+      const left = column > 0 ? -1 : 0;
+      const right = column < width - 1 ? 1 : 0;
+      const first = pixel < width ? pixel : pixel - width;
+      const last = pixel + width < mask.length ? pixel + width : pixel;
+      for (let row = first; row <= last; row += width) {
+        for (let near = row + left; near <= row + right; near++) {
+          if (!mask[near] || labels[near]) continue;
+          labels[near] = count;
+          waiting.push(near);
+        }
       }
     }
   }
   return { labels, count };
-}
-
-/** Yields the up to eight neighbors of a pixel. */
-function* neighbors(pixel: number, width: number, length: number): Generator<number> {
-  const column = pixel % width;
-  for (const row of [pixel - column - width, pixel - column, pixel - column + width]) {
-    if (row < 0 || row >= length) continue;
-    for (let x = Math.max(0, column - 1); x <= Math.min(width - 1, column + 1); x++) {
-      if (row + x !== pixel) yield row + x;
-    }
-  }
 }

@@ -34,6 +34,8 @@ export type DetectorImage = PictureSize &
   ScaledImage & {
     /** What a user should know of the file: it was repaired, or only a part of it is used. */
     readonly warnings: readonly string[];
+    /** Gives the memory of the pixels back, if it is used again; nobody may read them any more. */
+    readonly release?: () => void;
   };
 
 /**

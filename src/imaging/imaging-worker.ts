@@ -1,6 +1,7 @@
 /** What imaging threads do. Results are moved to the thread that asked, not copied. */
 import { move, transferableSymbol, valueSymbol } from 'piscina';
 import type { Artifact, MappedImage } from './artifacts.js';
+import type { DetectorImage } from './decode.js';
 import { ImageError, type ImageErrorKind } from './image-error.js';
 import { directImager } from './imager.js';
 import type { ImageInput, ImageLimits } from './inspect.js';
@@ -16,7 +17,8 @@ interface Decoding {
 
 /** What a thread is asked, by the name of its function. */
 export interface ThreadTask {
-  readonly decode: Decoding;
+  /** @param target shared memory for the pixels, if their number is known. */
+  readonly decode: Decoding & { readonly target?: Uint8Array<SharedArrayBuffer> };
   readonly thumbnail: Decoding;
   readonly regions: {
     readonly map: LocalizationMap;
@@ -36,9 +38,13 @@ export type Reply<Result> =
   | { readonly result: Result }
   | { readonly refused: readonly [ImageErrorKind, string] };
 
-export function decode({ image, shape, limits }: ThreadTask['decode']): Promise<unknown> {
-  return answered(async () => {
+export function decode({ image, shape, limits, target }: ThreadTask['decode']): Promise<unknown> {
+  return answered<DetectorImage>(async () => {
     const decoded = await directImager.decode(image, shape, limits);
+    if (target) {
+      target.set(decoded.pixels);
+      return [{ ...decoded, pixels: target }];
+    }
     const pixels = owned(decoded.pixels);
     return [{ ...decoded, pixels }, pixels.buffer];
   });

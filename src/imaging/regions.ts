@@ -30,12 +30,12 @@ const rimShare = 0.3;
  */
 export function outlinedMap(map: LocalizationMap, threshold: number): LocalizationMap {
   const { width, values } = map;
-  const mask = Uint8Array.from(values, (value) => (value >= threshold ? 1 : 0));
+  const mask = reaching(values, threshold);
   const { labels, count } = labelComponents(dilated(eroded(mask, width), width), width);
   const peaks = new Float32Array(count + 1);
-  for (const [pixel, value] of values.entries()) {
+  for (let pixel = 0; pixel < values.length; pixel++) {
     const label = labels[pixel] as number;
-    peaks[label] = Math.max(peaks[label] as number, value);
+    peaks[label] = Math.max(peaks[label] as number, values[pixel] as number);
   }
   const relative = values.map((value, pixel) => {
     const label = labels[pixel] as number;
@@ -45,14 +45,24 @@ export function outlinedMap(map: LocalizationMap, threshold: number): Localizati
   return { ...map, values: relative };
 }
 
+/** Returns 1 where a map reaches a level, else 0. */
+function reaching(values: Float32Array, level: number): Uint8Array {
+  const mask = new Uint8Array(values.length);
+  for (let pixel = 0; pixel < values.length; pixel++) {
+    if ((values[pixel] as number) >= level) mask[pixel] = 1;
+  }
+  return mask;
+}
+
 /** The largest value outside regions. */
 const justBelow = 1 - 1e-6;
 
 /** Returns the regions of a map, highest peak first. */
 export function findRegions(map: LocalizationMap, threshold: number, to: PictureSize): Region[] {
+  // Most images are good.
+  if (!map.values.some((value) => value >= threshold)) return [];
   const outlined = outlinedMap(map, threshold);
-  const mask = Uint8Array.from(outlined.values, (value) => (value >= 1 ? 1 : 0));
-  const { labels, count } = labelComponents(mask, map.width);
+  const { labels, count } = labelComponents(reaching(outlined.values, 1), map.width);
   return extentsOf(map, labels, count)
     .map(({ peak, sum, pixels, ...extent }) => ({
       ...shapeOf(outlined, labels, extent, to),
@@ -80,10 +90,13 @@ function extentsOf({ width, values }: LocalizationMap, labels: Int32Array, count
     const [far, none] = [Number.POSITIVE_INFINITY, Number.NEGATIVE_INFINITY];
     return { label: index + 1, left: far, right: none, top: far, bottom: none, peak: 0, sum: 0, pixels: 0 };
   });
-  for (const [pixel, label] of labels.entries()) {
-    const extent = extents[label - 1];
-    if (!extent) continue;
-    const [x, y, value] = [pixel % width, Math.floor(pixel / width), values[pixel] as number];
+  for (let pixel = 0; pixel < labels.length; pixel++) {
+    const label = labels[pixel] as number;
+    if (label === 0) continue;
+    const extent = extents[label - 1] as Extent;
+    const x = pixel % width;
+    const y = Math.floor(pixel / width);
+    const value = values[pixel] as number;
     extent.left = Math.min(extent.left, x);
     extent.right = Math.max(extent.right, x);
     extent.top = Math.min(extent.top, y);
@@ -177,8 +190,8 @@ function overCross(
       const at = start + x;
       result[at] = compute(
         mask[at] as number,
-        mask[at - width] ?? outside,
-        mask[at + width] ?? outside,
+        start > 0 ? (mask[at - width] as number) : outside,
+        at + width < mask.length ? (mask[at + width] as number) : outside,
         x > 0 ? (mask[at - 1] as number) : outside,
         x < width - 1 ? (mask[at + 1] as number) : outside,
       );

@@ -2,7 +2,7 @@
  * Several workers as one device: a session is opened on every worker, and a run goes to the least busy one. On the CPU
  * the workers share the cores; on CUDA each graphics card has this number of workers.
  */
-import { availableParallelism } from 'node:os';
+import { cores, quotaCores } from '../files/cores.js';
 import type { DeviceOptions, Runner, RunResult, Session } from './device.js';
 import type { ModelRecipe } from './messages.js';
 import type { Provider } from './onnxruntime.js';
@@ -28,12 +28,14 @@ export class DevicePool implements Runner {
 
   /** Starts all workers. @throws RuntimeError if the provider is unavailable. */
   static async open(options: PoolOptions = {}, supervision: SupervisionOptions = {}): Promise<DevicePool> {
-    const { workers = 1, cudaDevices = [0], provider = 'auto', threads = 0 } = options;
-    const share = Math.max(1, Math.floor(availableParallelism() / workers));
-    const perWorker = threads === 0 && workers > 1 ? share : threads;
+    const { workers = 1, cudaDevices = [0], provider = 'auto', threads = 0, spinning = true } = options;
+    const share = Math.max(1, Math.floor(cores() / workers));
+    // By itself onnxruntime takes all cores of the machine, whatever the quota of the container.
+    const isShared = workers > 1 || quotaCores() !== undefined;
+    const perWorker = threads === 0 && isShared ? share : threads;
     const open = (cudaDevice: number | undefined, known: Provider | 'auto') =>
       SupervisedDevice.open(
-        { provider: known, threads: perWorker, cudaDevice: cudaDevice ?? 0 },
+        { provider: known, threads: perWorker, cudaDevice: cudaDevice ?? 0, spinning },
         supervision,
       );
     // The first worker shows which provider is available; the others use the same.

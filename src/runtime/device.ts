@@ -6,7 +6,7 @@ import { Worker } from 'node:worker_threads';
 import { LRUCache } from 'lru-cache';
 import type { ModelRecipe, NumberedRequest, Reply, Request, WorkerSettings } from './messages.js';
 import type { Provider } from './onnxruntime.js';
-import { compact, type Tensors } from './tensor.js';
+import { compact, type Feeds, postable, type Tensors } from './tensor.js';
 
 /** The provider is unavailable, a graph failed, or the worker is gone. */
 export class RuntimeError extends Error {
@@ -25,6 +25,8 @@ export interface DeviceOptions {
   readonly threads?: number;
   /** Number of the graphics card; default 0. */
   readonly cudaDevice?: number;
+  /** Whether threads of an operator spin while they wait for each other, see {@link SessionOptions}; default true. */
+  readonly spinning?: boolean;
 }
 
 export interface RunResult {
@@ -41,7 +43,7 @@ export interface Session {
    * while it is in use.
    * @throws RuntimeError if inputs do not match the graph.
    */
-  run(feeds: Tensors, constants?: Tensors): Promise<RunResult>;
+  run(feeds: Feeds, constants?: Tensors): Promise<RunResult>;
   /** Frees the memory the session holds. */
   close(): Promise<void>;
 }
@@ -104,8 +106,8 @@ export class Device implements Runner {
   /** Starts the worker. @throws RuntimeError if the provider is unavailable. */
   static async open(options: DeviceOptions = {}): Promise<Device> {
     setNativeDefaults();
-    const { provider = 'auto', threads = 0, cudaDevice = 0 } = options;
-    const settings: WorkerSettings = { provider, threads, cudaDevice };
+    const { provider = 'auto', threads = 0, cudaDevice = 0, spinning = true } = options;
+    const settings: WorkerSettings = { provider, threads, cudaDevice, spinning };
     const worker = new Worker(new URL('./worker.js', import.meta.url), { workerData: settings });
     const first = await new Promise<Reply>((resolve, reject) => {
       worker.once('message', resolve);
@@ -128,7 +130,7 @@ export class Device implements Runner {
     return {
       run: (feeds, constants) => {
         const kept = constants && this.#keep(constants);
-        return this.#request({ kind: 'run', session, feeds: compact(feeds), ...(kept ? { kept } : {}) });
+        return this.#request({ kind: 'run', session, feeds: postable(feeds), ...(kept ? { kept } : {}) });
       },
       close: async () => {
         await this.#request({ kind: 'close', session });

@@ -17,6 +17,7 @@ export {
   bool,
   compact,
   concatenated,
+  type Feeds,
   float32,
   float32Data,
   sessionInputs,

@@ -1,6 +1,6 @@
 /** Messages between the main thread and an inference worker. */
 import type { Provider } from './onnxruntime.js';
-import type { Tensors } from './tensor.js';
+import type { Feeds, Tensors } from './tensor.js';
 
 /**
  * How to build a model in the worker, so that the main thread never holds it: `module` (a URL) exports a function of
@@ -16,6 +16,7 @@ export interface WorkerSettings {
   readonly provider: Provider | 'auto';
   readonly threads: number;
   readonly cudaDevice: number;
+  readonly spinning: boolean;
 }
 
 export type Request =
@@ -23,7 +24,7 @@ export type Request =
   | {
       readonly kind: 'run';
       readonly session: number;
-      readonly feeds: Tensors;
+      readonly feeds: Feeds;
       /** Number of the stored constant inputs. */
       readonly kept?: number;
     }

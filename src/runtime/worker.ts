@@ -5,7 +5,7 @@ import { encodeModel, Graph } from '../onnx/index.js';
 import type { ModelRecipe, NumberedRequest, Reply, Request, WorkerSettings } from './messages.js';
 import { type BlockingSession, createSession, hasCudaLibraries, type Provider } from './onnxruntime.js';
 import { ShapeSessions } from './shape-sessions.js';
-import { sessionInputs, type Tensors } from './tensor.js';
+import { sessionInputs, type Tensors, whole } from './tensor.js';
 import { letOthersGoFirst } from './thread-priority.js';
 
 const settings = workerData as WorkerSettings;
@@ -50,7 +50,7 @@ async function answer(provider: Provider, request: Request): Promise<Tensors> {
       if (!session) throw new Error('the session is closed');
       const constants = request.kept === undefined ? {} : kept.get(request.kept);
       if (!constants) throw new Error('the constant inputs are no longer stored in the worker');
-      return session.run(request.feeds, constants);
+      return session.run(whole(request.feeds), constants);
     }
     case 'keep': {
       kept.set(request.kept, sessionInputs(request.tensors));

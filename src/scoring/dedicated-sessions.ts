@@ -4,7 +4,7 @@
  * used detectors have one.
  */
 import type { Scorer } from '../detector/index.js';
-import type { RunResult, Session, Tensors } from '../runtime/index.js';
+import type { Feeds, RunResult, Session, Tensors } from '../runtime/index.js';
 
 /** Images after which an earlier use counts half. */
 const halfLife = 1000;
@@ -79,7 +79,7 @@ export class DedicatedSessions {
    * @param images in this run.
    * @returns undefined if the detector has no dedicated session.
    */
-  async run(scorer: Scorer, images: number, inputs: Tensors): Promise<RunResult | undefined> {
+  async run(scorer: Scorer, images: number, inputs: Feeds): Promise<RunResult | undefined> {
     if (this.most === 0) return undefined;
     const { feeds } = scorer;
     this.#images += images;

@@ -16,13 +16,12 @@ import { tensorNames } from '../networks/index.js';
 import {
   bool,
   DevicePool,
+  type Feeds,
   type PoolOptions,
   type Provider,
   type Runner,
   type RunResult,
   type SupervisionOptions,
-  type Tensors,
-  uint8,
 } from '../runtime/index.js';
 import { DedicatedSessions } from './dedicated-sessions.js';
 import { firstRows, type RawScores, rawScores } from './raw-scores.js';
@@ -42,10 +41,13 @@ export interface EngineOptions extends PoolOptions {
   /** Detectors that may have a session of their own; default none. See {@link DedicatedSessions}. */
   readonly dedicatedSessions?: number;
   /** Images in one batch at most; default 16. More gain little and need memory. */
-  readonly maxBatchSize?: number;
+  readonly maxBatchSize?: number | BatchSizeByProvider;
 }
 
-const defaultMaxBatchSize = 16;
+export type BatchSizeByProvider = Readonly<Record<Provider, number>>;
+
+/** On the CPU, activations of more images do not fit its caches: an image of a batch of eight takes a tenth longer. */
+const defaultMaxBatchSize: BatchSizeByProvider = { cpu: 4, cuda: 16 };
 
 /** Sessions that detectors share: a few shapes, each with and without a map. */
 const mostSharedSessions = 16;
@@ -76,14 +78,15 @@ export class ScoringEngine {
   ): Promise<ScoringEngine> {
     const { dedicatedSessions = 0, maxBatchSize = defaultMaxBatchSize } = options;
     const device = await DevicePool.open(options, supervision);
-    return new ScoringEngine(device, BatchSizes.on(device.provider, maxBatchSize), dedicatedSessions);
+    const most = typeof maxBatchSize === 'number' ? maxBatchSize : maxBatchSize[device.provider];
+    return new ScoringEngine(device, BatchSizes.on(device.provider, most), dedicatedSessions);
   }
 
   /** Returns an engine on a device that others share and close. */
   static on(
     device: Runner,
     {
-      batchSizes = BatchSizes.on(device.provider, defaultMaxBatchSize),
+      batchSizes = BatchSizes.on(device.provider, defaultMaxBatchSize[device.provider]),
       dedicatedSessions = 0,
     }: { readonly batchSizes?: BatchSizes; readonly dedicatedSessions?: number } = {},
   ): ScoringEngine {
@@ -112,15 +115,21 @@ export class ScoringEngine {
 
   /**
    * Scores one batch.
-   * @param images uint8 [N, inputSize, inputSize, 3], N from 1 to `batchSizes.maxBatch`.
+   * @param images uint8 [N, inputSize, inputSize, 3], N from 1 to `batchSizes.maxBatch`; or the N images, each by itself.
    * @param signal stops a SmoothGrad, which takes seconds.
    * @throws the signal's reason.
    */
-  async run(scorer: Scorer, images: Uint8Array, map: MapKind, signal?: AbortSignal): Promise<EngineResult> {
-    if (map !== 'smoothgrad') return this.#run(scorer, images, map);
-    const { outputs, seconds } = await this.#run(scorer, images, 'none');
+  async run(
+    scorer: Scorer,
+    images: Uint8Array | readonly Uint8Array[],
+    map: MapKind,
+    signal?: AbortSignal,
+  ): Promise<EngineResult> {
+    const parts = images instanceof Uint8Array ? [images] : images;
+    if (map !== 'smoothgrad') return this.#run(scorer, parts, map);
+    const { outputs, seconds } = await this.#run(scorer, parts, 'none');
     const maps = await smoothGradMaps(
-      images,
+      Buffer.concat(parts),
       sidesOf(scorer.shape.inputSize),
       (feeds) => this.#runShared(scorer, feeds, map),
       signal,
@@ -165,16 +174,21 @@ export class ScoringEngine {
     await this.#shared.clear();
   }
 
-  async #run(scorer: Scorer, images: Uint8Array, map: Exclude<MapKind, 'smoothgrad'>): Promise<EngineResult> {
+  async #run(
+    scorer: Scorer,
+    parts: readonly Uint8Array[],
+    map: Exclude<MapKind, 'smoothgrad'>,
+  ): Promise<EngineResult> {
     const { inputSize } = scorer.shape;
     const { width, height } = sidesOf(inputSize);
-    const imageBytes = width * height * 3;
-    const count = images.length / imageBytes;
+    const bytes = parts.reduce((sum, { length }) => sum + length, 0);
+    const count = bytes / (width * height * 3);
     const { maxBatch } = this.batchSizes;
     if (!(count >= 1 && count <= maxBatch))
       throw new RangeError(`${count} images in a batch; must be 1 to ${maxBatch}`);
     const size = this.batchSizes.tensorSize(count);
-    const image = uint8([size, height, width, 3], padded(images, size * imageBytes));
+    // Images beyond the count are blank.
+    const image = { dims: [size, height, width, 3], parts };
     const feeds = {
       [tensorNames.inputs.image]: image,
       ...(graphMap(scorer.shape, map) === 'discrepancy'
@@ -189,7 +203,7 @@ export class ScoringEngine {
 
   async #runDedicated(
     scorer: Scorer,
-    feeds: Tensors,
+    feeds: Feeds,
     images: number,
     map: MapKind,
   ): Promise<RunResult | undefined> {
@@ -199,7 +213,7 @@ export class ScoringEngine {
     return this.#dedicated.run(scorer, images, feeds);
   }
 
-  #runShared({ shape, feeds }: Scorer, inputs: Tensors, wanted: MapKind): Promise<RunResult> {
+  #runShared({ shape, feeds }: Scorer, inputs: Feeds, wanted: MapKind): Promise<RunResult> {
     const map = graphMap(shape, wanted);
     return this.#shared.run(
       JSON.stringify([shape, map]),
@@ -212,12 +226,4 @@ export class ScoringEngine {
 /** One session, and one expert in memory, serves scores with and without a discrepancy map. */
 function graphMap({ cloner }: ServingShape, wanted: MapKind): MapKind {
   return wanted === 'none' && hasDiscrepancyMap(cloner) ? 'discrepancy' : wanted;
-}
-
-/** The bytes, followed by zeros up to this length. */
-function padded(bytes: Uint8Array, length: number): Uint8Array {
-  if (bytes.length === length) return bytes;
-  const longer = new Uint8Array(length);
-  longer.set(bytes);
-  return longer;
 }

@@ -51,7 +51,7 @@ export class DirectInference implements Inference {
     for (const size of this.engine.batchSizes.batches(tiles)) {
       const batch = Array.from({ length: size }, (_, at) => pixels(first + at));
       onBatch.began(size);
-      const { outputs, seconds } = await this.engine.run(scorer, Buffer.concat(batch), map, deadline.signal);
+      const { outputs, seconds } = await this.engine.run(scorer, batch, map, deadline.signal);
       onBatch.ended(size, seconds);
       for (let at = 0; at < size; at++) onTile(first + at, outputs, at);
       first += size;

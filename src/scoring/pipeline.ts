@@ -232,11 +232,12 @@ export class ScoringPipeline {
     work: (decoded: DetectorImage, seconds: number) => Promise<Result>,
   ): Promise<Result> {
     const memory = this.#memory.reserve(deadline);
+    let decoded: DetectorImage | undefined;
     try {
       this.#observer.began({ stage: 'decode', image });
       const seconds = stopwatch();
       let waited = 0;
-      const decoded = await this.#imager.decode(input, detector.input, {
+      decoded = await this.#imager.decode(input, detector.input, {
         ...this.#limits,
         admit: async (pixels) => {
           const waiting = stopwatch();
@@ -249,6 +250,7 @@ export class ScoringPipeline {
       this.#observer.ended({ stage: 'decode', image, seconds: decodeSeconds });
       return await work(decoded, decodeSeconds);
     } finally {
+      decoded?.release?.();
       memory.release();
     }
   }

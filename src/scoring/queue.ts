@@ -108,7 +108,7 @@ export class InferenceQueue implements Inference {
   /** All tiles of a lane have one scorer and one kind of map. */
   async #run(tiles: readonly QueuedTile[]): Promise<TileResult[]> {
     const [{ scorer, map, deadline, onBatch }] = tiles as readonly [QueuedTile];
-    const pixels = Buffer.concat(tiles.map((tile) => tile.pixels));
+    const pixels = tiles.map((tile) => tile.pixels);
     // SmoothGrad does not share batches, and ends with its request.
     const end = map === 'smoothgrad' ? endOf(deadline) : undefined;
     onBatch.began(tiles.length);

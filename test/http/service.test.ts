@@ -65,7 +65,7 @@ async function problem(response: Response): Promise<{ status: number; detail: st
 t.test(
   'an image as the body gets a score, a verdict, the contributions of layers and the peak of its map',
   async (t) => {
-    const response = await postImage(score, good);
+    const response = await postImage(`${score}?map=always`, good);
     t.equal(response.status, 200);
     const { detector, results } = (await response.json()) as Answer;
     t.equal(detector, 'sample');

@@ -28,7 +28,7 @@ const photo = () => pictureJpeg(size.width, size.height);
 
 t.test('decoding, regions and all artifacts are the same', async (t) => {
   const image = await photo();
-  const decoded = await threads.decode(image, shape, limits);
+  const { release, ...decoded } = await threads.decode(image, shape, limits);
   const expected = await directImager.decode(image, shape, limits);
   t.strictSame({ ...decoded, pixels: [...decoded.pixels] }, { ...expected, pixels: [...expected.pixels] });
   const regions = await threads.regions(map, 2, size);
@@ -39,6 +39,20 @@ t.test('decoding, regions and all artifacts are the same', async (t) => {
     const found = await threads.render(kind, mapped);
     t.ok(found.equals(await directImager.render(kind, mapped)), kind);
   }
+});
+
+t.test('the memory of pixels is used again once it is given back', async (t) => {
+  const image = await photo();
+  const first = await threads.decode(image, shape, limits);
+  const second = await threads.decode(image, shape, limits);
+  t.not(first.pixels.buffer, second.pixels.buffer, 'the first is still in use');
+  first.release?.();
+  await t.rejects(threads.decode(Buffer.from('no image'), shape, limits), { name: 'ImageError' });
+  const third = await threads.decode(image, shape, limits);
+  t.equal(third.pixels.buffer, first.pixels.buffer);
+  t.strictSame([...third.pixels], [...second.pixels]);
+  const tiled = { ...shape, tiling: { scale: 1, overlap: 16 } };
+  t.equal((await threads.decode(image, tiled, limits)).release, undefined, 'tiles have any size');
 });
 
 t.test('errors keep their kind, and repairs are told', async (t) => {

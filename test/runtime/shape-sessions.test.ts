@@ -13,7 +13,12 @@ const model = encodeModel(graph);
 async function counted() {
   const count = { created: 0, open: 0 };
   const sessions = await ShapeSessions.open(async (): Promise<BlockingSession> => {
-    const session = await createSession(model, { provider: 'cpu', threads: 1, cudaDevice: 0 });
+    const session = await createSession(model, {
+      provider: 'cpu',
+      threads: 1,
+      cudaDevice: 0,
+      spinning: true,
+    });
     count.created++;
     count.open++;
     return {
@@ -62,6 +67,8 @@ t.test('a session that never ran is released', async (t) => {
   await sessions.release();
   t.equal(count.open, 0);
   await t.rejects(
-    ShapeSessions.open(() => createSession(Uint8Array.of(1), { provider: 'cpu', threads: 1, cudaDevice: 0 })),
+    ShapeSessions.open(() =>
+      createSession(Uint8Array.of(1), { provider: 'cpu', threads: 1, cudaDevice: 0, spinning: true }),
+    ),
   );
 });

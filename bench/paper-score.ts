@@ -1,5 +1,5 @@
 /**
- * `npm run bench`: the paper's score, and the score with its gradient, compared with PyTorch eager with the same
+ * `npm run bench:paper`: the paper's score, and the score with its gradient, compared with PyTorch eager with the same
  * weights and the same number of threads; `-- --provider cuda` compares them on a GPU. Both take turns, so that changes
  * in the speed of the machine affect both.
  */
