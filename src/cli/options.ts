@@ -164,3 +164,9 @@ export function httpUrl(text: string): string {
   if (URL.canParse(text) && /^https?:$/.test(new URL(text).protocol)) return text;
   throw new InvalidArgumentError('Must be a URL, http:// or https://.');
 }
+
+/** @throws InvalidArgumentError unless it is the URL of a Redis server. */
+export function redisUrl(text: string): string {
+  if (URL.canParse(text) && /^rediss?:$/.test(new URL(text).protocol)) return text;
+  throw new InvalidArgumentError('Must be a URL such as redis://host:6379.');
+}

@@ -6,7 +6,7 @@ import { type Command, Option } from 'commander';
 import { Value } from 'typebox/value';
 import { describeError } from '../files/explain.js';
 import { readText } from '../files/read-text.js';
-import { httpUrl, stringList, UsageError, wholeNumber, wholeNumbers } from './options.js';
+import { httpUrl, redisUrl, stringList, UsageError, wholeNumber, wholeNumbers } from './options.js';
 import { type ServeConfig, type SettingSchema, serveConfigSchema, settings } from './serve-settings.js';
 
 /** Adds the flags of the settings that only this command has. */
@@ -32,6 +32,7 @@ function optionOf(name: string, schema: SettingSchema): Option {
   }
   if (items?.type === 'string') option.argParser(stringList(preset as string[], /[\s,]+/));
   if (value === 'url') option.argParser(httpUrl);
+  if (value === 'redis') option.argParser(redisUrl);
   if (anyOf) option.choices(anyOf.flatMap((choice) => choice.const ?? []));
   return option;
 }

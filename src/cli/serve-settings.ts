@@ -170,6 +170,13 @@ export const serveConfigSchema = Type.Object(
         variable: 'LOG_LEVEL',
       },
     ),
+    results: Type.Optional(
+      Type.String({
+        pattern: '^rediss?://',
+        description: 'where replicas share their recent results: redis://host:6379',
+        value: 'redis',
+      }),
+    ),
     traces: Type.Optional(
       Type.String({
         pattern: '^https?://',

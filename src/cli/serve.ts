@@ -90,6 +90,7 @@ async function serveUntilStopped(
       corsOrigins: flags.corsOrigins,
       localAdmin: flags.localAdmin,
       traces: flags.traces,
+      resultsUrl: flags.results,
     },
   }).catch((error: unknown) => {
     // Stopped during the start, when no request was accepted yet: not an error.

@@ -13,14 +13,15 @@ import Fastify, {
   LogController,
   type RawRequestDefaultExpression,
 } from 'fastify';
-import type { Metrics, Traces } from '../observability/index.js';
+import type { Metrics } from '../observability/index.js';
+import { logReachable, openSharedResults, openTraces } from './optional-parts.js';
 import { pageRoutes } from './page.js';
 import { addAccessControl } from './plugins/auth.js';
 import { countBodies, discardUnreadBodies } from './plugins/bodies.js';
 import { watchClients } from './plugins/clients.js';
 import type { KeyRing } from './plugins/keys.js';
 import { anyImageType, imageMediaTypes } from './plugins/media-types.js';
-import { completeDocument, openApiInfo, packageVersion, withUploadBodies } from './plugins/openapi.js';
+import { completeDocument, openApiInfo, withUploadBodies } from './plugins/openapi.js';
 import { ProblemError, problemMediaType, reportProblem } from './plugins/problems.js';
 import { logRequests } from './plugins/request-log.js';
 import { addTracing } from './plugins/tracing.js';
@@ -33,7 +34,7 @@ import { scoreRoutes } from './v1/score.js';
 import { lengthHeaderName } from './v2/infer.js';
 import { v2Routes } from './v2/routes.js';
 
-export interface AppOptions extends Omit<ServiceOptions, 'observers'> {
+export interface AppOptions extends Omit<ServiceOptions, 'observers' | 'sharedResults'> {
   readonly logger?: FastifyServerOptions['logger'];
   /** Required API keys; without them everyone may score and read, and no one may change detectors. */
   readonly keys?: KeyRing;
@@ -45,27 +46,24 @@ export interface AppOptions extends Omit<ServiceOptions, 'observers'> {
   readonly tls?: { readonly cert: Buffer; readonly key: Buffer };
   /** Where traces are sent, OTLP over HTTP; without it none are recorded. */
   readonly traces?: string | undefined;
+  /** Redis where replicas share their results; without it each replica knows its own. */
+  readonly resultsUrl?: string | undefined;
   /** Whether /metrics is on a separate port, see {@link buildOperationsApp}. */
   readonly metricsElsewhere?: boolean;
 }
 
 export type App = FastifyInstance & { readonly service: Service };
 
-/** OpenTelemetry is loaded only if traces are wanted. */
-async function openTraces(endpoint: string, report: (reason: string) => void): Promise<Traces> {
-  const { Traces } = await import('../observability/traces.js');
-  return new Traces(endpoint, packageVersion, report);
-}
-
 /** Builds the app. Pass the catalog to `app.service.start` once it is open. */
 export async function buildApp(options: AppOptions = {}): Promise<App> {
-  const traces =
-    options.traces === undefined
-      ? undefined
-      : await openTraces(options.traces, (reason) =>
-          app.log.warn({ endpoint: options.traces, reason }, 'traces are not sent'),
-        );
-  const service = new Service({ ...options, observers: traces ? [traces] : [] });
+  const traces = await openTraces(options.traces, (reason) =>
+    app.log.warn({ endpoint: options.traces, reason }, 'traces are not sent'),
+  );
+  const sharedResults = await openSharedResults(options.resultsUrl, options.results, {
+    onChange: (change) => logReachable(app.log, change),
+    onError: () => service.metrics.resultNotShared(),
+  });
+  const service = new Service({ ...options, sharedResults, observers: traces ? [traces] : [] });
   const app = Fastify({
     ...(options.tls ? { https: options.tls } : {}),
     logger: options.logger ?? false,

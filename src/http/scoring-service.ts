@@ -10,8 +10,9 @@ import {
   type ScoredImage,
   type ScoringPipeline,
 } from '../scoring/index.js';
+import type { KeptResults } from './kept-results.js';
 import type { Admission } from './plugins/limits.js';
-import type { ResultStore, StoredResult } from './result-store.js';
+import type { StoredResult } from './result-store.js';
 import type { Result } from './v1/schemas/index.js';
 
 /** An image of a request. */
@@ -43,7 +44,7 @@ export class ScoringService {
   constructor(
     private readonly pipeline: ScoringPipeline,
     private readonly admission: Admission,
-    private readonly store: ResultStore,
+    private readonly results: KeptResults,
   ) {}
 
   /**
@@ -83,7 +84,7 @@ export class ScoringService {
       if (known) localization = this.pipeline.localization(job, stored.size, map, known);
       else {
         localization = await this.pipeline.localize(job, map);
-        this.store.addMap(stored, map, localization.map);
+        this.results.addMap(stored, map, localization.map);
       }
       return this.pipeline.render(job, localization, artifact);
     });
@@ -140,7 +141,7 @@ export class ScoringService {
       size: scored.size,
       maps: new Map(localization ? [[localization.method, localization.map]] : []),
     };
-    this.store.add(stored);
+    this.results.add(stored);
     return stored;
   }
 }

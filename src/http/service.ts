@@ -12,11 +12,13 @@ import {
 } from '../scoring/index.js';
 import type { Catalog } from './catalog.js';
 import { GoodPhotos } from './good-photos.js';
+import { KeptResults } from './kept-results.js';
 import { Admission, type AdmissionLimits, defaultAdmissionLimits } from './plugins/limits.js';
-import { ProblemError } from './plugins/problems.js';
+import { ProblemError, problemKinds } from './plugins/problems.js';
 import { defaultUploadLimits, type UploadLimits } from './plugins/uploads.js';
 import { ResultStore, type ResultStoreLimits, type StoredResult } from './result-store.js';
 import { type ScoringRequest, ScoringService } from './scoring-service.js';
+import type { SharedResults } from './shared-results.js';
 
 /** Timeout of an image, unless the client sets one. */
 export const defaultTimeoutMs = 30_000;
@@ -25,6 +27,8 @@ export interface ServiceOptions {
   readonly image?: ImageLimits;
   readonly uploads?: UploadLimits;
   readonly results?: ResultStoreLimits;
+  /** Where replicas share their results; by default each has its own. */
+  readonly sharedResults?: SharedResults | undefined;
   /** Limits on accepted work. */
   readonly admission?: Partial<AdmissionLimits>;
   /** How long, and how many, images wait for a batch. */
@@ -44,7 +48,7 @@ export class Service {
   readonly metrics: Metrics;
   readonly statistics = new Statistics();
   readonly admission: Admission;
-  readonly store: ResultStore;
+  readonly results: KeptResults;
   readonly uploads: UploadLimits;
   readonly image: ImageLimits;
   readonly timeoutMs: number;
@@ -63,7 +67,7 @@ export class Service {
     this.image = options.image ?? defaultImageLimits;
     this.uploads = options.uploads ?? defaultUploadLimits;
     this.timeoutMs = options.timeoutMs ?? defaultTimeoutMs;
-    this.store = new ResultStore(options.results);
+    this.results = new KeptResults(new ResultStore(options.results), options.sharedResults);
     this.admission = new Admission(
       { ...defaultAdmissionLimits, ...options.admission },
       (images) => this.#running?.queue.estimateSeconds(images) ?? 1,
@@ -79,6 +83,7 @@ export class Service {
       },
       options.metricsDetectors,
     );
+    this.metrics.expectProblems(problemKinds);
   }
 
   /** `ready` after {@link start}, while an inference worker is alive. */
@@ -150,7 +155,7 @@ export class Service {
         ...(this.#options.observers ?? []),
       ),
     });
-    const scoring = new ScoringService(pipeline, this.admission, this.store);
+    const scoring = new ScoringService(pipeline, this.admission, this.results);
     catalog.repository.observeRetired((name) => {
       this.statistics.forget(name);
       this.#drift.forget(name);
@@ -176,7 +181,7 @@ export class Service {
   /** Drops queued images, ends the threads and closes the device. */
   async close(): Promise<void> {
     this.#running?.queue.close();
-    await Promise.all([this.#imager.close(), this.#running?.catalog.close()]);
+    await Promise.all([this.#imager.close(), this.#running?.catalog.close(), this.results.close()]);
   }
 
   #ready() {

@@ -55,6 +55,11 @@ export class Metrics implements ScoringObserver {
     labelNames: ['kind'] as const,
     registers: this.#registers,
   });
+  readonly #unshared = new Counter({
+    name: 'mkd_results_not_shared_total',
+    help: 'Results and maps that the store which replicas share did not take',
+    registers: this.#registers,
+  });
   readonly #workerRestarts = new Counter({
     name: 'mkd_worker_restarts_total',
     help: 'Replaced inference workers, by cause: crash, hang, asked',
@@ -194,6 +199,16 @@ export class Metrics implements ScoringObserver {
   /** Counts an error that was returned to a client. */
   problem(kind: string): void {
     this.#errors.inc({ kind });
+  }
+
+  /** Begins the series of each kind of problem with 0: of a series that begins with its first error, a rate misses it. */
+  expectProblems(kinds: readonly string[]): void {
+    for (const kind of kinds) this.#errors.inc({ kind }, 0);
+  }
+
+  /** A result or a map was not stored where replicas share them. */
+  resultNotShared(): void {
+    this.#unshared.inc();
   }
 
   workerReplaced(cause: string): void {

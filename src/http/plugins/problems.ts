@@ -44,9 +44,12 @@ const table = {
   internal: { status: 500, title: 'The service failed' },
   'not-ready': { status: 503, title: 'The service is not ready' },
   overloaded: { status: 503, title: 'The service is overloaded' },
+  'results-unreachable': { status: 503, title: 'The store of results cannot be reached' },
 } as const;
 
 export type ProblemKind = keyof typeof table;
+
+export const problemKinds = Object.keys(table) as ProblemKind[];
 
 /** An error with its problem details. `detail` says what is wrong and what would be right. */
 export class ProblemError extends Error {
@@ -103,7 +106,12 @@ export function reportProblem(
 }
 
 /** 5xx responses that are not failures of the service: too many requests, or too little time. */
-const clientCaused: ReadonlySet<ProblemKind> = new Set(['overloaded', 'not-ready', 'deadline-exceeded']);
+const clientCaused: ReadonlySet<ProblemKind> = new Set([
+  'overloaded',
+  'not-ready',
+  'deadline-exceeded',
+  'results-unreachable',
+]);
 
 /** Returns what a route accepts, for a body that was refused before its handler ran. */
 function bodyProblemDetail(kind: ProblemKind, { headers, routeOptions }: FastifyRequest): string | undefined {

@@ -25,7 +25,7 @@ export const resultRoutes: FastifyPluginAsyncTypebox<{ service: Service }> = asy
       },
     },
     async (request) => {
-      const { detectorName, version, result } = service.store.get(request.params.id);
+      const { detectorName, version, result } = await service.results.get(request.params.id);
       return { detector: detectorName, version, result };
     },
   );
@@ -43,7 +43,7 @@ export const resultRoutes: FastifyPluginAsyncTypebox<{ service: Service }> = asy
         response: pngResponses,
       },
     },
-    (request, reply) => sendPhoto(reply, service, service.store.get(request.params.id)),
+    async (request, reply) => sendPhoto(reply, service, await service.results.get(request.params.id)),
   );
 
   app.get(
@@ -62,7 +62,7 @@ export const resultRoutes: FastifyPluginAsyncTypebox<{ service: Service }> = asy
         response: pngResponses,
       },
     },
-    (request, reply) => sendNearest(reply, service, service.store.get(request.params.id)),
+    async (request, reply) => sendNearest(reply, service, await service.results.get(request.params.id)),
   );
 
   app.get(
@@ -82,7 +82,7 @@ export const resultRoutes: FastifyPluginAsyncTypebox<{ service: Service }> = asy
       },
     },
     async (request, reply) => {
-      const stored = service.store.get(request.params.id);
+      const stored = await service.results.get(request.params.id);
       const detector = await service.readyCatalog().acquire(stored.detectorName, stored.version);
       const map = methodFor(detector, request.query.method);
       return sendArtifact(reply, service, stored, detector, request.params.artifact, map);

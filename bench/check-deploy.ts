@@ -1,0 +1,95 @@
+/**
+ * `npm run check:deploy`: what an operator relies on, with the real programs: the rules and dashboards in a real Prometheus, three
+ * replicas behind a real nginx and Redis while some of them end. Installs what it needs by package name if it may, and says
+ * what could not run. Its last table has each check with its result. Exits with 1 if one failed.
+ */
+import { chmod, cp, mkdir, mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { modelsFolder } from '../src/detector/index.js';
+import { checkQueries, checkRules } from './deploy/prometheus.js';
+import { Fleet } from './deploy/replicas.js';
+import { type Tool, unavailable } from './deploy/tools.js';
+
+interface Row {
+  readonly check: string;
+  readonly outcome: 'pass' | 'fail' | 'not run';
+  readonly detail: string;
+}
+
+const rows: Row[] = [];
+const folder = await mkdtemp(join(tmpdir(), 'mkd-deploy-'));
+// nginx works as another user.
+await chmod(folder, 0o755);
+const detectors = join(folder, 'detectors');
+await mkdir(detectors);
+await cp(join(modelsFolder, 'sample'), join(detectors, 'sample'), { recursive: true });
+
+async function check(
+  name: string,
+  tools: readonly Tool[],
+  work: () => string | Promise<string>,
+): Promise<void> {
+  const missing = tools.map(unavailable).find((why) => why !== undefined);
+  console.log(`${name} ...`);
+  if (missing !== undefined) {
+    rows.push({ check: name, outcome: 'not run', detail: missing });
+    return;
+  }
+  try {
+    rows.push({ check: name, outcome: 'pass', detail: await work() });
+  } catch (error) {
+    rows.push({ check: name, outcome: 'fail', detail: (error as Error).message });
+  }
+}
+
+let fleet: Fleet | undefined;
+const withFleet = (work: (fleet: Fleet) => Promise<string>) => (): Promise<string> => {
+  if (!fleet) throw new Error('the replicas did not start');
+  return work(fleet);
+};
+
+try {
+  await check('rules of Prometheus', ['promtool'], checkRules);
+  const all: readonly Tool[] = ['nginx', 'redis-server'];
+  await check('three replicas behind nginx', all, async () => {
+    fleet = await Fleet.start(folder, detectors);
+    return 'ready';
+  });
+  await check(
+    'queries of panels and rules',
+    [...all, 'prometheus'],
+    withFleet(async (running) => {
+      const end = running.traffic();
+      try {
+        return await checkQueries(running.target, folder);
+      } finally {
+        await end();
+      }
+    }),
+  );
+  await check(
+    'shared results',
+    all,
+    withFleet((running) => running.sharesResults()),
+  );
+  await check(
+    'replicas end under load',
+    all,
+    withFleet((running) => running.losesReplicas(detectors)),
+  );
+  await check(
+    'the store ends under load',
+    all,
+    withFleet((running) => running.losesStore()),
+  );
+} finally {
+  await fleet?.stop();
+  await rm(folder, { recursive: true, force: true });
+}
+const container = 'no container engine was used: the stages of the Dockerfile were not built';
+rows.push({ check: 'images', outcome: 'not run', detail: container });
+console.log('\n| check | | |\n|---|---|---|');
+for (const { check: name, outcome, detail } of rows)
+  console.log(`| ${name} | ${outcome} | ${detail.replaceAll('\n', ' ')} |`);
+process.exitCode = rows.some(({ outcome }) => outcome === 'fail') ? 1 : 0;

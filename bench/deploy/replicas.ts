@@ -1,0 +1,202 @@
+/** Three replicas behind a real nginx, with a real Redis: one is killed, one drained, the store ends; nothing is lost. */
+import { mkdir, readFile, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { setTimeout as wait } from 'node:timers/promises';
+import { root } from '../peer.js';
+import { Client, type Service, startService } from '../service.js';
+import { freePort, Running } from './tools.js';
+
+const connections = 8;
+
+/** Requests under load, and what became of them. */
+class Load {
+  readonly #failures: string[] = [];
+  readonly #ids: string[] = [];
+  #stopped = false;
+  readonly #done: Promise<unknown>;
+
+  constructor(
+    private readonly client: Client,
+    private readonly image: Buffer,
+  ) {
+    this.#done = Promise.all(Array.from({ length: connections }, () => this.#work()));
+  }
+
+  async #work(): Promise<void> {
+    while (!this.#stopped) {
+      const headers = { 'content-type': 'image/png' };
+      const answer = await this.client
+        .send('POST', '/v1/detectors/sample/score', this.image, headers)
+        .catch((error: Error) => error);
+      if (!(answer instanceof Error) && answer.status === 200) {
+        const { results } = JSON.parse(answer.body.toString()) as { results: [{ id: string }] };
+        this.#ids.push(results[0].id);
+        continue;
+      }
+      this.#failures.push(
+        answer instanceof Error ? answer.message : `${answer.status} ${answer.body.toString().slice(0, 200)}`,
+      );
+      await wait(100);
+    }
+  }
+
+  get last(): string {
+    return this.#ids.at(-1) ?? '';
+  }
+
+  /** @returns how many were answered. @throws Error if one was not. */
+  async end(): Promise<number> {
+    this.#stopped = true;
+    await this.#done;
+    if (this.#failures.length > 0) {
+      throw new Error(`${this.#failures.length} requests failed, the first with: ${this.#failures[0]}`);
+    }
+    return this.#ids.length;
+  }
+}
+
+export class Fleet {
+  private constructor(
+    private readonly image: Buffer,
+    private readonly defective: Buffer,
+    private readonly ports: readonly number[],
+    private readonly services: Service[],
+    private readonly nginx: Running,
+    private readonly client: Client,
+    private readonly redis: { readonly port: number; running: Running },
+  ) {}
+
+  static async start(folder: string, detectors: string): Promise<Fleet> {
+    const redisPort = await freePort();
+    const redis = { port: redisPort, running: startRedis(redisPort) };
+    const ports: number[] = [];
+    const services: Service[] = [];
+    for (let replica = 0; replica < 3; replica++) {
+      const port = await freePort();
+      ports.push(port);
+      services.push(await startReplica(port, detectors, redisPort));
+    }
+    const port = await freePort();
+    await mkdir(join(folder, 'nginx'), { recursive: true });
+    const config = (await readFile(join(root, 'docker/nginx.conf'), 'utf8'))
+      .replace('listen 8080;', `listen 127.0.0.1:${port};`)
+      .replace(/server mkd:8080 (.*);/, ports.map((one) => `server 127.0.0.1:${one} $1;`).join(' '));
+    const file = join(folder, 'nginx/nginx.conf');
+    await writeFile(file, config);
+    const nginx = new Running('nginx', ['-p', join(folder, 'nginx'), '-c', file, '-g', 'daemon off;']);
+    await nginx.until(`http://127.0.0.1:${port}/health/ready`);
+    const [image, defective] = (await Promise.all(
+      ['good-1.png', 'defect-1.png'].map((name) => readFile(join(root, 'examples', name))),
+    )) as [Buffer, Buffer];
+    return new Fleet(image, defective, ports, services, nginx, new Client(port, connections), redis);
+  }
+
+  /** One address of a replica, for Prometheus. */
+  get target(): string {
+    return `127.0.0.1:${this.ports[0]}`;
+  }
+
+  /** Requests of all kinds to one replica: scores, maps, pictures, images that are damaged. @returns what ends them. */
+  traffic(): () => Promise<void> {
+    let stopped = false;
+    const client = new Client(this.ports[0] as number, 2);
+    const work = async (): Promise<void> => {
+      const headers = { 'content-type': 'image/png' };
+      while (!stopped) {
+        const score = '/v1/detectors/sample/score';
+        await client.send('POST', score, this.defective, headers);
+        const { body } = await client.send('POST', `${score}?map=always`, this.image, headers);
+        const { results } = JSON.parse(body.toString()) as { results: [{ links: { heatmap: string } }] };
+        await client.send('GET', results[0].links.heatmap);
+        await client.send('POST', score, this.image.subarray(0, 1000), headers);
+      }
+    };
+    const done = Promise.all([work(), work()]);
+    return async () => {
+      stopped = true;
+      await done;
+      client.close();
+    };
+  }
+
+  load(): Load {
+    return new Load(this.client, this.image);
+  }
+
+  /** One replica is killed, another one drained, and both come back. */
+  async losesReplicas(detectors: string): Promise<string> {
+    const load = this.load();
+    await wait(2000);
+    this.services[1]?.process.kill('SIGKILL');
+    await wait(3000);
+    await this.services[2]?.stop();
+    await wait(2000);
+    for (const replica of [1, 2]) {
+      this.services[replica] = await startReplica(this.ports[replica] as number, detectors, this.redis.port);
+    }
+    await wait(2000);
+    return `one killed and one drained of three: ${await load.end()} requests, all answered`;
+  }
+
+  /** Results of one replica are found by the others. */
+  async sharesResults(): Promise<string> {
+    const load = this.load();
+    await wait(2000);
+    await load.end();
+    const found = await Promise.all(
+      this.ports.map(
+        async (port) => (await fetch(`http://127.0.0.1:${port}/v1/results/${load.last}`)).status,
+      ),
+    );
+    if (found.some((status) => status !== 200)) throw new Error(`the replicas answer ${found.join(', ')}`);
+    return 'a result is found by all three replicas';
+  }
+
+  /** The store ends and starts again. */
+  async losesStore(): Promise<string> {
+    const load = this.load();
+    await wait(1500);
+    await this.redis.running.stop('SIGKILL');
+    await wait(3000);
+    this.redis.running = startRedis(this.redis.port);
+    await wait(4000);
+    const count = await load.end();
+    const shared = await this.sharesResults();
+    return `Redis killed and started again: ${count} scores, none lost; then ${shared}`;
+  }
+
+  async stop(): Promise<void> {
+    this.client.close();
+    await this.nginx.stop('SIGQUIT');
+    await Promise.all(this.services.map((service) => service.stop()));
+    await this.redis.running.stop();
+  }
+}
+
+function startReplica(port: number, detectors: string, redisPort: number): Promise<Service> {
+  const results = `redis://127.0.0.1:${redisPort}`;
+  return startService(
+    port,
+    '--provider',
+    'cpu',
+    '--threads',
+    '1',
+    '--detectors',
+    detectors,
+    '--results',
+    results,
+  );
+}
+
+function startRedis(port: number): Running {
+  return new Running('redis-server', [
+    '--port',
+    String(port),
+    '--bind',
+    '127.0.0.1',
+    '--save',
+    '',
+    '--appendonly',
+    'no',
+  ]);
+}
