@@ -36,7 +36,7 @@ interface Flags extends DeviceFlags, JsonFlag {
   readonly expert?: string;
   readonly normalClass?: string;
   readonly falseAlarmRate?: number;
-  readonly memory: number;
+  readonly memory?: number;
 }
 
 /** `mkd distill` */
@@ -55,7 +55,7 @@ export function distillCommand(output: Output): Command {
     )
     .option(
       '--size <pixels>',
-      "side of the detector's input, a multiple of 32, or WIDTHxHEIGHT with linear cloners; by default 256, with the paper recipe 128",
+      "side of the detector's input, a multiple of 32 from 64 to 1024, or WIDTHxHEIGHT with linear cloners; by default 256, with the paper recipe 128, and 32 at least",
       inputSize,
     )
     .option(
@@ -114,9 +114,8 @@ export function distillCommand(output: Output): Command {
     )
     .option(
       '--memory <MiB>',
-      "paper recipe: memory for the expert's activations; the rest goes to disk",
+      "paper recipe: memory for the expert's activations, by default 2048; the rest goes to disk",
       wholeNumber(1),
-      2048,
     )
     .action(async (dataset: string, flags: Flags) => {
       if (await isDetector(flags.out)) {
@@ -124,7 +123,7 @@ export function distillCommand(output: Output): Command {
           `mkd: ${flags.out} is already a detector; it is replaced when the new one is complete\n`,
         );
       }
-      if (flags.resume) {
+      if (flags.resume && flags.recipe === 'paper') {
         output.stderr.write(
           'mkd: continuing; the expert looks at all images once more, then training goes on\n',
         );
@@ -136,7 +135,7 @@ export function distillCommand(output: Output): Command {
           recipe: flags.recipe,
           seed: flags.seed,
           resume: flags.resume,
-          memoryBytes: flags.memory * 2 ** 20,
+          memoryBytes: flags.memory === undefined ? undefined : flags.memory * 2 ** 20,
           device: deviceOptions(flags),
           inputSize: flags.size,
           epochs: flags.epochs,

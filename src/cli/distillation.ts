@@ -130,7 +130,7 @@ function termsOf({ scoringLayers, terms }: Manifest): string {
 
 const doing: Readonly<Record<DistillProgress['phase'], string>> = {
   read: 'reading the images',
-  expert: 'running the expert on photos and copies',
+  expert: 'running the expert on the photos',
   distill: 'training the cloner',
   scale: 'scaling the terms',
   calibrate: 'setting the threshold',

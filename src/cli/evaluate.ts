@@ -270,7 +270,7 @@ function describe(report: EvaluationReport): string {
     ...report.terms.map(({ layer, term, imageAuroc, imageAurocWithout, counts }) => [
       `${layer} ${term}`,
       share(imageAuroc),
-      counts ? share(imageAurocWithout) : 'not in the score',
+      counts ? (imageAurocWithout?.toFixed(4) ?? 'nothing is left') : 'not in the score',
     ]),
   ];
   return [rows, kinds, terms].map(aligned).join('\n');

@@ -70,7 +70,7 @@ export function deviceOptions({ provider, threads }: DeviceFlags): DeviceOptions
 export const detectorArgument = (): Argument =>
   new Argument(
     '<detector>',
-    'folder of a detector or of its versions, or the name of an embedded detector (sample)',
+    'folder of a detector or of its versions, or the name of an embedded detector (sample, sample-paper)',
   );
 
 /** `--json` of every command that prints a result. */

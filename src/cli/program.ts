@@ -56,6 +56,15 @@ const flags: Readonly<Record<string, string>> = {
   size: '--size',
   fit: '--fit',
   remove: '--remove',
+  epochs: '--epochs',
+  batch: '--batch',
+  average: '--average',
+  folds: '--folds',
+  lambda: '--lambda',
+  resume: '--resume',
+  memoryBytes: '--memory',
+  dropDoubtful: '--drop-doubtful',
+  keepPhotos: '--no-keep-photos',
 };
 
 /** Names the option that a message begins with as users know it. */

@@ -31,6 +31,6 @@ export class Sheet {
     const shown = this.#pictures.length;
     if (shown === 0) return 'there is no image for the sheet';
     await replaceFile(this.path, await contactSheet(this.#pictures));
-    return `${this.path} shows ${shown < this.#count ? `the ${shown} highest of ${this.#count} images` : `${shown} images`}, anomalous ones in red`;
+    return `${this.path} shows ${shown < this.#count ? `the ${shown} highest of ${this.#count} images` : shown === 1 ? '1 image' : `${shown} images`}, anomalous ones in red`;
   }
 }

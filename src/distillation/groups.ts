@@ -28,7 +28,7 @@ export function numbersOf(parts: readonly string[]): number[] {
   for (const part of parts) if (!numbers.has(part)) numbers.set(part, numbers.size);
   if (numbers.size >= fewestParts) return parts.map((part) => numbers.get(part) as number);
   throw new DistillSettingsError(
-    `groupBy: the ${parts.length} photos show only ${numbers.size} parts; at least ${fewestParts} are needed`,
+    `groupBy: the ${parts.length} photos show only ${numbers.size} ${numbers.size === 1 ? 'part' : 'parts'}; at least ${fewestParts} are needed`,
   );
 }
 

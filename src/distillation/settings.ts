@@ -58,7 +58,7 @@ export interface DistillOptions {
   /** Share of new good images that may lie above the threshold; by default 0.05, or the lowest possible. */
   readonly falseAlarmRate?: number | undefined;
   readonly device?: DeviceOptions | undefined;
-  /** How much of images and activations is kept in memory; default 2 GiB. */
+  /** With the paper recipe: how much of images and activations is kept in memory; default 2 GiB. */
   readonly memoryBytes?: number | undefined;
   /** Aborting leaves a checkpoint and rejects with `DistillationInterrupted`. */
   readonly signal?: AbortSignal | undefined;
@@ -129,10 +129,16 @@ const trainedOnly = [
   'folds',
   'lambda',
   'resume',
+  'memoryBytes',
 ] as const satisfies readonly (keyof DistillOptions)[];
 
 /** Settings that only a linear cloner has. */
-const linearOnly = ['fit', 'regionOfInterest'] as const satisfies readonly (keyof DistillOptions)[];
+const linearOnly = [
+  'fit',
+  'regionOfInterest',
+  'dropDoubtful',
+  'keepPhotos',
+] as const satisfies readonly (keyof DistillOptions)[];
 
 /** Windows are three positions of stride 16 wide. */
 const smallestLinear = 64;
@@ -182,7 +188,10 @@ function named(size: InputSize): string {
 /** Returns the paper's recipe with the options applied. @throws DistillSettingsError naming the invalid setting. */
 export function applyOptions(options: DistillOptions): Recipe {
   const recipe = paperRecipe;
-  const other = linearOnly.find((setting) => options[setting] !== undefined);
+  // To keep photos is what no one has to ask for.
+  const other = linearOnly.find((setting) =>
+    setting === 'keepPhotos' ? options[setting] === false : options[setting] !== undefined,
+  );
   if (other) {
     throw new DistillSettingsError(
       `${other}: the paper recipe has no such setting; leave it out, or take the linear recipe`,

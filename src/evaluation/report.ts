@@ -36,8 +36,8 @@ export interface TermFigures {
   readonly term: 'value' | 'direction' | 'peak';
   /** AUROC of the term alone. */
   readonly imageAuroc: number;
-  /** AUROC of the score without the term. */
-  readonly imageAurocWithout: number;
+  /** AUROC of the score without the term; null if nothing is left of it. */
+  readonly imageAurocWithout: number | null;
   /** Whether the term is part of the score. */
   readonly counts: boolean;
 }
@@ -222,11 +222,16 @@ function termFigures({ scoringLayers, terms }: Manifest, measured: Measured): Te
     const of = (anomalous: boolean) => where(scores, images, (image) => image.anomalous === anomalous);
     return auroc(of(true), of(false));
   };
+  /** What is left of a score that is one term alone is rounding. */
+  const without = (counted: Float32Array): number | null => {
+    const rest = score.map((sum, image) => sum - (counted[image] as number));
+    return spanOf(rest) <= 1e-4 * spanOf(score) ? null : separation(rest);
+  };
   const figures = (layer: string, term: TermFigures['term'], alone: Float32Array, counted: Float32Array) => ({
     layer,
     term,
     imageAuroc: separation(alone),
-    imageAurocWithout: separation(score.map((sum, image) => sum - (counted[image] as number))),
+    imageAurocWithout: without(counted),
     counts: counted.some((part) => part !== 0),
   });
   const weighted = (discrepancies: Float32Array, weight: number) =>
@@ -253,6 +258,13 @@ function termFigures({ scoringLayers, terms }: Manifest, measured: Measured): Te
     ...ofLayers('direction', measured.direction, terms.direction),
     ...(peak.length > 0 ? [figures('map', 'peak', peak, weighted(peak, 0))] : []),
   ];
+}
+
+/** Returns the difference of the largest and the smallest value. */
+function spanOf(values: Float32Array): number {
+  return (
+    values.reduce((a, b) => Math.max(a, b), -Infinity) - values.reduce((a, b) => Math.min(a, b), Infinity)
+  );
 }
 
 function imageInterval(

@@ -211,7 +211,7 @@ const termColumns: readonly Column<TermFigures>[] = [
   },
   {
     title: 'AUROC of the score without it',
-    text: ({ imageAurocWithout }) => share(imageAurocWithout),
-    value: ({ imageAurocWithout }) => imageAurocWithout,
+    text: ({ imageAurocWithout }) => imageAurocWithout?.toFixed(3) ?? 'nothing is left',
+    value: ({ imageAurocWithout }) => imageAurocWithout ?? 0,
   },
 ];

@@ -9,6 +9,7 @@ import {
   findExpert,
   linearClonerOf,
   type Manifest,
+  photosFile,
   readDetector,
 } from '../../detector/index.js';
 import type { DistinctFile } from '../../files/distinct-files.js';
@@ -110,6 +111,11 @@ async function changeAlone(options: AddOptions, out: string): Promise<Manifest> 
   const expert = { path, card: await readExpertCard(path) };
   const kept = await readKeptPhotos(detector, manifest.data.fingerprint, input);
   const groupBy = options.groupBy ?? kept.groupBy;
+  if (resolve(kept.file) !== photosFile(detector)) {
+    onWarning?.(
+      `the photos of ${detector} are not kept beside it; ${kept.file} has the same ones and is used`,
+    );
+  }
   const rest = without(kept.photos, remove);
   const known = new Set(rest.map(({ sha256 }) => sha256.toString('hex')));
   const found = dataset === undefined ? [] : (await distinctPhotos({ dataset, groupBy, onWarning })).files;
@@ -118,6 +124,11 @@ async function changeAlone(options: AddOptions, out: string): Promise<Manifest> 
     onWarning?.(`${found.length - fresh.length} of the ${found.length} photos are known already`);
   }
   if (fresh.length === 0 && remove.length === 0 && !options.dropDoubtful) {
+    if (resolve(out) !== resolve(detector)) {
+      throw new DatasetError(
+        `there is nothing to add: all ${found.length} photos are known; ${out} is not written`,
+      );
+    }
     onWarning?.('there is nothing to add; the detector stays as it is');
     return manifest;
   }
@@ -125,6 +136,11 @@ async function changeAlone(options: AddOptions, out: string): Promise<Manifest> 
     fresh.map((file) => file.path),
     groupBy,
   );
+  if (manifest.calibration.earlierVersions && options.falseAlarmRate === undefined) {
+    onWarning?.(
+      'the threshold was set after the detector was made; it is computed anew from its photos, so set it again if need be',
+    );
+  }
   const photos = [...rest, ...photosOf(fresh, parts, input, options)];
   checkCount(photos.length);
   const whole = new WholeRun(1, 1);

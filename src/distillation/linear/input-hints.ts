@@ -19,7 +19,7 @@ import { spread } from './features.js';
 /** Photos that are looked at. */
 const fewPhotos = 5;
 
-/** Ratio of the sides from which a photo's shape is lost. */
+/** Ratio of the shapes of photo and input from which the photo's is lost. */
 const farFromSquare = 1.5;
 
 /** Pixels of the photo for one of the input, from which its detail is lost. */
@@ -37,14 +37,13 @@ export async function hintAtInput(
   if (tiling) return;
   const input = sidesOf(inputSize);
   const ratio = photo.width / photo.height;
-  if (asked === undefined && fit === undefined && Math.max(ratio, 1 / ratio) >= farFromSquare) {
+  const squeezed = ratio / (input.width / input.height);
+  if (fit === undefined && Math.max(squeezed, 1 / squeezed) >= farFromSquare) {
     const { width, height } = suitableSize(ratio, areaOf(inputSize));
-    const shape =
-      ratio > 1
-        ? `${ratio.toFixed(1)} times as wide as high`
-        : `${(1 / ratio).toFixed(1)} times as high as wide`;
+    const shape = shapeOf(ratio);
+    const into = asked === undefined ? 'a square' : `${input.width} x ${input.height}`;
     onWarning(
-      `the photos are ${shape} and are squeezed to a square; --size ${width}x${height} keeps their shape`,
+      `the photos are ${shape} and are squeezed to ${into}; --size ${width}x${height} keeps their shape`,
     );
   }
   const [across, down] = [photo.width / input.width, photo.height / input.height];
@@ -57,6 +56,13 @@ export async function hintAtInput(
     `one pixel of the input covers ${Math.round(across)} x ${Math.round(down)} of the photos, so defects narrower than about ` +
       `${2 * Math.round(Math.min(across, down))} pixels may be missed; --tile-scale ${scale} sees finer ones, in ${tiles} tiles an image`,
   );
+}
+
+function shapeOf(ratio: number): string {
+  if (Math.abs(Math.log(ratio)) < Math.log(1.05)) return 'square';
+  return ratio > 1
+    ? `${ratio.toFixed(1)} times as wide as high`
+    : `${(1 / ratio).toFixed(1)} times as high as wide`;
 }
 
 /** Ratio of the shapes of a region and of a photo that rounding explains. */
