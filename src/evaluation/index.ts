@@ -11,5 +11,5 @@ export type {
   ImageFigures,
   KindFigures,
   PixelFiguresOrNull,
-  TermFigures,
 } from './report.js';
+export type { TermFigures } from './term-figures.js';

@@ -1,6 +1,6 @@
 /** The report of an evaluation, computed from measured scores and maps. */
 import type { TestImage } from '../datasets/index.js';
-import type { LoadedDetector, LocalizationMethod, Manifest } from '../detector/index.js';
+import type { LoadedDetector, LocalizationMethod } from '../detector/index.js';
 import { type Verdict, verdictOf } from '../detector/index.js';
 import { shortest } from '../files/decimals.js';
 import { bootstrapInterval, type Interval } from './bootstrap.js';
@@ -12,6 +12,7 @@ import {
   pixelHistograms,
 } from './pixel-figures.js';
 import { auroc, averagePrecision, type BestF1, bestF1, type Curves, curvesOf } from './ranking.js';
+import { type TermFigures, termFigures } from './term-figures.js';
 
 /** Figures over image scores: defective images against good ones. */
 export interface ImageFigures {
@@ -28,19 +29,6 @@ export type PixelFiguresOrNull = PixelFigures | { readonly [Name in keyof PixelF
 
 /** Figures of one kind of defect, against all good images. */
 export type KindFigures = ImageFigures & PixelFiguresOrNull & { readonly images: number };
-
-/** How well a term of the score separates, and how well the score separates without it. */
-export interface TermFigures {
-  /** Critical layer; `all` for their weighted sum in the score; `map` for the peak of the discrepancy map, which does not count. */
-  readonly layer: string;
-  readonly term: 'value' | 'direction' | 'peak';
-  /** AUROC of the term alone. */
-  readonly imageAuroc: number;
-  /** AUROC of the score without the term; null if nothing is left of it. */
-  readonly imageAurocWithout: number | null;
-  /** Whether the term is part of the score. */
-  readonly counts: boolean;
-}
 
 /** Numbers of images. */
 export interface Confusion {
@@ -214,57 +202,6 @@ const noPixels = {
 
 function pixelFiguresOf(maps: readonly JudgedMap[]): PixelFiguresOrNull {
   return pixelFigures(maps) ?? noPixels;
-}
-
-function termFigures({ scoringLayers, terms }: Manifest, measured: Measured): TermFigures[] {
-  const { images, score } = measured;
-  const separation = (scores: Float32Array): number => {
-    const of = (anomalous: boolean) => where(scores, images, (image) => image.anomalous === anomalous);
-    return auroc(of(true), of(false));
-  };
-  /** What is left of a score that is one term alone is rounding. */
-  const without = (counted: Float32Array): number | null => {
-    const rest = score.map((sum, image) => sum - (counted[image] as number));
-    return spanOf(rest) <= 1e-4 * spanOf(score) ? null : separation(rest);
-  };
-  const figures = (layer: string, term: TermFigures['term'], alone: Float32Array, counted: Float32Array) => ({
-    layer,
-    term,
-    imageAuroc: separation(alone),
-    imageAurocWithout: without(counted),
-    counts: counted.some((part) => part !== 0),
-  });
-  const weighted = (discrepancies: Float32Array, weight: number) =>
-    discrepancies.map((discrepancy) => weight * discrepancy);
-  /** @param all [N, L] */
-  const ofLayers = (
-    term: TermFigures['term'],
-    all: Float32Array,
-    weights: readonly number[],
-  ): TermFigures[] => {
-    const columns = weights.map((_, at) => all.filter((_, entry) => entry % weights.length === at));
-    const counted = columns.map((column, at) => weighted(column, weights[at] as number));
-    const sum = score.map((_, image) => counted.reduce((sum, layer) => sum + (layer[image] as number), 0));
-    return [
-      ...scoringLayers.map((layer, at) =>
-        figures(layer, term, columns[at] as Float32Array, counted[at] as Float32Array),
-      ),
-      ...(weights.some((weight) => weight !== 0) ? [figures('all', term, sum, sum)] : []),
-    ];
-  };
-  const { peak } = measured;
-  return [
-    ...ofLayers('value', measured.value, terms.value),
-    ...ofLayers('direction', measured.direction, terms.direction),
-    ...(peak.length > 0 ? [figures('map', 'peak', peak, weighted(peak, 0))] : []),
-  ];
-}
-
-/** Returns the difference of the largest and the smallest value. */
-function spanOf(values: Float32Array): number {
-  return (
-    values.reduce((a, b) => Math.max(a, b), -Infinity) - values.reduce((a, b) => Math.min(a, b), Infinity)
-  );
 }
 
 function imageInterval(
