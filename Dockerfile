@@ -15,8 +15,8 @@ RUN npm run build && npm prune --omit=dev --ignore-scripts
 
 # --- the same with the CUDA libraries that onnxruntime-node's own script fetches
 FROM build AS build-cuda
-RUN cd node_modules/onnxruntime-node \
-    && ONNXRUNTIME_NODE_INSTALL=cuda12 npm_config_onnxruntime_node_install=cuda12 node script/install.js
+WORKDIR /app/node_modules/onnxruntime-node
+RUN ONNXRUNTIME_NODE_INSTALL=cuda12 npm_config_onnxruntime_node_install=cuda12 node script/install.js
 
 FROM node:${NODE_VERSION}-bookworm-slim AS cpu
 WORKDIR /app
@@ -25,7 +25,8 @@ COPY --from=build /app/dist/src ./dist/src
 COPY package.json ./
 COPY models ./models
 ENV NODE_ENV=production PORT=8080
-USER node
+# The user node of the base image.
+USER 1000
 EXPOSE 8080
 HEALTHCHECK --interval=10s --timeout=3s --start-period=60s \
     CMD ["node", "dist/src/cli/health.js"]
@@ -42,8 +43,8 @@ COPY --from=build /app/dist/src ./dist/src
 COPY package.json ./
 COPY models ./models
 ENV NODE_ENV=production PORT=8080
-RUN useradd --system --create-home --shell /usr/sbin/nologin mkd
-USER mkd
+RUN useradd --system --uid 10001 --create-home --shell /usr/sbin/nologin mkd
+USER 10001
 EXPOSE 8080
 HEALTHCHECK --interval=10s --timeout=3s --start-period=120s \
     CMD ["node", "dist/src/cli/health.js"]

@@ -1,5 +1,5 @@
 /**
- * `npm run check:deploy`: what an operator relies on, with the real programs: the rules and dashboards in a real Prometheus, three
+ * `npm run check:deploy`: what an operator relies on, with the real programs: what is in the image, the rules and dashboards in a real Prometheus, three
  * replicas behind a real nginx and Redis while some of them end. Installs what it needs by package name if it may, and says
  * what could not run. Its last table has each check with its result. Exits with 1 if one failed.
  */
@@ -7,6 +7,7 @@ import { chmod, cp, mkdir, mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { modelsFolder } from '../src/detector/index.js';
+import { billOfMaterials, lintDockerfile, runStages } from './deploy/image.js';
 import { checkQueries, checkRules } from './deploy/prometheus.js';
 import { Fleet } from './deploy/replicas.js';
 import { type Tool, unavailable } from './deploy/tools.js';
@@ -50,6 +51,9 @@ const withFleet = (work: (fleet: Fleet) => Promise<string>) => (): Promise<strin
 };
 
 try {
+  await check('Dockerfile', [], lintDockerfile);
+  await check('bill of materials', [], billOfMaterials);
+  await check('stages of the CPU image, in a clean folder', [], () => runStages(folder));
   await check('rules of Prometheus', ['promtool'], checkRules);
   const all: readonly Tool[] = ['nginx', 'redis-server'];
   await check('three replicas behind nginx', all, async () => {
@@ -87,8 +91,9 @@ try {
   await fleet?.stop();
   await rm(folder, { recursive: true, force: true });
 }
-const container = 'no container engine was used: the stages of the Dockerfile were not built';
-rows.push({ check: 'images', outcome: 'not run', detail: container });
+const container =
+  'no container engine was used: no image was built, and neither compose nor the CUDA image was started';
+rows.push({ check: 'containers', outcome: 'not run', detail: container });
 console.log('\n| check | | |\n|---|---|---|');
 for (const { check: name, outcome, detail } of rows)
   console.log(`| ${name} | ${outcome} | ${detail.replaceAll('\n', ' ')} |`);

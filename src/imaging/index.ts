@@ -12,6 +12,7 @@ export {
   type OnWarning,
   rangeOfFile,
 } from './decode.js';
+export { contrastLost } from './detail.js';
 export { decodePng, encodePng } from './encode.js';
 export { formatOf, type ImageFormat, isImageFile } from './formats.js';
 export { ImageError, type ImageErrorKind } from './image-error.js';

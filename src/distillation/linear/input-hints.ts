@@ -2,8 +2,11 @@
 import { readFile } from 'node:fs/promises';
 import {
   areaOf,
+  asSeen,
+  contrastLost,
   defaultImageLimits,
   type InputShape,
+  type InputSize,
   inspectImage,
   type OnWarning,
   type PictureSize,
@@ -13,7 +16,7 @@ import {
   tileCount,
   tileGrid,
 } from '../../imaging/index.js';
-import { type DistillOptions, stepOfSize } from '../settings.js';
+import { type DistillOptions, isInputSize, stepOfSize } from '../settings.js';
 import { spread } from './features.js';
 
 /** Photos that are looked at. */
@@ -21,9 +24,6 @@ const fewPhotos = 5;
 
 /** Ratio of the shapes of photo and input from which the photo's is lost. */
 const farFromSquare = 1.5;
-
-/** Pixels of the photo for one of the input, from which its detail is lost. */
-const coarse = 4;
 
 /** Warns if photos are squeezed or shrunk so much that other settings would see more. */
 export async function hintAtInput(
@@ -46,15 +46,62 @@ export async function hintAtInput(
       `the photos are ${shape} and are squeezed to ${into}; --size ${width}x${height} keeps their shape`,
     );
   }
-  const [across, down] = [photo.width / input.width, photo.height / input.height];
-  if (Math.min(across, down) < coarse) return;
-  // Half of what is lost.
-  const scale = Number((2 / Math.min(across, down)).toPrecision(1));
+  await hintAtDetail(paths, photo, inputSize, onWarning);
+}
+
+/** Says what larger inputs and tiles would keep of the photos, measured on a few of them. */
+async function hintAtDetail(
+  paths: readonly string[],
+  photo: PictureSize,
+  inputSize: InputSize,
+  onWarning: OnWarning,
+): Promise<void> {
+  const input = sidesOf(inputSize);
+  const scaleOf = ({ width, height }: PictureSize): number =>
+    Math.min(width / photo.width, height / photo.height);
+  const own = scaleOf(input);
+  // Twice as fine, and no finer than the photos.
+  const tileScale = Math.min(1, Number((2 * own).toPrecision(1)));
+  const larger = [1.5, 2]
+    .map((times) => times * Math.min(input.width, input.height))
+    .filter(
+      (side) =>
+        typeof inputSize === 'number' && isInputSize(side) && scaleOf({ width: side, height: side }) <= 1,
+    );
+  const scales = [own, ...larger.map((side) => scaleOf({ width: side, height: side })), tileScale];
+  if (own > 1 / fineEnough) return;
+  const lost = await meanLost(paths, scales);
+  const [atInput = 0, ...others] = lost.map((share) => Math.round(100 * share));
+  if (atInput < leastLost) return;
   const overlap = Math.min(input.width, input.height) / 4;
-  const tiles = tileCount(tileGrid(photo, { inputSize, tiling: { scale, overlap } }));
+  const tiles = tileCount(tileGrid(photo, { inputSize, tiling: { scale: tileScale, overlap } }));
+  const instead = [
+    ...larger.map((side, at) => `--size ${side} loses ${others[at]} %`),
+    `--tile-scale ${tileScale}, in ${tiles} tiles an image, ${others[larger.length]} %`,
+  ];
   onWarning(
-    `one pixel of the input covers ${Math.round(across)} x ${Math.round(down)} of the photos, so defects narrower than about ` +
-      `${2 * Math.round(Math.min(across, down))} pixels may be missed; --tile-scale ${scale} sees finer ones, in ${tiles} tiles an image`,
+    `at ${input.width} x ${input.height} pixels ${atInput} % of the photos' contrast is lost, and with it defects as fine; ${instead.join(', ')}`,
+  );
+}
+
+/** Pixels of the photo for one of the input, up to which next to nothing is lost. */
+const fineEnough = 1.2;
+
+/** Percent of the contrast that is worth a word. */
+const leastLost = 5;
+
+/** Returns the share of the contrast that a few photos lose on average, for each scale. */
+async function meanLost(paths: readonly string[], scales: readonly number[]): Promise<number[]> {
+  const lost = await Promise.all(
+    spread(paths.length, fewPhotos).map(async (at) => {
+      const bytes = await readFile(paths[at] as string);
+      const seen = await asSeen(bytes, undefined, defaultImageLimits).catch(() => undefined);
+      return seen ? [await contrastLost(seen, scales)] : [];
+    }),
+  );
+  const known = lost.flat();
+  return scales.map(
+    (_, at) => known.reduce((sum, shares) => sum + (shares[at] as number), 0) / Math.max(1, known.length),
   );
 }
 
