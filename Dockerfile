@@ -11,7 +11,9 @@ COPY src ./src
 COPY examples ./examples
 COPY test ./test
 COPY bench ./bench
-RUN npm run build && npm prune --omit=dev --ignore-scripts
+# onnxruntime-node has the libraries of all systems.
+RUN npm run build && npm prune --omit=dev --ignore-scripts \
+    && rm -rf node_modules/onnxruntime-node/bin/napi-v6/darwin node_modules/onnxruntime-node/bin/napi-v6/win32
 
 # --- the same with the CUDA libraries that onnxruntime-node's own script fetches
 FROM build AS build-cuda

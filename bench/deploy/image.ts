@@ -28,7 +28,9 @@ export async function runStages(folder: string): Promise<string> {
   for (const [, from = ''] of stage.matchAll(/^COPY (.+) \S+$/gm)) {
     for (const name of from.split(' ')) await copyTracked(name, build);
   }
-  for (const [, command = ''] of stage.matchAll(/^RUN (.+)$/gm)) run('sh', ['-c', command], build);
+  for (const [, command = ''] of stage.matchAll(/^RUN ((?:.*\\\n)*.*)$/gm)) {
+    run('sh', ['-c', command], build);
+  }
   await mkdir(app, { recursive: true });
   const parts = ['node_modules', 'dist/src', 'package.json', 'models'];
   for (const part of parts.slice(0, 2)) await cp(join(build, part), join(app, part), { recursive: true });
