@@ -19,6 +19,9 @@ const mostPendingBytes = 64 * 2 ** 20;
 /** The fields of a result's hash. Maps are `map:<method>`: width and height as uint32, then float32, little-endian. */
 const fields = { entry: 'entry', image: 'image', map: (method: string) => `map:${method}` } as const;
 
+/** Width and height of a map. */
+const headerBytes = 8;
+
 /** What is stored as JSON. */
 type Entry = Omit<StoredResult, 'image' | 'maps'> & {
   /** Of pixels that were sent decoded. */
@@ -129,15 +132,18 @@ function imageOf(bytes: Buffer, pixels: Entry['pixels']): ImageInput {
 }
 
 function encodeMap({ width, height, values }: LocalizationMap): Buffer {
-  const bytes = Buffer.alloc(8 + 4 * values.length);
-  bytes.writeUInt32LE(width, 0);
-  bytes.writeUInt32LE(height, 4);
-  for (let at = 0; at < values.length; at++) bytes.writeFloatLE(values[at] as number, 8 + 4 * at);
-  return bytes;
+  const header = Buffer.alloc(headerBytes);
+  header.writeUInt32LE(width, 0);
+  header.writeUInt32LE(height, 4);
+  // Every processor that onnxruntime-node runs on is little-endian.
+  return Buffer.concat([header, Buffer.from(values.buffer, values.byteOffset, values.byteLength)]);
 }
 
 function decodeMap(bytes: Buffer): LocalizationMap {
-  const values = new Float32Array((bytes.length - 8) / 4);
-  for (let at = 0; at < values.length; at++) values[at] = bytes.readFloatLE(8 + 4 * at);
-  return { width: bytes.readUInt32LE(0), height: bytes.readUInt32LE(4), values };
+  const entries = Uint8Array.from(bytes.subarray(headerBytes));
+  return {
+    width: bytes.readUInt32LE(0),
+    height: bytes.readUInt32LE(4),
+    values: new Float32Array(entries.buffer),
+  };
 }
