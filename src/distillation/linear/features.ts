@@ -1,5 +1,6 @@
 /** One pass of the expert over good images: what the linear cloner is fitted on. */
 import { windowGrid } from '../../detector/index.js';
+import { workAhead } from '../../files/ahead.js';
 import {
   type InputSize,
   type ScaledImage,
@@ -112,6 +113,9 @@ export interface FeatureOptions {
 /** Images that local features are learned from: each has thousands of positions, and their products take as long as a fast expert. */
 const mostLocal = 50;
 
+/** Photos that are read before their turn. */
+const readAhead = 3;
+
 /** @throws ImageError naming the invalid file. */
 export async function computeFeatures(
   device: Device,
@@ -129,14 +133,14 @@ export async function computeFeatures(
   const thumbnails: Uint8Array[] = [];
   let local: LocalSums | undefined;
   try {
-    // The next image is decoded while the expert runs on this one.
-    let next = photos[0]?.read();
-    for (let index = 0; index < photos.length; index++) {
+    // While the expert runs on an image, the next ones are decoded, and what is done with this one goes on.
+    let done: Promise<void> | undefined;
+    for await (const image of workAhead(photos, readAhead, (photo) => photo.read())) {
+      const index = thumbnails.length;
       onProgress(index, photos.length);
-      const image = (await next) as ScaledImage;
-      next = photos[index + 1]?.read();
-      next?.catch(() => undefined);
-      await onPhoto?.(image);
+      await done;
+      done = onPhoto?.(image);
+      done?.catch(() => undefined);
       thumbnails.push(thumbnail(image));
       for (let tile = 0; tile < tileCount(image.grid); tile++) {
         const { width, height } = image.grid.tile;
@@ -156,6 +160,7 @@ export async function computeFeatures(
         local.add(mean, float32Data(outputs, localProducts));
       }
     }
+    await done;
     onProgress(photos.length, photos.length);
     return { imageOf, vectors, windows, thumbnails, local: local as LocalSums };
   } finally {
