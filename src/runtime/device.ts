@@ -4,9 +4,10 @@
  */
 import { Worker } from 'node:worker_threads';
 import { LRUCache } from 'lru-cache';
+import { type Feeds, postable } from './feeds.js';
 import type { ModelRecipe, NumberedRequest, Reply, Request, WorkerSettings } from './messages.js';
 import type { Provider } from './onnxruntime.js';
-import { compact, type Feeds, postable, type Tensors } from './tensor.js';
+import { compact, type Tensors } from './tensor.js';
 
 /** The provider is unavailable, a graph failed, or the worker is gone. */
 export class RuntimeError extends Error {

@@ -9,6 +9,7 @@ export {
   WorkerGoneError,
 } from './device.js';
 export { DevicePool, type PoolOptions } from './device-pool.js';
+export type { Feeds } from './feeds.js';
 export type { ModelRecipe } from './messages.js';
 export type { Provider } from './onnxruntime.js';
 export { type ReplacementCause, SupervisedDevice, type SupervisionOptions } from './supervised-device.js';
@@ -17,7 +18,6 @@ export {
   bool,
   compact,
   concatenated,
-  type Feeds,
   float32,
   float32Data,
   sessionInputs,

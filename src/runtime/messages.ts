@@ -1,6 +1,7 @@
 /** Messages between the main thread and an inference worker. */
+import type { Feeds } from './feeds.js';
 import type { Provider } from './onnxruntime.js';
-import type { Feeds, Tensors } from './tensor.js';
+import type { Tensors } from './tensor.js';
 
 /**
  * How to build a model in the worker, so that the main thread never holds it: `module` (a URL) exports a function of

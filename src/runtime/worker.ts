@@ -2,10 +2,11 @@
 import { setTimeout } from 'node:timers/promises';
 import { parentPort, workerData } from 'node:worker_threads';
 import { encodeModel, Graph } from '../onnx/index.js';
+import { whole } from './feeds.js';
 import type { ModelRecipe, NumberedRequest, Reply, Request, WorkerSettings } from './messages.js';
 import { type BlockingSession, createSession, hasCudaLibraries, type Provider } from './onnxruntime.js';
 import { ShapeSessions } from './shape-sessions.js';
-import { sessionInputs, type Tensors, whole } from './tensor.js';
+import { sessionInputs, type Tensors } from './tensor.js';
 import { letOthersGoFirst } from './thread-priority.js';
 
 const settings = workerData as WorkerSettings;
