@@ -12,6 +12,7 @@ export {
   type LoadedDetector,
   type LocalizationMethod,
   type Manifest,
+  type Meaning,
   type NearCopies,
   readDetector,
   type Scorer,
@@ -89,6 +90,7 @@ export {
 export {
   type Device,
   type DeviceOptions,
+  type Feeds,
   type ModelRecipe,
   type PoolOptions,
   type Provider,
@@ -99,9 +101,11 @@ export {
   type Session,
   type SupervisionOptions,
   type Tensor,
+  type TensorParts,
   type Tensors,
 } from './runtime/index.js';
 export {
+  type BatchSizeByProvider,
   type EngineOptions,
   type EngineResult,
   type ImageScore,

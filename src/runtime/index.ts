@@ -9,7 +9,7 @@ export {
   WorkerGoneError,
 } from './device.js';
 export { DevicePool, type PoolOptions } from './device-pool.js';
-export type { Feeds } from './feeds.js';
+export type { Feeds, TensorParts } from './feeds.js';
 export type { ModelRecipe } from './messages.js';
 export type { Provider } from './onnxruntime.js';
 export { type ReplacementCause, SupervisedDevice, type SupervisionOptions } from './supervised-device.js';

@@ -1,7 +1,13 @@
 /** From an image to its result: the one pipeline, and what runs it. */
 
 export { type Deadline, endOf, noDeadline } from './deadline.js';
-export { type EngineOptions, type EngineResult, type MapKind, ScoringEngine } from './engine.js';
+export {
+  type BatchSizeByProvider,
+  type EngineOptions,
+  type EngineResult,
+  type MapKind,
+  ScoringEngine,
+} from './engine.js';
 export { deadlineError, ScoringError, type ScoringErrorKind } from './errors.js';
 export { type ImageSource, mapQuantile, measureGoodImages, quantile } from './good-images.js';
 export type { ImageJob, ScoreOptions } from './image-job.js';
