@@ -3,10 +3,10 @@
  * replicas behind a real nginx and Redis while some of them end. Installs what it needs by package name if it may, and says
  * what could not run. Its last table has each check with its result. Exits with 1 if one failed.
  */
-import { chmod, cp, mkdir, mkdtemp, rm } from 'node:fs/promises';
+import { chmod, mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { modelsFolder } from '../src/detector/index.js';
+import { onlySample } from '../test/support/service.js';
 import { billOfMaterials, lintDockerfile, runStages } from './deploy/image.js';
 import { checkQueries, checkRules } from './deploy/prometheus.js';
 import { Fleet } from './deploy/replicas.js';
@@ -22,9 +22,6 @@ const rows: Row[] = [];
 const folder = await mkdtemp(join(tmpdir(), 'mkd-deploy-'));
 // nginx works as another user.
 await chmod(folder, 0o755);
-const detectors = join(folder, 'detectors');
-await mkdir(detectors);
-await cp(join(modelsFolder, 'sample'), join(detectors, 'sample'), { recursive: true });
 
 async function check(
   name: string,
@@ -57,7 +54,7 @@ try {
   await check('rules of Prometheus', ['promtool'], checkRules);
   const all: readonly Tool[] = ['nginx', 'redis-server'];
   await check('three replicas behind nginx', all, async () => {
-    fleet = await Fleet.start(folder, detectors);
+    fleet = await Fleet.start(folder, onlySample);
     return 'ready';
   });
   await check(
@@ -80,7 +77,7 @@ try {
   await check(
     'replicas end under load',
     all,
-    withFleet((running) => running.losesReplicas(detectors)),
+    withFleet((running) => running.losesReplicas(onlySample)),
   );
   await check(
     'the store ends under load',

@@ -3,7 +3,7 @@
  * limit of the processor. All sides take turns, so that changes in the speed of the machine affect all of them; cells
  * are medians. `-- --quick` takes two minutes. Writes bench/.report/report.md and report.json.
  */
-import { cp, mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { cpus, tmpdir, totalmem } from 'node:os';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
@@ -17,6 +17,7 @@ import { addExpert, addImageInput, loadExpert } from '../src/networks/index.js';
 import { encodeModel, Graph, knownShape } from '../src/onnx/index.js';
 import { Device, float32 } from '../src/runtime/index.js';
 import { DirectInference, type MapKind, ScoringEngine, ScoringPipeline } from '../src/scoring/index.js';
+import { onlySample } from '../test/support/service.js';
 import { root, startPeer } from './peer.js';
 import { Client, median, rateOf, startService } from './service.js';
 
@@ -94,14 +95,7 @@ async function graphs(): Promise<void> {
 
 /** Times JPEG files: in process, and over HTTP. */
 async function wire(): Promise<void> {
-  const files = await Promise.all(
-    Array.from({ length: 8 }, async (_, index) => {
-      const { pixels, width, height } = drawSample({ seed: 9, index });
-      return sharp(pixels, { raw: { width, height, channels: 3 } })
-        .jpeg({ quality: 90 })
-        .toBuffer();
-    }),
-  );
+  const files = await Promise.all(Array.from({ length: 8 }, (_, index) => jpegOf(index)));
   const file = (): Buffer => files[Math.floor(Math.random() * files.length)] as Buffer;
   const pipeline = new ScoringPipeline(new DirectInference(engine));
   const service = await startService(port, '--provider', 'cpu', '--detectors', modelsFolder);
@@ -130,13 +124,10 @@ async function start(): Promise<void> {
     'when ready': [],
     'after 1,000 requests': [],
   };
-  const { pixels, width, height } = drawSample({ seed: 9, index: 1 });
-  const body = await sharp(pixels, { raw: { width, height, channels: 3 } })
-    .jpeg({ quality: 90 })
-    .toBuffer();
+  const body = await jpegOf(1);
   for (let turn = 0; turn < (quick ? 1 : 3); turn++) {
     const began = performance.now();
-    const service = await startService(port, '--provider', 'cpu', '--detectors', await oneDetector());
+    const service = await startService(port, '--provider', 'cpu', '--detectors', onlySample);
     ready.push((performance.now() - began) / 1000);
     memory['when ready'].push((await service.residentBytes()) / 2 ** 20);
     const client = new Client(port, 8);
@@ -152,12 +143,12 @@ async function start(): Promise<void> {
   cells.push({ name: 'resident memory, one detector', unit: 'MiB', sides: memory });
 }
 
-/** Returns a folder with nothing but the default detector. */
-async function oneDetector(): Promise<string> {
-  const detectors = join(folder, 'detectors');
-  await mkdir(detectors, { recursive: true });
-  await cp(join(modelsFolder, 'sample'), join(detectors, 'sample'), { recursive: true });
-  return detectors;
+/** Draws a part of the sample product, as JPEG. */
+async function jpegOf(index: number): Promise<Buffer> {
+  const { pixels, width, height } = drawSample({ seed: 9, index });
+  return sharp(pixels, { raw: { width, height, channels: 3 } })
+    .jpeg({ quality: 90 })
+    .toBuffer();
 }
 
 /** Runs all sides in turns. */

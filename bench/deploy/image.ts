@@ -3,8 +3,9 @@ import { spawnSync } from 'node:child_process';
 import { existsSync } from 'node:fs';
 import { cp, mkdir, readFile, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
+import { freePort } from '../../test/support/free-port.js';
 import { peerPython, root } from '../peer.js';
-import { freePort, Running, run } from './tools.js';
+import { Running, run } from './tools.js';
 
 /** Licenses of what is in the image. sharp's library of image formats is a shared library of its own, as the LGPL asks. */
 const allowed = new Set([

@@ -2,8 +2,9 @@
 import { readdir, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as wait } from 'node:timers/promises';
+import { freePort } from '../../test/support/free-port.js';
 import { root } from '../peer.js';
-import { freePort, Running, run } from './tools.js';
+import { Running, run } from './tools.js';
 
 const docker = join(root, 'docker');
 

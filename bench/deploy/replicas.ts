@@ -2,9 +2,11 @@
 import { mkdir, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as wait } from 'node:timers/promises';
+import { freePort } from '../../test/support/free-port.js';
+import { RedisServer } from '../../test/support/redis.js';
 import { root } from '../peer.js';
 import { Client, type Service, startService } from '../service.js';
-import { freePort, Running } from './tools.js';
+import { Running } from './tools.js';
 
 const connections = 8;
 
@@ -63,18 +65,17 @@ export class Fleet {
     private readonly services: Service[],
     private readonly nginx: Running,
     private readonly client: Client,
-    private readonly redis: { readonly port: number; running: Running },
+    private readonly redis: RedisServer,
   ) {}
 
   static async start(folder: string, detectors: string): Promise<Fleet> {
-    const redisPort = await freePort();
-    const redis = { port: redisPort, running: startRedis(redisPort) };
+    const redis = await RedisServer.start();
     const ports: number[] = [];
     const services: Service[] = [];
     for (let replica = 0; replica < 3; replica++) {
       const port = await freePort();
       ports.push(port);
-      services.push(await startReplica(port, detectors, redisPort));
+      services.push(await startReplica(port, detectors, redis.url));
     }
     const port = await freePort();
     await mkdir(join(folder, 'nginx'), { recursive: true });
@@ -132,7 +133,7 @@ export class Fleet {
     await this.services[2]?.stop();
     await wait(2000);
     for (const replica of [1, 2]) {
-      this.services[replica] = await startReplica(this.ports[replica] as number, detectors, this.redis.port);
+      this.services[replica] = await startReplica(this.ports[replica] as number, detectors, this.redis.url);
     }
     await wait(2000);
     return `one killed and one drained of three: ${await load.end()} requests, all answered`;
@@ -156,9 +157,9 @@ export class Fleet {
   async losesStore(): Promise<string> {
     const load = this.load();
     await wait(1500);
-    await this.redis.running.stop('SIGKILL');
+    await this.redis.kill();
     await wait(3000);
-    this.redis.running = startRedis(this.redis.port);
+    await this.redis.begin();
     await wait(4000);
     const count = await load.end();
     const shared = await this.sharesResults();
@@ -169,12 +170,11 @@ export class Fleet {
     this.client.close();
     await this.nginx.stop('SIGQUIT');
     await Promise.all(this.services.map((service) => service.stop()));
-    await this.redis.running.stop();
+    await this.redis.kill();
   }
 }
 
-function startReplica(port: number, detectors: string, redisPort: number): Promise<Service> {
-  const results = `redis://127.0.0.1:${redisPort}`;
+function startReplica(port: number, detectors: string, results: string): Promise<Service> {
   return startService(
     port,
     '--provider',
@@ -186,17 +186,4 @@ function startReplica(port: number, detectors: string, redisPort: number): Promi
     '--results',
     results,
   );
-}
-
-function startRedis(port: number): Running {
-  return new Running('redis-server', [
-    '--port',
-    String(port),
-    '--bind',
-    '127.0.0.1',
-    '--save',
-    '',
-    '--appendonly',
-    'no',
-  ]);
 }

@@ -64,7 +64,8 @@ export class SharedResults {
   save({ image, maps, ...entry }: StoredResult): void {
     const pixels =
       image instanceof Uint8Array ? {} : { pixels: { width: image.width, height: image.height } };
-    const bytes = Buffer.from(image instanceof Uint8Array ? image : image.pixels);
+    const { buffer, byteOffset, byteLength } = image instanceof Uint8Array ? image : image.pixels;
+    const bytes = Buffer.from(buffer, byteOffset, byteLength);
     const hash = new Map<string, string | Buffer>([
       [fields.entry, JSON.stringify({ ...entry, ...pixels } satisfies Entry)],
       [fields.image, bytes],

@@ -1,9 +1,9 @@
-/** A real Redis server for tests, on a port of its own. */
+/** A real Redis server for tests and checks, on a port of its own. */
 import { type ChildProcess, spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
-import { createServer } from 'node:net';
 import { setTimeout as wait } from 'node:timers/promises';
 import { Redis } from 'ioredis';
+import { freePort } from './free-port.js';
 
 /** Why there is no server for tests; false if there is one. */
 export const noRedis: string | false =
@@ -47,13 +47,4 @@ export class RedisServer {
     this.#process.kill('SIGKILL');
     await once(this.#process, 'exit');
   }
-}
-
-async function freePort(): Promise<number> {
-  const server = createServer().listen(0, '127.0.0.1');
-  await once(server, 'listening');
-  const address = server.address();
-  server.close();
-  if (typeof address !== 'object' || !address) throw new Error('there is no free port');
-  return address.port;
 }

@@ -5,8 +5,8 @@ import { join } from 'node:path';
 import { modelsFolder } from '../../src/detector/index.js';
 import { type RunningService, type ServeOptions, serve } from '../../src/http/index.js';
 
-/** The other one's expert takes seconds to start, and only tests of the command line are about it. */
-const onlySample = mkdtempSync(join(tmpdir(), 'mkd-test-'));
+/** A folder with `sample` alone: the other one's expert takes seconds to start, and only tests of the command line are about it. */
+export const onlySample = mkdtempSync(join(tmpdir(), 'mkd-test-'));
 symlinkSync(join(modelsFolder, 'sample'), join(onlySample, 'sample'));
 process.on('exit', () => rmSync(onlySample, { recursive: true, force: true }));
 

@@ -31,7 +31,9 @@ export async function hintAtInput(
   { inputSize: asked, fit, onWarning }: DistillOptions,
   { inputSize, tiling, region }: InputShape,
 ): Promise<void> {
-  const photo = onWarning && (await middleSize(paths));
+  if (!onWarning) return;
+  const files = await Promise.all(spread(paths.length, fewPhotos).map((at) => readFile(paths[at] as string)));
+  const photo = await middleSize(files);
   if (!photo) return;
   if (region) hintAtRegion(region, photo, onWarning);
   if (tiling) return;
@@ -46,12 +48,12 @@ export async function hintAtInput(
       `the photos are ${shape} and are squeezed to ${into}; --size ${width}x${height} keeps their shape`,
     );
   }
-  await hintAtDetail(paths, photo, inputSize, onWarning);
+  await hintAtDetail(files, photo, inputSize, onWarning);
 }
 
 /** Says what larger inputs and tiles would keep of the photos, measured on a few of them. */
 async function hintAtDetail(
-  paths: readonly string[],
+  files: readonly Uint8Array[],
   photo: PictureSize,
   inputSize: InputSize,
   onWarning: OnWarning,
@@ -60,6 +62,7 @@ async function hintAtDetail(
   const scaleOf = ({ width, height }: PictureSize): number =>
     Math.min(width / photo.width, height / photo.height);
   const own = scaleOf(input);
+  if (own > 1 / fineEnough) return;
   // Twice as fine, and no finer than the photos.
   const tileScale = Math.min(1, Number((2 * own).toPrecision(1)));
   const larger = [1.5, 2]
@@ -69,8 +72,7 @@ async function hintAtDetail(
         typeof inputSize === 'number' && isInputSize(side) && scaleOf({ width: side, height: side }) <= 1,
     );
   const scales = [own, ...larger.map((side) => scaleOf({ width: side, height: side })), tileScale];
-  if (own > 1 / fineEnough) return;
-  const lost = await meanLost(paths, scales);
+  const lost = await meanLost(files, scales);
   const [atInput = 0, ...others] = lost.map((share) => Math.round(100 * share));
   if (atInput < leastLost) return;
   const overlap = Math.min(input.width, input.height) / 4;
@@ -91,11 +93,10 @@ const fineEnough = 1.2;
 const leastLost = 5;
 
 /** Returns the share of the contrast that a few photos lose on average, for each scale. */
-async function meanLost(paths: readonly string[], scales: readonly number[]): Promise<number[]> {
+async function meanLost(files: readonly Uint8Array[], scales: readonly number[]): Promise<number[]> {
   const lost = await Promise.all(
-    spread(paths.length, fewPhotos).map(async (at) => {
-      const bytes = await readFile(paths[at] as string);
-      const seen = await asSeen(bytes, undefined, defaultImageLimits).catch(() => undefined);
+    files.map(async (file) => {
+      const seen = await asSeen(file, undefined, defaultImageLimits).catch(() => undefined);
       return seen ? [await contrastLost(seen, scales)] : [];
     }),
   );
@@ -125,11 +126,9 @@ function hintAtRegion(region: RegionOfInterest, photo: PictureSize, onWarning: O
 }
 
 /** Returns the size of a photo of middle shape among a few; undefined if none can be read. */
-async function middleSize(paths: readonly string[]): Promise<PictureSize | undefined> {
+async function middleSize(files: readonly Uint8Array[]): Promise<PictureSize | undefined> {
   const sizes = await Promise.all(
-    spread(paths.length, fewPhotos).map(async (at) =>
-      inspectImage(await readFile(paths[at] as string), defaultImageLimits).catch(() => undefined),
-    ),
+    files.map((file) => inspectImage(file, defaultImageLimits).catch(() => undefined)),
   );
   const known = sizes
     .filter((size) => size !== undefined)
