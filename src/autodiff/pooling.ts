@@ -1,5 +1,5 @@
 /** Gradients of pooling. */
-import { maxPoolIndices, type Node, type Value } from '../onnx/index.js';
+import { type ConstantTensor, maxPoolIndices, type Node, type Value } from '../onnx/index.js';
 import type { GradientRules, RuleContext } from './rule.js';
 
 export const poolingRules: GradientRules = {
@@ -10,6 +10,23 @@ export const poolingRules: GradientRules = {
   MaxPool: (context) => {
     const window = tilingWindow(context.node);
     return [window ? maskedGrad(context, window) : scatteredGrad(context)];
+  },
+
+  /** y = R x C^T, where a row of R or C holds what each position gives to a window; so dx = R^T dy C. */
+  AveragePool: ({ graph, op, node, grad, input, output }) => {
+    const { kernel_shape, strides } = node.attributes;
+    if (kernel_shape?.kind !== 'ints' || strides?.kind !== 'ints') return [undefined];
+    const [from, to] = [imageSize(input(0)), imageSize(output(0))];
+    const shares = (axis: 0 | 1): ConstantTensor => {
+      const [side, stride] = [kernel_shape.value[axis] as number, strides.value[axis] as number];
+      const data = new Float32Array(to[axis] * from[axis]);
+      for (let at = 0; at < to[axis]; at++) {
+        data.fill(1 / side, at * from[axis] + at * stride, at * from[axis] + at * stride + side);
+      }
+      return { type: 'float32', shape: [to[axis], from[axis]], data };
+    };
+    const rows = op.Transpose(graph.constant(shares(0)), [1, 0]);
+    return [op.MatMul(op.MatMul(rows, grad), graph.constant(shares(1)))];
   },
 };
 

@@ -38,23 +38,38 @@ export function addRoot(graph: Graph, activations: Value): Value {
  * @returns float32 [N, C * grid * grid]
  */
 export function addSpanVector(graph: Graph, activations: Value, grid: number): Value {
-  const cells = addCells(graph, activations, [grid, grid]);
-  return graph.op.Reshape(cells, [0, (cells.shape[1] as number) * grid * grid]);
+  const { cells, scale } = addCells(graph, activations, [grid, grid]);
+  return graph.op.Reshape(graph.op.Mul(cells, scale), [0, (cells.shape[1] as number) * grid * grid]);
 }
 
-/** Adds the cells of {@link addSpanVector}, float32 [N, C, ...grid]. */
-function addCells(graph: Graph, activations: Value, grid: GridSize): Value {
+/** The cells of a layer before they are divided by the length of its vector, and one over that length to the power 0.75. */
+interface Cells {
+  /** float32 [N, C, ...grid] */
+  readonly cells: Value;
+  /** float32 [N, 1, 1, 1] */
+  readonly scale: Value;
+}
+
+function addCells(graph: Graph, activations: Value, grid: GridSize): Cells {
   const { op } = graph;
-  const [, , height, width] = activations.shape as [unknown, unknown, number, number];
-  let cells = addRoot(graph, activations);
-  // Positions that are cells already need no average.
-  if (grid[0] !== height) cells = op.MatMul(addShares(graph, grid[0], height), cells);
-  if (grid[1] !== width) cells = op.MatMul(cells, op.Transpose(addShares(graph, grid[1], width), [1, 0]));
-  // In two steps: the runtime sums over all axes at once on one core.
-  const square = op.ReduceSum(op.ReduceSumSquare(cells, [2, 3]), [1]);
+  const cells = addMeans(graph, addRoot(graph, activations), grid);
+  const square = op.ReduceSum(op.Mul(cells, cells), [1, 2, 3]);
   // |v|^0.75 = s^(1/4) s^(1/8) for s = |v|^2
   const quarter = op.Sqrt(op.Sqrt(square));
-  return op.Div(cells, op.Mul(quarter, op.Sqrt(quarter)));
+  return { cells, scale: op.Reciprocal(op.Mul(quarter, op.Sqrt(quarter))) };
+}
+
+/** Adds the means of the positions in each cell, float32 [N, C, ...grid]. */
+function addMeans(graph: Graph, x: Value, grid: GridSize): Value {
+  const { op } = graph;
+  const sides = x.shape.slice(2) as [number, number];
+  const [rows, columns] = [sides[0] / grid[0], sides[1] / grid[1]];
+  if (rows === 1 && columns === 1) return x;
+  if (Number.isInteger(rows) && Number.isInteger(columns)) {
+    return op.AveragePool(x, { kernel_shape: [rows, columns], strides: [rows, columns] });
+  }
+  const byRow = op.MatMul(addShares(graph, grid[0], sides[0]), x);
+  return op.MatMul(byRow, op.Transpose(addShares(graph, grid[1], sides[1]), [1, 0]));
 }
 
 /** Adds how much of each cell each position fills, [grid, positions]: a position between two cells belongs to both. */
@@ -81,23 +96,14 @@ const window = { side: 3, stride: 2 } as const;
  */
 export function addWindows(graph: Graph, layers: readonly Value[], grid: GridSize, mean?: Value): Value {
   const { op } = graph;
-  const cells = layers.map((layer) => addCells(graph, layer, grid));
-  const joined = cells.length === 1 ? (cells[0] as Value) : op.Concat(cells, 1);
-  // Averages of what is less the mean are less the mean. Taken off behind the products, OpenVINO cannot compile it.
-  const centered = mean ? op.Sub(joined, op.Reshape(mean, [1, -1, 1, 1])) : joined;
-  const [rows, columns] = grid.map((cells) => addWindowShares(graph, cells)) as [Value, Value];
-  return op.MatMul(op.MatMul(rows, centered), op.Transpose(columns, [1, 0]));
-}
-
-/** Adds what each cell along a side gives to each window, [windows, cells]. */
-function addWindowShares(graph: Graph, cells: number): Value {
   const { side, stride } = window;
-  const windows = Math.floor((cells - side) / stride) + 1;
-  const shares = new Float32Array(windows * cells);
-  for (let at = 0; at < windows; at++) {
-    shares.fill(1 / side, at * cells + at * stride, at * cells + at * stride + side);
-  }
-  return graph.constant({ type: 'float32', shape: [windows, cells], data: shares });
+  // Scaled behind the means, where there is a quarter of the values.
+  const means = layers.map((layer) => {
+    const { cells, scale } = addCells(graph, layer, grid);
+    return op.Mul(op.AveragePool(cells, { kernel_shape: [side, side], strides: [stride, stride] }), scale);
+  });
+  const joined = means.length === 1 ? (means[0] as Value) : op.Concat(means, 1);
+  return mean ? op.Sub(joined, op.Reshape(mean, [1, -1, 1, 1])) : joined;
 }
 
 /** The tensors of a span: what the good images have in common. */

@@ -57,10 +57,14 @@ export const highestWindows = 3;
  */
 export function addWindowEnergy(graph: Graph, windows: Value, whitening: Value): Value {
   const { op } = graph;
-  let energies = op.ReduceSumSquare(op.Conv(windows, whitening), [1]);
+  const [, channels, rows, columns] = windows.shape as [unknown, number, number, number];
+  // As a product and a sum: Conv and ReduceSumSquare take three times as long.
+  const matrix = op.Reshape(whitening, [channels, channels]);
+  const whitened = op.MatMul(matrix, op.Reshape(windows, [0, channels, rows * columns]));
+  let energies = op.ReduceSum(op.Mul(whitened, whitened), [1]);
   let sum = graph.scalar(0);
   for (let rank = 0; rank < highestWindows; rank++) {
-    const highest = op.ReduceMax(energies, [1, 2, 3]);
+    const highest = op.ReduceMax(energies, [1, 2]);
     sum = op.Add(sum, highest);
     const isOther = op.Sub(graph.scalar(1), op.Cast(op.Equal(energies, highest), 'float32'));
     energies = op.Mul(energies, isOther);

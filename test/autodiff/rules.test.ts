@@ -174,6 +174,16 @@ const cases: readonly RuleCase[] = [
     shapes: [[2, 1, 5, 5]],
     build: (op, a) => op.MaxPool(a, { kernel_shape: [3, 3], strides: [2, 2], pads: [1, 1, 1, 1] }),
   },
+  {
+    rule: 'AveragePool',
+    shapes: [[2, 2, 4, 6]],
+    build: (op, a) => op.AveragePool(a, { kernel_shape: [2, 3], strides: [2, 3] }),
+  },
+  {
+    rule: 'AveragePool, overlapping, which leaves the last row and column',
+    shapes: [[1, 2, 6, 4]],
+    build: (op, a) => op.AveragePool(a, { kernel_shape: [3, 3], strides: [2, 1] }),
+  },
 ];
 
 for (const {

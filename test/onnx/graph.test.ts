@@ -169,6 +169,7 @@ interface Kernel {
 const sinceVersions: Readonly<Record<string, number>> = {
   Abs: 13,
   Add: 14,
+  AveragePool: 11,
   Cast: 13,
   Clip: 13,
   Concat: 13,
