@@ -1,230 +1,145 @@
 /**
- * `npm run bench`: how fast the default detector is, beside other runtimes with the same exported graph, over HTTP, and at the
- * limit of the processor. All sides take turns, so that changes in the speed of the machine affect all of them; cells
- * are medians. `-- --quick` takes two minutes. Writes bench/.report/report.md and report.json.
+ * `npm run bench`: how fast the default detector is, beside other runtimes with the same exported graph and networks of others,
+ * over HTTP, and at the limit of the processor. All sides take turns; cells are medians. `-- --quick` takes two minutes
+ * and leaves out other sizes, experts and distilling. Writes bench/.report/report.md and report.json.
  */
+import { execFile } from 'node:child_process';
 import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
-import { cpus, tmpdir, totalmem } from 'node:os';
+import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { parseArgs } from 'node:util';
-import sharp from 'sharp';
-import { drawSample } from '../src/datasets/index.js';
-import { embeddedExperts, modelsFolder, readDetector } from '../src/detector/index.js';
-import { type ExportedOutput, onnxFile } from '../src/export/index.js';
+import { parseArgs, promisify } from 'node:util';
+import { embeddedExperts, type LoadedDetector, modelsFolder, readDetector } from '../src/detector/index.js';
 import { cores } from '../src/files/cores.js';
-import { areaOf, sideOf } from '../src/imaging/index.js';
-import { addExpert, addImageInput, loadExpert } from '../src/networks/index.js';
-import { encodeModel, Graph, knownShape } from '../src/onnx/index.js';
-import { Device, float32 } from '../src/runtime/index.js';
-import { DirectInference, type MapKind, ScoringEngine, ScoringPipeline } from '../src/scoring/index.js';
-import { onlySample } from '../test/support/service.js';
+import { sideOf } from '../src/imaging/index.js';
+import { ScoringEngine } from '../src/scoring/index.js';
 import { root, startPeer } from './peer.js';
-import { Client, median, rateOf, startService } from './service.js';
+import { Cells, machine } from './report/cells.js';
+import { type GraphSide, GraphTimes } from './report/graphs.js';
+import { arithmeticLimit, type Limit } from './report/limit.js';
+import { start, wire } from './report/wire.js';
 
 const { values } = parseArgs({ options: { quick: { type: 'boolean', default: false } } });
 const { quick } = values;
-const [turns, runs, images] = quick ? [3, 8, 96] : [7, 20, 320];
-const port = 18_086;
-const connections = quick ? [1, 16] : [1, 16, 64];
+const [turns, runs] = quick ? [3, 8] : [7, 20];
+const runCommand = promisify(execFile);
+const mkd = (...call: readonly string[]) => runCommand(join(root, 'dist/src/cli/main.js'), call);
 
-interface Cell {
-  readonly name: string;
-  /** By side, of each turn. */
-  readonly sides: Readonly<Record<string, readonly number[]>>;
-  readonly unit: string;
-}
+const all: readonly GraphSide[] = [
+  'onnxruntime (Python)',
+  'OpenVINO float32',
+  'OpenVINO bfloat16',
+  'OpenVINO int8',
+  'PyTorch eager',
+  'PyTorch compiled',
+];
+const float32Sides: readonly GraphSide[] = ['onnxruntime (Python)', 'OpenVINO float32', 'PyTorch eager'];
 
 const detector = await readDetector(join(modelsFolder, 'sample'));
 const side = sideOf(detector.shape.inputSize);
-const threads = cores();
-const engine = await ScoringEngine.open({ provider: 'cpu', dedicatedSessions: 1, maxBatchSize: 8 });
+const engine = await ScoringEngine.open({ provider: 'cpu', dedicatedSessions: 1, maxBatchSize: 64 });
 const folder = await mkdtemp(join(tmpdir(), 'mkd-bench-'));
-const peer = await startPeer('exported_times.py', [String(threads), String(side)], 'exported.txt');
-const cells: Cell[] = [];
+const exported = await startPeer('exported_times.py', [String(cores())], 'exported.txt');
+const torch = await startPeer('torch_times.py', [String(cores())], 'torch.txt');
+const cells = new Cells(turns);
+const graphs = new GraphTimes(engine, { exported, torch }, folder);
+const row = (
+  called: string,
+  of: LoadedDetector,
+  asked: 'score' | 'score and map' | 'score and gradient',
+  batch: number,
+  sides: readonly GraphSide[],
+) => graphs.row(cells, { detector: of, called, asked, batch, runs: Math.ceil(runs / batch), sides });
 try {
-  await graphs();
-  await wire();
-  await start();
-  const limit = await arithmeticLimit();
-  const markdown = render(limit);
+  await defaultDetector();
+  await wire(cells, engine, detector, {
+    connections: quick ? [1, 16] : [1, 16, 64],
+    images: quick ? 96 : 320,
+  });
+  await start(cells, quick ? 1 : 3);
+  if (!quick) await others();
+  const limit = await arithmeticLimit(side);
+  const markdown = page(limit);
   console.log(`\n${markdown}`);
   const out = join(root, 'bench/.report');
   await mkdir(out, { recursive: true });
   await writeFile(join(out, 'report.md'), markdown);
-  const json = { machine: machine(), created: new Date().toISOString(), quick, limit, cells };
+  const json = { machine: machine(), created: new Date().toISOString(), quick, limit, cells: cells.all };
   await writeFile(join(out, 'report.json'), `${JSON.stringify(json, null, 2)}\n`);
 } finally {
-  await peer.close();
+  await exported.close();
+  await torch.close();
   await engine.close();
   await rm(folder, { recursive: true, force: true });
 }
 
-/** Times the graph in process: ours, and the exported one elsewhere. */
-async function graphs(): Promise<void> {
-  await engine.warmUp(detector);
-  const wanted: readonly [string, MapKind, readonly ExportedOutput[], readonly number[]][] = [
-    ['score', 'none', ['score'], quick ? [1] : [1, 8]],
-    ['score and map', 'discrepancy', ['score', 'map'], [1]],
-    ['score and gradient', 'gradient', ['score', 'gradient'], [1]],
-  ];
-  for (const [name, map, outputs, batches] of wanted) {
-    const model = join(folder, `${outputs.join('-')}.onnx`);
-    await writeFile(model, await onnxFile(detector, { input: 'uint8', outputs }));
-    for (const batch of batches) {
-      const pixels = new Uint8Array(batch * areaOf(side) * 3).fill(127);
-      const ours = async (): Promise<number> => {
-        await engine.run(detector, pixels, map);
-        const began = performance.now();
-        for (let run = 0; run < runs; run++) await engine.run(detector, pixels, map);
-        return (performance.now() - began) / runs / batch;
-      };
-      const theirs = (runtime: string) => async (): Promise<number> => {
-        const { seconds } = await peer.ask({ runtime, model, batch, runs });
-        return (1000 * Number(seconds)) / runs / batch;
-      };
-      const sides = {
-        mkd: ours,
-        'onnxruntime (Python)': theirs('onnxruntime'),
-        'OpenVINO float32': theirs('openvino-f32'),
-        'OpenVINO bfloat16': theirs('openvino-bf16'),
-      };
-      await measure(`${name}, batch ${batch}`, 'ms per image', sides);
-    }
+async function defaultDetector(): Promise<void> {
+  const called = `${side} px`;
+  await row(called, detector, 'score', 1, all);
+  await row(called, detector, 'score and map', 1, [
+    'onnxruntime (Python)',
+    'OpenVINO float32',
+    'OpenVINO bfloat16',
+  ]);
+  await row(called, detector, 'score and gradient', 1, float32Sides);
+  if (!quick) {
+    await row(called, detector, 'score', 8, all);
+    await row(called, detector, 'score', 64, float32Sides);
+    await row(called, detector, 'score and gradient', 8, float32Sides);
   }
-}
-
-/** Times JPEG files: in process, and over HTTP. */
-async function wire(): Promise<void> {
-  const files = await Promise.all(Array.from({ length: 8 }, (_, index) => jpegOf(index)));
-  const file = (): Buffer => files[Math.floor(Math.random() * files.length)] as Buffer;
-  const pipeline = new ScoringPipeline(new DirectInference(engine));
-  const service = await startService(port, '--provider', 'cpu', '--detectors', modelsFolder);
-  const sides: Record<string, () => Promise<number>> = {
-    'in process': () =>
-      rateOf(images, 8, async () => void (await pipeline.score({ detector, image: file() }))),
+  const networks = {
+    'VGG-16, 128 px': { network: 'vgg16', size: 128 },
+    'EfficientAD-S, 256 px': { network: 'efficientad-s', size: 256 },
+    'PatchCore (WideResNet-50), 256 px': { network: 'patchcore', size: 256 },
   };
-  const clients = connections.map((count) => [count, new Client(port, count)] as const);
-  for (const [count, client] of clients) {
-    const send = async (): Promise<void> => {
-      const headers = { 'content-type': 'image/jpeg' };
-      const { status } = await client.send('POST', '/v1/detectors/sample/score', file(), headers);
-      if (status !== 200) throw new Error(`the service answered ${status}`);
-    };
-    sides[`HTTP, ${count} connections`] = () => rateOf(count === 1 ? images / 4 : images, count, send);
-  }
-  await measure('from JPEG bytes to the answer', 'images per second', sides);
-  for (const [, client] of clients) client.close();
-  await service.stop();
+  await graphs.networks(cells, detector, networks, runs);
 }
 
-/** Measures the start, and the memory of a service after a thousand requests. */
-async function start(): Promise<void> {
-  const ready: number[] = [];
-  const memory: Record<'when ready' | 'after 1,000 requests', number[]> = {
-    'when ready': [],
-    'after 1,000 requests': [],
+/** Other sizes and experts, and how long distilling takes. */
+async function others(): Promise<void> {
+  const photos = join(folder, 'photos');
+  await mkd('sample', photos, '--train', '50', '--good', '1', '--defective', '1');
+  const distill = async (name: string, ...flags: readonly string[]): Promise<LoadedDetector> => {
+    await mkd('distill', photos, '--out', join(folder, name), '--provider', 'cpu', ...flags);
+    return readDetector(join(folder, name));
   };
-  const body = await jpegOf(1);
-  for (let turn = 0; turn < (quick ? 1 : 3); turn++) {
-    const began = performance.now();
-    const service = await startService(port, '--provider', 'cpu', '--detectors', onlySample);
-    ready.push((performance.now() - began) / 1000);
-    memory['when ready'].push((await service.residentBytes()) / 2 ** 20);
-    const client = new Client(port, 8);
-    const headers = { 'content-type': 'image/jpeg' };
-    await rateOf(1000, 8, async () => {
-      await client.send('POST', '/v1/detectors/sample/score', body, headers);
-    });
-    memory['after 1,000 requests'].push((await service.residentBytes()) / 2 ** 20);
-    client.close();
-    await service.stop();
+  for (const size of [128, 384]) {
+    await row(`${size} px`, await distill(`of-${size}`, '--size', String(size)), 'score', 1, float32Sides);
   }
-  cells.push({ name: 'from start to ready', unit: 's', sides: { mkd: ready } });
-  cells.push({ name: 'resident memory, one detector', unit: 'MiB', sides: memory });
+  const vgg16 = await distill('vgg16', '--expert', embeddedExperts.vgg16, '--size', '128');
+  await row('VGG-16 as expert, 128 px', vgg16, 'score', 1, float32Sides);
+  let distillations = 0;
+  await cells.measure('distilling 50 photos', 's', {
+    mkd: async () => {
+      const began = performance.now();
+      await distill(`again-${++distillations}`);
+      return (performance.now() - began) / 1000;
+    },
+    'PatchCore’s network, one pass': async () => {
+      const request = {
+        network: 'patchcore',
+        size: 256,
+        batch: 1,
+        runs: 50,
+        compiled: false,
+        gradient: false,
+      };
+      return Number((await torch.ask(request)).seconds);
+    },
+  });
 }
 
-/** Draws a part of the sample product, as JPEG. */
-async function jpegOf(index: number): Promise<Buffer> {
-  const { pixels, width, height } = drawSample({ seed: 9, index });
-  return sharp(pixels, { raw: { width, height, channels: 3 } })
-    .jpeg({ quality: 90 })
-    .toBuffer();
-}
-
-/** Runs all sides in turns. */
-async function measure(
-  name: string,
-  unit: string,
-  sides: Readonly<Record<string, () => Promise<number>>>,
-): Promise<void> {
-  const found: Record<string, number[]> = Object.fromEntries(Object.keys(sides).map((key) => [key, []]));
-  for (let turn = 0; turn < turns; turn++) {
-    for (const [key, run] of Object.entries(sides)) found[key]?.push(await run());
-    process.stderr.write(`\r${name}: turn ${turn + 1} of ${turns}   `);
-  }
-  process.stderr.write('\n');
-  cells.push({ name, unit, sides: found });
-}
-
-interface Limit {
-  readonly multiplyAdds: number;
-  readonly gemmPerSecond: number;
-  readonly milliseconds: number;
-}
-
-/** Returns how long the expert's multiply-adds take at the rate of a large matrix product. */
-async function arithmeticLimit(): Promise<Limit> {
-  const graph = new Graph('count');
-  addExpert(graph, addImageInput(graph, [side, side], 1), await loadExpert(embeddedExperts.efficientNet));
-  const multiplyAdds = graph.nodes
-    .filter(({ operator }) => operator === 'Conv')
-    .reduce((sum, { inputs: [, kernel], outputs: [result] }) => {
-      if (!kernel || !result) return sum;
-      const product = (sizes: readonly number[]): number => sizes.reduce((all, size) => all * size, 1);
-      return sum + product(knownShape(result, 'Conv')) * product(knownShape(kernel, 'Conv').slice(1));
-    }, 0);
-  const size = 1024;
-  const gemm = new Graph('gemm');
-  const a = gemm.input('a', 'float32', [size, size]);
-  gemm.output(gemm.op.MatMul(a, gemm.input('b', 'float32', [size, size])), 'c');
-  const device = await Device.open({ provider: 'cpu', threads });
-  const session = await device.session(encodeModel(gemm));
-  const matrix = float32([size, size], new Float32Array(size ** 2).fill(0.5));
-  const seconds: number[] = [];
-  for (let run = 0; run < 12; run++) seconds.push((await session.run({ a: matrix, b: matrix })).seconds);
-  await device.close();
-  const gemmPerSecond = size ** 3 / Math.min(...seconds);
-  return { multiplyAdds, gemmPerSecond, milliseconds: (1000 * multiplyAdds) / gemmPerSecond };
-}
-
-function machine(): string {
-  const [{ model } = { model: 'unknown' }] = cpus();
-  return `${model}, ${threads} cores, ${Math.round(totalmem() / 2 ** 30)} GiB, Node.js ${process.version}`;
-}
-
-function render({ multiplyAdds, gemmPerSecond, milliseconds }: Limit): string {
-  const lines = [
-    `# The default detector at ${side} x ${side} pixels`,
+function page({ multiplyAdds, gemmPerSecond, milliseconds }: Limit): string {
+  return [
+    `# The default detector`,
     '',
     `${machine()}. Medians of ${turns} turns; a ratio is the median over turns of the first side to this one.`,
     '',
     '| | | median | ratio |',
     '|---|---|---|---|',
-  ];
-  for (const { name, unit, sides } of cells) {
-    const [[, first] = ['', []]] = Object.entries(sides);
-    for (const [at, [key, found]] of Object.entries(sides).entries()) {
-      const ratio = median(found.map((value, turn) => (first[turn] as number) / value));
-      lines.push(
-        `| ${at === 0 ? `${name}, ${unit}` : ''} | ${key} | ${median(found).toPrecision(3)} | ${at === 0 ? '' : ratio.toFixed(2)} |`,
-      );
-    }
-  }
-  lines.push(
+    ...cells.rows(),
     '',
-    `The expert has ${(multiplyAdds / 1e9).toFixed(2)} billion multiply-adds. At the rate of a matrix product of 1,024 x 1,024 in the same run ` +
+    `The expert has ${(multiplyAdds / 1e9).toFixed(2)} billion multiply-adds at ${side} px. At the rate of a matrix product of 1,024 x 1,024 in the same run ` +
       `(${(gemmPerSecond / 1e9).toFixed(0)} billion a second) they take ${milliseconds.toFixed(1)} ms.`,
     '',
-  );
-  return lines.join('\n');
+  ].join('\n');
 }

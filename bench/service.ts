@@ -64,6 +64,8 @@ export interface Service {
   readonly process: ChildProcess;
   /** Returns the resident memory in bytes. */
   residentBytes(): Promise<number>;
+  /** Returns the most resident memory that it ever had, in bytes. */
+  peakBytes(): Promise<number>;
   /** Returns the number of open sockets, of clients and its own. */
   sockets(): Promise<number>;
   /** Ends it with SIGTERM. @returns its exit code. */
@@ -96,12 +98,14 @@ export async function startServiceOf(
   await Promise.race([client.until('/health/ready'), gone]);
   client.close();
   gone.catch(() => undefined);
+  const memory = async (entry: string): Promise<number> => {
+    const text = await readFile(`/proc/${child.pid}/status`, 'utf8');
+    return 1024 * Number(new RegExp(`${entry}:\\s+(\\d+)`).exec(text)?.[1]);
+  };
   return {
     process: child,
-    residentBytes: async () => {
-      const text = await readFile(`/proc/${child.pid}/status`, 'utf8');
-      return 1024 * Number(/VmRSS:\s+(\d+)/.exec(text)?.[1]);
-    },
+    residentBytes: () => memory('VmRSS'),
+    peakBytes: () => memory('VmHWM'),
     sockets: async () => {
       const folder = `/proc/${child.pid}/fd`;
       const names = await readdir(folder);

@@ -1,8 +1,9 @@
-"""Times exported detectors in other runtimes: answers JSON lines {"runtime", "model", "batch", "runs"} with the seconds.
+"""Times exported detectors in other runtimes: answers JSON lines {"runtime", "model", "batch", "size", "runs"} with the seconds.
 
-Runtimes: onnxruntime, openvino-f32, openvino-bf16. Each model is opened once; its first run does not count.
+Runtimes: onnxruntime, openvino-f32, openvino-bf16, openvino-int8 (quantized by NNCF on random pixels: time only). Each model is opened once; its first run does not count.
 """
 
+import contextlib
 import json
 import sys
 import time
@@ -10,7 +11,6 @@ import time
 import numpy as np
 
 threads = int(sys.argv[1])
-size = int(sys.argv[2])
 opened = {}
 
 
@@ -26,9 +26,24 @@ def open_onnxruntime(model):
 def open_openvino(model, precision):
     import openvino
 
+    network = model
+    if precision == "int8":
+        network, precision = quantized(model), "f32"
     settings = {"INFERENCE_PRECISION_HINT": precision, "INFERENCE_NUM_THREADS": str(threads), "PERFORMANCE_HINT": "LATENCY"}
-    compiled = openvino.Core().compile_model(model, "CPU", settings)
+    compiled = openvino.Core().compile_model(network, "CPU", settings)
     return lambda images: compiled({"image": images})
+
+
+def quantized(model):
+    # Its progress bars go to standard output, which carries answers here.
+    with contextlib.redirect_stdout(sys.stderr):
+        import nncf
+        import openvino
+
+        network = openvino.Core().read_model(model)
+        height, width, channels = [side.get_length() for side in list(network.inputs[0].partial_shape)[1:]]
+        pixels = np.random.default_rng(1).integers(0, 256, (8, 1, height, width, channels), dtype=np.uint8)
+        return nncf.quantize(network, nncf.Dataset(list(pixels)), subset_size=8)
 
 
 def opener(runtime):
@@ -45,7 +60,7 @@ for line in sys.stdin:
         key = (request["runtime"], request["model"])
         if key not in opened:
             opened[key] = opener(request["runtime"])(request["model"])
-        images = np.random.default_rng(0).integers(0, 256, (request["batch"], size, size, 3), dtype=np.uint8)
+        images = np.random.default_rng(0).integers(0, 256, (request["batch"], request["size"], request["size"], 3), dtype=np.uint8)
         opened[key](images)
         began = time.perf_counter()
         for _ in range(request["runs"]):

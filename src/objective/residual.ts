@@ -52,15 +52,14 @@ export const highestWindows = 3;
  * Adds how unusual the most unusual windows are: the mean of the three highest of their squared distances from the mean,
  * in deviations of good images along each direction (Mahalanobis).
  * @param windows float32 [N, C, K, K], less the mean of good images.
- * @param whitening float32 [C, C, 1, 1].
+ * @param whitening float32 [C, C].
  * @returns float32 [N, 1], above 0.
  */
 export function addWindowEnergy(graph: Graph, windows: Value, whitening: Value): Value {
   const { op } = graph;
   const [, channels, rows, columns] = windows.shape as [unknown, number, number, number];
   // As a product and a sum: Conv and ReduceSumSquare take three times as long.
-  const matrix = op.Reshape(whitening, [channels, channels]);
-  const whitened = op.MatMul(matrix, op.Reshape(windows, [0, channels, rows * columns]));
+  const whitened = op.MatMul(whitening, op.Reshape(windows, [0, channels, rows * columns]));
   let energies = op.ReduceSum(op.Mul(whitened, whitened), [1]);
   let sum = graph.scalar(0);
   for (let rank = 0; rank < highestWindows; rank++) {

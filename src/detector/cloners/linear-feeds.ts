@@ -34,7 +34,7 @@ function windowFeeds(tensors: TensorMap): Tensors {
   }
   return {
     [linearTensors.windowMean]: float32([channels], mean.data),
-    [linearTensors.windowWhitening]: float32([channels, channels, 1, 1], whitening.data),
+    [linearTensors.windowWhitening]: float32([channels, channels], whitening.data),
   };
 }
 

@@ -117,7 +117,7 @@ function addWindowTerm(
   const activations = layers.map((layer) => criticalLayer(pools, layer));
   const channels = activations.reduce((sum, { shape }) => sum + (shape[1] as number), 0);
   const mean = graph.input(linearTensors.windowMean, 'float32', [channels]);
-  const whitening = graph.input(linearTensors.windowWhitening, 'float32', [channels, channels, 1, 1]);
+  const whitening = graph.input(linearTensors.windowWhitening, 'float32', [channels, channels]);
   const windows = addWindows(graph, activations, windowGrid(activations), mean);
   const value = addWindowEnergy(graph, windows, whitening);
   // Good windows have an energy of about 1 in each channel.
