@@ -5,9 +5,15 @@
  */
 import { addGradients, guidedRules, plainRules } from '../autodiff/index.js';
 import { sidesOf } from '../imaging/map.js';
-import { addExpert, addImageInput, loadExpert, tensorNames } from '../networks/index.js';
+import { addExpert, addImageInput, fasterConvolutions, loadExpert, tensorNames } from '../networks/index.js';
 import { encodeModel, Graph, type Value } from '../onnx/index.js';
-import { asConstants, type ModelRecipe, sessionInputs, type Tensors } from '../runtime/index.js';
+import {
+  asConstants,
+  type ModelRecipe,
+  type Provider,
+  sessionInputs,
+  type Tensors,
+} from '../runtime/index.js';
 import {
   type ClonerSpec,
   type DiscrepancyMap,
@@ -55,7 +61,7 @@ export const servingModel = (spec: ServingModelSpec): ModelRecipe => ({
  * SmoothGrad takes one image and processes its noisy copies in parts: further inputs are the noise, the sum of the
  * gradients so far, and the number of copies in all parts. Its map is right after the last part.
  */
-export async function buildServingModel(spec: ServingModelSpec): Promise<Uint8Array> {
+export async function buildServingModel(spec: ServingModelSpec, provider: Provider): Promise<Uint8Array> {
   const graph = new Graph(`serving-${spec.map}`);
   const smoothGrad = spec.map === 'smoothgrad';
   const { width, height } = sidesOf(spec.inputSize);
@@ -89,6 +95,7 @@ export async function buildServingModel(spec: ServingModelSpec): Promise<Uint8Ar
     const grad = addImageGradient(graph, differentiated(terms), image, spec.map);
     graph.output(addGradientMap(graph, smoothGrad ? addToSum(graph, grad) : grad), outputs.map);
   }
+  fasterConvolutions(graph, provider);
   // A graph has only the inputs that it needs; a detector's constants are those of all its graphs.
   const names = new Set(graph.inputs.map(({ name }) => name));
   const bound = Object.entries(spec.bound ?? {}).filter(([name]) => names.has(name));

@@ -10,6 +10,7 @@ import {
   addTrainingCloner,
   type CriticalLayer,
   criticalLayer,
+  fasterConvolutions,
   type LayerSpec,
   type Layout,
   loadExpert,
@@ -19,7 +20,7 @@ import {
 } from '../networks/index.js';
 import { addObjective, type LayerActivations, type Objective } from '../objective/index.js';
 import { encodeModel, Graph, type Value } from '../onnx/index.js';
-import type { ModelRecipe } from '../runtime/index.js';
+import type { ModelRecipe, Provider } from '../runtime/index.js';
 
 const { inputs, momentOf, nextStateName, layerNames, outputs } = tensorNames;
 
@@ -47,15 +48,15 @@ function recipe(name: string, argument: unknown): ModelRecipe {
 }
 
 /** Builds the graph from `image` to the activations of each layer, named after the layer. */
-export async function buildExpertModel({
-  expertCard,
-  inputSize,
-  layers,
-}: ExpertModelSpec): Promise<Uint8Array> {
+export async function buildExpertModel(
+  { expertCard, inputSize, layers }: ExpertModelSpec,
+  provider: Provider,
+): Promise<Uint8Array> {
   const graph = new Graph('expert');
   const image = addImageInput(graph, [inputSize, inputSize]);
   const pools = addExpert(graph, image, await loadExpert(expertCard));
   for (const layer of layers) graph.output(criticalLayer(pools, layer), layer);
+  fasterConvolutions(graph, provider);
   return encodeModel(graph);
 }
 

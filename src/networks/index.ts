@@ -7,3 +7,4 @@ export * from './layout.js';
 export * from './linear-cloner.js';
 export * as tensorNames from './tensor-names.js';
 export { patchSideOf } from './tokens.js';
+export { fasterConvolutions } from './winograd.js';

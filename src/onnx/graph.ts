@@ -4,7 +4,7 @@
  */
 import { type Operators, operatorsOn } from './operators/index.js';
 import { type Attribute, type ConstantTensor, type DataType, GraphError, type Shape } from './types.js';
-import type { Node, NodeSink, Value, ValueInfo } from './value.js';
+import { describe, type Node, type NodeSink, type Value, type ValueInfo } from './value.js';
 
 /** Outputs that are computed only if a condition holds; otherwise they are constants. */
 export interface ConditionalOutputs {
@@ -22,6 +22,7 @@ export interface ConditionalOutput {
 
 interface MutableValue extends Value {
   name: string;
+  producer: Node | undefined;
 }
 
 export class Graph implements NodeSink {
@@ -157,6 +158,25 @@ export class Graph implements NodeSink {
     }
     this.nodes.push(node);
     return node;
+  }
+
+  /**
+   * Replaces a node with one output by others, which stand in its place; who used its output uses theirs.
+   * @param build adds the nodes, of which the last one computes the value that it returns.
+   * @throws GraphError if it computes another type, or not in its last node.
+   */
+  replace(node: Node, build: () => Value): void {
+    const at = this.nodes.indexOf(node);
+    const [, ...later] = this.nodes.splice(at);
+    const value = build();
+    const output = node.outputs[0] as MutableValue;
+    const last = this.nodes.at(-1);
+    if (value.producer !== last || !last || value.type !== output.type) {
+      throw new GraphError(`${describe(value)} cannot replace ${describe(output)}`);
+    }
+    (last.outputs as Value[])[0] = output;
+    output.producer = last;
+    this.nodes.push(...later);
   }
 
   /** Adds an optional output to an existing node; later calls return the same value. */

@@ -5,7 +5,7 @@ import type { Tensors } from './tensor.js';
 
 /**
  * How to build a model in the worker, so that the main thread never holds it: `module` (a URL) exports a function of
- * this name, which receives the argument and returns the bytes of an ONNX model.
+ * this name, which receives the argument and the provider, and returns the bytes of an ONNX model.
  */
 export interface ModelRecipe {
   readonly module: string;

@@ -42,7 +42,10 @@ async function answer(provider: Provider, request: Request): Promise<Tensors> {
     case 'open': {
       const { model } = request;
       const create = async (): Promise<BlockingSession> =>
-        createSession(model instanceof Uint8Array ? model : await build(model), { ...settings, provider });
+        createSession(model instanceof Uint8Array ? model : await build(model, provider), {
+          ...settings,
+          provider,
+        });
       sessions.set(request.session, await (provider === 'cuda' ? ShapeSessions.open(create) : create()));
       return {};
     }
@@ -71,11 +74,11 @@ async function answer(provider: Provider, request: Request): Promise<Tensors> {
   }
 }
 
-async function build(recipe: ModelRecipe): Promise<Uint8Array> {
+async function build(recipe: ModelRecipe, provider: Provider): Promise<Uint8Array> {
   const exported: unknown = Reflect.get(await import(recipe.module), recipe.function);
   if (typeof exported !== 'function')
     throw new Error(`${recipe.module} does not export a function ${recipe.function}`);
-  const model: unknown = await exported(recipe.argument);
+  const model: unknown = await exported(recipe.argument, provider);
   if (!(model instanceof Uint8Array)) throw new Error(`${recipe.function} did not return a model`);
   return model;
 }

@@ -225,7 +225,9 @@ t.test('every operator we emit has a float32 kernel on CUDA', async (t) => {
       cloner: { kind: 'convolutional', layout: paperClonerLayout } as const,
       inputSize: 32,
     };
-    models.push(await buildServingModel({ ...shape, scoringLayers: ['pool3', 'pool4', 'pool5'], map }));
+    models.push(
+      await buildServingModel({ ...shape, scoringLayers: ['pool3', 'pool4', 'pool5'], map }, 'cuda'),
+    );
   }
   const { cloner } = linearRecipeFor(await readExpertCard(embeddedExperts.efficientNet));
   const linear = {
@@ -234,16 +236,19 @@ t.test('every operator we emit has a float32 kernel on CUDA', async (t) => {
     inputSize: 128,
   };
   for (const map of ['discrepancy', 'gradient'] as const) {
-    models.push(await buildServingModel({ ...linear, scoringLayers: termNames(cloner), map }));
+    models.push(await buildServingModel({ ...linear, scoringLayers: termNames(cloner), map }, 'cuda'));
   }
   models.push(
-    await buildFeatureModel({
-      expertCard: embeddedExperts.efficientNet,
-      inputSize: 128,
-      spans: cloner.spans,
-      windows: cloner.windows.layers,
-      local: cloner.local.layers,
-    }),
+    await buildFeatureModel(
+      {
+        expertCard: embeddedExperts.efficientNet,
+        inputSize: 128,
+        spans: cloner.spans,
+        windows: cloner.windows.layers,
+        local: cloner.local.layers,
+      },
+      'cuda',
+    ),
   );
   const transformer = new Graph('transformer');
   const image = transformer.input('image', 'float32', ['N', 3, 32, 32]);

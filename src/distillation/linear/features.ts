@@ -17,13 +17,21 @@ import {
   addWindows,
   type CriticalLayer,
   criticalLayer,
+  fasterConvolutions,
   loadExpert,
   type Span,
   spanName,
   tensorNames,
 } from '../../networks/index.js';
 import { encodeModel, Graph, type Value } from '../../onnx/index.js';
-import { type Device, float32Data, type ModelRecipe, type Session, uint8 } from '../../runtime/index.js';
+import {
+  type Device,
+  float32Data,
+  type ModelRecipe,
+  type Provider,
+  type Session,
+  uint8,
+} from '../../runtime/index.js';
 import { LocalSums } from './local-fit.js';
 import type { Photo } from './photos.js';
 
@@ -50,13 +58,10 @@ const featureModel = (spec: FeatureSpec): ModelRecipe => ({
 });
 
 /** Builds the model for one image: the vector of each span, windows, and of the local features what is summed. */
-export async function buildFeatureModel({
-  expertCard,
-  inputSize,
-  spans,
-  windows,
-  local,
-}: FeatureSpec): Promise<Uint8Array> {
+export async function buildFeatureModel(
+  { expertCard, inputSize, spans, windows, local }: FeatureSpec,
+  provider: Provider,
+): Promise<Uint8Array> {
   const graph = new Graph('features');
   const { op } = graph;
   const { width, height } = sidesOf(inputSize);
@@ -75,6 +80,7 @@ export async function buildFeatureModel({
       graph,
       local.map((layer) => criticalLayer(pools, layer)),
     );
+  fasterConvolutions(graph, provider);
   return encodeModel(graph);
 }
 
