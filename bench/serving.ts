@@ -177,7 +177,7 @@ async function detectorOf(size: number, out: string): Promise<void> {
 /** Writes the graph as ONNX, and the feeds that make it this detector. */
 async function exportGraph(detectorFolder: string, out: string): Promise<void> {
   const { shape, feeds } = await readDetector(detectorFolder);
-  const model = await buildServingModel({ ...shape, map: 'none' }, 'cpu');
+  const model = await buildServingModel({ ...shape, map: 'none' }, { provider: 'cpu', precision: 'float32' });
   const index: Record<string, [offset: number, shape: readonly number[]]> = {};
   const parts: Buffer[] = [];
   let offset = 0;

@@ -15,6 +15,7 @@ export class UsageError extends Error {
 /** Options of every command that runs graphs. */
 export interface DeviceFlags {
   readonly provider: 'auto' | 'cpu' | 'cuda';
+  readonly precision: 'float32' | 'float16';
   readonly threads: number;
 }
 
@@ -34,6 +35,12 @@ export function withDeviceOptions(command: Command): Command {
         .choices(['auto', 'cpu', 'cuda'])
         .default('auto')
         .env('MKD_PROVIDER'),
+    )
+    .addOption(
+      new Option('--precision <type>', 'what experts compute in; float16 needs CUDA')
+        .choices(['float32', 'float16'])
+        .default('float32')
+        .env('MKD_PRECISION'),
     )
     .addOption(
       new Option('--threads <n>', 'threads for inference on the CPU; 0 uses one per core')
@@ -63,8 +70,8 @@ export function withRuntimeOptions(command: Command): Command {
   return withDeviceOptions(withExperts(command));
 }
 
-export function deviceOptions({ provider, threads }: DeviceFlags): DeviceOptions {
-  return { provider, threads };
+export function deviceOptions({ provider, precision, threads }: DeviceFlags): DeviceOptions {
+  return { provider, precision, threads };
 }
 
 export const detectorArgument = (): Argument =>

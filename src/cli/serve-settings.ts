@@ -34,6 +34,7 @@ export const serveConfigSchema = Type.Object(
     // Other commands have these options too.
     experts: Type.Array(Type.String({ minLength: 1 })),
     provider: Type.Union([Type.Literal('auto'), Type.Literal('cpu'), Type.Literal('cuda')]),
+    precision: Type.Union([Type.Literal('float32'), Type.Literal('float16')]),
     threads: integerSetting(0, 1024),
 
     detectors: stringSetting({

@@ -10,7 +10,7 @@ import { encodeModel, Graph, type Value } from '../onnx/index.js';
 import {
   asConstants,
   type ModelRecipe,
-  type Provider,
+  type Placement,
   sessionInputs,
   type Tensors,
 } from '../runtime/index.js';
@@ -61,7 +61,7 @@ export const servingModel = (spec: ServingModelSpec): ModelRecipe => ({
  * SmoothGrad takes one image and processes its noisy copies in parts: further inputs are the noise, the sum of the
  * gradients so far, and the number of copies in all parts. Its map is right after the last part.
  */
-export async function buildServingModel(spec: ServingModelSpec, provider: Provider): Promise<Uint8Array> {
+export async function buildServingModel(spec: ServingModelSpec, placement: Placement): Promise<Uint8Array> {
   const graph = new Graph(`serving-${spec.map}`);
   const smoothGrad = spec.map === 'smoothgrad';
   const { width, height } = sidesOf(spec.inputSize);
@@ -71,7 +71,9 @@ export async function buildServingModel(spec: ServingModelSpec, provider: Provid
     ? graph.op.Add(image, graph.input(inputs.noise, 'float32', ['K', 3, ...size]))
     : image;
   const expert = await loadExpert(spec.expertCard);
-  const pools = addExpert(graph, graphInput, expert);
+  // Gradients are made of many small numbers, which float16 does not have.
+  const precision = spec.map === 'none' || spec.map === 'discrepancy' ? placement.precision : 'float32';
+  const pools = addExpert(graph, graphInput, expert, precision);
   const cloner = servedCloner(spec.cloner);
   const terms = cloner.addScore(graph, graphInput, pools, spec);
   const { score, value, direction } = terms;
@@ -95,7 +97,7 @@ export async function buildServingModel(spec: ServingModelSpec, provider: Provid
     const grad = addImageGradient(graph, differentiated(terms), image, spec.map);
     graph.output(addGradientMap(graph, smoothGrad ? addToSum(graph, grad) : grad), outputs.map);
   }
-  fasterConvolutions(graph, provider);
+  fasterConvolutions(graph, placement);
   // A graph has only the inputs that it needs; a detector's constants are those of all its graphs.
   const names = new Set(graph.inputs.map(({ name }) => name));
   const bound = Object.entries(spec.bound ?? {}).filter(([name]) => names.has(name));

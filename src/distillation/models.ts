@@ -20,7 +20,7 @@ import {
 } from '../networks/index.js';
 import { addObjective, type LayerActivations, type Objective } from '../objective/index.js';
 import { encodeModel, Graph, type Value } from '../onnx/index.js';
-import type { ModelRecipe, Provider } from '../runtime/index.js';
+import type { ModelRecipe, Placement } from '../runtime/index.js';
 
 const { inputs, momentOf, nextStateName, layerNames, outputs } = tensorNames;
 
@@ -50,13 +50,13 @@ function recipe(name: string, argument: unknown): ModelRecipe {
 /** Builds the graph from `image` to the activations of each layer, named after the layer. */
 export async function buildExpertModel(
   { expertCard, inputSize, layers }: ExpertModelSpec,
-  provider: Provider,
+  placement: Placement,
 ): Promise<Uint8Array> {
   const graph = new Graph('expert');
   const image = addImageInput(graph, [inputSize, inputSize]);
-  const pools = addExpert(graph, image, await loadExpert(expertCard));
+  const pools = addExpert(graph, image, await loadExpert(expertCard), placement.precision);
   for (const layer of layers) graph.output(criticalLayer(pools, layer), layer);
-  fasterConvolutions(graph, provider);
+  fasterConvolutions(graph, placement);
   return encodeModel(graph);
 }
 

@@ -7,6 +7,7 @@ import { readFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { describeError } from '../files/explain.js';
 import { addForeignModel, decodeModel, type ForeignModel, type Graph, type Value } from '../onnx/index.js';
+import type { Precision } from '../runtime/index.js';
 import { floatTensor, readSafetensors, type TensorMap } from '../weights/safetensors.js';
 import { addDenseConvolution, type ConvolutionWeights, isDense } from './dense-convolution.js';
 import {
@@ -17,6 +18,7 @@ import {
   readExpertCard,
   type Vgg16Card,
 } from './expert-card.js';
+import { useHalfPrecision } from './half-precision.js';
 import { addBlocks, type CriticalLayer, convolutions, expertLayout, samePadding } from './layout.js';
 import { addPatchScaling, addTokenGrid, patchStride } from './tokens.js';
 
@@ -63,10 +65,19 @@ export function vgg16Expert(card: Vgg16Card, tensors: TensorMap): Vgg16Expert {
 /**
  * Adds the expert to a graph.
  * @param image float32 [N, 3, H, W], RGB in 0..1.
+ * @param precision of its convolutions; layers are float32 in any case.
  * @returns its critical layers by name, rescaled to unit activations.
  */
-export function addExpert(graph: Graph, image: Value, expert: Expert): ReadonlyMap<CriticalLayer, Value> {
-  return 'model' in expert ? addModel(graph, image, expert) : addVgg16(graph, image, expert);
+export function addExpert(
+  graph: Graph,
+  image: Value,
+  expert: Expert,
+  precision: Precision = 'float32',
+): ReadonlyMap<CriticalLayer, Value> {
+  const from = graph.nodes.length;
+  const pools = 'model' in expert ? addModel(graph, image, expert) : addVgg16(graph, image, expert);
+  if (precision === 'float16') useHalfPrecision(graph, graph.nodes.slice(from));
+  return pools;
 }
 
 /**

@@ -4,7 +4,7 @@
  * transformed back to 4 x 4. A quarter of the multiplications; on the CPU half to two thirds of the time of Conv.
  */
 import { type Graph, type Node, sameShape, type Value } from '../onnx/index.js';
-import type { Provider } from '../runtime/index.js';
+import type { Placement } from '../runtime/index.js';
 
 /** From fewer channels, and for fewer tiles, the transforms take longer than the products save. */
 const fewestChannels = 128;
@@ -43,7 +43,7 @@ const resultTransform = [
  * Replaces the convolutions of a graph that are faster this way, those of gradients too: 3 x 3, stride 1, padding 1, one
  * group, kernels that are constants. Results differ by about 1e-5 of the activations. On CUDA none: cuDNN chooses itself.
  */
-export function fasterConvolutions(graph: Graph, provider: Provider): void {
+export function fasterConvolutions(graph: Graph, { provider }: Pick<Placement, 'provider'>): void {
   if (provider !== 'cpu') return;
   for (const node of [...graph.nodes]) {
     const kernel = node.inputs[1]?.constant;

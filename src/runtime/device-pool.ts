@@ -28,23 +28,23 @@ export class DevicePool implements Runner {
 
   /** Starts all workers. @throws RuntimeError if the provider is unavailable. */
   static async open(options: PoolOptions = {}, supervision: SupervisionOptions = {}): Promise<DevicePool> {
-    const { workers = 1, cudaDevices = [0], provider = 'auto', threads = 0, spinning = true } = options;
+    const { workers = 1, cudaDevices = [0], provider = 'auto', threads = 0, ...others } = options;
     const share = Math.max(1, Math.floor(cores() / workers));
     // By itself onnxruntime takes all cores of the machine, whatever the quota of the container.
     const isShared = workers > 1 || quotaCores() !== undefined;
     const perWorker = threads === 0 && isShared ? share : threads;
     const open = (cudaDevice: number | undefined, known: Provider | 'auto') =>
       SupervisedDevice.open(
-        { provider: known, threads: perWorker, cudaDevice: cudaDevice ?? 0, spinning },
+        { ...others, provider: known, threads: perWorker, cudaDevice: cudaDevice ?? 0 },
         supervision,
       );
     // The first worker shows which provider is available; the others use the same.
     const first = await open(cudaDevices[0], provider);
     const devices = first.provider === 'cuda' ? cudaDevices : [undefined];
     const wanted = devices.flatMap((device) => Array.from({ length: workers }, () => device)).slice(1);
-    const others = await Promise.allSettled(wanted.map((device) => open(device, first.provider)));
-    const opened = others.flatMap((other) => (other.status === 'fulfilled' ? [other.value] : []));
-    const refused = others.find((other) => other.status === 'rejected');
+    const settled = await Promise.allSettled(wanted.map((device) => open(device, first.provider)));
+    const opened = settled.flatMap((other) => (other.status === 'fulfilled' ? [other.value] : []));
+    const refused = settled.find((other) => other.status === 'rejected');
     if (refused) {
       await Promise.all([first, ...opened].map((device) => device.close()));
       throw refused.reason;

@@ -6,7 +6,7 @@ import { Worker } from 'node:worker_threads';
 import { LRUCache } from 'lru-cache';
 import { type Feeds, postable } from './feeds.js';
 import type { ModelRecipe, NumberedRequest, Reply, Request, WorkerSettings } from './messages.js';
-import type { Provider } from './onnxruntime.js';
+import type { Precision, Provider } from './onnxruntime.js';
 import { compact, type Tensors } from './tensor.js';
 
 /** The provider is unavailable, a graph failed, or the worker is gone. */
@@ -22,6 +22,8 @@ export class WorkerGoneError extends RuntimeError {
 export interface DeviceOptions {
   /** `auto` (default) uses CUDA if it is available, else the CPU. */
   readonly provider?: Provider | 'auto';
+  /** In what experts compute; float16 needs CUDA; default float32. */
+  readonly precision?: Precision;
   /** Threads for one operator on the CPU; 0 (default) uses one for each core. */
   readonly threads?: number;
   /** Number of the graphics card; default 0. */
@@ -107,8 +109,14 @@ export class Device implements Runner {
   /** Starts the worker. @throws RuntimeError if the provider is unavailable. */
   static async open(options: DeviceOptions = {}): Promise<Device> {
     setNativeDefaults();
-    const { provider = 'auto', threads = 0, cudaDevice = 0, spinning = true } = options;
-    const settings: WorkerSettings = { provider, threads, cudaDevice, spinning };
+    const {
+      provider = 'auto',
+      precision = 'float32',
+      threads = 0,
+      cudaDevice = 0,
+      spinning = true,
+    } = options;
+    const settings: WorkerSettings = { provider, precision, threads, cudaDevice, spinning };
     const worker = new Worker(new URL('./worker.js', import.meta.url), { workerData: settings });
     const first = await new Promise<Reply>((resolve, reject) => {
       worker.once('message', resolve);

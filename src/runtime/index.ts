@@ -11,7 +11,7 @@ export {
 export { DevicePool, type PoolOptions } from './device-pool.js';
 export type { Feeds, TensorParts } from './feeds.js';
 export type { ModelRecipe } from './messages.js';
-export type { Provider } from './onnxruntime.js';
+export type { Placement, Precision, Provider } from './onnxruntime.js';
 export { type ReplacementCause, SupervisedDevice, type SupervisionOptions } from './supervised-device.js';
 export {
   asConstants,

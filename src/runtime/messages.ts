@@ -1,11 +1,11 @@
 /** Messages between the main thread and an inference worker. */
 import type { Feeds } from './feeds.js';
-import type { Provider } from './onnxruntime.js';
+import type { Precision, Provider } from './onnxruntime.js';
 import type { Tensors } from './tensor.js';
 
 /**
  * How to build a model in the worker, so that the main thread never holds it: `module` (a URL) exports a function of
- * this name, which receives the argument and the provider, and returns the bytes of an ONNX model.
+ * this name, which receives the argument and a {@link Placement}, and returns the bytes of an ONNX model.
  */
 export interface ModelRecipe {
   readonly module: string;
@@ -15,6 +15,7 @@ export interface ModelRecipe {
 
 export interface WorkerSettings {
   readonly provider: Provider | 'auto';
+  readonly precision: Precision;
   readonly threads: number;
   readonly cudaDevice: number;
   readonly spinning: boolean;

@@ -9,6 +9,15 @@ ort.env.logLevel = 'fatal';
 /** Where a graph runs. */
 export type Provider = 'cpu' | 'cuda';
 
+/** In what the expert computes: float16 is for graphics cards. */
+export type Precision = 'float32' | 'float16';
+
+/** What a model is built for. */
+export interface Placement {
+  readonly provider: Provider;
+  readonly precision: Precision;
+}
+
 export interface SessionOptions {
   readonly provider: Provider;
   /** Threads for one operator; 0 uses one for each core. */

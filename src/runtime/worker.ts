@@ -4,7 +4,13 @@ import { parentPort, workerData } from 'node:worker_threads';
 import { encodeModel, Graph } from '../onnx/index.js';
 import { whole } from './feeds.js';
 import type { ModelRecipe, NumberedRequest, Reply, Request, WorkerSettings } from './messages.js';
-import { type BlockingSession, createSession, hasCudaLibraries, type Provider } from './onnxruntime.js';
+import {
+  type BlockingSession,
+  createSession,
+  hasCudaLibraries,
+  type Placement,
+  type Provider,
+} from './onnxruntime.js';
 import { ShapeSessions } from './shape-sessions.js';
 import { sessionInputs, type Tensors } from './tensor.js';
 import { letOthersGoFirst } from './thread-priority.js';
@@ -37,12 +43,13 @@ async function chooseProvider(): Promise<{ provider: Provider; note?: string }> 
   }
 }
 
-async function answer(provider: Provider, request: Request): Promise<Tensors> {
+async function answer(placement: Placement, request: Request): Promise<Tensors> {
   switch (request.kind) {
     case 'open': {
       const { model } = request;
+      const { provider } = placement;
       const create = async (): Promise<BlockingSession> =>
-        createSession(model instanceof Uint8Array ? model : await build(model, provider), {
+        createSession(model instanceof Uint8Array ? model : await build(model, placement), {
           ...settings,
           provider,
         });
@@ -74,11 +81,11 @@ async function answer(provider: Provider, request: Request): Promise<Tensors> {
   }
 }
 
-async function build(recipe: ModelRecipe, provider: Provider): Promise<Uint8Array> {
+async function build(recipe: ModelRecipe, placement: Placement): Promise<Uint8Array> {
   const exported: unknown = Reflect.get(await import(recipe.module), recipe.function);
   if (typeof exported !== 'function')
     throw new Error(`${recipe.module} does not export a function ${recipe.function}`);
-  const model: unknown = await exported(recipe.argument, provider);
+  const model: unknown = await exported(recipe.argument, placement);
   if (!(model instanceof Uint8Array)) throw new Error(`${recipe.function} did not return a model`);
   return model;
 }
@@ -91,6 +98,12 @@ function reasonOf(error: unknown): string {
     return 'a library of CUDA or cuDNN is missing; LD_LIBRARY_PATH must include its folder';
   }
   return /CUDA failure \d+: [^;]*[^; ]/.exec(line)?.[0] ?? line;
+}
+
+/** @param note why CUDA is unavailable, if it was looked for. */
+function noHalfPrecision(note: string | undefined): string {
+  const hint = note ? ` (${note})` : '';
+  return `float16 needs CUDA; processors would convert every number twice: use float32${hint}`;
 }
 
 function messageOf(error: unknown): string {
@@ -111,6 +124,8 @@ const quietMs = 50;
 letOthersGoFirst();
 try {
   const { provider, note } = await chooseProvider();
+  const { precision } = settings;
+  if (precision === 'float16' && provider === 'cpu') throw new Error(noHalfPrecision(note));
   let last: Promise<void> = Promise.resolve();
   let ending = false;
   port.on('message', ({ id, request }: NumberedRequest) => {
@@ -122,7 +137,7 @@ try {
       }
       try {
         const started = process.hrtime.bigint();
-        const outputs = await answer(provider, request);
+        const outputs = await answer({ provider, precision }, request);
         const seconds = Number(process.hrtime.bigint() - started) / 1e9;
         reply({ kind: 'done', id, outputs, seconds }, outputs);
       } catch (error) {

@@ -42,7 +42,7 @@ t.test('values and gradients are those of the convolutions, of which none is lef
       runGraph(device, input, (graph, { x }) => {
         const values = addTwo(graph, x as Value);
         t.equal(convolutionsOf(graph), 4);
-        fasterConvolutions(graph, provider);
+        fasterConvolutions(graph, { provider });
         t.equal(convolutionsOf(graph), provider === 'cpu' ? 0 : 4);
         return values;
       }),
@@ -74,7 +74,7 @@ t.test('convolutions that gain nothing, or are of another kind, stay', (t) => {
       pads: [1, 1, 1, 1],
       ...attributes,
     });
-    fasterConvolutions(graph, 'cpu');
+    fasterConvolutions(graph, { provider: 'cpu' });
     return graph.nodes.length === 1;
   };
   t.notOk(stays([128, 16, 16], [256, 128, 3, 3]));
@@ -90,7 +90,7 @@ t.test('convolutions that gain nothing, or are of another kind, stay', (t) => {
   const graph = new Graph('test');
   const weights = graph.input('w', 'float32', [256, 128, 3, 3]);
   graph.op.Conv(graph.input('x', 'float32', ['N', 128, 16, 16]), weights, undefined, { pads: [1, 1, 1, 1] });
-  fasterConvolutions(graph, 'cpu');
+  fasterConvolutions(graph, { provider: 'cpu' });
   t.equal(graph.nodes.length, 1, 'weights that are not constant');
   t.end();
 });

@@ -226,7 +226,10 @@ t.test('every operator we emit has a float32 kernel on CUDA', async (t) => {
       inputSize: 32,
     };
     models.push(
-      await buildServingModel({ ...shape, scoringLayers: ['pool3', 'pool4', 'pool5'], map }, 'cuda'),
+      await buildServingModel(
+        { ...shape, scoringLayers: ['pool3', 'pool4', 'pool5'], map },
+        { provider: 'cuda', precision: 'float32' },
+      ),
     );
   }
   const { cloner } = linearRecipeFor(await readExpertCard(embeddedExperts.efficientNet));
@@ -236,7 +239,12 @@ t.test('every operator we emit has a float32 kernel on CUDA', async (t) => {
     inputSize: 128,
   };
   for (const map of ['discrepancy', 'gradient'] as const) {
-    models.push(await buildServingModel({ ...linear, scoringLayers: termNames(cloner), map }, 'cuda'));
+    models.push(
+      await buildServingModel(
+        { ...linear, scoringLayers: termNames(cloner), map },
+        { provider: 'cuda', precision: 'float32' },
+      ),
+    );
   }
   models.push(
     await buildFeatureModel(
@@ -247,7 +255,7 @@ t.test('every operator we emit has a float32 kernel on CUDA', async (t) => {
         windows: cloner.windows.layers,
         local: cloner.local.layers,
       },
-      'cuda',
+      { provider: 'cuda', precision: 'float32' },
     ),
   );
   const transformer = new Graph('transformer');

@@ -28,7 +28,7 @@ import {
   type Device,
   float32Data,
   type ModelRecipe,
-  type Provider,
+  type Placement,
   type Session,
   uint8,
 } from '../../runtime/index.js';
@@ -60,13 +60,13 @@ const featureModel = (spec: FeatureSpec): ModelRecipe => ({
 /** Builds the model for one image: the vector of each span, windows, and of the local features what is summed. */
 export async function buildFeatureModel(
   { expertCard, inputSize, spans, windows, local }: FeatureSpec,
-  provider: Provider,
+  placement: Placement,
 ): Promise<Uint8Array> {
   const graph = new Graph('features');
   const { op } = graph;
   const { width, height } = sidesOf(inputSize);
   const image = addImageInput(graph, [height, width], 1);
-  const pools = addExpert(graph, image, await loadExpert(expertCard));
+  const pools = addExpert(graph, image, await loadExpert(expertCard), placement.precision);
   for (const span of spans) {
     graph.output(addSpanVector(graph, criticalLayer(pools, span.layer), span.grid), vectorOf(span));
   }
@@ -80,7 +80,7 @@ export async function buildFeatureModel(
       graph,
       local.map((layer) => criticalLayer(pools, layer)),
     );
-  fasterConvolutions(graph, provider);
+  fasterConvolutions(graph, placement);
   return encodeModel(graph);
 }
 
