@@ -1,22 +1,29 @@
 /**
  * `npm run check:deploy`: what an operator relies on, with the real programs: what is in the image, the rules and dashboards in a real Prometheus, three
- * replicas behind a real nginx and Redis while some of them end. Installs what it needs by package name if it may, and says
+ * replicas behind a real nginx and Redis while some of them end, the Helm chart, a bucket, and a queue of 10,000 images (or as
+ * many as its argument says) whose workers are killed. Installs what it needs by package name if it may, and says
  * what could not run. Its last table has each check with its result. Exits with 1 if one failed.
  */
 import { chmod, mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { onlySample } from '../test/support/service.js';
+import { usesBucket } from './deploy/bucket.js';
 import { billOfMaterials, lintDockerfile, runStages } from './deploy/image.js';
+import { checkChart, checkKServe, noGo } from './deploy/kubernetes.js';
 import { checkQueries, checkRules } from './deploy/prometheus.js';
 import { Fleet } from './deploy/replicas.js';
 import { type Tool, unavailable } from './deploy/tools.js';
+import { losesWorkers } from './deploy/workers.js';
 
 interface Row {
   readonly check: string;
   readonly outcome: 'pass' | 'fail' | 'not run';
   readonly detail: string;
 }
+
+/** Of the queue that ten workers work on. */
+const images = Number(process.argv[2] ?? 10_000);
 
 const rows: Row[] = [];
 const folder = await mkdtemp(join(tmpdir(), 'mkd-deploy-'));
@@ -41,6 +48,13 @@ async function check(
   }
 }
 
+/** Checks what needs programs that are built from Go modules. */
+async function checkWithGo(name: string, work: () => Promise<string>): Promise<void> {
+  const why = noGo();
+  if (why === undefined) return check(name, [], work);
+  rows.push({ check: name, outcome: 'not run', detail: why });
+}
+
 let fleet: Fleet | undefined;
 const withFleet = (work: (fleet: Fleet) => Promise<string>) => (): Promise<string> => {
   if (!fleet) throw new Error('the replicas did not start');
@@ -51,6 +65,8 @@ try {
   await check('Dockerfile', [], lintDockerfile);
   await check('bill of materials', [], billOfMaterials);
   await check('stages of the CPU image, in a clean folder', [], () => runStages(folder));
+  await checkWithGo('Helm chart', checkChart);
+  await checkWithGo('KServe', checkKServe);
   await check('rules of Prometheus', ['promtool'], checkRules);
   const all: readonly Tool[] = ['nginx', 'redis-server'];
   await check('three replicas behind nginx', all, async () => {
@@ -84,6 +100,10 @@ try {
     all,
     withFleet((running) => running.losesStore()),
   );
+  await fleet?.stop();
+  fleet = undefined;
+  await check('detectors and images in a bucket', ['redis-server'], () => usesBucket(folder));
+  await check('workers end under load', ['redis-server'], () => losesWorkers(folder, images));
 } finally {
   await fleet?.stop();
   await rm(folder, { recursive: true, force: true });

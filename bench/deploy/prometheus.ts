@@ -55,7 +55,8 @@ async function panelQueries(): Promise<string[]> {
   const files = (await readdir(folder)).filter((name) => name.endsWith('.json'));
   const texts = await Promise.all(files.map((name) => readFile(join(folder, name), 'utf8')));
   const queriesOf = ({ targets = [], panels = [] }: Panel): string[] => [
-    ...targets.map(({ expr }) => expr),
+    // The choice of all.
+    ...targets.map(({ expr }) => expr.replaceAll('$detector', '.*')),
     ...panels.flatMap(queriesOf),
   ];
   return texts.flatMap((text) => queriesOf(JSON.parse(text) as Panel));

@@ -20,6 +20,8 @@ const commands: Readonly<Record<string, () => Promise<(output: Output) => Comman
   score: async () => (await import('./score.js')).scoreCommand,
   verify: async () => (await import('./verify.js')).verifyCommand,
   serve: async () => (await import('./serve.js')).serveCommand,
+  enqueue: async () => (await import('./enqueue.js')).enqueueCommand,
+  worker: async () => (await import('./worker.js')).workerCommand,
   sample: async () => (await import('./sample.js')).sampleCommand,
   evaluate: async () => (await import('./evaluate.js')).evaluateCommand,
   calibrate: async () => (await import('./calibrate.js')).calibrateCommand,

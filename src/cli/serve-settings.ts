@@ -38,7 +38,7 @@ export const serveConfigSchema = Type.Object(
     threads: integerSetting(0, 1024),
 
     detectors: stringSetting({
-      description: 'folder whose subfolders are detectors',
+      description: 'folder whose subfolders are detectors, or s3://bucket/prefix',
       value: 'dir',
       default: modelsFolder,
     }),

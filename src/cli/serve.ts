@@ -1,11 +1,13 @@
 import { setTimeout as wait } from 'node:timers/promises';
 import { Command, Option } from 'commander';
 import { isFolder } from '../files/folders.js';
-import { type AppOptions, type RunningService, serve } from '../http/index.js';
+import { type RunningService, serve } from '../http/index.js';
+import { loggerFor } from './log.js';
 import { deviceOptions, UsageError, withRuntimeOptions } from './options.js';
 import type { Output } from './output.js';
 import { effectiveConfig, withSettings } from './serve-config.js';
 import type { ServeConfig } from './serve-settings.js';
+import { type StopSignals, stopSignals } from './stop-signals.js';
 
 interface Flags {
   readonly config?: string;
@@ -118,34 +120,6 @@ async function serveUntilStopped(
   exitNow(service);
 }
 
-/** JSON lines for programs that read them; on a terminal, lines for people. */
-async function loggerFor({ stdout }: Output, level: string): Promise<NonNullable<AppOptions['logger']>> {
-  if (!stdout.isTTY) return stdout === process.stdout ? { level } : { level, stream: stdout };
-  const { PinoPretty: pretty } = await import('pino-pretty');
-  const stream = pretty({
-    destination: stdout,
-    colorize: true,
-    translateTime: 'SYS:HH:MM:ss',
-    ignore: 'pid,hostname',
-    hideObject: true,
-    messageFormat: (log, messageKey) =>
-      [log[messageKey], ...Object.entries(log).flatMap(([name, value]) => detail(name, value))].join('  '),
-  });
-  return { level, stream };
-}
-
-/** Fields that a line has anyway, or that only programs need. */
-const hidden: ReadonlySet<string> = new Set(
-  'level time pid hostname msg reqId method url status ms remoteAddress'.split(' '),
-);
-
-function detail(name: string, value: unknown): string[] {
-  if (hidden.has(name)) return [];
-  if (typeof value === 'string') return [`${name} ${value}`];
-  if (typeof value !== 'number') return [];
-  return [`${name} ${Number.isInteger(value) ? value : Number(value.toPrecision(3))}`];
-}
-
 /** Returns the address for people on this machine. */
 function localAddress({ address }: RunningService): string {
   return address.replace('0.0.0.0', 'localhost').replace('[::]', 'localhost');
@@ -187,41 +161,4 @@ function tlsFiles({ tlsCert, tlsKey }: ServeConfig): { cert: string; key: string
   if (tlsCert !== undefined && tlsKey !== undefined) return { cert: tlsCert, key: tlsKey };
   if (tlsCert === undefined && tlsKey === undefined) return undefined;
   throw new UsageError('HTTPS needs both a certificate and its key: --tls-cert and --tls-key');
-}
-
-interface StopSignals {
-  next(): Promise<NodeJS.Signals>;
-  /** Stops listening: the next signal ends the process. */
-  close(): void;
-}
-
-/** The terminal and npm may both pass on one Ctrl-C. */
-const sameSignalMs = 200;
-
-/** Returns the stop signals in the order of their arrival. */
-function stopSignals(): StopSignals {
-  const received: NodeJS.Signals[] = [];
-  let lastMs = Number.NEGATIVE_INFINITY;
-  let waiting: ((signal: NodeJS.Signals) => void) | undefined;
-  const listener = (signal: NodeJS.Signals): void => {
-    const isSame = performance.now() - lastMs < sameSignalMs;
-    lastMs = performance.now();
-    if (isSame) return;
-    if (waiting) waiting(signal);
-    else received.push(signal);
-    waiting = undefined;
-  };
-  const signals = ['SIGTERM', 'SIGINT'] as const;
-  for (const signal of signals) process.on(signal, listener);
-  return {
-    next: () =>
-      new Promise((resolve) => {
-        const signal = received.shift();
-        if (signal) resolve(signal);
-        else waiting = resolve;
-      }),
-    close: () => {
-      for (const signal of signals) process.off(signal, listener);
-    },
-  };
 }

@@ -4,6 +4,8 @@ import { type JobLimits, Jobs } from '../jobs/index.js';
 import type { RepositoryFigures } from '../observability/index.js';
 import {
   DetectorRepository,
+  type DetectorSource,
+  openDetectorSource,
   type RepositoryLog,
   type RepositoryOptions,
   verifyUnused,
@@ -36,6 +38,7 @@ export class Catalog {
     readonly engine: ScoringEngine,
     readonly repository: DetectorRepository,
     readonly jobs: Jobs,
+    private readonly source: DetectorSource,
     private readonly stopWatching: () => void,
     private readonly log: RepositoryLog,
   ) {}
@@ -65,15 +68,23 @@ export class Catalog {
       },
     );
     log.info({ provider: engine.provider }, engine.note ?? `inference runs on ${engine.provider}`);
+    const { watchEveryMs = defaultWatchEveryMs, experts, jobs: limits, signal } = options;
+    let source: DetectorSource | undefined;
     try {
-      const repository = await DetectorRepository.open(engine, options, log, options.signal);
-      const { watchEveryMs = defaultWatchEveryMs } = options;
+      source = await openDetectorSource(options.detectors, watchEveryMs, log);
+      const { folder: detectors, bucket } = source;
+      const repository = await DetectorRepository.open(
+        engine,
+        { ...options, detectors, bucket },
+        log,
+        signal,
+      );
       const stop = watchEveryMs > 0 ? watchRepository(repository, watchEveryMs, log) : () => {};
-      const { detectors, experts, jobs: limits } = options;
       const making = { detectors, experts, provider: engine.provider, ...(limits ? { limits } : {}) };
       const jobs = await Jobs.open(repository, making, log);
-      return new Catalog(engine, repository, jobs, stop, log);
+      return new Catalog(engine, repository, jobs, source, stop, log);
     } catch (error) {
+      await source?.close();
       await engine.close();
       throw error;
     }
@@ -102,6 +113,7 @@ export class Catalog {
     this.stopWatching();
     this.#stopVerifying();
     await this.jobs.stop();
+    await this.source.close();
     await this.engine.close();
   }
 }

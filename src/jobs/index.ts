@@ -12,4 +12,5 @@ export {
 } from './job.js';
 export { Jobs } from './jobs.js';
 export { JobError, type JobLimits } from './limits.js';
+export { JobFailed, startProcess } from './run-process.js';
 export { hasEnded } from './states.js';

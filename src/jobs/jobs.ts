@@ -106,6 +106,7 @@ export class Jobs {
     else if (settings.remove) {
       throw new JobError('bad-request', 'remove takes photos back from a detector: pass add=true with it');
     }
+    this.repository.checkWritable();
     await this.#clean();
     const record: JobRecord = {
       id: randomUUID(),

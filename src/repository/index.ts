@@ -1,4 +1,5 @@
 /** Detectors that are added and removed while a service runs. */
+export { type DetectorSource, openDetectorSource } from './bucket-mirror.js';
 export { RepositoryError, type RepositoryErrorKind, withWriteErrors } from './errors.js';
 export { addAsCurrent } from './folders.js';
 export type { RepositoryLog } from './loader.js';

@@ -22,6 +22,8 @@ export interface RepositoryOptions {
   readonly experts: readonly string[];
   /** Versions in memory; others are read again when they are used. */
   readonly maxLoaded?: number;
+  /** The bucket whose copy the folder is: then it cannot be changed here. */
+  readonly bucket?: string | undefined;
 }
 
 export const defaultMaxLoaded = 64;
@@ -151,15 +153,24 @@ export class DetectorRepository {
    * Adds an uploaded version, see {@link VersionWriter.add}.
    * @throws RepositoryError; what served before still serves.
    */
-  add(name: string, archive: Readable, activate: boolean): ReturnType<VersionWriter['add']> {
+  async add(name: string, archive: Readable, activate: boolean): ReturnType<VersionWriter['add']> {
+    this.checkWritable();
     return this.#writer.add(name, archive, activate);
+  }
+
+  /** @throws RepositoryError `read-only` if the detectors come from a bucket. */
+  checkWritable(): void {
+    const { bucket } = this.options;
+    if (bucket === undefined) return;
+    throw new RepositoryError('read-only', `the detectors are those of ${bucket}; change them there`);
   }
 
   /**
    * Adds a detector that was made here, see {@link VersionWriter.addMade}.
    * @throws RepositoryError; what served before still serves.
    */
-  addMade(name: string, from: string): Promise<Pick<LoadedDetector, 'version' | 'manifest'>> {
+  async addMade(name: string, from: string): Promise<Pick<LoadedDetector, 'version' | 'manifest'>> {
+    this.checkWritable();
     return this.#writer.addMade(name, from);
   }
 
@@ -167,12 +178,14 @@ export class DetectorRepository {
    * Adds a version like the current one with a threshold set by hand, see {@link VersionWriter.setThreshold}.
    * @throws CalibrationError; RepositoryError; what served before still serves.
    */
-  setThreshold(name: string, threshold: number): ReturnType<VersionWriter['setThreshold']> {
+  async setThreshold(name: string, threshold: number): ReturnType<VersionWriter['setThreshold']> {
+    this.checkWritable();
     return this.#writer.setThreshold(name, threshold);
   }
 
   /** Makes a version the current one. @throws RepositoryError if there is no such version, or it is refused. */
   async activate(name: string, version: string): Promise<void> {
+    this.checkWritable();
     await this.#change(async () => {
       const wanted = this.#serving.version(this.#serving.entry(name), version);
       await this.#loader.load(name, wanted).catch((error) => rethrowAsRefused(error));
@@ -186,6 +199,7 @@ export class DetectorRepository {
    * @returns the version that serves now.
    */
   async rollBack(name: string): Promise<string> {
+    this.checkWritable();
     return this.#change(async () => {
       const { before, history } = this.#serving.versionBefore(name);
       await this.#loader.load(name, before).catch((error) => rethrowAsRefused(error));
@@ -197,6 +211,7 @@ export class DetectorRepository {
 
   /** Deletes a version, or a detector with all its versions. */
   async retire(name: string, version?: string): Promise<void> {
+    this.checkWritable();
     await this.#change(async () => {
       const entry = this.#serving.entry(name);
       const { detectors } = this.options;

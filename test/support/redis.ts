@@ -12,10 +12,14 @@ export const noRedis: string | false =
 export class RedisServer {
   #process: ChildProcess | undefined;
 
-  private constructor(readonly port: number) {}
+  private constructor(
+    readonly port: number,
+    private readonly folder: string | undefined,
+  ) {}
 
-  static async start(): Promise<RedisServer> {
-    const server = new RedisServer(await freePort());
+  /** @param folder where it keeps what it was told; without one it forgets when it ends. */
+  static async start(folder?: string): Promise<RedisServer> {
+    const server = new RedisServer(await freePort(), folder);
     await server.begin();
     return server;
   }
@@ -24,9 +28,12 @@ export class RedisServer {
     return `redis://127.0.0.1:${this.port}`;
   }
 
-  /** Starts it again, empty. */
+  /** Starts it again. */
   async begin(): Promise<void> {
-    const args = ['--port', String(this.port), '--bind', '127.0.0.1', '--save', '', '--appendonly', 'no'];
+    const kept = this.folder
+      ? ['--appendonly', 'yes', '--appendfsync', 'always', '--dir', this.folder]
+      : ['--appendonly', 'no'];
+    const args = ['--port', String(this.port), '--bind', '127.0.0.1', '--save', '', ...kept];
     this.#process = spawn('redis-server', args, { stdio: 'ignore' });
     for (;;) {
       const client = new Redis(this.url, { lazyConnect: true, retryStrategy: () => null });

@@ -1,0 +1,131 @@
+{{- define "mkd.name" -}}
+{{- if contains .Chart.Name .Release.Name }}{{ .Release.Name | trunc 50 | trimSuffix "-" }}{{ else }}{{ printf "%s-%s" .Release.Name .Chart.Name | trunc 50 | trimSuffix "-" }}{{ end }}
+{{- end }}
+
+{{- define "mkd.selector" -}}
+app.kubernetes.io/name: {{ .Chart.Name }}
+app.kubernetes.io/instance: {{ .Release.Name }}
+{{- end }}
+
+{{- define "mkd.labels" -}}
+{{ include "mkd.selector" . }}
+app.kubernetes.io/version: {{ .Chart.AppVersion | quote }}
+app.kubernetes.io/managed-by: {{ .Release.Service }}
+helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version }}
+{{- end }}
+
+{{- define "mkd.serviceAccount" -}}
+{{- if .Values.serviceAccount.create }}{{ default (include "mkd.name" .) .Values.serviceAccount.name }}{{ else }}{{ default "default" .Values.serviceAccount.name }}{{ end }}
+{{- end }}
+
+{{- define "mkd.image" -}}
+{{ .Values.image.repository }}:{{ default .Chart.AppVersion .Values.image.tag }}
+{{- end }}
+
+{{- define "mkd.hasRedis" -}}
+{{- if or .Values.redis.url .Values.redis.secretName }}yes{{ end }}
+{{- end }}
+
+{{/* The address of Redis as a variable. @param name of the variable */}}
+{{- define "mkd.redis" -}}
+- name: {{ .name }}
+  {{- if .root.Values.redis.secretName }}
+  valueFrom:
+    secretKeyRef: { name: {{ .root.Values.redis.secretName }}, key: {{ .root.Values.redis.secretKey }} }
+  {{- else }}
+  value: {{ .root.Values.redis.url | quote }}
+  {{- end }}
+{{- end }}
+
+{{- define "mkd.detectorsFolder" -}}
+{{- if .Values.detectors.bucket }}{{ .Values.detectors.bucket }}{{ else if .Values.detectors.existingClaim }}/mnt/detectors{{ else }}/app/models{{ end }}
+{{- end }}
+
+{{/* What pods of the service and of workers have in common. @param role */}}
+{{- define "mkd.pod" -}}
+serviceAccountName: {{ include "mkd.serviceAccount" .root }}
+automountServiceAccountToken: false
+{{- with .root.Values.imagePullSecrets }}
+imagePullSecrets: {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- with .root.Values.priorityClassName }}
+priorityClassName: {{ . }}
+{{- end }}
+{{- with .root.Values.runtimeClassName }}
+runtimeClassName: {{ . }}
+{{- end }}
+securityContext:
+  runAsNonRoot: true
+  runAsUser: 10001
+  runAsGroup: 10001
+  fsGroup: 10001
+  fsGroupChangePolicy: OnRootMismatch
+  seccompProfile: { type: RuntimeDefault }
+{{- with .root.Values.nodeSelector }}
+nodeSelector: {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- if or .root.Values.tolerations .root.Values.gpus }}
+tolerations:
+  {{- with .root.Values.tolerations }}
+  {{- toYaml . | nindent 2 }}
+  {{- end }}
+  {{- if .root.Values.gpus }}
+  - { key: nvidia.com/gpu, operator: Exists, effect: NoSchedule }
+  {{- end }}
+{{- end }}
+{{- with .root.Values.affinity }}
+affinity: {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- if .root.Values.topologySpread.enabled }}
+topologySpreadConstraints:
+  {{- range .root.Values.topologySpread.topologyKeys }}
+  - maxSkew: {{ $.root.Values.topologySpread.maxSkew }}
+    topologyKey: {{ . }}
+    whenUnsatisfiable: ScheduleAnyway
+    labelSelector:
+      matchLabels:
+        {{- include "mkd.selector" $.root | nindent 8 }}
+        app.kubernetes.io/component: {{ $.role }}
+  {{- end }}
+{{- end }}
+volumes:
+  - name: tmp
+    emptyDir: {}
+  {{- if .root.Values.detectors.existingClaim }}
+  - name: detectors
+    persistentVolumeClaim:
+      claimName: {{ .root.Values.detectors.existingClaim }}
+      readOnly: {{ .root.Values.detectors.readOnly }}
+  {{- end }}
+  {{- if and .root.Values.keys.secretName (eq .role "service") }}
+  - name: keys
+    secret: { secretName: {{ .root.Values.keys.secretName }} }
+  {{- end }}
+{{- end }}
+
+{{- define "mkd.container" -}}
+image: {{ include "mkd.image" .root | quote }}
+imagePullPolicy: {{ .root.Values.image.pullPolicy }}
+securityContext:
+  allowPrivilegeEscalation: false
+  readOnlyRootFilesystem: true
+  capabilities: { drop: [ALL] }
+{{- with .root.Values.envFrom }}
+envFrom: {{- toYaml . | nindent 2 }}
+{{- end }}
+resources:
+  {{- $resources := deepCopy .resources }}
+  {{- if .root.Values.gpus }}
+  {{- $gpu := dict "limits" (dict "nvidia.com/gpu" .root.Values.gpus) }}
+  {{- $resources = mergeOverwrite $resources $gpu }}
+  {{- end }}
+  {{- toYaml $resources | nindent 2 }}
+volumeMounts:
+  - { name: tmp, mountPath: /tmp }
+  {{- if .root.Values.detectors.existingClaim }}
+  - { name: detectors, mountPath: /mnt/detectors, readOnly: {{ .root.Values.detectors.readOnly }} }
+  {{- end }}
+  {{- if and .root.Values.keys.secretName (eq .role "service") }}
+  - { name: keys, mountPath: /etc/mkd, readOnly: true }
+  {{- end }}
+{{- end }}

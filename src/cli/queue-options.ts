@@ -1,0 +1,24 @@
+/** Options of the commands that share a queue. */
+import { type Command, InvalidArgumentError, Option } from 'commander';
+import { defaultQueue } from '../work/tasks.js';
+
+export interface QueueFlags {
+  readonly redis: string;
+  readonly queue: string;
+}
+
+export function withQueueOptions(command: Command): Command {
+  return command
+    .addOption(
+      new Option('--redis <url>', 'Redis that holds the queue: redis://host:6379')
+        .argParser(redisUrl)
+        .makeOptionMandatory()
+        .env('MKD_REDIS'),
+    )
+    .addOption(new Option('--queue <name>', 'name of the queue').default(defaultQueue).env('MKD_QUEUE'));
+}
+
+function redisUrl(text: string): string {
+  if (/^rediss?:\/\/./.test(text)) return text;
+  throw new InvalidArgumentError('Must be redis://host:6379, or rediss:// with TLS.');
+}

@@ -1,0 +1,100 @@
+import { setTimeout as wait } from 'node:timers/promises';
+import { Command, Option } from 'commander';
+import { pino } from 'pino';
+import { modelsFolder } from '../detector/index.js';
+import { isFolder } from '../files/folders.js';
+
+import { serveOperations, Worker, withoutPassword } from '../work/index.js';
+import { loggerFor } from './log.js';
+import { deviceOptions, number, type RuntimeFlags, wholeNumber, withRuntimeOptions } from './options.js';
+import type { Output } from './output.js';
+import { type QueueFlags, withQueueOptions } from './queue-options.js';
+import { stopSignals } from './stop-signals.js';
+
+interface Flags extends RuntimeFlags, QueueFlags {
+  readonly detectors: string;
+  readonly rate?: number;
+  readonly drainMs: number;
+  readonly operationsPort?: number;
+  readonly logLevel: string;
+}
+
+/** `mkd worker` */
+export function workerCommand(output: Output): Command {
+  return withQueueOptions(withRuntimeOptions(new Command('worker')))
+    .description(
+      'Do what mkd enqueue has queued. SIGTERM or Ctrl-C finishes the task in work, then exits; a second one exits at once, and another worker does the task.',
+    )
+    .addOption(
+      new Option('--detectors <dir>', 'folder whose subfolders are detectors, or s3://bucket/prefix')
+        .default(modelsFolder)
+        .env('MKD_DETECTORS'),
+    )
+    .option(
+      '--rate <n>',
+      'tasks that all workers together begin in a second; by default as many as they can',
+      number(),
+    )
+    .option(
+      '--drain-ms <ms>',
+      'how long the task in work may take after the stop signal',
+      wholeNumber(0),
+      60_000,
+    )
+    .addOption(
+      new Option('--operations-port <n>', 'port for /metrics and /health')
+        .argParser(wholeNumber(0))
+        .env('MKD_OPERATIONS_PORT'),
+    )
+    .addOption(new Option('--log-level <level>', 'log level').default('info').env('LOG_LEVEL'))
+    .action(async (flags: Flags) => {
+      for (const folder of flags.experts) {
+        if (!(await isFolder(folder))) throw new Error(`experts: ${folder} is not a folder`);
+      }
+      const signals = stopSignals();
+      try {
+        await workUntilStopped(flags, signals, output);
+      } finally {
+        signals.close();
+      }
+    });
+}
+
+async function workUntilStopped(
+  flags: Flags,
+  signals: ReturnType<typeof stopSignals>,
+  output: Output,
+): Promise<void> {
+  const { level, stream } = await loggerFor(output, flags.logLevel);
+  const log = pino({ level }, stream ?? process.stdout);
+  const operations = await serveOperations(flags.operationsPort, () => worker?.ready ?? false);
+  let worker: Worker | undefined;
+  try {
+    worker = await Worker.open({
+      redis: flags.redis,
+      queue: flags.queue,
+      detectors: flags.detectors,
+      experts: flags.experts,
+      device: deviceOptions(flags),
+      ...(flags.rate === undefined ? {} : { tasksPerSecond: flags.rate }),
+      log,
+      observer: operations.observer,
+    });
+    log.info({ queue: flags.queue, redis: withoutPassword(flags.redis), provider: worker.provider }, 'ready');
+    log.info({ signal: await signals.next() }, 'stopping');
+    const ended = await Promise.race([
+      worker.close().then(() => 'finished' as const),
+      wait(flags.drainMs, 'late' as const, { ref: false }),
+      signals.next().then(() => 'again' as const),
+    ]);
+    if (ended === 'finished') {
+      log.info('stopped');
+      return;
+    }
+    log.warn({ ended }, 'exiting with a task in work; another worker does it');
+    // A session that runs cannot be interrupted.
+    process.kill(process.pid, 'SIGKILL');
+  } finally {
+    await operations.close();
+  }
+}

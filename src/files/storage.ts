@@ -1,0 +1,88 @@
+/** Files that workers read and write: paths, or objects in an S3-compatible bucket. */
+import { mkdir, readFile } from 'node:fs/promises';
+import { dirname } from 'node:path';
+import type { S3Client } from '@aws-sdk/client-s3';
+import { replaceFile } from './replace-file.js';
+
+const scheme = 's3://';
+
+export function isObject(reference: string): boolean {
+  return reference.startsWith(scheme);
+}
+
+/** The file does not exist, and trying again does not help. */
+export class MissingFileError extends Error {
+  override readonly name = 'MissingFileError';
+}
+
+/**
+ * Reads and writes by reference. The client of buckets takes its region, keys and address from the environment, as all
+ * programs for S3 do: AWS_REGION, AWS_ACCESS_KEY_ID, AWS_ENDPOINT_URL_S3 and so on. It is loaded when it is first needed.
+ */
+export class Storage {
+  #client: Promise<S3Client> | undefined;
+
+  /** @throws MissingFileError; other errors may pass. */
+  async read(reference: string): Promise<Uint8Array> {
+    if (!isObject(reference)) {
+      return readFile(reference).catch((error: NodeJS.ErrnoException) => {
+        const isMissing = ['ENOENT', 'ENOTDIR', 'EISDIR'].includes(error.code ?? '');
+        throw isMissing ? new MissingFileError(`${reference} does not exist`) : error;
+      });
+    }
+    const { client, GetObjectCommand } = await this.#bucket();
+    try {
+      const { Body } = await client.send(new GetObjectCommand(addressOf(reference)));
+      return (await Body?.transformToByteArray()) ?? new Uint8Array();
+    } catch (error) {
+      const isMissing = (error as Error).name === 'NoSuchKey';
+      throw isMissing ? new MissingFileError(`${reference} does not exist`) : error;
+    }
+  }
+
+  /** Writes a file as a whole: readers see all of it or nothing, also if this process ends. */
+  async write(reference: string, content: Uint8Array): Promise<void> {
+    if (!isObject(reference)) {
+      await mkdir(dirname(reference), { recursive: true });
+      await replaceFile(reference, content);
+      return;
+    }
+    const { client, PutObjectCommand } = await this.#bucket();
+    await client.send(new PutObjectCommand({ ...addressOf(reference), Body: content }));
+  }
+
+  /** Lists the objects whose keys begin with a prefix, with what changes when they change. */
+  async list(prefix: string): Promise<{ readonly reference: string; readonly tag: string }[]> {
+    const { client, paginateListObjectsV2 } = await this.#bucket();
+    const { Bucket, Key: Prefix } = addressOf(prefix);
+    const found: { reference: string; tag: string }[] = [];
+    for await (const { Contents = [] } of paginateListObjectsV2({ client }, { Bucket, Prefix })) {
+      for (const { Key, ETag, Size } of Contents) {
+        if (Key !== undefined && !Key.endsWith('/')) {
+          found.push({ reference: `${scheme}${Bucket}/${Key}`, tag: `${ETag} ${Size}` });
+        }
+      }
+    }
+    return found;
+  }
+
+  async close(): Promise<void> {
+    (await this.#client)?.destroy();
+  }
+
+  async #bucket(): Promise<typeof import('@aws-sdk/client-s3') & { readonly client: S3Client }> {
+    // Which Node.js runs here is not its business to tell in every start.
+    process.env.AWS_SDK_JS_NODE_VERSION_SUPPORT_WARNING_DISABLED ??= 'true';
+    const library = await import('@aws-sdk/client-s3');
+    // Servers other than Amazon's have no host name for each bucket.
+    const own = process.env.AWS_ENDPOINT_URL_S3 ?? process.env.AWS_ENDPOINT_URL;
+    this.#client ??= Promise.resolve(new library.S3Client({ forcePathStyle: own !== undefined }));
+    return { ...library, client: await this.#client };
+  }
+}
+
+function addressOf(reference: string): { readonly Bucket: string; readonly Key: string } {
+  const [, Bucket = '', Key = ''] = /^s3:\/\/([^/]+)\/?(.*)$/.exec(reference) ?? [];
+  if (Bucket === '') throw new Error(`${reference} names no bucket; wanted s3://bucket/key`);
+  return { Bucket, Key };
+}

@@ -1,0 +1,128 @@
+/**
+ * Detectors in an S3-compatible bucket: each replica keeps a copy of them in a folder of its own, and brings it up to date
+ * every few seconds. The bucket is the only place where they change.
+ */
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { isAbsolute, join, normalize } from 'node:path';
+import { setTimeout as wait } from 'node:timers/promises';
+import pLimit from 'p-limit';
+import { DetectorError } from '../detector/index.js';
+import { describeError } from '../files/explain.js';
+import { isObject, Storage } from '../files/storage.js';
+import type { RepositoryLog } from './loader.js';
+
+/** Objects that are fetched at once. */
+const fetchedAtOnce = 8;
+
+/** Where detectors are on this machine. */
+export interface DetectorSource {
+  readonly folder: string;
+  /** The bucket that they come from; they cannot be changed here. */
+  readonly bucket: string | undefined;
+  close(): Promise<void>;
+}
+
+/**
+ * Returns a folder of detectors, or copies those of a bucket to one and follows its changes.
+ * @param detectors a folder, or `s3://bucket/prefix`.
+ * @throws DetectorError if the bucket cannot be read.
+ */
+export async function openDetectorSource(
+  detectors: string,
+  everyMs: number,
+  log: RepositoryLog,
+): Promise<DetectorSource> {
+  if (!isObject(detectors)) return { folder: detectors, bucket: undefined, close: async () => {} };
+  const folder = await mkdtemp(join(tmpdir(), 'mkd-detectors-'));
+  const mirror = new BucketMirror(`${detectors.replace(/\/+$/, '')}/`, folder);
+  const close = async (): Promise<void> => {
+    await mirror.close();
+    await rm(folder, { recursive: true, force: true });
+  };
+  try {
+    const { changed } = await mirror.update();
+    log.info({ bucket: detectors, files: changed }, 'detectors copied from the bucket');
+  } catch (error) {
+    await close();
+    throw new DetectorError(`the detectors in ${detectors} cannot be read: ${describeError(error)}`);
+  }
+  const stopped = new AbortController();
+  const following = everyMs > 0 ? follow(mirror, everyMs, stopped.signal, log) : Promise.resolve();
+  return {
+    folder,
+    bucket: detectors,
+    close: async () => {
+      stopped.abort();
+      await following;
+      await close();
+    },
+  };
+}
+
+async function follow(
+  mirror: BucketMirror,
+  everyMs: number,
+  signal: AbortSignal,
+  log: RepositoryLog,
+): Promise<void> {
+  let told = '';
+  while (!signal.aborted) {
+    await wait(everyMs, undefined, { signal, ref: false }).catch(() => undefined);
+    if (signal.aborted) return;
+    try {
+      const { changed, removed } = await mirror.update();
+      if (told !== '') log.info({}, 'the bucket can be read again');
+      told = '';
+      if (changed + removed > 0) log.info({ changed, removed }, 'detectors of the bucket changed');
+    } catch (error) {
+      const reason = describeError(error);
+      if (reason !== told) log.warn({ reason }, 'the bucket cannot be read; the detectors stay as they are');
+      told = reason;
+    }
+  }
+}
+
+class BucketMirror {
+  readonly #storage = new Storage();
+  /** What was copied, by path, with what changes when it changes. */
+  readonly #copied = new Map<string, string>();
+
+  constructor(
+    private readonly prefix: string,
+    private readonly folder: string,
+  ) {}
+
+  /** Copies what has changed, and removes what is gone. */
+  async update(): Promise<{ readonly changed: number; readonly removed: number }> {
+    const objects = await this.#storage.list(this.prefix);
+    const wanted = new Map(
+      objects
+        .map(
+          ({ reference, tag }) =>
+            [normalize(reference.slice(this.prefix.length)), { reference, tag }] as const,
+        )
+        .filter(([path]) => !isAbsolute(path) && !path.startsWith('..')),
+    );
+    const changed = [...wanted].filter(([path, { tag }]) => this.#copied.get(path) !== tag);
+    const limit = pLimit(fetchedAtOnce);
+    await Promise.all(
+      changed.map(([path, { reference, tag }]) =>
+        limit(async () => {
+          await this.#storage.write(join(this.folder, path), await this.#storage.read(reference));
+          this.#copied.set(path, tag);
+        }),
+      ),
+    );
+    const gone = [...this.#copied.keys()].filter((path) => !wanted.has(path));
+    for (const path of gone) {
+      await rm(join(this.folder, path), { force: true });
+      this.#copied.delete(path);
+    }
+    return { changed: changed.length, removed: gone.length };
+  }
+
+  close(): Promise<void> {
+    return this.#storage.close();
+  }
+}

@@ -1,0 +1,219 @@
+/** Does what a queue holds: scores batches and makes detectors, until it is closed. */
+import { rm } from 'node:fs/promises';
+import { join } from 'node:path';
+import { type Job, Worker as QueueWorker } from 'bullmq';
+import type { Redis } from 'ioredis';
+import { workAhead } from '../files/ahead.js';
+import { cores } from '../files/cores.js';
+import { describeError } from '../files/explain.js';
+import { MissingFileError, Storage } from '../files/storage.js';
+import { ImageError } from '../imaging/index.js';
+import { startProcess } from '../jobs/index.js';
+import {
+  checkName,
+  DetectorRepository,
+  type DetectorSource,
+  openDetectorSource,
+  type RepositoryLog,
+  watchRepository,
+} from '../repository/index.js';
+import { DirectInference, type EngineOptions, ScoringEngine, ScoringPipeline } from '../scoring/index.js';
+import { connect, type QueueAddress } from './queue.js';
+import { encodeRows, type Row } from './rows.js';
+import type { DistillTask, ScoreOutcome, ScoreTask, Task } from './tasks.js';
+
+/** A worker that ends without a word is missed after this time, and its task goes to another. */
+const lockMs = 10_000;
+const missedEveryMs = 2000;
+
+/** A task whose workers end so often ends them itself. */
+const mostLosses = 10;
+
+/** How often the folder of detectors is looked at. */
+const watchEveryMs = 2000;
+
+/** Images in work at once: each core decodes one, while others are read and scored. */
+const imagesAtOnce = Math.min(8, cores() + 2);
+
+export interface WorkerOptions extends QueueAddress {
+  /** Folder whose subfolders are detectors, or `s3://bucket/prefix`. */
+  readonly detectors: string;
+  readonly experts: readonly string[];
+  readonly device: EngineOptions;
+  /** Tasks that all workers together begin in a second; without it as many as they can. */
+  readonly tasksPerSecond?: number;
+  readonly log: RepositoryLog;
+  readonly observer?: WorkObserver;
+}
+
+/** Hears what becomes of tasks. */
+export interface WorkObserver {
+  scored?(rows: readonly Row[], seconds: number): void;
+  ended?(kind: Task['kind'], outcome: 'done' | 'failed'): void;
+}
+
+export class Worker {
+  #stopping = false;
+
+  private constructor(
+    private readonly options: WorkerOptions,
+    private readonly engine: ScoringEngine,
+    private readonly source: DetectorSource,
+    private readonly repository: DetectorRepository,
+    private readonly pipeline: ScoringPipeline,
+    private readonly storage: Storage,
+    private readonly redis: Redis,
+    private readonly unwatch: () => void,
+  ) {
+    redis.on('error', (error: Error) => this.#report(error));
+    redis.on('ready', () => {
+      this.#told = '';
+    });
+  }
+
+  #told = '';
+  #queue: QueueWorker | undefined;
+
+  /** Starts to take tasks. @throws Error if Redis cannot be reached; DetectorError if no detector can be used. */
+  static async open(options: WorkerOptions): Promise<Worker> {
+    const { experts, log } = options;
+    let source: DetectorSource | undefined;
+    const redis = await connect(options.redis);
+    const engine = await ScoringEngine.open({ spinning: false, ...options.device }).catch(
+      (error: unknown) => {
+        redis.disconnect();
+        throw error;
+      },
+    );
+    try {
+      source = await openDetectorSource(options.detectors, watchEveryMs, log);
+      const { folder: detectors, bucket } = source;
+      const repository = await DetectorRepository.open(engine, { detectors, experts, bucket }, log);
+      const unwatch = watchRepository(repository, watchEveryMs, log);
+      const pipeline = new ScoringPipeline(new DirectInference(engine));
+      const worker = new Worker(options, engine, source, repository, pipeline, new Storage(), redis, unwatch);
+      await worker.#begin();
+      return worker;
+    } catch (error) {
+      redis.disconnect();
+      await source?.close();
+      await engine.close();
+      throw error;
+    }
+  }
+
+  /** Whether it can take tasks now. */
+  get ready(): boolean {
+    return this.redis.status === 'ready' && !this.#stopping;
+  }
+
+  get provider(): string {
+    return this.engine.provider;
+  }
+
+  /** Takes no more tasks and finishes the one that it has. */
+  async close(): Promise<void> {
+    this.#stopping = true;
+    await this.#queue?.close();
+    this.unwatch();
+    this.redis.disconnect();
+    await this.storage.close();
+    await this.source.close();
+    await this.engine.close();
+  }
+
+  async #begin(): Promise<void> {
+    const { queue, tasksPerSecond, log, observer } = this.options;
+    const worker = new QueueWorker(queue, (job: Job) => this.#do(job), {
+      connection: this.redis,
+      // Batches follow each other; images of one are worked on at the same time.
+      concurrency: 1,
+      lockDuration: lockMs,
+      stalledInterval: missedEveryMs,
+      maxStalledCount: mostLosses,
+      ...(tasksPerSecond === undefined ? {} : { limiter: { max: tasksPerSecond, duration: 1000 } }),
+    });
+    worker.on('error', (error) => this.#report(error));
+    worker.on('failed', (job, error) => {
+      const { name = 'score', id, attemptsMade = 0, opts } = job ?? {};
+      const isLast = attemptsMade >= (opts?.attempts ?? 1);
+      const details = { task: id, attempt: attemptsMade, reason: describeError(error) };
+      if (isLast) {
+        observer?.ended?.(name as Task['kind'], 'failed');
+        log.error(details, 'task failed for good; mkd enqueue --retry-failed queues it again');
+      } else log.warn(details, 'task failed; it is tried again');
+    });
+    this.#queue = worker;
+    // A connection that is lost before this is not made again.
+    await worker.waitUntilReady();
+  }
+
+  async #do({ name, data, id }: Job): Promise<unknown> {
+    const { log, observer } = this.options;
+    const began = performance.now();
+    const outcome =
+      name === 'distill'
+        ? await this.#distill(data as DistillTask, String(id))
+        : await this.#score(data as ScoreTask);
+    const seconds = Number(((performance.now() - began) / 1000).toFixed(2));
+    observer?.ended?.(name as Task['kind'], 'done');
+    log.info({ task: id, ...outcome, seconds }, 'task done');
+    return outcome;
+  }
+
+  async #score(task: ScoreTask): Promise<ScoreOutcome> {
+    const began = performance.now();
+    const detector = await this.repository.acquire(task.detector, task.version);
+    const { version } = detector;
+    const rows: Row[] = [];
+    const score = async (image: string): Promise<Row> => {
+      const common = { image, detector: task.detector, version };
+      try {
+        const bytes = await this.storage.read(image);
+        const scored = await this.pipeline.score({ detector, image: bytes });
+        const { size: _, grid: __, localization: ___, timings: ____, ...known } = scored;
+        return { ...common, ...known };
+      } catch (error) {
+        // What is wrong with a file is wrong tomorrow; what is wrong with a disk or a network may pass.
+        if (!(error instanceof ImageError || error instanceof MissingFileError)) throw error;
+        return { ...common, error: describeError(error) };
+      }
+    };
+    for await (const row of workAhead(task.images, imagesAtOnce, score)) rows.push(row);
+    await this.storage.write(task.out, encodeRows(rows, task.format));
+    this.options.observer?.scored?.(rows, (performance.now() - began) / 1000);
+    return {
+      images: rows.length,
+      anomalous: rows.filter((row) => 'verdict' in row && row.verdict === 'anomalous').length,
+      unreadable: rows.filter((row) => 'error' in row).length,
+    };
+  }
+
+  /** Makes a detector in a process of its own, and lets it serve. */
+  async #distill(task: DistillTask, id: string): Promise<object> {
+    const { detector, dataset, groupBy, fit, dropDoubtful = false, falseAlarmRate } = task;
+    checkName(detector);
+    this.repository.checkWritable();
+    const { experts } = this.options;
+    const out = join(this.source.folder, `.making-${id}`);
+    await rm(out, { recursive: true, force: true });
+    const provider = this.engine.provider;
+    const settings = { groupBy, fit, dropDoubtful, falseAlarmRate, experts, provider };
+    const nothing = { addTo: undefined, remove: [], region: undefined };
+    try {
+      await startProcess({ photos: dataset, out, ...nothing, ...settings }, () => {}).ended;
+      const { version } = await this.repository.addMade(detector, out);
+      return { detector, version };
+    } finally {
+      await rm(out, { recursive: true, force: true });
+    }
+  }
+
+  /** Says once that Redis is gone. */
+  #report(error: Error): void {
+    const reason = describeError(error);
+    if (reason === this.#told || this.#stopping) return;
+    this.#told = reason;
+    this.options.log.warn({ reason }, 'Redis cannot be reached; no task is taken until it is back');
+  }
+}

@@ -1,0 +1,228 @@
+/** Workers on a real Redis: rows are those of one run, whoever ends meanwhile; what fails is told and can be tried again. */
+import { mkdir, readdir, readFile, symlink, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { Writable } from 'node:stream';
+import { parquetReadObjects } from 'hyparquet';
+import t from 'tap';
+import { runProgram } from '../../src/cli/program.js';
+import { writeSample } from '../../src/datasets/index.js';
+import { modelsFolder } from '../../src/detector/index.js';
+import { openDetector } from '../../src/index.js';
+import { freePort } from '../support/free-port.js';
+import { noRedis, RedisServer } from '../support/redis.js';
+import { WorkerProcess } from '../support/worker.js';
+
+interface Row {
+  readonly image: string;
+  readonly detector: string;
+  readonly version: string;
+  readonly score?: number;
+  readonly verdict?: string;
+  readonly error?: string;
+}
+
+/** Runs a command of the program. */
+async function mkd(...args: readonly string[]) {
+  const written = { stdout: '', stderr: '' };
+  const into = (name: keyof typeof written): Writable =>
+    new Writable({
+      write(chunk, _encoding, done) {
+        written[name] += String(chunk);
+        done();
+      },
+    });
+  const code = await runProgram(args, { stdout: into('stdout'), stderr: into('stderr') });
+  return { code, ...written };
+}
+
+async function rowsIn(folder: string): Promise<Row[]> {
+  const names = (await readdir(folder)).sort();
+  const texts = await Promise.all(names.map((name) => readFile(join(folder, name), 'utf8')));
+  return texts.flatMap((text) =>
+    text
+      .trimEnd()
+      .split('\n')
+      .map((line) => JSON.parse(line) as Row),
+  );
+}
+
+t.test('a queue of images and detectors', { skip: noRedis }, async (t) => {
+  const folder = t.testdir();
+  const [photos, detectors, rows] = ['photos', 'detectors', 'rows'].map((name) => join(folder, name)) as [
+    string,
+    string,
+    string,
+  ];
+  await writeSample(photos, { seed: 3, train: 12, good: 2, defective: 1 });
+  await mkdir(detectors);
+  await symlink(join(modelsFolder, 'sample'), join(detectors, 'sample'));
+  await writeFile(join(photos, 'test/good/broken.png'), 'no image');
+  const list = join(folder, 'list.txt');
+  const missing = join(folder, 'missing.png');
+  await writeFile(list, `${missing}\n`);
+  const redis = await RedisServer.start();
+  const at = ['--redis', redis.url];
+  const workers: WorkerProcess[] = [];
+  const start = (...flags: string[]): WorkerProcess => {
+    const worker = new WorkerProcess(redis.url, detectors, ...flags);
+    workers.push(worker);
+    return worker;
+  };
+  t.teardown(async () => {
+    for (const worker of workers) await worker.stop('SIGKILL');
+    await redis.kill();
+  });
+  const score = [
+    join(photos, 'train'),
+    join(photos, 'test'),
+    list,
+    '--detector',
+    'sample',
+    '--out',
+    rows,
+    '--batch',
+    '4',
+    ...at,
+  ];
+
+  await t.test('one worker is killed, another ends in order, a third does the rest', async (t) => {
+    const queued = await mkd('enqueue', ...score, '--json');
+    t.same(JSON.parse(queued.stdout), { tasks: 6, images: 21 });
+    const first = start();
+    await first.said('task done');
+    await first.stop('SIGKILL');
+    const second = start();
+    await second.said('task done');
+    t.equal(await second.stop(), 0);
+    t.equal(second.lines.at(-1)?.msg, 'stopped');
+    const port = await freePort();
+    const third = start('--operations-port', String(port));
+    await third.said('ready');
+    t.equal((await fetch(`http://127.0.0.1:${port}/health/ready`)).status, 200);
+    const again = await mkd('enqueue', ...score, '--wait');
+    t.equal(again.code, 0, again.stderr);
+    t.match(
+      await (await fetch(`http://127.0.0.1:${port}/metrics`)).text(),
+      /mkd_worker_tasks_total\{[^}]*done"\} [1-9]/,
+    );
+
+    const found = await rowsIn(rows);
+    t.equal(found.length, 21, 'one row for each image, though the list was queued twice');
+    const detector = await openDetector('sample', { provider: 'cpu' });
+    t.teardown(() => detector.close());
+    for (const row of found) {
+      t.equal(row.version, detector.version);
+      if (row.error === undefined) {
+        const { score, verdict } = await detector.score(await readFile(row.image));
+        t.same([row.score, row.verdict], [score, verdict], row.image);
+      }
+    }
+    const errors = found.filter(({ error }) => error !== undefined);
+    t.strictSame(errors.map(({ image }) => image).sort(), [missing, join(photos, 'test/good/broken.png')]);
+    t.match(errors.map(({ error }) => error).join(), /missing\.png does not exist/);
+    t.match((await mkd('enqueue', '--status', ...at)).stdout, '0 wait, 0 in work, 6 done, 0 failed\n');
+    await third.stop();
+  });
+
+  await t.test('Parquet has the same rows', async (t) => {
+    const worker = start();
+    const out = join(folder, 'parquet');
+    const { code } = await mkd(
+      'enqueue',
+      join(photos, 'test/good'),
+      '--detector',
+      'sample',
+      '--out',
+      out,
+      '--format',
+      'parquet',
+      '--wait',
+      ...at,
+    );
+    t.equal(code, 0);
+    const [name = ''] = await readdir(out);
+    const bytes = await readFile(join(out, name));
+    const file = bytes.buffer.slice(bytes.byteOffset, bytes.byteOffset + bytes.length) as ArrayBuffer;
+    const columns = (await parquetReadObjects({ file })) as unknown as (Row & { layers: string })[];
+    const lines = (await rowsIn(rows)).filter(({ image }) => image.includes('test/good'));
+    t.equal(columns.length, 3);
+    for (const row of columns) {
+      const line = lines.find(({ image }) => image === row.image);
+      t.equal(row.score ?? undefined, line?.score);
+      t.equal(row.error ?? undefined, line?.error);
+    }
+    t.match(JSON.parse(columns.find(({ score }) => score)?.layers ?? ''), [{ contribution: Number }]);
+    await worker.stop();
+  });
+
+  await t.test('a task that fails is a dead letter until it is queued again', async (t) => {
+    const worker = start();
+    const queued = mkd(
+      'enqueue',
+      join(photos, 'test/good'),
+      '--detector',
+      'flange',
+      '--out',
+      rows,
+      '--attempts',
+      '2',
+      '--wait',
+      ...at,
+    );
+    const told = await worker.said('task failed; it is tried again');
+    t.match(told.reason, /there is no detector 'flange'|unknown detector 'flange'|'flange'/);
+    await worker.said('task failed for good; mkd enqueue --retry-failed queues it again');
+    const { code, stderr } = await queued;
+    t.equal(code, 1);
+    t.match(stderr, /failed for good: .*flange/);
+
+    const distilled = await mkd(
+      'enqueue',
+      join(photos, 'train/good'),
+      '--distill',
+      'flange',
+      '--wait',
+      ...at,
+    );
+    t.equal(distilled.code, 0, distilled.stderr);
+    t.ok((await readdir(detectors)).includes('flange'));
+    t.same(JSON.parse((await mkd('enqueue', '--retry-failed', '--json', ...at)).stdout), { again: 1 });
+    await worker.said('task done', 2);
+    t.match((await mkd('enqueue', '--status', '--json', ...at)).stdout, /"failed":0/);
+    await worker.stop();
+  });
+
+  await t.test('Redis may be gone for a while', async (t) => {
+    const worker = start();
+    await worker.said('ready');
+    await redis.kill();
+    await worker.said('Redis cannot be reached; no task is taken until it is back');
+    const refused = await mkd('enqueue', ...score);
+    t.equal(refused.code, 1);
+    t.match(refused.stderr, /Redis cannot be reached at redis:\/\/127\.0\.0\.1:\d+: .*ECONNREFUSED/);
+    await redis.begin();
+    t.equal((await mkd('enqueue', ...score, '--wait')).code, 0);
+    t.equal(await worker.stop(), 0);
+  });
+});
+
+t.test('what is wrong is said', async (t) => {
+  const at = ['--redis', 'redis://127.0.0.1:1'];
+  for (const [args, message] of [
+    [['enqueue', 'a.png'], /required option '--redis <url>' not specified/],
+    [['enqueue', 'a.png', '--redis', 'localhost'], /Must be redis:\/\/host:6379/],
+    [['enqueue', ...at], /nothing to queue/],
+    [['enqueue', 'a.png', ...at], /scoring needs --detector/],
+    [['enqueue', 'a.png', '--detector', 'sample', ...at], /scoring needs --out/],
+    [['enqueue', 'a', 'b', '--distill', 'x', ...at], /--distill takes one folder/],
+    [['enqueue', 'a', '--distill', 'x', '--out', 'y', ...at], /leave out --detector and --out/],
+  ] as const) {
+    const { code, stderr } = await mkd(...args);
+    t.equal(code, 2, stderr);
+    t.match(stderr, message);
+  }
+  const empty = t.testdir({ empty: {} });
+  const { code, stderr } = await mkd('enqueue', join(empty, 'empty'), '--detector', 'x', '--out', 'y', ...at);
+  t.equal(code, 1);
+  t.match(stderr, /empty has no images; wanted JPEG/);
+});
