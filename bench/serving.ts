@@ -1,7 +1,7 @@
 /**
  * `npm run serving`: images per second from JPEG bytes to scores, compared with LitServe and BentoML, which serve our
  * exported graph with Python's onnxruntime. One client for all three on the same machine; they take turns while the
- * other two are suspended. At 32 x 32, decoding and serving dominate; at 128 x 128, inference. All three use the same
+ * other two are suspended. At 64 x 64, decoding and serving dominate; at 256 x 256, inference. All three use the same
  * batches.
  */
 import { type ChildProcess, spawn, spawnSync } from 'node:child_process';
@@ -11,8 +11,7 @@ import { dirname, join } from 'node:path';
 import { setTimeout as wait } from 'node:timers/promises';
 import sharp from 'sharp';
 import { modelsFolder, readDetector } from '../src/detector/index.js';
-import { buildServingModel } from '../src/detector/serving-model.js';
-import { float32Data } from '../src/runtime/index.js';
+import { onnxFile } from '../src/export/index.js';
 import { peerPython, root } from './peer.js';
 import { Client, median, multipart, rateOf, startService } from './service.js';
 
@@ -22,8 +21,8 @@ const rounds = 5;
  * batches, and two more are queued.
  */
 const settings = [
-  { size: 32, batch: 16, connections: 64, images: 1536 },
-  { size: 128, batch: 8, connections: 32, images: 768 },
+  { size: 64, batch: 8, connections: 32, images: 1536 },
+  { size: 256, batch: 4, connections: 16, images: 768 },
 ] as const;
 const peers = join(root, 'bench', 'peers');
 
@@ -154,44 +153,29 @@ async function compare({ size, batch, connections, images }: (typeof settings)[n
   }
 }
 
-/** Copies the paper's embedded detector, or distills one for another size. */
+/** Copies the embedded detector, or distills one for another size. */
 async function detectorOf(size: number, out: string): Promise<void> {
   await mkdir(dirname(out), { recursive: true });
-  if (size === 128) {
-    await cp(join(modelsFolder, 'sample-paper'), out, { recursive: true });
+  if (size === 256) {
+    await cp(join(modelsFolder, 'sample'), out, { recursive: true });
     return;
   }
   const data = join(folder, 'sample-data');
   const main = join(root, 'dist/src/cli/main.js');
   for (const args of [
-    ['sample', data],
-    ['distill', data, '--out', out, '--recipe', 'paper', '--size', String(size), '--epochs', '2'],
+    ['sample', data, '--train', '24'],
+    ['distill', data, '--out', out, '--size', String(size)],
   ]) {
-    const { status } = spawnSync(process.execPath, [main, ...args], {
-      stdio: ['ignore', 'ignore', 'inherit'],
-    });
+    const { status } = spawnSync(main, args, { stdio: ['ignore', 'ignore', 'inherit'] });
     if (status !== 0) throw new Error(`mkd ${args.join(' ')} failed`);
   }
 }
 
-/** Writes the graph as ONNX, and the feeds that make it this detector. */
+/** Writes the graph as one ONNX file with the weights inside. */
 async function exportGraph(detectorFolder: string, out: string): Promise<void> {
-  const { shape, feeds } = await readDetector(detectorFolder);
-  const model = await buildServingModel({ ...shape, map: 'none' }, { provider: 'cpu', precision: 'float32' });
-  const index: Record<string, [offset: number, shape: readonly number[]]> = {};
-  const parts: Buffer[] = [];
-  let offset = 0;
-  for (const [name, tensor] of Object.entries(feeds)) {
-    const data = float32Data(feeds, name);
-    index[name] = [offset, tensor.dims];
-    offset += data.length;
-    parts.push(Buffer.from(data.buffer, data.byteOffset, data.byteLength));
-  }
+  const detector = await readDetector(detectorFolder);
   await mkdir(out, { recursive: true });
-  await writeFile(join(out, 'model.onnx'), model);
-  await writeFile(join(out, 'feeds.bin'), Buffer.concat(parts));
-  await writeFile(join(out, 'feeds.json'), JSON.stringify(index));
-  await writeFile(join(out, 'shape.json'), JSON.stringify({ inputSize: shape.inputSize }));
+  await writeFile(join(out, 'model.onnx'), await onnxFile(detector, { input: 'uint8', outputs: ['score'] }));
 }
 
 /** Ends a server and its child processes. */

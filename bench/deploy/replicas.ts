@@ -68,11 +68,11 @@ export class Fleet {
     private readonly redis: RedisServer,
   ) {}
 
-  static async start(folder: string, detectors: string): Promise<Fleet> {
+  static async start(folder: string, detectors: string, replicas = 3): Promise<Fleet> {
     const redis = await RedisServer.start();
     const ports: number[] = [];
     const services: Service[] = [];
-    for (let replica = 0; replica < 3; replica++) {
+    for (let replica = 0; replica < replicas; replica++) {
       const port = await freePort();
       ports.push(port);
       services.push(await startReplica(port, detectors, redis.url));
@@ -118,6 +118,27 @@ export class Fleet {
       await done;
       client.close();
     };
+  }
+
+  /** Asks for scores, one after another. @returns what the service says of their times. */
+  async ask(count: number): Promise<{ readonly decodeMs: number; readonly inferenceMs: number }[]> {
+    const times: { readonly decodeMs: number; readonly inferenceMs: number }[] = [];
+    for (let at = 0; at < count; at++) {
+      const headers = { 'content-type': 'image/png' };
+      const { body } = await this.client.send('POST', '/v1/detectors/sample/score', this.image, headers);
+      const { results } = JSON.parse(body.toString()) as { results: [{ timings: (typeof times)[number] }] };
+      times.push(results[0].timings);
+    }
+    return times;
+  }
+
+  get servicePids(): number[] {
+    return this.services.map(({ process }) => process.pid as number);
+  }
+
+  /** nginx and its workers, Redis, and this process, which sends the requests. */
+  get balancerPids(): number[] {
+    return [...this.nginx.pids, this.redis.pid, process.pid];
   }
 
   load(): Load {

@@ -50,6 +50,18 @@ export class Running {
     }
   }
 
+  /** It and its children. */
+  get pids(): number[] {
+    const { stdout } = spawnSync('pgrep', ['--parent', String(this.#child.pid)], { encoding: 'utf8' });
+    return [
+      this.#child.pid as number,
+      ...stdout
+        .split('\n')
+        .filter((line) => line !== '')
+        .map(Number),
+    ];
+  }
+
   get ended(): boolean {
     return this.#child.exitCode !== null || this.#child.signalCode !== null;
   }

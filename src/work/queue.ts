@@ -34,7 +34,8 @@ export interface Counts {
 /** Connects to Redis. @throws Error if it cannot be reached. */
 export async function connect(url: string): Promise<Redis> {
   const redis = new Redis(url, { lazyConnect: true, maxRetriesPerRequest: null, connectTimeout: 5000 });
-  const first = new Promise<never>((_, reject) => redis.once('error', reject));
+  // Later errors are told by whoever uses the connection, which comes back by itself.
+  const first = new Promise<never>((_, reject) => redis.on('error', reject));
   first.catch(() => undefined);
   try {
     await Promise.race([redis.connect(), first]);
@@ -58,8 +59,6 @@ export class TaskQueue {
 
   static async open({ redis: url, queue: name }: QueueAddress): Promise<TaskQueue> {
     const redis = await connect(url);
-    // Connections that are lost come back by themselves.
-    redis.on('error', () => {});
     const queue = new Queue(name, {
       connection: redis,
       defaultJobOptions: {

@@ -24,6 +24,10 @@ export class RedisServer {
     return server;
   }
 
+  get pid(): number {
+    return this.#process?.pid as number;
+  }
+
   get url(): string {
     return `redis://127.0.0.1:${this.port}`;
   }
