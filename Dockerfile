@@ -1,5 +1,5 @@
 # MKD as a container. Default target: CUDA 12 with cuDNN 9. `--target cpu` builds the smaller CPU image.
-ARG NODE_VERSION=24
+ARG NODE_VERSION=24.21.0
 
 # --- the compiled service and its production dependencies
 FROM node:${NODE_VERSION}-bookworm-slim AS build

@@ -16,6 +16,12 @@ const clients = 8;
 const turns = 3;
 const secondsOfTurn = 8;
 
+/** A JPEG of 256 x 256 pixels. */
+const bytesOfImage = 15_000;
+
+/** How long results are kept. */
+const secondsKept = 600;
+
 for (const tool of ['nginx', 'redis-server'] as const) {
   const why = unavailable(tool);
   if (why !== undefined) throw new Error(why);
@@ -25,11 +31,11 @@ const folder = await mkdtemp(join(tmpdir(), 'mkd-capacity-'));
 await chmod(folder, 0o755);
 try {
   const measured: number[] = [];
-  let stages: Stages | undefined;
+  let cost: Cost | undefined;
   for (const replicas of [1, 2, 3]) {
     const fleet = await Fleet.start(folder, onlySample, replicas);
     try {
-      stages ??= await stagesOf(fleet);
+      cost ??= await costOf(fleet);
       const found: number[] = [];
       for (let turn = 0; turn < turns; turn++) found.push(await rateOf(fleet));
       measured.push(median(found));
@@ -37,21 +43,47 @@ try {
       await fleet.stop();
     }
   }
-  report(stages as Stages, measured);
+  report(cost as Cost, measured);
 } finally {
   await rm(folder, { recursive: true, force: true });
 }
 
-/** Measures the processor time of a request, one after another. */
-async function stagesOf(fleet: Fleet): Promise<Stages> {
+/** What one request costs. */
+interface Cost {
+  readonly stages: Stages;
+  /** Processor time beside the service, in milliseconds. */
+  readonly nginx: number;
+  readonly redis: number;
+  /** Bytes that the store has more of. */
+  readonly stored: number;
+  /** Series that Prometheus reads of a replica. */
+  readonly series: number;
+}
+
+/** Measures the cost of a request, one after another. */
+async function costOf(fleet: Fleet): Promise<Cost> {
   await fleet.ask(20);
-  const before = await Promise.all([processorMs(fleet.servicePids), processorMs(fleet.balancerPids)]);
+  const { services, nginx, redis } = fleet.pids;
+  const groups = [services, nginx, redis, [process.pid]];
+  const times = () => Promise.all(groups.map(processorMs));
+  const storedBefore = await fleet.storedBytes();
+  const before = await times();
   const answers = await fleet.ask(200);
-  const after = await Promise.all([processorMs(fleet.servicePids), processorMs(fleet.balancerPids)]);
-  const each = (index: 0 | 1): number => (after[index] - before[index]) / answers.length;
+  const after = await times();
+  const [service = 0, balancer = 0, store = 0, client = 0] = after.map(
+    (time, at) => (time - (before[at] as number)) / answers.length,
+  );
   const decode = median(answers.map(({ decodeMs }) => decodeMs));
   const inference = median(answers.map(({ inferenceMs }) => inferenceMs));
-  return { balancer: each(1), decode, inference, loop: Math.max(0, each(0) - decode - inference) };
+  const loop = Math.max(0, service - decode - inference);
+  return {
+    // On this machine the balancer, the store and the clients share the cores with the replicas.
+    stages: { balancer: balancer + store + client, decode, inference, loop },
+    nginx: balancer,
+    redis: store,
+    stored: ((await fleet.storedBytes()) - storedBefore) / answers.length,
+    series: await fleet.series(),
+  };
 }
 
 async function rateOf(fleet: Fleet): Promise<number> {
@@ -73,7 +105,7 @@ async function processorMs(pids: readonly number[]): Promise<number> {
   return times.reduce((sum, time) => sum + time, 0);
 }
 
-function report(stages: Stages, measured: readonly number[]): void {
+function report({ stages, nginx, redis, stored, series }: Cost, measured: readonly number[]): void {
   const rounded = Object.entries(stages).map(([name, value]) => `${name} ${value.toFixed(2)}`);
   console.log(
     `Processor time of a request in ms: ${rounded.join(', ')}. ${cores()} cores, ${clients} clients.\n`,
@@ -81,18 +113,25 @@ function report(stages: Stages, measured: readonly number[]): void {
   console.log('| replicas on this machine | images a second | simulated | ratio |\n|---|---|---|---|');
   for (const [at, rate] of measured.entries()) {
     const replicas = at + 1;
-    // Clients and Redis are on the same machine; they are part of what the balancer takes.
     const said = simulate(stages, { replicas, cores: cores(), perMachine: replicas, clients });
     console.log(`| ${replicas} | ${rate.toFixed(0)} | ${said.toFixed(0)} | ${(said / rate).toFixed(2)} |`);
   }
-  console.log('\n| machines with two cores, a replica each | images a second, simulated |\n|---|---|');
-  const apart = { ...stages, balancer: 0 };
-  for (const replicas of [1, 10, 100]) {
-    const said = simulate(
-      apart,
-      { replicas, cores: 2, perMachine: 1, clients: 8 * replicas },
-      replicas > 10 ? 3 : 30,
-    );
-    console.log(`| ${replicas} | ${said.toFixed(0)} |`);
+  console.log(
+    '\n| machines of two cores, a replica each | images a second | images in, MB/s | cores of nginx | cores of Redis | Redis holds, GB | series |',
+  );
+  console.log('|---|---|---|---|---|---|---|');
+  const one = simulate({ ...stages, balancer: 0 }, { replicas: 1, cores: 2, perMachine: 1, clients });
+  for (const machines of [1, 10, 100, 1000]) {
+    const rate = machines * one;
+    const cells = [
+      rate,
+      (rate * bytesOfImage) / 1e6,
+      (rate * nginx) / 1000,
+      (rate * redis) / 1000,
+      (rate * stored * secondsKept) / 1e9,
+      machines * series,
+    ];
+    const shown = cells.map((value) => (value < 10 ? value.toFixed(1) : value.toFixed(0)));
+    console.log(`| ${machines} | ${shown.join(' | ')} |`);
   }
 }

@@ -17,14 +17,9 @@ const program = join(root, 'dist/src/cli/main.js');
 
 export async function usesBucket(folder: string): Promise<string> {
   const port = await freePort();
-  const server = new Running(peerPython('moto.txt'), [
-    '-m',
-    'moto.server',
-    '-H',
-    '127.0.0.1',
-    '-p',
-    String(port),
-  ]);
+  const begin = (): Running =>
+    new Running(peerPython('moto.txt'), ['-m', 'moto.server', '-H', '127.0.0.1', '-p', String(port)]);
+  let server = begin();
   const address = `http://127.0.0.1:${port}`;
   Object.assign(process.env, {
     AWS_ENDPOINT_URL_S3: address,
@@ -36,16 +31,23 @@ export async function usesBucket(folder: string): Promise<string> {
   const redis = await RedisServer.start();
   try {
     await server.until(`${address}/moto-api/`);
-    const client = new S3Client({ forcePathStyle: true });
-    const configuration = { LocationConstraint: 'eu-central-1' } as const;
-    await client.send(
-      new CreateBucketCommand({ Bucket: 'factory', CreateBucketConfiguration: configuration }),
-    );
-    client.destroy();
+    await createBucket();
     await upload(storage, join(modelsFolder, 'sample'), `${bucket}/detectors/sample`);
-    const seconds = await follows(storage);
+    /** The server of the bucket ends, and comes back without what it held. */
+    const restarts = async (service: number): Promise<void> => {
+      await server.stop('SIGKILL');
+      await scores(service);
+      server = begin();
+      await server.until(`${address}/moto-api/`);
+      await createBucket();
+      // Two looks at an empty bucket.
+      await wait(5000);
+      await scores(service);
+      await upload(storage, join(modelsFolder, 'sample'), `${bucket}/detectors/sample`);
+    };
+    const seconds = await follows(storage, restarts);
     const rows = await works(storage, redis, folder);
-    return `a new detector served after ${seconds.toFixed(1)} s, a change over HTTP refused, ${rows} rows from and to the bucket`;
+    return `a new detector served after ${seconds.toFixed(1)} s, a change over HTTP refused; the server killed and started again empty: the detectors stay; ${rows} rows from and to the bucket`;
   } finally {
     await storage.close();
     await redis.kill();
@@ -53,8 +55,26 @@ export async function usesBucket(folder: string): Promise<string> {
   }
 }
 
+async function createBucket(): Promise<void> {
+  const client = new S3Client({ forcePathStyle: true });
+  const configuration = { LocationConstraint: 'eu-central-1' } as const;
+  await client.send(new CreateBucketCommand({ Bucket: 'factory', CreateBucketConfiguration: configuration }));
+  client.destroy();
+}
+
+/** @throws Error if a replica does not score. */
+async function scores(port: number): Promise<void> {
+  const body = await readFile(join(root, 'examples/good-1.png'));
+  const { status } = await fetch(`http://127.0.0.1:${port}/v1/detectors/flange/score`, {
+    method: 'POST',
+    headers: { 'content-type': 'image/png' },
+    body,
+  });
+  if (status !== 200) throw new Error(`without its bucket the service answers ${status}`);
+}
+
 /** @returns the seconds until a replica served what was put into the bucket. */
-async function follows(storage: Storage): Promise<number> {
+async function follows(storage: Storage, restarts: (port: number) => Promise<void>): Promise<number> {
   const port = await freePort();
   const service = await startService(
     port,
@@ -81,7 +101,9 @@ async function follows(storage: Storage): Promise<number> {
       if (performance.now() - began > 30_000) throw new Error('a new detector does not serve after 30 s');
       await wait(100);
     }
-    return (performance.now() - began) / 1000;
+    const seconds = (performance.now() - began) / 1000;
+    await restarts(port);
+    return seconds;
   } finally {
     await service.stop();
   }

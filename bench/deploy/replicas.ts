@@ -132,13 +132,24 @@ export class Fleet {
     return times;
   }
 
-  get servicePids(): number[] {
-    return this.services.map(({ process }) => process.pid as number);
+  /** Processes of each part. */
+  get pids(): Readonly<Record<'services' | 'nginx' | 'redis', readonly number[]>> {
+    return {
+      services: this.services.map(({ process }) => process.pid as number),
+      nginx: this.nginx.pids,
+      redis: [this.redis.pid],
+    };
   }
 
-  /** nginx and its workers, Redis, and this process, which sends the requests. */
-  get balancerPids(): number[] {
-    return [...this.nginx.pids, this.redis.pid, process.pid];
+  /** What Redis holds. */
+  async storedBytes(): Promise<number> {
+    return Number(/used_memory:(\d+)/.exec(await this.redis.info())?.[1]);
+  }
+
+  /** Series of a replica in Prometheus. */
+  async series(): Promise<number> {
+    const text = await (await fetch(`http://${this.target}/metrics`)).text();
+    return text.split('\n').filter((line) => line !== '' && !line.startsWith('#')).length;
   }
 
   load(): Load {

@@ -4,7 +4,7 @@ import { pino } from 'pino';
 import { modelsFolder } from '../detector/index.js';
 import { isFolder } from '../files/folders.js';
 
-import { serveOperations, Worker, withoutPassword } from '../work/index.js';
+import { defaultLostAfterMs, serveOperations, Worker, withoutPassword } from '../work/index.js';
 import { loggerFor } from './log.js';
 import { deviceOptions, number, type RuntimeFlags, wholeNumber, withRuntimeOptions } from './options.js';
 import type { Output } from './output.js';
@@ -15,6 +15,7 @@ interface Flags extends RuntimeFlags, QueueFlags {
   readonly detectors: string;
   readonly rate?: number;
   readonly drainMs: number;
+  readonly lostAfterMs: number;
   readonly operationsPort?: number;
   readonly logLevel: string;
 }
@@ -40,6 +41,12 @@ export function workerCommand(output: Output): Command {
       'how long the task in work may take after the stop signal',
       wholeNumber(0),
       60_000,
+    )
+    .option(
+      '--lost-after-ms <ms>',
+      'how long others wait for a worker that says nothing, before they do its task',
+      wholeNumber(1000),
+      defaultLostAfterMs,
     )
     .addOption(
       new Option('--operations-port <n>', 'port for /metrics and /health')
@@ -77,6 +84,7 @@ async function workUntilStopped(
       experts: flags.experts,
       device: deviceOptions(flags),
       ...(flags.rate === undefined ? {} : { tasksPerSecond: flags.rate }),
+      lostAfterMs: flags.lostAfterMs,
       log,
       observer: operations.observer,
     });

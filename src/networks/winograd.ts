@@ -46,10 +46,13 @@ const resultTransform = [
 export function fasterConvolutions(graph: Graph, { provider }: Pick<Placement, 'provider'>): void {
   if (provider !== 'cpu') return;
   for (const node of [...graph.nodes]) {
-    const kernel = node.inputs[1]?.constant;
-    if (!isFaster(node) || kernel?.type !== 'float32') continue;
-    graph.replace(node, () => addWinograd(graph, node, kernel.data));
+    if (isFaster(node)) graph.replace(node, () => addWinograd(graph, node));
   }
+}
+
+/** Whether a value is known before the graph runs: the runtime computes it once. */
+function isFixed({ constant, producer }: Value): boolean {
+  return constant !== undefined || (producer?.inputs.every((input) => !input || isFixed(input)) ?? false);
 }
 
 function isFaster({ operator, inputs: [x, kernel], attributes }: Node): boolean {
@@ -61,6 +64,8 @@ function isFaster({ operator, inputs: [x, kernel], attributes }: Node): boolean 
     return attribute?.kind === 'ints' && sameShape(attribute.value, values);
   };
   return (
+    kernel.type === 'float32' &&
+    isFixed(kernel) &&
     Math.min(channels, out) >= fewestChannels &&
     channels * out >= fewestPairs &&
     sides.every((side) => side >= smallestSide && side % outside === 0) &&
@@ -71,12 +76,7 @@ function isFaster({ operator, inputs: [x, kernel], attributes }: Node): boolean 
   );
 }
 
-/** @param kernel [K, C, 3, 3] */
-function addWinograd(
-  graph: Graph,
-  { name, inputs: [x, , bias], outputs }: Node,
-  kernel: Float32Array,
-): Value {
+function addWinograd(graph: Graph, { inputs: [x, kernel, bias], outputs }: Node): Value {
   const { op } = graph;
   const [, channels, height, width] = (x as Value).shape as [unknown, number, number, number];
   const [, out] = (outputs[0] as Value).shape as [unknown, number];
@@ -91,10 +91,7 @@ function addWinograd(
   });
   const tiles = op.Conv(planes, filters, undefined, { strides: [outside, outside], pads: [1, 1, 1, 1] });
   const byPoint = op.Transpose(op.Reshape(tiles, [-1, channels, points, rows * columns]), [2, 1, 0, 3]);
-  const weights = graph.constant(
-    { type: 'float32', shape: [points, out, channels], data: transformed(kernel, out, channels) },
-    `${name}.winograd`,
-  );
+  const weights = addTransformed(graph, kernel as Value);
   const products = op.MatMul(weights, op.Reshape(byPoint, [points, channels, -1]));
   const back = graph.constant({
     type: 'float32',
@@ -122,19 +119,12 @@ function turned(matrix: Float32Array, columns: number): Float32Array {
   return matrix.map((_, at) => matrix[(at % rows) * columns + Math.floor(at / rows)] as number);
 }
 
-/** Returns the transformed kernel, [points, K, C]. */
-function transformed(kernel: Float32Array, out: number, channels: number): Float32Array {
-  const matrix = squared(kernelTransform);
-  const planes = out * channels;
-  const weights = new Float32Array(inside ** 2 * planes);
-  for (let plane = 0; plane < planes; plane++) {
-    for (let point = 0; point < inside ** 2; point++) {
-      let sum = 0;
-      for (let tap = 0; tap < 9; tap++) {
-        sum += (matrix[point * 9 + tap] as number) * (kernel[plane * 9 + tap] as number);
-      }
-      weights[point * planes + plane] = sum;
-    }
-  }
-  return weights;
+/** Adds the transformed kernel, [points, K, C], which the runtime computes when it opens the graph. */
+function addTransformed(graph: Graph, kernel: Value): Value {
+  const { op } = graph;
+  const [out, channels] = kernel.shape as [number, number];
+  const data = squared(kernelTransform);
+  const matrix = graph.constant({ type: 'float32', shape: [inside ** 2, 9], data });
+  const taps = op.Transpose(op.Reshape(kernel, [out * channels, 9]), [1, 0]);
+  return op.Reshape(op.MatMul(matrix, taps), [inside ** 2, out, channels]);
 }

@@ -96,6 +96,8 @@ class BucketMirror {
   /** Copies what has changed, and removes what is gone. */
   async update(): Promise<{ readonly changed: number; readonly removed: number }> {
     const objects = await this.#storage.list(this.prefix);
+    // A prefix that is suddenly empty is more often a mistake than a wish.
+    if (objects.length === 0 && this.#copied.size > 0) throw new Error('there are no files in it any more');
     const wanted = new Map(
       objects
         .map(

@@ -11,4 +11,4 @@ export {
   type Task,
   taskId,
 } from './tasks.js';
-export { Worker, type WorkerOptions, type WorkObserver } from './worker.js';
+export { defaultLostAfterMs, Worker, type WorkerOptions, type WorkObserver } from './worker.js';

@@ -23,8 +23,7 @@ import { encodeRows, type Row } from './rows.js';
 import type { DistillTask, ScoreOutcome, ScoreTask, Task } from './tasks.js';
 
 /** A worker that ends without a word is missed after this time, and its task goes to another. */
-const lockMs = 10_000;
-const missedEveryMs = 2000;
+export const defaultLostAfterMs = 10_000;
 
 /** A task whose workers end so often ends them itself. */
 const mostLosses = 10;
@@ -42,6 +41,8 @@ export interface WorkerOptions extends QueueAddress {
   readonly device: EngineOptions;
   /** Tasks that all workers together begin in a second; without it as many as they can. */
   readonly tasksPerSecond?: number;
+  /** How long others wait for a worker that says nothing; default {@link defaultLostAfterMs}. */
+  readonly lostAfterMs?: number;
   readonly log: RepositoryLog;
   readonly observer?: WorkObserver;
 }
@@ -53,7 +54,10 @@ export interface WorkObserver {
 }
 
 export class Worker {
+  #queue: QueueWorker | undefined;
   #stopping = false;
+  /** What was last said of Redis. */
+  #told = '';
 
   private constructor(
     private readonly options: WorkerOptions,
@@ -70,9 +74,6 @@ export class Worker {
       this.#told = '';
     });
   }
-
-  #told = '';
-  #queue: QueueWorker | undefined;
 
   /** Starts to take tasks. @throws Error if Redis cannot be reached; DetectorError if no detector can be used. */
   static async open(options: WorkerOptions): Promise<Worker> {
@@ -123,13 +124,13 @@ export class Worker {
   }
 
   async #begin(): Promise<void> {
-    const { queue, tasksPerSecond, log, observer } = this.options;
+    const { queue, tasksPerSecond, log, observer, lostAfterMs = defaultLostAfterMs } = this.options;
     const worker = new QueueWorker(queue, (job: Job) => this.#do(job), {
       connection: this.redis,
       // Batches follow each other; images of one are worked on at the same time.
       concurrency: 1,
-      lockDuration: lockMs,
-      stalledInterval: missedEveryMs,
+      lockDuration: lostAfterMs,
+      stalledInterval: lostAfterMs / 5,
       maxStalledCount: mostLosses,
       ...(tasksPerSecond === undefined ? {} : { limiter: { max: tasksPerSecond, duration: 1000 } }),
     });

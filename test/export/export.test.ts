@@ -33,7 +33,8 @@ t.test('scores and maps are those of the detector, for any number of images', as
     const images = parts(count);
     const { outputs } = await session.run({ image: uint8([count, side, side, 3], images) });
     const expected = (await engine.run(detector, images, 'discrepancy')).outputs;
-    t.ok(relativeDifference(expected.score, float32Data(outputs, 'score')) < 1e-5, `scores of ${count}`);
+    // A good part's score is a small difference of larger numbers.
+    t.ok(relativeDifference(expected.score, float32Data(outputs, 'score')) < 1e-4, `scores of ${count}`);
     t.ok(
       relativeDifference(expected.map as Float32Array, float32Data(outputs, 'map')) < 1e-5,
       `maps of ${count}`,

@@ -52,6 +52,14 @@ export class RedisServer {
     }
   }
 
+  /** What it says of itself. */
+  async info(): Promise<string> {
+    const client = new Redis(this.url);
+    const said = await client.info('memory');
+    client.disconnect();
+    return said;
+  }
+
   /** Ends it, as a crash does. */
   async kill(): Promise<void> {
     if (!this.#process || this.#process.exitCode !== null || this.#process.signalCode !== null) return;
