@@ -10,6 +10,7 @@ import t from 'tap';
 import { runProgram } from '../../src/cli/program.js';
 import type { Manifest } from '../../src/detector/index.js';
 import { mobileModel } from '../support/foreign-models.js';
+import { onlySample } from '../support/service.js';
 
 const main = fileURLToPath(new URL('../../src/cli/main.js', import.meta.url));
 const example = (name: string): string =>
@@ -307,16 +308,16 @@ t.test('on a terminal the log is lines for people, with what to do next; in a pi
   await writeFile(browser, `#!/bin/sh\necho "$1" > ${folder}/opened\n`, { mode: 0o755 });
   process.env.BROWSER = browser;
   t.teardown(() => delete process.env.BROWSER);
-  const shown = await served(true, 'GET /v1/detectors', '--open');
+  const shown = await served(true, 'GET /v1/detectors', '--detectors', onlySample, '--open');
   const opened = await readFile(join(folder, 'opened'), 'utf8');
   t.match(opened, /^http:\/\/127\.0\.0\.1:\d+\n$/);
-  t.match(shown, `serves sample, sample-paper on cpu`);
+  t.match(shown, 'serves sample on cpu');
   t.ok(shown.includes(opened.trim()));
-  t.match(shown, /http:\/\/127\.0\.0\.1:\d+ serves sample, sample-paper on cpu\n/);
+  t.match(shown, /http:\/\/127\.0\.0\.1:\d+ serves sample on cpu\n/);
   t.match(shown, /curl -s -F image=@photo\.png http:\S+\/v1\/detectors\/sample\/score\n/);
   t.match(shown, /GET \/v1\/detectors\?api_key=\[redacted\] \d{3} in \d+ ms/);
   t.notMatch(shown, /[{}]/, 'no JSON');
-  const piped = await served(false, 'GET /v1/detectors');
+  const piped = await served(false, 'GET /v1/detectors', '--detectors', onlySample);
   const lines = piped
     .trim()
     .split('\n')

@@ -38,7 +38,7 @@ t.test('from an empty service to the verdict on a doubtful part', { skip: noBrow
     const found = violations.map(({ id, nodes }) => `${id}: ${nodes.map(({ html }) => html).join(' ')}`);
     t.strictSame(found, [], view);
   };
-  const photos = (await samplePhotos(40)).map((photo, index) => asFile(`part-${index}.png`, photo));
+  const photos = (await samplePhotos(20)).map((photo, index) => asFile(`part-${index}.png`, photo));
   const [first] = photos as [File];
   const crack = await samplePhoto(1, 12, 'crack');
 
@@ -76,7 +76,7 @@ t.test('from an empty service to the verdict on a doubtful part', { skip: noBrow
     await page.getByText('The expert looks at the photos').waitFor();
     await check('while it is made');
     await page.getByText('flange is ready').waitFor({ timeout: 60_000 });
-    await page.getByText('40 photos, in').waitFor();
+    await page.getByText('20 photos, in').waitFor();
     await check('made');
   });
 
@@ -115,10 +115,10 @@ t.test('from an empty service to the verdict on a doubtful part', { skip: noBrow
     service = await start(port);
     // A photo that is unlike the others is named.
     await page.getByText('flange is ready').waitFor({ timeout: 60_000 });
-    await page.getByText('41 photos, in').waitFor();
+    await page.getByText('21 photos, in').waitFor();
     await page.getByText('One photo is unlike the other good ones').waitFor();
     await page.getByRole('button', { name: 'Make it again without this photo' }).click();
-    await page.getByText('40 photos, in').waitFor({ timeout: 60_000 });
+    await page.getByText('20 photos, in').waitFor({ timeout: 60_000 });
     t.equal(await page.getByText('detector.doubtful.png').count(), 0, 'no file of the service is named');
     await page.getByRole('link', { name: 'Service' }).click();
     await page.getByRole('cell', { name: 'flange' }).first().waitFor();
