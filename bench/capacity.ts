@@ -60,9 +60,14 @@ interface Cost {
   readonly series: number;
 }
 
-/** Measures the cost of a request, one after another. */
+/** Measures the cost of a request, one after another, twice: what other programs do meanwhile is no cost. */
 async function costOf(fleet: Fleet): Promise<Cost> {
-  await fleet.ask(20);
+  await fleet.ask(200);
+  const [one, other] = [await costOnce(fleet), await costOnce(fleet)];
+  return one.stages.loop < other.stages.loop ? one : other;
+}
+
+async function costOnce(fleet: Fleet): Promise<Cost> {
   const { services, nginx, redis } = fleet.pids;
   const groups = [services, nginx, redis, [process.pid]];
   const times = () => Promise.all(groups.map(processorMs));

@@ -26,6 +26,7 @@ export async function usesBucket(folder: string): Promise<string> {
     AWS_REGION: 'eu-central-1',
     AWS_ACCESS_KEY_ID: 'nobody',
     AWS_SECRET_ACCESS_KEY: 'nothing',
+    AWS_SDK_JS_NODE_VERSION_SUPPORT_WARNING_DISABLED: 'true',
   });
   const storage = new Storage();
   const redis = await RedisServer.start();

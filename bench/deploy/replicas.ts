@@ -2,6 +2,7 @@
 import { mkdir, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as wait } from 'node:timers/promises';
+import sharp from 'sharp';
 import { freePort } from '../../test/support/free-port.js';
 import { RedisServer } from '../../test/support/redis.js';
 import { root } from '../peer.js';
@@ -26,7 +27,7 @@ class Load {
 
   async #work(): Promise<void> {
     while (!this.#stopped) {
-      const headers = { 'content-type': 'image/png' };
+      const headers = { 'content-type': 'image/jpeg' };
       const answer = await this.client
         .send('POST', '/v1/detectors/sample/score', this.image, headers)
         .catch((error: Error) => error);
@@ -87,7 +88,11 @@ export class Fleet {
     const nginx = new Running('nginx', ['-p', join(folder, 'nginx'), '-c', file, '-g', 'daemon off;']);
     await nginx.until(`http://127.0.0.1:${port}/health/ready`);
     const [image, defective] = (await Promise.all(
-      ['good-1.png', 'defect-1.png'].map((name) => readFile(join(root, 'examples', name))),
+      ['good-1.png', 'defect-1.png'].map((name) =>
+        sharp(join(root, 'examples', name))
+          .jpeg({ quality: 90 })
+          .toBuffer(),
+      ),
     )) as [Buffer, Buffer];
     return new Fleet(image, defective, ports, services, nginx, new Client(port, connections), redis);
   }
@@ -102,7 +107,7 @@ export class Fleet {
     let stopped = false;
     const client = new Client(this.ports[0] as number, 2);
     const work = async (): Promise<void> => {
-      const headers = { 'content-type': 'image/png' };
+      const headers = { 'content-type': 'image/jpeg' };
       while (!stopped) {
         const score = '/v1/detectors/sample/score';
         await client.send('POST', score, this.defective, headers);
@@ -124,7 +129,7 @@ export class Fleet {
   async ask(count: number): Promise<{ readonly decodeMs: number; readonly inferenceMs: number }[]> {
     const times: { readonly decodeMs: number; readonly inferenceMs: number }[] = [];
     for (let at = 0; at < count; at++) {
-      const headers = { 'content-type': 'image/png' };
+      const headers = { 'content-type': 'image/jpeg' };
       const { body } = await this.client.send('POST', '/v1/detectors/sample/score', this.image, headers);
       const { results } = JSON.parse(body.toString()) as { results: [{ timings: (typeof times)[number] }] };
       times.push(results[0].timings);

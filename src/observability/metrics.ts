@@ -112,6 +112,8 @@ export class Metrics implements ScoringObserver {
     for (const kind of ['handles', 'requests', 'resources']) {
       this.registry.removeSingleMetric(`nodejs_active_${kind}_total`);
     }
+    // Of a series that begins with its first replacement, a rate misses it.
+    for (const cause of replacementCauses) this.#workerRestarts.inc({ cause }, 0);
     this.#gauge('mkd_ready', '1 if requests are accepted', () => (sources.ready() ? 1 : 0));
     this.#gauge('mkd_queue_images', 'Images waiting for the device', sources.queuedImages);
     this.#gauge(

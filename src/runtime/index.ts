@@ -12,7 +12,12 @@ export { DevicePool, type PoolOptions } from './device-pool.js';
 export type { Feeds, TensorParts } from './feeds.js';
 export type { ModelRecipe } from './messages.js';
 export type { Placement, Precision, Provider } from './onnxruntime.js';
-export { type ReplacementCause, SupervisedDevice, type SupervisionOptions } from './supervised-device.js';
+export {
+  type ReplacementCause,
+  replacementCauses,
+  SupervisedDevice,
+  type SupervisionOptions,
+} from './supervised-device.js';
 export {
   asConstants,
   bool,

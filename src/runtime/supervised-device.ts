@@ -22,7 +22,9 @@ export interface SupervisionOptions {
   readonly open?: (options: DeviceOptions) => Promise<Device>;
 }
 
-export type ReplacementCause = 'crash' | 'hang' | 'asked';
+export const replacementCauses = ['crash', 'hang', 'asked'] as const;
+
+export type ReplacementCause = (typeof replacementCauses)[number];
 
 /** A session on one worker. */
 interface Generation {
