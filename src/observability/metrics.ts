@@ -1,5 +1,6 @@
 /** Prometheus metrics of the service. Each app has its own registry, so that two apps do not mix. */
 import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from 'prom-client';
+import { replacementCauses } from '../runtime/index.js';
 import type {
   ImageOutcome,
   NamedDetector,
