@@ -93,6 +93,7 @@ export {
   type Feeds,
   type ModelRecipe,
   type PoolOptions,
+  type Precision,
   type Provider,
   type ReplacementCause,
   type Runner,
