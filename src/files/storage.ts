@@ -1,7 +1,8 @@
 /** Files that workers read and write: paths, or objects in an S3-compatible bucket. */
-import { mkdir, readFile } from 'node:fs/promises';
+import { readFile } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import type { S3Client } from '@aws-sdk/client-s3';
+import { makeFolder } from './folders.js';
 import { replaceFile } from './replace-file.js';
 
 const scheme = 's3://';
@@ -43,7 +44,7 @@ export class Storage {
   /** Writes a file as a whole: readers see all of it or nothing, also if this process ends. */
   async write(reference: string, content: Uint8Array): Promise<void> {
     if (!isObject(reference)) {
-      await mkdir(dirname(reference), { recursive: true });
+      await makeFolder(dirname(reference));
       await replaceFile(reference, content);
       return;
     }
