@@ -11,7 +11,7 @@ const floors = [
   ['scoring'],
   ['distillation', 'evaluation', 'export', 'recalibration', 'repository', 'observability'],
   ['jobs', 'reports'],
-  ['http', 'work'],
+  ['http', 'queue'],
   ['library.ts'],
   ['cli', 'index.ts'],
 ];

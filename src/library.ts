@@ -19,9 +19,9 @@ import {
   type ImageScore,
   methodFor,
   runSelfTest,
-  type ScoredImage,
   ScoringEngine,
   ScoringPipeline,
+  scoreOf,
 } from './scoring/index.js';
 
 export interface OpenOptions extends DeviceOptions {
@@ -120,10 +120,6 @@ function detectorOn(
     },
     close: () => engine.close(),
   };
-}
-
-function scoreOf({ size: _, grid: __, localization: ___, timings: ____, ...score }: ScoredImage): ImageScore {
-  return score;
 }
 
 /** Callers without types pass paths and promises. @throws TypeError */

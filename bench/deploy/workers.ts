@@ -34,7 +34,7 @@ export async function losesWorkers(folder: string, count: number): Promise<strin
   const redis = await RedisServer.start(store);
   try {
     const calm = join(folder, 'calm');
-    await score(redis, detectors, photos, calm, 2, async () => 0);
+    await score(redis, detectors, photos, calm, 2, async () => {});
     const rough = join(folder, 'rough');
     const random = randomStream(1, 'kills');
     let kills = 0;
@@ -52,7 +52,6 @@ export async function losesWorkers(folder: string, count: number): Promise<strin
         workers[chosen] = start();
         kills++;
       }
-      return kills;
     });
     const [expected, found] = [await rowsIn(calm), await rowsIn(rough)];
     if (found.length !== count || found.join('\n') !== expected.join('\n')) {
@@ -64,11 +63,7 @@ export async function losesWorkers(folder: string, count: number): Promise<strin
   }
 }
 
-type Disturb = (
-  workers: WorkerProcess[],
-  start: () => WorkerProcess,
-  ended: () => boolean,
-) => Promise<number>;
+type Disturb = (workers: WorkerProcess[], start: () => WorkerProcess, ended: () => boolean) => Promise<void>;
 
 /** Queues all photos, and waits until they are scored. */
 async function score(

@@ -14,7 +14,7 @@ import {
   scoreTasks,
   type Task,
   TaskQueue,
-} from '../work/index.js';
+} from '../queue/index.js';
 import { falseAlarmRateOption, type JsonFlag, jsonOption, UsageError, wholeNumber } from './options.js';
 import { type Output, printResult, ReportedFailure } from './output.js';
 import { startProgress } from './progress.js';

@@ -2,6 +2,7 @@
 import { delimiter } from 'node:path';
 import { Argument, type Command, InvalidArgumentError, Option } from 'commander';
 import { type Calibration, defaultFalseAlarmRate, imagesNeeded } from '../detector/index.js';
+import { isFolder } from '../files/folders.js';
 import type { DeviceOptions } from '../runtime/index.js';
 
 /** What a user types to run this program again. */
@@ -63,6 +64,13 @@ export function withExperts(command: Command): Command {
       .default(noFolders)
       .env('MKD_EXPERTS'),
   );
+}
+
+/** @throws Error naming a folder of experts that does not exist. */
+export async function checkExperts({ experts }: ExpertFlags): Promise<void> {
+  for (const folder of experts) {
+    if (!(await isFolder(folder))) throw new Error(`experts: ${folder} is not a folder`);
+  }
 }
 
 /** Adds the options of {@link RuntimeFlags} to a command. */

@@ -1,6 +1,6 @@
 /** Options of the commands that share a queue. */
 import { type Command, InvalidArgumentError, Option } from 'commander';
-import { defaultQueue } from '../work/tasks.js';
+import { defaultQueue } from '../queue/tasks.js';
 
 export interface QueueFlags {
   readonly redis: string;

@@ -5,8 +5,7 @@ import { styleText } from 'node:util';
 import { Command } from 'commander';
 import { DatasetError, leftOutHint, leftOutMessage, listImages, wantedFiles } from '../datasets/index.js';
 import type { Verdict } from '../detector/index.js';
-import { workAhead } from '../files/ahead.js';
-import { cores } from '../files/cores.js';
+import { filesAtOnce, workAhead } from '../files/ahead.js';
 import { describeError } from '../files/explain.js';
 import { isFolder, makeFolder } from '../files/folders.js';
 import { type Detector, type Localization, openDetector } from '../library.js';
@@ -89,9 +88,6 @@ export function scoreCommand(output: Output): Command {
       if (failed > 0) throw new ReportedFailure(`${failed} images failed`);
     });
 }
-
-/** Files in work at once: each core decodes one, while others are read, scored and drawn. They may be large. */
-const filesAtOnce = Math.min(8, cores() + 2);
 
 /** Waits until a stream takes more, or no one reads it any more. */
 async function drained(stream: Output['stdout']): Promise<void> {

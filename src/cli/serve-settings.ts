@@ -6,10 +6,9 @@ import {
   defaultDedicatedSessions,
   defaultMaxBatchSize,
   defaultTimeoutMs,
-  defaultWatchEveryMs,
 } from '../http/index.js';
 import { defaultMetricsDetectors } from '../observability/index.js';
-import { defaultMaxLoaded } from '../repository/index.js';
+import { defaultMaxLoaded, defaultWatchEveryMs } from '../repository/index.js';
 import { defaultQueueLimits } from '../scoring/index.js';
 
 /** How a setting appears on the command line. */

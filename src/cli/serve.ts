@@ -1,9 +1,8 @@
 import { setTimeout as wait } from 'node:timers/promises';
 import { Command, Option } from 'commander';
-import { isFolder } from '../files/folders.js';
 import { type RunningService, serve } from '../http/index.js';
 import { loggerFor } from './log.js';
-import { deviceOptions, UsageError, withRuntimeOptions } from './options.js';
+import { checkExperts, deviceOptions, UsageError, withRuntimeOptions } from './options.js';
 import type { Output } from './output.js';
 import { effectiveConfig, withSettings } from './serve-config.js';
 import type { ServeConfig } from './serve-settings.js';
@@ -34,9 +33,7 @@ export function serveCommand(output: Output): Command {
         output.stdout.write(`${JSON.stringify(flags, null, 2)}\n`);
         return;
       }
-      for (const folder of flags.experts) {
-        if (!(await isFolder(folder))) throw new Error(`experts: ${folder} is not a folder`);
-      }
+      await checkExperts(flags);
       const signals = stopSignals();
       try {
         await serveUntilStopped(flags, signals, output, open ? openPage : undefined);

@@ -2,11 +2,17 @@ import { setTimeout as wait } from 'node:timers/promises';
 import { Command, Option } from 'commander';
 import { pino } from 'pino';
 import { modelsFolder } from '../detector/index.js';
-import { isFolder } from '../files/folders.js';
 
-import { defaultLostAfterMs, serveOperations, Worker, withoutPassword } from '../work/index.js';
+import { defaultLostAfterMs, serveOperations, Worker, withoutPassword } from '../queue/index.js';
 import { loggerFor } from './log.js';
-import { deviceOptions, number, type RuntimeFlags, wholeNumber, withRuntimeOptions } from './options.js';
+import {
+  checkExperts,
+  deviceOptions,
+  number,
+  type RuntimeFlags,
+  wholeNumber,
+  withRuntimeOptions,
+} from './options.js';
 import type { Output } from './output.js';
 import { type QueueFlags, withQueueOptions } from './queue-options.js';
 import { stopSignals } from './stop-signals.js';
@@ -55,9 +61,7 @@ export function workerCommand(output: Output): Command {
     )
     .addOption(new Option('--log-level <level>', 'log level').default('info').env('LOG_LEVEL'))
     .action(async (flags: Flags) => {
-      for (const folder of flags.experts) {
-        if (!(await isFolder(folder))) throw new Error(`experts: ${folder} is not a folder`);
-      }
+      await checkExperts(flags);
       const signals = stopSignals();
       try {
         await workUntilStopped(flags, signals, output);

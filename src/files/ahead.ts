@@ -1,4 +1,8 @@
 /** Work on a list, with some items in work at once. */
+import { cores } from './cores.js';
+
+/** Images in work at once: each core decodes one, while others are read and scored. They may be large. */
+export const filesAtOnce = Math.min(8, cores() + 2);
 
 /**
  * Does work on items and yields the results in their order. While one result is used, the next items are in work: at most

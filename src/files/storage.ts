@@ -21,7 +21,7 @@ export class MissingFileError extends Error {
  * programs for S3 do: AWS_REGION, AWS_ACCESS_KEY_ID, AWS_ENDPOINT_URL_S3 and so on. It is loaded when it is first needed.
  */
 export class Storage {
-  #client: Promise<S3Client> | undefined;
+  #client: S3Client | undefined;
 
   /** @throws MissingFileError; other errors may pass. */
   async read(reference: string): Promise<Uint8Array> {
@@ -68,7 +68,7 @@ export class Storage {
   }
 
   async close(): Promise<void> {
-    (await this.#client)?.destroy();
+    this.#client?.destroy();
   }
 
   async #bucket(): Promise<typeof import('@aws-sdk/client-s3') & { readonly client: S3Client }> {
@@ -77,8 +77,8 @@ export class Storage {
     const library = await import('@aws-sdk/client-s3');
     // Servers other than Amazon's have no host name for each bucket.
     const own = process.env.AWS_ENDPOINT_URL_S3 ?? process.env.AWS_ENDPOINT_URL;
-    this.#client ??= Promise.resolve(new library.S3Client({ forcePathStyle: own !== undefined }));
-    return { ...library, client: await this.#client };
+    this.#client ??= new library.S3Client({ forcePathStyle: own !== undefined });
+    return { ...library, client: this.#client };
   }
 }
 

@@ -5,6 +5,7 @@ import type { RepositoryFigures } from '../observability/index.js';
 import {
   DetectorRepository,
   type DetectorSource,
+  defaultWatchEveryMs,
   openDetectorSource,
   type RepositoryLog,
   type RepositoryOptions,
@@ -22,8 +23,6 @@ export interface CatalogOptions extends RepositoryOptions {
   /** Aborts {@link Catalog.open}. */
   readonly signal?: AbortSignal;
 }
-
-export const defaultWatchEveryMs = 2000;
 
 /** Enough for a line with one detector; each session holds an expert in memory. */
 export const defaultDedicatedSessions = 1;

@@ -1,6 +1,6 @@
 /** The inference service. */
 export { type App, type AppOptions, buildApp } from './app.js';
-export { defaultDedicatedSessions, defaultMaxBatchSize, defaultWatchEveryMs } from './catalog.js';
+export { defaultDedicatedSessions, defaultMaxBatchSize } from './catalog.js';
 export {
   type ApiKey,
   hashKey,

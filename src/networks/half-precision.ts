@@ -14,20 +14,19 @@ const followers: ReadonlySet<string> = new Set(['Add', 'Clip', 'MaxPool', 'Relu'
 export function useHalfPrecision(graph: Graph, nodes: readonly Node[]): void {
   const constants = new Map<Value, Value>();
   const toHalf = (value: Value): Value => {
-    const { constant, producer } = value;
-    if (producer?.operator === 'Cast' && producer.inputs[0]?.type === 'float16') return producer.inputs[0];
+    const { constant } = value;
+    const half = halfBehind(value);
+    if (half) return half;
     if (constant?.type !== 'float32') return graph.op.Cast(value, 'float16');
     const known = constants.get(value) ?? graph.constant(halfOf(constant));
     constants.set(value, known);
     return known;
   };
-  const isHalf = ({ producer }: Value): boolean =>
-    producer?.operator === 'Cast' && producer.inputs[0]?.type === 'float16';
   for (const node of nodes) {
     const inputs = node.inputs.map((input) => (input?.type === 'float32' ? input : undefined));
     const isConvolution = node.operator === 'Conv' && inputs[1]?.constant !== undefined;
     const passesOn =
-      followers.has(node.operator) && inputs.every((input) => !input || input.constant || isHalf(input));
+      followers.has(node.operator) && inputs.every((input) => !input || input.constant || halfBehind(input));
     if (!isConvolution && !passesOn) continue;
     graph.replace(node, () => {
       const halves = inputs.map((input) => input && toHalf(input));
@@ -36,6 +35,12 @@ export function useHalfPrecision(graph: Graph, nodes: readonly Node[]): void {
       return graph.op.Cast(computed.outputs[0] as Value, 'float32');
     });
   }
+}
+
+/** Returns the float16 value that a value was converted from, if it was. */
+function halfBehind({ producer }: Value): Value | undefined {
+  const [source] = producer?.operator === 'Cast' ? producer.inputs : [];
+  return source?.type === 'float16' ? source : undefined;
 }
 
 function halfOf({ shape, data }: Extract<ConstantTensor, { readonly type: 'float32' }>): ConstantTensor {

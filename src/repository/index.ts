@@ -7,4 +7,4 @@ export { DetectorRepository, defaultMaxLoaded, type RepositoryOptions } from './
 export { verifyUnused } from './verify-unused.js';
 export { checkName } from './version-writer.js';
 export type { DetectorStatus, VersionState, VersionStatus } from './view.js';
-export { watchRepository } from './watch.js';
+export { defaultWatchEveryMs, watchRepository } from './watch.js';

@@ -6,6 +6,9 @@ import { setTimeout as wait } from 'node:timers/promises';
 import type { RepositoryLog } from './loader.js';
 import type { DetectorRepository } from './repository.js';
 
+/** How often detectors are looked at. */
+export const defaultWatchEveryMs = 2000;
+
 /** @returns a function that stops it. */
 export function watchRepository(
   repository: DetectorRepository,

@@ -35,11 +35,12 @@ export {
 } from './pipeline.js';
 export { defaultQueueLimits, InferenceQueue, type QueueLimits } from './queue.js';
 export { type RawScores, rowsOf } from './raw-scores.js';
-export type {
-  ImageScore,
-  LayerScore,
-  ScoredImage,
-  ScoringTimings,
+export {
+  type ImageScore,
+  type LayerScore,
+  type ScoredImage,
+  type ScoringTimings,
+  scoreOf,
 } from './scored-image.js';
 export { makeSelfTest, runSelfTest, type SelfTestReport, verify } from './self-test.js';
 export { smoothGrad } from './smooth-grad.js';

@@ -52,6 +52,17 @@ export interface ScoredImage extends ImageScore {
   readonly timings: ScoringTimings;
 }
 
+/** Returns what is said of an image, without what only the pipeline needs. */
+export function scoreOf({
+  size: _,
+  grid: __,
+  localization: ___,
+  timings: ____,
+  ...score
+}: ScoredImage): ImageScore {
+  return score;
+}
+
 /** In seconds. */
 export interface ScoringTimings {
   readonly decode: number;

@@ -10,6 +10,7 @@ import t from 'tap';
 import { runProgram } from '../../src/cli/program.js';
 import type { Manifest } from '../../src/detector/index.js';
 import { mobileModel } from '../support/foreign-models.js';
+import { type Ended, runMkd as mkd } from '../support/run-mkd.js';
 import { onlySample } from '../support/service.js';
 
 const main = fileURLToPath(new URL('../../src/cli/main.js', import.meta.url));
@@ -18,27 +19,7 @@ const example = (name: string): string =>
 
 const root = fileURLToPath(new URL('../../../', import.meta.url));
 
-interface Ended {
-  readonly code: number;
-  readonly out: string;
-  readonly err: string;
-}
-
-/** Runs a command in this process. */
-async function mkd(...args: string[]): Promise<Ended> {
-  const written = { out: '', err: '' };
-  const stream = (name: keyof typeof written) =>
-    new Writable({
-      write(chunk, _encoding, done) {
-        written[name] += String(chunk);
-        done();
-      },
-    });
-  const code = await runProgram(args, { stdout: stream('out'), stderr: stream('err') });
-  return { code, ...written };
-}
-
-/** The same with environment variables. */
+/** Runs a command with environment variables. */
 async function mkdWith(variables: Readonly<Record<string, string>>, ...args: string[]): Promise<Ended> {
   const before = { ...process.env };
   Object.assign(process.env, variables);

@@ -2,29 +2,14 @@
 import { spawnSync } from 'node:child_process';
 import { readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { Writable } from 'node:stream';
 import { fileURLToPath } from 'node:url';
 import sharp from 'sharp';
 import t from 'tap';
-import { runProgram } from '../../src/cli/program.js';
+import { runMkdOn } from '../support/run-mkd.js';
 
 const examples = fileURLToPath(new URL('../../../examples', import.meta.url));
 
-async function mkd(terminal: boolean, ...args: readonly string[]) {
-  const written = { out: '', err: '' };
-  const stream = (name: 'out' | 'err') =>
-    Object.assign(
-      new Writable({
-        write(chunk, _encoding, done) {
-          written[name] += String(chunk);
-          done();
-        },
-      }),
-      { isTTY: terminal },
-    );
-  const code = await runProgram(args, { stdout: stream('out'), stderr: stream('err') });
-  return { code, ...written };
-}
+const mkd = (terminal: boolean, ...args: readonly string[]) => runMkdOn({ terminal }, ...args);
 
 t.test('verdicts have a color on a terminal, and none in a pipe', async (t) => {
   const files = ['good-1.png', 'defect-1.png'].map((name) => join(examples, name));

@@ -1,23 +1,14 @@
 /** Every command that prints a result prints it as one JSON object, if it is asked to; and nothing else on stdout. */
 import { join } from 'node:path';
-import { Writable } from 'node:stream';
 import t from 'tap';
-import { runProgram } from '../../src/cli/program.js';
+import { runMkd } from '../support/run-mkd.js';
 
 /** Runs a command with `--json`, and returns what it prints. */
 async function json(...args: readonly string[]) {
-  const written = { stdout: '', stderr: '' };
-  const into = (name: keyof typeof written): Writable =>
-    new Writable({
-      write(chunk, _encoding, done) {
-        written[name] += String(chunk);
-        done();
-      },
-    });
-  const code = await runProgram([...args, '--json'], { stdout: into('stdout'), stderr: into('stderr') });
-  if (code !== 0) throw new Error(written.stderr);
-  t.equal(written.stdout.split('\n').length, 2, `${args[0]} prints one line`);
-  return JSON.parse(written.stdout) as unknown;
+  const { code, out, err } = await runMkd(...args, '--json');
+  if (code !== 0) throw new Error(err);
+  t.equal(out.split('\n').length, 2, `${args[0]} prints one line`);
+  return JSON.parse(out) as unknown;
 }
 
 t.test('from photos to an exported graph', async (t) => {

@@ -3,8 +3,7 @@ import { rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { type Job, Worker as QueueWorker } from 'bullmq';
 import type { Redis } from 'ioredis';
-import { workAhead } from '../files/ahead.js';
-import { cores } from '../files/cores.js';
+import { filesAtOnce, workAhead } from '../files/ahead.js';
 import { describeError } from '../files/explain.js';
 import { MissingFileError, Storage } from '../files/storage.js';
 import { ImageError } from '../imaging/index.js';
@@ -13,11 +12,18 @@ import {
   checkName,
   DetectorRepository,
   type DetectorSource,
+  defaultWatchEveryMs,
   openDetectorSource,
   type RepositoryLog,
   watchRepository,
 } from '../repository/index.js';
-import { DirectInference, type EngineOptions, ScoringEngine, ScoringPipeline } from '../scoring/index.js';
+import {
+  DirectInference,
+  type EngineOptions,
+  ScoringEngine,
+  ScoringPipeline,
+  scoreOf,
+} from '../scoring/index.js';
 import { connect, type QueueAddress } from './queue.js';
 import { encodeRows, type Row } from './rows.js';
 import type { DistillTask, ScoreOutcome, ScoreTask, Task } from './tasks.js';
@@ -27,12 +33,6 @@ export const defaultLostAfterMs = 10_000;
 
 /** A task whose workers end so often ends them itself. */
 const mostLosses = 10;
-
-/** How often the folder of detectors is looked at. */
-const watchEveryMs = 2000;
-
-/** Images in work at once: each core decodes one, while others are read and scored. */
-const imagesAtOnce = Math.min(8, cores() + 2);
 
 export interface WorkerOptions extends QueueAddress {
   /** Folder whose subfolders are detectors, or `s3://bucket/prefix`. */
@@ -87,10 +87,10 @@ export class Worker {
       },
     );
     try {
-      source = await openDetectorSource(options.detectors, watchEveryMs, log);
+      source = await openDetectorSource(options.detectors, defaultWatchEveryMs, log);
       const { folder: detectors, bucket } = source;
       const repository = await DetectorRepository.open(engine, { detectors, experts, bucket }, log);
-      const unwatch = watchRepository(repository, watchEveryMs, log);
+      const unwatch = watchRepository(repository, defaultWatchEveryMs, log);
       const pipeline = new ScoringPipeline(new DirectInference(engine));
       const worker = new Worker(options, engine, source, repository, pipeline, new Storage(), redis, unwatch);
       await worker.#begin();
@@ -171,16 +171,14 @@ export class Worker {
       const common = { image, detector: task.detector, version };
       try {
         const bytes = await this.storage.read(image);
-        const scored = await this.pipeline.score({ detector, image: bytes });
-        const { size: _, grid: __, localization: ___, timings: ____, ...known } = scored;
-        return { ...common, ...known };
+        return { ...common, ...scoreOf(await this.pipeline.score({ detector, image: bytes })) };
       } catch (error) {
         // What is wrong with a file is wrong tomorrow; what is wrong with a disk or a network may pass.
         if (!(error instanceof ImageError || error instanceof MissingFileError)) throw error;
         return { ...common, error: describeError(error) };
       }
     };
-    for await (const row of workAhead(task.images, imagesAtOnce, score)) rows.push(row);
+    for await (const row of workAhead(task.images, filesAtOnce, score)) rows.push(row);
     await this.storage.write(task.out, encodeRows(rows, task.format));
     this.options.observer?.scored?.(rows, (performance.now() - began) / 1000);
     return {

@@ -115,14 +115,13 @@ export class TaskQueue {
   async ended(
     ids: readonly string[],
   ): Promise<{ readonly done: string[]; readonly failed: Map<string, string> }> {
-    const done: string[] = [];
+    // Asked at once, so that they share their way to Redis.
+    const states = await Promise.all(ids.map((id) => this.queue.getJobState(id)));
     const failed = new Map<string, string>();
-    for (const id of ids) {
-      const state = await this.queue.getJobState(id);
-      if (state === 'completed') done.push(id);
-      if (state === 'failed') failed.set(id, (await this.queue.getJob(id))?.failedReason ?? 'unknown');
+    for (const id of ids.filter((_, at) => states[at] === 'failed')) {
+      failed.set(id, (await this.queue.getJob(id))?.failedReason ?? 'unknown');
     }
-    return { done, failed };
+    return { done: ids.filter((_, at) => states[at] === 'completed'), failed };
   }
 
   async close(): Promise<void> {

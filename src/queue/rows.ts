@@ -4,11 +4,10 @@ import type { ImageScore } from '../scoring/index.js';
 import type { RowFormat } from './tasks.js';
 
 /** What is known of an image: its score, or why it has none. */
-export interface ScoredRow extends Omit<ImageScore, 'warnings'> {
+export interface ScoredRow extends ImageScore {
   readonly image: string;
   readonly detector: string;
   readonly version: string;
-  readonly warnings?: readonly string[];
 }
 
 export interface FailedRow {

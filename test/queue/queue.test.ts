@@ -1,16 +1,15 @@
 /** Workers on a real Redis: rows are those of one run, whoever ends meanwhile; what fails is told and can be tried again. */
 import { mkdir, readdir, readFile, symlink, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { Writable } from 'node:stream';
 import { setTimeout as wait } from 'node:timers/promises';
 import { parquetReadObjects } from 'hyparquet';
 import t from 'tap';
-import { runProgram } from '../../src/cli/program.js';
 import { writeSample } from '../../src/datasets/index.js';
 import { modelsFolder } from '../../src/detector/index.js';
 import { openDetector } from '../../src/index.js';
 import { freePort } from '../support/free-port.js';
 import { noRedis, RedisServer } from '../support/redis.js';
+import { runMkd as mkd } from '../support/run-mkd.js';
 import { WorkerProcess } from '../support/worker.js';
 
 interface Row {
@@ -20,20 +19,6 @@ interface Row {
   readonly score?: number;
   readonly verdict?: string;
   readonly error?: string;
-}
-
-/** Runs a command of the program. */
-async function mkd(...args: readonly string[]) {
-  const written = { stdout: '', stderr: '' };
-  const into = (name: keyof typeof written): Writable =>
-    new Writable({
-      write(chunk, _encoding, done) {
-        written[name] += String(chunk);
-        done();
-      },
-    });
-  const code = await runProgram(args, { stdout: into('stdout'), stderr: into('stderr') });
-  return { code, ...written };
 }
 
 async function rowsIn(folder: string): Promise<Row[]> {
@@ -90,7 +75,7 @@ t.test('a queue of images and detectors', { skip: noRedis }, async (t) => {
 
   await t.test('one worker is killed, another ends in order, a third does the rest', async (t) => {
     const queued = await mkd('enqueue', ...score, '--json');
-    t.same(JSON.parse(queued.stdout), { tasks: 6, images: 21 });
+    t.same(JSON.parse(queued.out), { tasks: 6, images: 21 });
     const first = start();
     await first.said('task done');
     await first.stop('SIGKILL');
@@ -103,7 +88,7 @@ t.test('a queue of images and detectors', { skip: noRedis }, async (t) => {
     await worker.said('ready');
     t.equal((await fetch(`http://127.0.0.1:${port}/health/ready`)).status, 200);
     const again = await mkd('enqueue', ...score, '--wait');
-    t.equal(again.code, 0, again.stderr);
+    t.equal(again.code, 0, again.err);
     t.match(
       await (await fetch(`http://127.0.0.1:${port}/metrics`)).text(),
       /mkd_worker_tasks_total\{[^}]*done"\} [1-9]/,
@@ -123,7 +108,7 @@ t.test('a queue of images and detectors', { skip: noRedis }, async (t) => {
     const errors = found.filter(({ error }) => error !== undefined);
     t.strictSame(errors.map(({ image }) => image).sort(), [missing, join(photos, 'test/good/broken.png')]);
     t.match(errors.map(({ error }) => error).join(), /missing\.png does not exist/);
-    t.match((await mkd('enqueue', '--status', ...at)).stdout, '0 wait, 0 in work, 6 done, 0 failed\n');
+    t.match((await mkd('enqueue', '--status', ...at)).out, '0 wait, 0 in work, 6 done, 0 failed\n');
   });
 
   await t.test('Parquet has the same rows', async (t) => {
@@ -171,9 +156,9 @@ t.test('a queue of images and detectors', { skip: noRedis }, async (t) => {
     const told = await worker.said('task failed; it is tried again');
     t.match(told.reason, /there is no detector 'flange'|unknown detector 'flange'|'flange'/);
     await worker.said('task failed for good; mkd enqueue --retry-failed queues it again');
-    const { code, stderr } = await queued;
+    const { code, err } = await queued;
     t.equal(code, 1);
-    t.match(stderr, /failed for good: .*flange/);
+    t.match(err, /failed for good: .*flange/);
 
     const distilled = await mkd(
       'enqueue',
@@ -183,10 +168,10 @@ t.test('a queue of images and detectors', { skip: noRedis }, async (t) => {
       '--wait',
       ...at,
     );
-    t.equal(distilled.code, 0, distilled.stderr);
+    t.equal(distilled.code, 0, distilled.err);
     t.ok((await readdir(detectors)).includes('flange'));
-    t.same(JSON.parse((await mkd('enqueue', '--retry-failed', '--json', ...at)).stdout), { again: 1 });
-    const counts = async () => JSON.parse((await mkd('enqueue', '--status', '--json', ...at)).stdout);
+    t.same(JSON.parse((await mkd('enqueue', '--retry-failed', '--json', ...at)).out), { again: 1 });
+    const counts = async () => JSON.parse((await mkd('enqueue', '--status', '--json', ...at)).out);
     let now = await counts();
     while (now.waiting + now.active > 0) {
       await wait(100);
@@ -200,7 +185,7 @@ t.test('a queue of images and detectors', { skip: noRedis }, async (t) => {
     await worker.said('Redis cannot be reached; no task is taken until it is back');
     const refused = await mkd('enqueue', ...score);
     t.equal(refused.code, 1);
-    t.match(refused.stderr, /Redis cannot be reached at redis:\/\/127\.0\.0\.1:\d+: .*ECONNREFUSED/);
+    t.match(refused.err, /Redis cannot be reached at redis:\/\/127\.0\.0\.1:\d+: .*ECONNREFUSED/);
     await redis.begin();
     t.equal((await mkd('enqueue', ...score, '--wait')).code, 0);
     t.equal(await worker.stop(), 0);
@@ -218,12 +203,12 @@ t.test('what is wrong is said', async (t) => {
     [['enqueue', 'a', 'b', '--distill', 'x', ...at], /--distill takes one folder/],
     [['enqueue', 'a', '--distill', 'x', '--out', 'y', ...at], /leave out --detector and --out/],
   ] as const) {
-    const { code, stderr } = await mkd(...args);
-    t.equal(code, 2, stderr);
-    t.match(stderr, message);
+    const { code, err } = await mkd(...args);
+    t.equal(code, 2, err);
+    t.match(err, message);
   }
   const empty = t.testdir({ empty: {} });
-  const { code, stderr } = await mkd('enqueue', join(empty, 'empty'), '--detector', 'x', '--out', 'y', ...at);
+  const { code, err } = await mkd('enqueue', join(empty, 'empty'), '--detector', 'x', '--out', 'y', ...at);
   t.equal(code, 1);
-  t.match(stderr, /empty has no images; wanted JPEG/);
+  t.match(err, /empty has no images; wanted JPEG/);
 });
