@@ -121,12 +121,14 @@ async function works(storage: Storage, redis: RedisServer, folder: string): Prom
     await worker.said('ready');
     const where = ['--detector', 'sample', '--out', `${bucket}/rows`, '--redis', redis.url];
     run(program, ['enqueue', `${bucket}/photos/`, ...where, '--batch', '8', '--wait']);
+    const again = run(program, ['enqueue', `${bucket}/photos/`, ...where, '--batch', '5']);
+    if (!again.startsWith('20 images with rows')) throw new Error(`queued twice: ${again}`);
   } finally {
     await worker.stop();
   }
-  const files = await storage.list(`${bucket}/rows/`);
+  const names = await storage.names(`${bucket}/rows`);
   const texts = await Promise.all(
-    files.map(async ({ reference }) => Buffer.from(await storage.read(reference)).toString()),
+    names.map(async (name) => Buffer.from(await storage.read(`${bucket}/rows/${name}`)).toString()),
   );
   const rows = texts.join('').trimEnd().split('\n');
   if (rows.length !== 20 || rows.some((row) => !row.includes('"verdict"')))

@@ -115,7 +115,7 @@ async function statusOf(at: readonly string[]): Promise<Status> {
 }
 
 async function rowsIn(folder: string): Promise<string[]> {
-  const names = await readdir(folder);
+  const names = (await readdir(folder)).filter((name) => name.endsWith('.jsonl'));
   const texts = await Promise.all(names.map((name) => readFile(join(folder, name), 'utf8')));
   return texts.flatMap((text) => text.trimEnd().split('\n')).sort();
 }

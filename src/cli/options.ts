@@ -116,7 +116,12 @@ export function calibrationWarning(
 }
 
 export function goodImages(count: number): string {
-  return `${count} good ${count === 1 ? 'image' : 'images'}`;
+  return counted(count, 'good image');
+}
+
+/** Names a number of things: `1 image`, `2 images`. */
+export function counted(count: number, thing: string): string {
+  return `${count} ${thing}${count === 1 ? '' : 's'}`;
 }
 
 /** Formats a share, 0 to 1, as a percentage. */

@@ -1,6 +1,7 @@
 /** Options of the commands that share a queue. */
-import { type Command, InvalidArgumentError, Option } from 'commander';
+import { type Command, Option } from 'commander';
 import { defaultQueue } from '../queue/tasks.js';
+import { redisUrl } from './options.js';
 
 export interface QueueFlags {
   readonly redis: string;
@@ -16,9 +17,4 @@ export function withQueueOptions(command: Command): Command {
         .env('MKD_REDIS'),
     )
     .addOption(new Option('--queue <name>', 'name of the queue').default(defaultQueue).env('MKD_QUEUE'));
-}
-
-function redisUrl(text: string): string {
-  if (/^rediss?:\/\/./.test(text)) return text;
-  throw new InvalidArgumentError('Must be redis://host:6379, or rediss:// with TLS.');
 }

@@ -2,8 +2,13 @@ import { setTimeout as wait } from 'node:timers/promises';
 import { Command, Option } from 'commander';
 import { pino } from 'pino';
 import { modelsFolder } from '../detector/index.js';
-
-import { defaultLostAfterMs, serveOperations, Worker, withoutPassword } from '../queue/index.js';
+import {
+  defaultLostAfterMs,
+  defaultStuckAfterMs,
+  serveOperations,
+  Worker,
+  withoutPassword,
+} from '../queue/index.js';
 import { loggerFor } from './log.js';
 import {
   checkExperts,
@@ -22,6 +27,7 @@ interface Flags extends RuntimeFlags, QueueFlags {
   readonly rate?: number;
   readonly drainMs: number;
   readonly lostAfterMs: number;
+  readonly stuckAfterMs: number;
   readonly operationsPort?: number;
   readonly logLevel: string;
 }
@@ -54,6 +60,12 @@ export function workerCommand(output: Output): Command {
       wholeNumber(1000),
       defaultLostAfterMs,
     )
+    .option(
+      '--stuck-after-ms <ms>',
+      'a task that makes no progress for so long fails, and the worker ends: what hangs cannot be interrupted',
+      wholeNumber(1000),
+      defaultStuckAfterMs,
+    )
     .addOption(
       new Option('--operations-port <n>', 'port for /metrics and /health')
         .argParser(wholeNumber(0))
@@ -80,8 +92,9 @@ async function workUntilStopped(
   const log = pino({ level }, stream ?? process.stdout);
   const operations = await serveOperations(flags.operationsPort, () => worker?.ready ?? false);
   let worker: Worker | undefined;
+  const first = signals.next();
   try {
-    worker = await Worker.open({
+    const opening = Worker.open({
       redis: flags.redis,
       queue: flags.queue,
       detectors: flags.detectors,
@@ -89,11 +102,24 @@ async function workUntilStopped(
       device: deviceOptions(flags),
       ...(flags.rate === undefined ? {} : { tasksPerSecond: flags.rate }),
       lostAfterMs: flags.lostAfterMs,
+      stuckAfterMs: flags.stuckAfterMs,
       log,
       observer: operations.observer,
     });
+    const early = await Promise.race([opening.then(() => undefined), first]);
+    if (early !== undefined) {
+      log.info({ signal: early }, 'stopped before it took a task');
+      process.exit(0);
+    }
+    worker = await opening;
     log.info({ queue: flags.queue, redis: withoutPassword(flags.redis), provider: worker.provider }, 'ready');
-    log.info({ signal: await signals.next() }, 'stopping');
+    const signal = await Promise.race([first, worker.stuck]);
+    if (signal === undefined) {
+      log.error({}, 'ending, because a task hangs');
+      killItself();
+      return;
+    }
+    log.info({ signal }, 'stopping');
     const ended = await Promise.race([
       worker.close().then(() => 'finished' as const),
       wait(flags.drainMs, 'late' as const, { ref: false }),
@@ -101,12 +127,17 @@ async function workUntilStopped(
     ]);
     if (ended === 'finished') {
       log.info('stopped');
-      return;
+      // What still tries to reach Redis is not waited for.
+      process.exit(0);
     }
     log.warn({ ended }, 'exiting with a task in work; another worker does it');
-    // A session that runs cannot be interrupted.
-    process.kill(process.pid, 'SIGKILL');
+    killItself();
   } finally {
     await operations.close();
   }
+}
+
+/** Exits also while a session runs or a file does not answer: neither can be interrupted, and an ordinary exit waits for them. */
+function killItself(): void {
+  process.kill(process.pid, 'SIGKILL');
 }

@@ -12,7 +12,8 @@ export function describeError(error: unknown, path = 'it'): string {
   return ((isSystemError(error) && inWords(error, error.path ?? path)) || message).replace(/\s*\n\s*/g, ' ');
 }
 
-function isSystemError(error: unknown): error is SystemError {
+/** Whether the operating system reported it: a disk, a permission, a network. */
+export function isSystemError(error: unknown): error is SystemError {
   return error instanceof Error && typeof (error as Partial<SystemError>).code === 'string';
 }
 

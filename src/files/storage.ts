@@ -1,7 +1,8 @@
 /** Files that workers read and write: paths, or objects in an S3-compatible bucket. */
-import { readFile } from 'node:fs/promises';
-import { dirname } from 'node:path';
+import { readdir, readFile } from 'node:fs/promises';
+import { basename, dirname } from 'node:path';
 import type { S3Client } from '@aws-sdk/client-s3';
+import { describeError } from './explain.js';
 import { makeFolder } from './folders.js';
 import { replaceFile } from './replace-file.js';
 
@@ -9,6 +10,12 @@ const scheme = 's3://';
 
 export function isObject(reference: string): boolean {
   return reference.startsWith(scheme);
+}
+
+export interface ListedObject {
+  readonly reference: string;
+  /** Changes when the object changes. */
+  readonly tag: string;
 }
 
 /** The file does not exist, and trying again does not help. */
@@ -28,7 +35,11 @@ export class Storage {
     if (!isObject(reference)) {
       return readFile(reference).catch((error: NodeJS.ErrnoException) => {
         const isMissing = ['ENOENT', 'ENOTDIR', 'EISDIR'].includes(error.code ?? '');
-        throw isMissing ? new MissingFileError(`${reference} does not exist`) : error;
+        if (!isMissing) throw error;
+        const isFolder = error.code === 'EISDIR';
+        throw new MissingFileError(
+          isFolder ? describeError(error, reference) : `${reference} does not exist`,
+        );
       });
     }
     const { client, GetObjectCommand } = await this.#bucket();
@@ -52,12 +63,29 @@ export class Storage {
     await client.send(new PutObjectCommand({ ...addressOf(reference), Body: content }));
   }
 
-  /** Lists the objects whose keys begin with a prefix, with what changes when they change. */
-  async list(prefix: string): Promise<{ readonly reference: string; readonly tag: string }[]> {
+  /** Lists the objects whose keys begin with a prefix. */
+  async list(prefix: string): Promise<ListedObject[]> {
+    return this.#list(prefix, {});
+  }
+
+  /** Returns the names of the files that are directly in a folder; none if there is no such folder. */
+  async names(folder: string): Promise<string[]> {
+    if (isObject(folder)) {
+      const objects = await this.#list(`${folder}/`, { Delimiter: '/' });
+      return objects.map(({ reference }) => basename(reference));
+    }
+    const entries = await readdir(folder, { withFileTypes: true }).catch((error: NodeJS.ErrnoException) => {
+      if (error.code === 'ENOENT') return [];
+      throw error;
+    });
+    return entries.filter((entry) => !entry.isDirectory()).map(({ name }) => name);
+  }
+
+  async #list(prefix: string, how: { readonly Delimiter?: string }): Promise<ListedObject[]> {
     const { client, paginateListObjectsV2 } = await this.#bucket();
     const { Bucket, Key: Prefix } = addressOf(prefix);
-    const found: { reference: string; tag: string }[] = [];
-    for await (const { Contents = [] } of paginateListObjectsV2({ client }, { Bucket, Prefix })) {
+    const found: ListedObject[] = [];
+    for await (const { Contents = [] } of paginateListObjectsV2({ client }, { Bucket, Prefix, ...how })) {
       for (const { Key, ETag, Size } of Contents) {
         if (Key !== undefined && !Key.endsWith('/')) {
           found.push({ reference: `${scheme}${Bucket}/${Key}`, tag: `${ETag} ${Size}` });
@@ -78,6 +106,9 @@ export class Storage {
     // Servers other than Amazon's have no host name for each bucket.
     const own = process.env.AWS_ENDPOINT_URL_S3 ?? process.env.AWS_ENDPOINT_URL;
     this.#client ??= new library.S3Client({ forcePathStyle: own !== undefined });
+    await this.#client.config.region().catch(() => {
+      throw new Error('buckets need a region; set AWS_REGION, for example to eu-central-1');
+    });
     return { ...library, client: this.#client };
   }
 }

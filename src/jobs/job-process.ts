@@ -1,7 +1,7 @@
 /** The process of a job: makes one detector, as `mkd distill` and `mkd add` do, and tells how far it is. */
 import { changePhotos, distill } from '../distillation/index.js';
 import { significant } from '../files/decimals.js';
-import { describeError } from '../files/explain.js';
+import { describeError, isSystemError } from '../files/explain.js';
 import type { FromProcess, JobTask } from './process-messages.js';
 
 const tell = (message: FromProcess): void => void process.send?.(message);
@@ -15,7 +15,7 @@ process.on('disconnect', () => process.exit(1));
 process.once('message', (task: JobTask) => {
   void run(task).then(
     () => end({ kind: 'done' }),
-    (error: unknown) => end({ kind: 'failed', message: describeError(error) }),
+    (error: unknown) => end({ kind: 'failed', message: describeError(error), mayPass: isSystemError(error) }),
   );
 });
 

@@ -27,4 +27,9 @@ export type FromProcess =
       readonly photos: readonly { readonly name: string; readonly score: number }[];
     }
   | { readonly kind: 'done' }
-  | { readonly kind: 'failed'; readonly message: string };
+  | {
+      readonly kind: 'failed';
+      readonly message: string;
+      /** Whether a disk or the system failed: the same photos may do tomorrow. */
+      readonly mayPass: boolean;
+    };

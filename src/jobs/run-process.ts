@@ -22,6 +22,14 @@ export interface RunningProcess {
 /** The message says why, and what would be right. */
 export class JobFailed extends Error {
   override readonly name = 'JobFailed';
+
+  constructor(
+    message: string,
+    /** Whether the same photos may do tomorrow. */
+    readonly mayPass: boolean,
+  ) {
+    super(message);
+  }
 }
 
 /** Starts a job. @param onMessage called with what it tells meanwhile. */
@@ -41,9 +49,11 @@ export function startProcess(task: JobTask, onMessage: (message: FromProcess) =>
     child.once('error', reject);
     child.once('exit', (code, signal) => {
       if (last?.kind === 'done') resolve();
-      else if (last?.kind === 'failed') reject(new JobFailed(last.message));
-      else
-        reject(new JobFailed(`its process ended (${signal ?? code}): ${words.trim() || 'it said nothing'}`));
+      else if (last?.kind === 'failed') reject(new JobFailed(last.message, last.mayPass));
+      else {
+        const said = words.trim() || 'it said nothing';
+        reject(new JobFailed(`its process ended (${signal ?? code}): ${said}`, true));
+      }
     });
   });
   // Whoever waits for it may come later.

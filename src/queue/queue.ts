@@ -2,7 +2,7 @@
 import { Queue } from 'bullmq';
 import { Redis } from 'ioredis';
 import { describeError } from '../files/explain.js';
-import { type Task, taskId } from './tasks.js';
+import { type Outcome, type Task, taskId } from './tasks.js';
 
 /** How often a task is tried. */
 export const defaultAttempts = 5;
@@ -10,8 +10,11 @@ export const defaultAttempts = 5;
 /** A task that failed is tried again after 1, 2, 4 ... seconds. */
 const firstDelayMs = 1000;
 
-/** Finished tasks are known for a day: until then the same work is not queued again. */
+/** What became of a task is known for a day. */
 const keptSeconds = 86_400;
+
+/** States of tasks that nobody works on or will. */
+const hasEnded: ReadonlySet<string> = new Set(['completed', 'failed', 'unknown']);
 
 /** Tasks sent to Redis at once. */
 const sentAtOnce = 500;
@@ -30,6 +33,15 @@ export interface Counts {
   readonly done: number;
   readonly failed: number;
 }
+
+export interface Added {
+  readonly ids: readonly string[];
+  /** Those that were not in the queue. */
+  readonly queued: ReadonlySet<string>;
+}
+
+/** What became of a task: its outcome, or why it failed for good. */
+export type Ending = { readonly outcome: Outcome } | { readonly failed: string };
 
 /** Connects to Redis. @throws Error if it cannot be reached. */
 export async function connect(url: string): Promise<Redis> {
@@ -70,20 +82,27 @@ export class TaskQueue {
     return new TaskQueue(redis, queue);
   }
 
-  /** Queues tasks, unless the same ones are there. @returns their names. */
-  async add(tasks: readonly Task[], attempts = defaultAttempts): Promise<string[]> {
+  /**
+   * Queues tasks. Those that wait or are in work stay as they are; those that have ended are done again.
+   * @returns the names of all, and of those that were not in the queue.
+   */
+  async add(tasks: readonly Task[], attempts = defaultAttempts): Promise<Added> {
     const ids: string[] = [];
+    const queued: string[] = [];
     for (let at = 0; at < tasks.length; at += sentAtOnce) {
-      const part = tasks.slice(at, at + sentAtOnce);
-      const jobs = part.map((task) => ({
+      const jobs = tasks.slice(at, at + sentAtOnce).map((task) => ({
         name: task.kind,
         data: task.task,
         opts: { jobId: taskId(task), attempts },
       }));
-      await this.queue.addBulk(jobs);
+      const states = await Promise.all(jobs.map(({ opts }) => this.queue.getJobState(opts.jobId)));
+      const added = jobs.filter((_, index) => hasEnded.has(states[index] ?? ''));
+      await Promise.all(added.map(({ opts }) => this.queue.remove(opts.jobId)));
+      await this.queue.addBulk(added);
       ids.push(...jobs.map(({ opts }) => opts.jobId));
+      queued.push(...added.map(({ opts }) => opts.jobId));
     }
-    return ids;
+    return { ids, queued: new Set(queued) };
   }
 
   /** Queues failed tasks again. @returns how many. */
@@ -111,17 +130,22 @@ export class TaskQueue {
     };
   }
 
-  /** Returns which of some tasks are done, and why others failed for good. */
-  async ended(
-    ids: readonly string[],
-  ): Promise<{ readonly done: string[]; readonly failed: Map<string, string> }> {
+  /** Returns what became of those of some tasks that have ended. */
+  async ended(ids: readonly string[]): Promise<Map<string, Ending>> {
     // Asked at once, so that they share their way to Redis.
     const states = await Promise.all(ids.map((id) => this.queue.getJobState(id)));
-    const failed = new Map<string, string>();
-    for (const id of ids.filter((_, at) => states[at] === 'failed')) {
-      failed.set(id, (await this.queue.getJob(id))?.failedReason ?? 'unknown');
+    const endings = new Map<string, Ending>();
+    for (const [index, id] of ids.entries()) {
+      if (!hasEnded.has(states[index] ?? '')) continue;
+      const job = await this.queue.getJob(id);
+      endings.set(
+        id,
+        states[index] === 'completed'
+          ? { outcome: job?.returnvalue as Outcome }
+          : { failed: job?.failedReason ?? 'Redis has forgotten it; queue it again' },
+      );
     }
-    return { done: ids.filter((_, at) => states[at] === 'completed'), failed };
+    return endings;
   }
 
   async close(): Promise<void> {

@@ -46,31 +46,45 @@ export interface ScoreOutcome {
   readonly unreadable: number;
 }
 
-/** The same work has the same name, so that it is not queued twice. */
+/** What became of a detector. */
+export interface DistillOutcome {
+  readonly detector: string;
+  readonly version: string;
+}
+
+export type Outcome = ScoreOutcome | DistillOutcome;
+
+/** The same work has the same name, so that it is not in the queue twice. */
 export function taskId({ kind, task }: Task): string {
   return `${kind}-${digest(JSON.stringify(task))}`;
 }
 
 export interface BatchOptions extends Pick<ScoreTask, 'detector' | 'version' | 'format'> {
-  /** Folder, or `s3://bucket/prefix`. */
-  readonly out: string;
   readonly imagesPerTask: number;
 }
 
-/** Cuts a list of images into tasks. Files of other lists in the same folder have other names. */
-export function scoreTasks(images: readonly string[], options: BatchOptions): Task[] {
-  const { out, imagesPerTask, ...common } = options;
-  const tasks: Task[] = [];
+/**
+ * Cuts a list of images into tasks. Files of other lists in the same folder have other names.
+ * @param out a folder, or `s3://bucket/prefix`.
+ * @param first the number of the first task.
+ */
+export function scoreTasks(
+  images: readonly string[],
+  out: string,
+  { imagesPerTask, ...common }: BatchOptions,
+  first = 0,
+): ScoreTask[] {
+  const tasks: ScoreTask[] = [];
   for (let at = 0; at < images.length; at += imagesPerTask) {
     const batch = images.slice(at, at + imagesPerTask);
-    const number = String(tasks.length).padStart(5, '0');
-    const name = `part-${number}-${digest(JSON.stringify([common, batch])).slice(0, 8)}.${options.format}`;
-    const file = `${out.replace(/\/+$/, '')}/${name}`;
-    tasks.push({ kind: 'score', task: { ...common, images: batch, out: file } });
+    const number = String(first + tasks.length).padStart(5, '0');
+    const name = `part-${number}-${digest(JSON.stringify([common, batch])).slice(0, 8)}.${common.format}`;
+    tasks.push({ ...common, images: batch, out: `${out}/${name}` });
   }
   return tasks;
 }
 
-function digest(text: string): string {
+/** Returns a short name that follows from a text. */
+export function digest(text: string): string {
   return createHash('sha256').update(text).digest('hex').slice(0, 24);
 }

@@ -1,19 +1,20 @@
 /** Does what a queue holds: scores batches and makes detectors, until it is closed. */
 import { rm } from 'node:fs/promises';
 import { join } from 'node:path';
-import { type Job, Worker as QueueWorker } from 'bullmq';
+import { setTimeout as wait } from 'node:timers/promises';
+import { type Job, Worker as QueueWorker, UnrecoverableError } from 'bullmq';
 import type { Redis } from 'ioredis';
 import { filesAtOnce, workAhead } from '../files/ahead.js';
 import { describeError } from '../files/explain.js';
 import { MissingFileError, Storage } from '../files/storage.js';
 import { ImageError } from '../imaging/index.js';
-import { startProcess } from '../jobs/index.js';
+import { JobFailed, startProcess } from '../jobs/index.js';
 import {
-  checkName,
   DetectorRepository,
   type DetectorSource,
   defaultWatchEveryMs,
   openDetectorSource,
+  RepositoryError,
   type RepositoryLog,
   watchRepository,
 } from '../repository/index.js';
@@ -26,10 +27,17 @@ import {
 } from '../scoring/index.js';
 import { connect, type QueueAddress } from './queue.js';
 import { encodeRows, type Row } from './rows.js';
-import type { DistillTask, ScoreOutcome, ScoreTask, Task } from './tasks.js';
+import { StuckError, untilStuck } from './stuck.js';
+import type { DistillOutcome, DistillTask, Outcome, ScoreOutcome, ScoreTask, Task } from './tasks.js';
 
 /** A worker that ends without a word is missed after this time, and its task goes to another. */
 export const defaultLostAfterMs = 10_000;
+
+/** A task that makes no progress for so long fails, and its worker ends. */
+export const defaultStuckAfterMs = 300_000;
+
+/** How long a worker that is stopped tries to tell Redis. */
+const goodbyeMs = 5000;
 
 /** A task whose workers end so often ends them itself. */
 const mostLosses = 10;
@@ -43,6 +51,8 @@ export interface WorkerOptions extends QueueAddress {
   readonly tasksPerSecond?: number;
   /** How long others wait for a worker that says nothing; default {@link defaultLostAfterMs}. */
   readonly lostAfterMs?: number;
+  /** How long a task may make no progress; default {@link defaultStuckAfterMs}. */
+  readonly stuckAfterMs?: number;
   readonly log: RepositoryLog;
   readonly observer?: WorkObserver;
 }
@@ -56,6 +66,13 @@ export interface WorkObserver {
 export class Worker {
   #queue: QueueWorker | undefined;
   #stopping = false;
+  /** The task in work; never rejects. */
+  #inWork: Promise<unknown> = Promise.resolve();
+  #hangs = (): void => {};
+  /** Resolves when a task hangs. What hangs cannot be interrupted, so the process should end. */
+  readonly stuck = new Promise<void>((resolve) => {
+    this.#hangs = resolve;
+  });
   /** What was last said of Redis. */
   #told = '';
 
@@ -115,7 +132,10 @@ export class Worker {
   /** Takes no more tasks and finishes the one that it has. */
   async close(): Promise<void> {
     this.#stopping = true;
-    await this.#queue?.close();
+    const closed = this.#queue?.close();
+    await this.#inWork;
+    // While Redis is gone, nobody takes the goodbye.
+    await Promise.race([closed, wait(goodbyeMs, undefined, { ref: false })]);
     this.unwatch();
     this.redis.disconnect();
     await this.storage.close();
@@ -124,8 +144,8 @@ export class Worker {
   }
 
   async #begin(): Promise<void> {
-    const { queue, tasksPerSecond, log, observer, lostAfterMs = defaultLostAfterMs } = this.options;
-    const worker = new QueueWorker(queue, (job: Job) => this.#do(job), {
+    const { queue, tasksPerSecond, lostAfterMs = defaultLostAfterMs } = this.options;
+    const worker = new QueueWorker(queue, (job: Job) => this.#begun(job), {
       connection: this.redis,
       // Batches follow each other; images of one are worked on at the same time.
       concurrency: 1,
@@ -135,34 +155,58 @@ export class Worker {
       ...(tasksPerSecond === undefined ? {} : { limiter: { max: tasksPerSecond, duration: 1000 } }),
     });
     worker.on('error', (error) => this.#report(error));
-    worker.on('failed', (job, error) => {
-      const { name = 'score', id, attemptsMade = 0, opts } = job ?? {};
-      const isLast = attemptsMade >= (opts?.attempts ?? 1);
-      const details = { task: id, attempt: attemptsMade, reason: describeError(error) };
-      if (isLast) {
-        observer?.ended?.(name as Task['kind'], 'failed');
-        log.error(details, 'task failed for good; mkd enqueue --retry-failed queues it again');
-      } else log.warn(details, 'task failed; it is tried again');
-    });
+    worker.on('failed', (job, error) => this.#failed(job, error));
     this.#queue = worker;
     // A connection that is lost before this is not made again.
     await worker.waitUntilReady();
   }
 
-  async #do({ name, data, id }: Job): Promise<unknown> {
+  #failed(job: Job | undefined, error: Error): void {
     const { log, observer } = this.options;
-    const began = performance.now();
-    const outcome =
-      name === 'distill'
-        ? await this.#distill(data as DistillTask, String(id))
-        : await this.#score(data as ScoreTask);
-    const seconds = Number(((performance.now() - began) / 1000).toFixed(2));
-    observer?.ended?.(name as Task['kind'], 'done');
-    log.info({ task: id, ...outcome, seconds }, 'task done');
+    const { name = 'score', id, attemptsMade = 0, opts } = job ?? {};
+    const isLast = attemptsMade >= (opts?.attempts ?? 1) || error instanceof UnrecoverableError;
+    const details = {
+      task: id,
+      detector: job?.data.detector,
+      attempt: attemptsMade,
+      reason: describeError(error),
+    };
+    if (isLast) {
+      observer?.ended?.(name as Task['kind'], 'failed');
+      log.error(details, 'task failed for good; mkd enqueue --retry-failed queues it again');
+    } else log.warn(details, 'task failed; it is tried again');
+    if (error instanceof StuckError) this.#hangs();
+  }
+
+  #begun(job: Job): Promise<Outcome> {
+    const outcome = this.#do(job);
+    this.#inWork = outcome.catch(() => undefined);
     return outcome;
   }
 
-  async #score(task: ScoreTask): Promise<ScoreOutcome> {
+  async #do({ name, data, id }: Job): Promise<Outcome> {
+    const { log, observer, stuckAfterMs = defaultStuckAfterMs } = this.options;
+    const began = performance.now();
+    try {
+      const outcome = await untilStuck<Outcome>(stuckAfterMs, (moved) =>
+        name === 'distill'
+          ? this.#distill(data as DistillTask, String(id), moved)
+          : this.#score(data as ScoreTask, moved),
+      );
+      const seconds = Number(((performance.now() - began) / 1000).toFixed(2));
+      observer?.ended?.(name as Task['kind'], 'done');
+      log.info({ task: id, ...outcome, seconds }, 'task done');
+      return outcome;
+    } catch (error) {
+      if (error instanceof StuckError) {
+        this.#stopping = true;
+        void this.#queue?.close();
+      }
+      throw error;
+    }
+  }
+
+  async #score(task: ScoreTask, moved: () => void): Promise<ScoreOutcome> {
     const began = performance.now();
     const detector = await this.repository.acquire(task.detector, task.version);
     const { version } = detector;
@@ -178,7 +222,10 @@ export class Worker {
         return { ...common, error: describeError(error) };
       }
     };
-    for await (const row of workAhead(task.images, filesAtOnce, score)) rows.push(row);
+    for await (const row of workAhead(task.images, filesAtOnce, score)) {
+      rows.push(row);
+      moved();
+    }
     await this.storage.write(task.out, encodeRows(rows, task.format));
     this.options.observer?.scored?.(rows, (performance.now() - began) / 1000);
     return {
@@ -189,10 +236,8 @@ export class Worker {
   }
 
   /** Makes a detector in a process of its own, and lets it serve. */
-  async #distill(task: DistillTask, id: string): Promise<object> {
+  async #distill(task: DistillTask, id: string, moved: () => void): Promise<DistillOutcome> {
     const { detector, dataset, groupBy, fit, dropDoubtful = false, falseAlarmRate } = task;
-    checkName(detector);
-    this.repository.checkWritable();
     const { experts } = this.options;
     const out = join(this.source.folder, `.making-${id}`);
     await rm(out, { recursive: true, force: true });
@@ -200,9 +245,12 @@ export class Worker {
     const settings = { groupBy, fit, dropDoubtful, falseAlarmRate, experts, provider };
     const nothing = { addTo: undefined, remove: [], region: undefined };
     try {
-      await startProcess({ photos: dataset, out, ...nothing, ...settings }, () => {}).ended;
+      this.repository.checkWritable();
+      await startProcess({ photos: dataset, out, ...nothing, ...settings }, moved).ended;
       const { version } = await this.repository.addMade(detector, out);
       return { detector, version };
+    } catch (error) {
+      throw mayPass(error) ? error : new UnrecoverableError(describeError(error));
     } finally {
       await rm(out, { recursive: true, force: true });
     }
@@ -215,4 +263,10 @@ export class Worker {
     this.#told = reason;
     this.options.log.warn({ reason }, 'Redis cannot be reached; no task is taken until it is back');
   }
+}
+
+/** Whether a detector that could not be made may be made tomorrow, from the same photos. */
+function mayPass(error: unknown): boolean {
+  if (error instanceof JobFailed) return error.mayPass;
+  return !(error instanceof RepositoryError) || error.kind === 'disk-full';
 }

@@ -1,5 +1,6 @@
 /** Workers on a real Redis: rows are those of one run, whoever ends meanwhile; what fails is told and can be tried again. */
-import { mkdir, readdir, readFile, symlink, writeFile } from 'node:fs/promises';
+import { execFileSync } from 'node:child_process';
+import { copyFile, mkdir, readdir, readFile, rm, symlink, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as wait } from 'node:timers/promises';
 import { parquetReadObjects } from 'hyparquet';
@@ -21,8 +22,10 @@ interface Row {
   readonly error?: string;
 }
 
+const byImage = (one: Row, other: Row): number => (one.image < other.image ? -1 : 1);
+
 async function rowsIn(folder: string): Promise<Row[]> {
-  const names = (await readdir(folder)).sort();
+  const names = (await readdir(folder)).filter((name) => name.endsWith('.jsonl')).sort();
   const texts = await Promise.all(names.map((name) => readFile(join(folder, name), 'utf8')));
   return texts.flatMap((text) =>
     text
@@ -45,7 +48,7 @@ t.test('a queue of images and detectors', { skip: noRedis }, async (t) => {
   await writeFile(join(photos, 'test/good/broken.png'), 'no image');
   const list = join(folder, 'list.txt');
   const missing = join(folder, 'missing.png');
-  await writeFile(list, `${missing}\n`);
+  await writeFile(list, `# what the line has seen\n${missing}\n\n`);
   const redis = await RedisServer.start();
   const at = ['--redis', redis.url];
   const workers: WorkerProcess[] = [];
@@ -75,7 +78,7 @@ t.test('a queue of images and detectors', { skip: noRedis }, async (t) => {
 
   await t.test('one worker is killed, another ends in order, a third does the rest', async (t) => {
     const queued = await mkd('enqueue', ...score, '--json');
-    t.same(JSON.parse(queued.out), { tasks: 6, images: 21 });
+    t.same(JSON.parse(queued.out), { tasks: 6, images: 21, inQueue: 0, done: 0 });
     const first = start();
     await first.said('task done');
     await first.stop('SIGKILL');
@@ -88,7 +91,8 @@ t.test('a queue of images and detectors', { skip: noRedis }, async (t) => {
     await worker.said('ready');
     t.equal((await fetch(`http://127.0.0.1:${port}/health/ready`)).status, 200);
     const again = await mkd('enqueue', ...score, '--wait');
-    t.equal(again.code, 0, again.err);
+    t.notMatch(again.err, /failed for good/);
+    t.match(again.out, /images in the queue already; .* with rows in .*rows already/);
     t.match(
       await (await fetch(`http://127.0.0.1:${port}/metrics`)).text(),
       /mkd_worker_tasks_total\{[^}]*done"\} [1-9]/,
@@ -111,6 +115,42 @@ t.test('a queue of images and detectors', { skip: noRedis }, async (t) => {
     t.match((await mkd('enqueue', '--status', ...at)).out, '0 wait, 0 in work, 6 done, 0 failed\n');
   });
 
+  await t.test('an image keeps its one row, however it is queued again', async (t) => {
+    const rough = await rowsIn(rows);
+    const whole = await mkd('enqueue', ...score, '--wait', '--batch', '7');
+    t.equal(whole.code, 0);
+    t.match(whole.out, /^21 images with rows in .* already \(--again scores them again\)\n$/);
+    const photo = join(photos, 'train/good', (await readdir(join(photos, 'train/good')))[0] ?? '');
+    await copyFile(photo, join(photos, 'train/new.png'));
+    const grown = await mkd('enqueue', ...score, '--wait', '--batch', '7');
+    t.match(grown.out, /^1 image queued in 1 task; 21 images with rows .*\n1 image scored, 0 anomalous\n$/);
+    const part = (await readdir(rows)).find((name) => name.startsWith('part-')) as string;
+    await rm(join(rows, part));
+    const repaired = JSON.parse((await mkd('enqueue', ...score, '--wait', '--json')).out);
+    t.equal(repaired.images + repaired.done, 22);
+    t.equal(repaired.tasks, 1);
+    const found = await rowsIn(rows);
+    t.same(found.filter(({ image }) => !image.endsWith('new.png')).sort(byImage), [...rough].sort(byImage));
+    t.equal(found.length, 22);
+    const again = await mkd('enqueue', join(photos, 'test'), ...score.slice(3), '--again', '--wait');
+    t.equal(again.code, 1, 'an image cannot be read');
+    t.match(again.out, /; 1 cannot be read, see "error" in the rows\n$/);
+    t.equal((await rowsIn(rows)).length, 22);
+  });
+
+  await t.test('a task that hangs fails, and ends its worker', async (t) => {
+    const pipe = join(folder, 'pipe.png');
+    execFileSync('mkfifo', [pipe]);
+    const own = ['--queue', 'hangs'];
+    const stuck = start('--stuck-after-ms', '1000', ...own);
+    const where = ['--detector', 'sample', '--out', join(folder, 'hung'), '--attempts', '1', ...at];
+    const { code, err } = await mkd('enqueue', pipe, ...where, ...own, '--wait');
+    t.equal(code, 1);
+    t.match(err, /1 image with sample \(score-\w+\): no progress for 1 s/);
+    await stuck.said('ending, because a task hangs');
+    t.equal(await stuck.stop(), null, 'by a signal: an ordinary exit would wait for the file');
+  });
+
   await t.test('Parquet has the same rows', async (t) => {
     const out = join(folder, 'parquet');
     const { code } = await mkd(
@@ -125,8 +165,8 @@ t.test('a queue of images and detectors', { skip: noRedis }, async (t) => {
       '--wait',
       ...at,
     );
-    t.equal(code, 0);
-    const [name = ''] = await readdir(out);
+    t.equal(code, 1, 'one cannot be read');
+    const [name = ''] = (await readdir(out)).filter((file) => file.endsWith('.parquet'));
     const bytes = await readFile(join(out, name));
     const file = bytes.buffer.slice(bytes.byteOffset, bytes.byteOffset + bytes.length) as ArrayBuffer;
     const columns = (await parquetReadObjects({ file })) as unknown as (Row & { layers: string })[];
@@ -158,7 +198,10 @@ t.test('a queue of images and detectors', { skip: noRedis }, async (t) => {
     await worker.said('task failed for good; mkd enqueue --retry-failed queues it again');
     const { code, err } = await queued;
     t.equal(code, 1);
-    t.match(err, /failed for good: .*flange/);
+    t.match(err, /failed for good: 3 images with flange .*there is no detector 'flange'/);
+    const few = await mkd('enqueue', join(photos, 'test/good'), '--distill', 'few', '--wait', ...at);
+    t.equal(few.code, 1);
+    t.match(few.err, /few was not made: .*at least 8 are needed/, 'it is not tried again');
 
     const distilled = await mkd(
       'enqueue',
@@ -170,14 +213,14 @@ t.test('a queue of images and detectors', { skip: noRedis }, async (t) => {
     );
     t.equal(distilled.code, 0, distilled.err);
     t.ok((await readdir(detectors)).includes('flange'));
-    t.same(JSON.parse((await mkd('enqueue', '--retry-failed', '--json', ...at)).out), { again: 1 });
+    t.same(JSON.parse((await mkd('enqueue', '--retry-failed', '--json', ...at)).out), { again: 2 });
     const counts = async () => JSON.parse((await mkd('enqueue', '--status', '--json', ...at)).out);
     let now = await counts();
     while (now.waiting + now.active > 0) {
       await wait(100);
       now = await counts();
     }
-    t.equal(now.failed, 0);
+    t.equal(now.failed, 1, 'the detector of too few photos');
   });
 
   await t.test('Redis may be gone for a while', async (t) => {
@@ -187,7 +230,7 @@ t.test('a queue of images and detectors', { skip: noRedis }, async (t) => {
     t.equal(refused.code, 1);
     t.match(refused.err, /Redis cannot be reached at redis:\/\/127\.0\.0\.1:\d+: .*ECONNREFUSED/);
     await redis.begin();
-    t.equal((await mkd('enqueue', ...score, '--wait')).code, 0);
+    t.equal((await mkd('enqueue', ...score, '--again', '--batch', '50')).code, 0);
     t.equal(await worker.stop(), 0);
   });
 });
@@ -196,19 +239,33 @@ t.test('what is wrong is said', async (t) => {
   const at = ['--redis', 'redis://127.0.0.1:1'];
   for (const [args, message] of [
     [['enqueue', 'a.png'], /required option '--redis <url>' not specified/],
-    [['enqueue', 'a.png', '--redis', 'localhost'], /Must be redis:\/\/host:6379/],
+    [['enqueue', 'a.png', '--redis', 'localhost'], /Must be a URL such as redis:\/\/host:6379/],
     [['enqueue', ...at], /nothing to queue/],
     [['enqueue', 'a.png', ...at], /scoring needs --detector/],
     [['enqueue', 'a.png', '--detector', 'sample', ...at], /scoring needs --out/],
     [['enqueue', 'a', 'b', '--distill', 'x', ...at], /--distill takes one folder/],
     [['enqueue', 'a', '--distill', 'x', '--out', 'y', ...at], /leave out --detector and --out/],
+    [['enqueue', 'a', '--distill', 'x y', ...at], /'x y' is not a valid detector name/],
+    [['enqueue', 's3://a/b', '--distill', 'x', ...at], /not a bucket/],
+    [['enqueue', 'a.png', '--detector', '../x', '--out', 'y', ...at], /is not a valid detector name/],
   ] as const) {
     const { code, err } = await mkd(...args);
     t.equal(code, 2, err);
     t.match(err, message);
   }
-  const empty = t.testdir({ empty: {} });
-  const { code, err } = await mkd('enqueue', join(empty, 'empty'), '--detector', 'x', '--out', 'y', ...at);
+  const folder = t.testdir({ empty: {}, 'notes.md': '', 'list.txt': '# nothing\n' });
+  const where = ['--detector', 'x', '--out', 'y', ...at];
+  for (const [name, message] of [
+    ['empty', /empty has no images; wanted JPEG/],
+    ['nothing.png', /nothing\.png does not exist/],
+    ['notes.md', /notes\.md is neither an image/],
+    ['list.txt', /list\.txt names no images/],
+  ] as const) {
+    const { code, err } = await mkd('enqueue', join(folder, name), ...where);
+    t.equal(code, 1);
+    t.match(err, message);
+  }
+  const { code, err } = await mkd('enqueue', join(folder, 'nowhere'), '--distill', 'x', ...at);
   t.equal(code, 1);
-  t.match(err, /empty has no images; wanted JPEG/);
+  t.match(err, /nowhere is not a folder of photos/);
 });
