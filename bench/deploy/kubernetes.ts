@@ -73,10 +73,22 @@ export async function checkChart(): Promise<string> {
     ['replicas=-1', /replicas/],
     ['provider=gpu', /provider/],
     ['replica=3', /replica/],
-    ['detectors.existingClaim=a,detectors.bucket=s3://b', /detectors/],
+    ['results.url=localhost:6379', /results/],
+    ['detectors.existingClaim=a,detectors.bucket=s3://b', /set one of them/],
+    ['queue.url=redis://a:1,queue.secretName=b', /queue\.url and queue\.secretName: set one/],
+    ['queue.url=redis://a:1,results.url=redis://a:1', /need a Redis each/],
+    ['provider=cuda', /provider cuda needs gpus/],
+    ['provider=cpu,gpus=1', /provider cpu uses no card/],
+    ['ingress.enabled=true', /needs ingress\.hosts/],
     ['drain.preStopSeconds=40', /drain\.seconds must be more/],
-    ['worker.enabled=true', /workers need redis/],
-    ['redis.url=localhost:6379', /redis/],
+    ['autoscaling.kind=hpa,autoscaling.minReplicas=20', /minReplicas must not be more/],
+    ['autoscaling.kind=hpa,autoscaling.minReplicas=0', /at least 1 with hpa/],
+    ['worker.enabled=true', /workers need queue/],
+    ['worker.enabled=true,queue.secretName=a,worker.autoscaling.enabled=true', /needs queue\.url/],
+    [
+      'worker.enabled=true,queue.url=redis://a:1,worker.autoscaling.enabled=true,worker.autoscaling.minReplicas=50',
+      /minReplicas must not be more/,
+    ],
   ];
   for (const [set, message] of refused) {
     const { status, stderr } = spawnSync(

@@ -22,18 +22,19 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version }}
 {{ .Values.image.repository }}:{{ default .Chart.AppVersion .Values.image.tag }}
 {{- end }}
 
-{{- define "mkd.hasRedis" -}}
-{{- if or .Values.redis.url .Values.redis.secretName }}yes{{ end }}
+{{/* Whether there is an address of a Redis. @param results or queue, of the values */}}
+{{- define "mkd.hasAddress" -}}
+{{- if or .url .secretName }}yes{{ end }}
 {{- end }}
 
-{{/* The address of Redis as a variable. @param name of the variable */}}
-{{- define "mkd.redis" -}}
+{{/* The address of a Redis as a variable. @param name of the variable @param from results or queue, of the values */}}
+{{- define "mkd.address" -}}
 - name: {{ .name }}
-  {{- if .root.Values.redis.secretName }}
+  {{- if .from.secretName }}
   valueFrom:
-    secretKeyRef: { name: {{ .root.Values.redis.secretName }}, key: {{ .root.Values.redis.secretKey }} }
+    secretKeyRef: { name: {{ .from.secretName }}, key: {{ .from.secretKey }} }
   {{- else }}
-  value: {{ .root.Values.redis.url | quote }}
+  value: {{ .from.url | quote }}
   {{- end }}
 {{- end }}
 
@@ -101,6 +102,9 @@ volumes:
   - name: keys
     secret: { secretName: {{ .root.Values.keys.secretName }} }
   {{- end }}
+  {{- if and .root.Values.worker.volumes (eq .role "worker") }}
+  {{- toYaml .root.Values.worker.volumes | nindent 2 }}
+  {{- end }}
 {{- end }}
 
 {{- define "mkd.container" -}}
@@ -127,5 +131,8 @@ volumeMounts:
   {{- end }}
   {{- if and .root.Values.keys.secretName (eq .role "service") }}
   - { name: keys, mountPath: /etc/mkd, readOnly: true }
+  {{- end }}
+  {{- if and .root.Values.worker.volumeMounts (eq .role "worker") }}
+  {{- toYaml .root.Values.worker.volumeMounts | nindent 2 }}
   {{- end }}
 {{- end }}
