@@ -33,7 +33,13 @@ const scorer = assembleScorer(
   },
   readSafetensors(await readFile(join(sample, 'cloner.safetensors'))),
 );
-const engine = await ScoringEngine.open({ maxBatchSize: 16, provider, threads, dedicatedSessions: 1 });
+const engine = await ScoringEngine.open({
+  maxBatchSize: 16,
+  provider,
+  threads,
+  dedicatedSessions: 1,
+  spinning: true,
+});
 const peer = await startPeer('pytorch_score.py', [
   '--expert',
   join(modelsFolder, 'vgg16-imagenet.fp16.safetensors'),

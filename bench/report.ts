@@ -36,7 +36,12 @@ const float32Sides: readonly GraphSide[] = ['onnxruntime (Python)', 'OpenVINO fl
 
 const detector = await readDetector(join(modelsFolder, 'sample'));
 const side = sideOf(detector.shape.inputSize);
-const engine = await ScoringEngine.open({ provider: 'cpu', dedicatedSessions: 1, maxBatchSize: 64 });
+const engine = await ScoringEngine.open({
+  provider: 'cpu',
+  dedicatedSessions: 1,
+  maxBatchSize: 64,
+  spinning: true,
+});
 const folder = await mkdtemp(join(tmpdir(), 'mkd-bench-'));
 const exported = await startPeer('exported_times.py', [String(cores())], 'exported.txt');
 const torch = await startPeer('torch_times.py', [String(cores())], 'torch.txt');

@@ -26,7 +26,7 @@ const detector = await readDetector(join(modelsFolder, 'sample'));
 const side = sideOf(detector.shape.inputSize);
 const { pixels } = await decodeImage(jpeg, detector.input);
 // With a dedicated session, as in the service.
-const engine = await ScoringEngine.open({ provider, dedicatedSessions: 1 });
+const engine = await ScoringEngine.open({ provider, dedicatedSessions: 1, spinning: true });
 const service = await startService(port, '--provider', provider);
 const client = new Client(port, connections);
 

@@ -26,7 +26,7 @@ export async function arithmeticLimit(side: number): Promise<Limit> {
   const gemm = new Graph('gemm');
   const a = gemm.input('a', 'float32', [size, size]);
   gemm.output(gemm.op.MatMul(a, gemm.input('b', 'float32', [size, size])), 'c');
-  const device = await Device.open({ provider: 'cpu', threads: cores() });
+  const device = await Device.open({ provider: 'cpu', threads: cores(), spinning: true });
   const session = await device.session(encodeModel(gemm));
   const matrix = float32([size, size], new Float32Array(size ** 2).fill(0.5));
   const seconds: number[] = [];

@@ -51,8 +51,6 @@ export function scoreCommand(output: Output): Command {
       if (flags.heatmaps !== undefined) checkNoOverwrite(files, flags.heatmaps);
       const detector = await openDetector(nameOrPath, {
         ...deviceOptions(flags),
-        // Images are decoded meanwhile.
-        spinning: false,
         expertFolders: flags.experts,
       });
       let failed = 0;

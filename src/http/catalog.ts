@@ -55,8 +55,6 @@ export class Catalog {
       {
         dedicatedSessions: defaultDedicatedSessions,
         maxBatchSize: defaultMaxBatchSize,
-        // Images are decoded meanwhile.
-        spinning: false,
         ...options.device,
       },
       {

@@ -97,12 +97,10 @@ export class Worker {
     const { experts, log } = options;
     let source: DetectorSource | undefined;
     const redis = await connect(options.redis);
-    const engine = await ScoringEngine.open({ spinning: false, ...options.device }).catch(
-      (error: unknown) => {
-        redis.disconnect();
-        throw error;
-      },
-    );
+    const engine = await ScoringEngine.open(options.device).catch((error: unknown) => {
+      redis.disconnect();
+      throw error;
+    });
     try {
       source = await openDetectorSource(options.detectors, defaultWatchEveryMs, log);
       const { folder: detectors, bucket } = source;

@@ -28,7 +28,7 @@ export interface DeviceOptions {
   readonly threads?: number;
   /** Number of the graphics card; default 0. */
   readonly cudaDevice?: number;
-  /** Whether threads of an operator spin while they wait for each other, see {@link SessionOptions}; default true. */
+  /** Whether threads of an operator spin while they wait for each other, see {@link SessionOptions}; default false. */
   readonly spinning?: boolean;
 }
 
@@ -114,7 +114,7 @@ export class Device implements Runner {
       precision = 'float32',
       threads = 0,
       cudaDevice = 0,
-      spinning = true,
+      spinning = false,
     } = options;
     const settings: WorkerSettings = { provider, precision, threads, cudaDevice, spinning };
     const worker = new Worker(new URL('./worker.js', import.meta.url), { workerData: settings });

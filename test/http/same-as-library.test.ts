@@ -74,6 +74,8 @@ for (const [by, name] of kinds.flatMap((by) => names.map((name) => [by, name] as
     t.equal(other.verdict, 'good');
   });
 
+  // Each of its maps takes a second, and one image has everything.
+  if (by === 'sample-paper' && name !== 'defect-1.png') continue;
   t.test(`${name} has the same maps, regions and pictures by ${by}, by each method`, async (t) => {
     const detector = opened[by] as Detector;
     const image = await readFile(join(examples, name));
