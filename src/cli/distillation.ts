@@ -8,16 +8,11 @@ import {
   photosFile,
   readManifest,
 } from '../detector/index.js';
-import {
-  type DistillOptions,
-  type DistillProgress,
-  type DoubtfulPhoto,
-  photosToHoldBack,
-} from '../distillation/index.js';
+import { type DistillOptions, type DoubtfulPhoto, photosToHoldBack } from '../distillation/index.js';
 import { replaceFile } from '../files/replace-file.js';
 import { calibrationWarning, goodImages, type JsonFlag, percent, programName } from './options.js';
 import { type Output, printResult, Warnings } from './output.js';
-import { duration, startProgress } from './progress.js';
+import { distillNote, duration, startProgress } from './progress.js';
 
 interface Shown extends JsonFlag {
   /** Folder of the detector. */
@@ -61,7 +56,7 @@ export async function showDistillation(
       onDoubtful: (photos) => {
         doubtful = photos;
       },
-      onProgress: (step) => progress.updateWhole('Distill', { ...step, note: noteOf(step, folds) }),
+      onProgress: (step) => progress.updateWhole('Distill', { ...step, note: distillNote(step, folds) }),
     });
     progress.stop();
     warnings.print();
@@ -126,26 +121,6 @@ function termsOf({ scoringLayers, terms }: Manifest): string {
     .slice(0, -1)
     .map((layer, at) => `${layer} (${percent(Number((terms.typical.direction[at] ?? 0).toFixed(2)))})`);
   return `terms of the score, with the share of a good photo that each leaves: ${spans.join(', ')}; and ${scoringLayers.at(-1)}, which counts twice`;
-}
-
-const doing: Readonly<Record<DistillProgress['phase'], string>> = {
-  read: 'reading the images',
-  expert: 'running the expert on the photos',
-  distill: 'training the cloner',
-  scale: 'scaling the terms',
-  calibrate: 'setting the threshold',
-};
-
-/** Tells what is being done, and how far it is. */
-function noteOf(
-  { phase, fold, done, total, epoch, loss, heldBackLoss }: DistillProgress,
-  folds: number | undefined,
-): string {
-  const of = fold === undefined ? '' : `fold ${fold} of ${folds}: `;
-  const unit = phase === 'distill' ? 'steps' : 'images';
-  const losses = loss === undefined ? '' : `, epoch ${epoch}, loss ${loss.toFixed(4)}`;
-  const held = heldBackLoss === undefined ? '' : `, held-back loss ${heldBackLoss.toFixed(4)}`;
-  return `${of}${doing[phase]}, ${done} of ${total} ${unit}${losses}${held}`;
 }
 
 /** Tells what the threshold promises, if it is less than usual, and what would be enough. */

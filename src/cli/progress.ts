@@ -1,5 +1,6 @@
 /** Progress on stderr: a bar on a terminal, otherwise a line every few seconds. */
 import cliProgress, { SingleBar } from 'cli-progress';
+import type { PhaseProgress } from '../distillation/settings.js';
 import type { Output } from './output.js';
 
 /** The progress of work with several phases. */
@@ -77,4 +78,24 @@ export function duration(seconds: number): string {
   const [hours, rest] = [Math.floor(minutes / 60), minutes % 60];
   if (hours === 0) return `${minutes} min`;
   return rest === 0 ? `${hours} h` : `${hours} h ${rest} min`;
+}
+
+const doing: Readonly<Record<PhaseProgress['phase'], string>> = {
+  read: 'reading the images',
+  expert: 'running the expert on the photos',
+  distill: 'training the cloner',
+  scale: 'scaling the terms',
+  calibrate: 'setting the threshold',
+};
+
+/** Tells what a distillation does now, and how far that is. */
+export function distillNote(
+  { phase, fold, done, total, epoch, loss, heldBackLoss }: PhaseProgress,
+  folds?: number,
+): string {
+  const of = fold === undefined ? '' : `fold ${fold} of ${folds}: `;
+  const unit = phase === 'distill' ? 'steps' : 'images';
+  const losses = loss === undefined ? '' : `, epoch ${epoch}, loss ${loss.toFixed(4)}`;
+  const held = heldBackLoss === undefined ? '' : `, held-back loss ${heldBackLoss.toFixed(4)}`;
+  return `${of}${doing[phase]}, ${done} of ${total} ${unit}${losses}${held}`;
 }

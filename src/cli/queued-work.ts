@@ -5,7 +5,7 @@ import type { Fit } from '../imaging/index.js';
 import { type Ending, RowFolder, type RowFormat, type Task, type TaskQueue } from '../queue/index.js';
 import { counted, type JsonFlag } from './options.js';
 import { type Output, printResult, ReportedFailure } from './output.js';
-import { startProgress } from './progress.js';
+import { distillNote, startProgress } from './progress.js';
 import type { QueueFlags } from './queue-options.js';
 
 /** Options of `mkd enqueue`. */
@@ -58,10 +58,18 @@ export async function makeDetector(
     );
   }
   if (!flags.wait) return;
+  const progress = startProgress(output);
+  progress.updateWhole('Distill', { share: 0, note: 'waiting for a worker' });
   let ending: Ending | undefined;
-  while (!ending) {
-    await wait(askEveryMs);
-    ending = (await queue.ended([id])).get(id);
+  try {
+    while (!ending) {
+      await wait(askEveryMs);
+      const now = await queue.progress(id);
+      if (now) progress.updateWhole('Distill', { ...now, note: distillNote(now) });
+      ending = (await queue.ended([id])).get(id);
+    }
+  } finally {
+    progress.stop();
   }
   if ('failed' in ending) {
     output.stderr.write(`mkd: ${detector} was not made: ${ending.failed}\n`);

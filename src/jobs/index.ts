@@ -1,6 +1,7 @@
 /** Detectors made by the service from uploaded photos, in the background. */
 export {
   type Job,
+  type JobProgress,
   type JobRecord,
   type JobSettings,
   jobListSchema,
@@ -12,5 +13,6 @@ export {
 } from './job.js';
 export { Jobs } from './jobs.js';
 export { JobError, type JobLimits } from './limits.js';
+export type { FromProcess } from './process-messages.js';
 export { JobFailed, startProcess } from './run-process.js';
 export { hasEnded } from './states.js';

@@ -22,21 +22,26 @@ function halfValue(half: number): number {
 /** Converts numbers to the nearest float16, ties to even; those beyond its range become infinite. @returns the bits. */
 export function floatToHalf(numbers: Float32Array): Uint16Array {
   const bits = new Uint32Array(numbers.buffer, numbers.byteOffset, numbers.length);
-  return Uint16Array.from(bits, (of) => {
-    const sign = (of >>> 16) & 0x8000;
-    const exponent = ((of >>> 23) & 0xff) - 112;
-    const mantissa = of & 0x7fffff;
-    if (exponent === 143) return sign | 0x7c00 | (mantissa ? 0x200 : 0);
-    if (exponent >= 31) return sign | 0x7c00;
-    // Below the normal numbers the leading 1 is written, and the mantissa shifted further.
-    const whole = exponent > 0 ? (exponent << 23) | mantissa : mantissa | 0x800000;
-    const shift = exponent > 0 ? 13 : 14 - exponent;
-    if (shift > 24) return sign;
-    const half = whole >>> shift;
-    const rest = whole & ((1 << shift) - 1);
-    const middle = 1 << (shift - 1);
-    const up = rest > middle || (rest === middle && (half & 1) === 1) ? 1 : 0;
-    // A mantissa that overflows goes on to the next exponent, as it should.
-    return sign | (half + up);
-  });
+  const halves = new Uint16Array(bits.length);
+  for (let index = 0; index < bits.length; index++) halves[index] = nearestHalf(bits[index] as number);
+  return halves;
+}
+
+/** @param of the bits of a float32. */
+function nearestHalf(of: number): number {
+  const sign = (of >>> 16) & 0x8000;
+  const exponent = ((of >>> 23) & 0xff) - 112;
+  const mantissa = of & 0x7fffff;
+  if (exponent === 143) return sign | 0x7c00 | (mantissa ? 0x200 : 0);
+  if (exponent >= 31) return sign | 0x7c00;
+  // Below the normal numbers the leading 1 is written, and the mantissa shifted further.
+  const whole = exponent > 0 ? (exponent << 23) | mantissa : mantissa | 0x800000;
+  const shift = exponent > 0 ? 13 : 14 - exponent;
+  if (shift > 24) return sign;
+  const half = whole >>> shift;
+  const rest = whole & ((1 << shift) - 1);
+  const middle = 1 << (shift - 1);
+  const up = rest > middle || (rest === middle && (half & 1) === 1) ? 1 : 0;
+  // A mantissa that overflows goes on to the next exponent, as it should.
+  return sign | (half + up);
 }

@@ -2,6 +2,7 @@
 import { Queue } from 'bullmq';
 import { Redis } from 'ioredis';
 import { describeError } from '../files/explain.js';
+import type { JobProgress } from '../jobs/index.js';
 import { type Outcome, type Task, taskId } from './tasks.js';
 
 /** How often a task is tried. */
@@ -128,6 +129,12 @@ export class TaskQueue {
       done: of('completed'),
       failed: of('failed'),
     };
+  }
+
+  /** Returns how far a detector is that is being made. */
+  async progress(id: string): Promise<JobProgress | undefined> {
+    const progress = (await this.queue.getJob(id))?.progress;
+    return typeof progress === 'object' ? (progress as JobProgress) : undefined;
   }
 
   /** Returns what became of those of some tasks that have ended. */

@@ -8,7 +8,7 @@ import { filesAtOnce, workAhead } from '../files/ahead.js';
 import { describeError } from '../files/explain.js';
 import { MissingFileError, Storage } from '../files/storage.js';
 import { ImageError } from '../imaging/index.js';
-import { JobFailed, startProcess } from '../jobs/index.js';
+import { type FromProcess, JobFailed, startProcess } from '../jobs/index.js';
 import {
   DetectorRepository,
   type DetectorSource,
@@ -35,6 +35,9 @@ export const defaultLostAfterMs = 10_000;
 
 /** A task that makes no progress for so long fails, and its worker ends. */
 export const defaultStuckAfterMs = 300_000;
+
+/** How often it is told how far a detector is. */
+const tellEveryMs = 500;
 
 /** How long a worker that is stopped tries to tell Redis. */
 const goodbyeMs = 5000;
@@ -182,14 +185,13 @@ export class Worker {
     return outcome;
   }
 
-  async #do({ name, data, id }: Job): Promise<Outcome> {
+  async #do(job: Job): Promise<Outcome> {
+    const { name, data, id } = job;
     const { log, observer, stuckAfterMs = defaultStuckAfterMs } = this.options;
     const began = performance.now();
     try {
       const outcome = await untilStuck<Outcome>(stuckAfterMs, (moved) =>
-        name === 'distill'
-          ? this.#distill(data as DistillTask, String(id), moved)
-          : this.#score(data as ScoreTask, moved),
+        name === 'distill' ? this.#distill(job, moved) : this.#score(data as ScoreTask, moved),
       );
       const seconds = Number(((performance.now() - began) / 1000).toFixed(2));
       observer?.ended?.(name as Task['kind'], 'done');
@@ -234,17 +236,26 @@ export class Worker {
   }
 
   /** Makes a detector in a process of its own, and lets it serve. */
-  async #distill(task: DistillTask, id: string, moved: () => void): Promise<DistillOutcome> {
+  async #distill(job: Job, moved: () => void): Promise<DistillOutcome> {
+    const task = job.data as DistillTask;
     const { detector, dataset, groupBy, fit, dropDoubtful = false, falseAlarmRate } = task;
     const { experts } = this.options;
-    const out = join(this.source.folder, `.making-${id}`);
+    const out = join(this.source.folder, `.making-${job.id}`);
     await rm(out, { recursive: true, force: true });
     const provider = this.engine.provider;
     const settings = { groupBy, fit, dropDoubtful, falseAlarmRate, experts, provider };
+    let toldAt = Number.NEGATIVE_INFINITY;
+    const heard = (message: FromProcess): void => {
+      moved();
+      if (message.kind !== 'progress' || performance.now() - toldAt < tellEveryMs) return;
+      toldAt = performance.now();
+      // Whoever waits can do without.
+      job.updateProgress(message.progress).catch(() => undefined);
+    };
     const nothing = { addTo: undefined, remove: [], region: undefined };
     try {
       this.repository.checkWritable();
-      await startProcess({ photos: dataset, out, ...nothing, ...settings }, moved).ended;
+      await startProcess({ photos: dataset, out, ...nothing, ...settings }, heard).ended;
       const { version } = await this.repository.addMade(detector, out);
       return { detector, version };
     } catch (error) {

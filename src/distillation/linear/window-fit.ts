@@ -3,7 +3,6 @@
  * window y is y'(S + 0.001 m)^-1 y, with the covariance S and its mean eigenvalue m. Each good image is scored by the
  * windows of other images: the sums of its fold are taken back.
  */
-import { CholeskyDecomposition, Matrix } from 'ml-matrix';
 import { highestWindows } from '../../objective/index.js';
 import { concatenated } from '../../runtime/index.js';
 import type { Products, Rows } from './products.js';
@@ -42,15 +41,19 @@ class WindowSums {
       for (let at = 0; at < channels; at++) (sums[at] as number) += windows.data[from + at] as number;
     }
     const added = await products.ofColumns(windows, windows);
-    for (const [at, value] of added.entries()) (this.products[at] as number) += value;
+    addTo(this.products, added, 1);
   }
 
   /** Adds other sums, or takes them back. */
   addSums(other: WindowSums, sign: 1 | -1): void {
     this.count += sign * other.count;
-    for (const [at, value] of other.sums.entries()) (this.sums[at] as number) += sign * value;
-    for (const [at, value] of other.products.entries()) (this.products[at] as number) += sign * value;
+    addTo(this.sums, other.sums, sign);
+    addTo(this.products, other.products, sign);
   }
+}
+
+function addTo(sums: Float64Array, others: ArrayLike<number>, sign: 1 | -1): void {
+  for (let at = 0; at < sums.length; at++) (sums[at] as number) += sign * (others[at] as number);
 }
 
 /** Images whose windows are multiplied at once. */
@@ -125,19 +128,20 @@ interface Whitening {
 /** Returns the mean, and the inverse of the Cholesky factor of the covariance, [C, C], lower triangle. */
 function whiten({ count, sums, products, channels }: WindowSums, scales: readonly number[]): Whitening {
   const mean = sums.map((sum) => sum / count);
-  const covariance = Matrix.zeros(channels, channels);
+  const covariance = new Float64Array(channels * channels);
+  let trace = 0;
   for (let a = 0; a < channels; a++) {
     for (let b = 0; b <= a; b++) {
       const plain =
         (products[a * channels + b] as number) / count - (mean[a] as number) * (mean[b] as number);
-      const value = plain * (scales[a] as number) * (scales[b] as number);
-      covariance.set(a, b, value);
-      covariance.set(b, a, value);
+      covariance[a * channels + b] = plain * (scales[a] as number) * (scales[b] as number);
     }
+    trace += covariance[a * channels + a] as number;
   }
-  const ridge = (ridgeShare * covariance.trace()) / channels;
-  for (let a = 0; a < channels; a++) covariance.set(a, a, covariance.get(a, a) + ridge);
-  const whitening = inverseOfLower(new CholeskyDecomposition(covariance).lowerTriangularMatrix);
+  const ridge = (ridgeShare * trace) / channels;
+  for (let a = 0; a < channels; a++) (covariance[a * channels + a] as number) += ridge;
+  factorize(covariance, channels);
+  const whitening = inverseOfLower(covariance, channels);
   for (let row = 0; row < channels; row++) {
     for (let column = 0; column <= row; column++) {
       (whitening[row * channels + column] as number) *= scales[column] as number;
@@ -146,22 +150,39 @@ function whiten({ count, sums, products, channels }: WindowSums, scales: readonl
   return { mean: Float32Array.from(mean), whitening: Float32Array.from(whitening) };
 }
 
+/** Replaces the lower triangle of a positive definite matrix by its Cholesky factor, row by row. */
+function factorize(matrix: Float64Array, size: number): void {
+  for (let row = 0; row < size; row++) {
+    const own = row * size;
+    let squares = 0;
+    for (let column = 0; column < row; column++) {
+      const above = column * size;
+      let sum = 0;
+      for (let at = 0; at < column; at++)
+        sum += (matrix[above + at] as number) * (matrix[own + at] as number);
+      const value = ((matrix[own + column] as number) - sum) / (matrix[above + column] as number);
+      matrix[own + column] = value;
+      squares += value * value;
+    }
+    matrix[own + row] = Math.sqrt(Math.max((matrix[own + row] as number) - squares, 0));
+  }
+}
+
 /** Returns the inverse of a lower triangular matrix, row by row. */
-function inverseOfLower(lower: Matrix): Float64Array {
-  const size = lower.rows;
+function inverseOfLower(lower: Float64Array, size: number): Float64Array {
   const inverse = new Float64Array(size * size);
   for (let row = 0; row < size; row++) {
-    const own = lower.getRow(row);
-    const target = inverse.subarray(row * size, (row + 1) * size);
+    const own = row * size;
     for (let above = 0; above < row; above++) {
-      const share = own[above] as number;
-      for (let column = 0, at = above * size; column <= above; column++, at++) {
-        (target[column] as number) -= share * (inverse[at] as number);
+      const share = lower[own + above] as number;
+      const from = above * size;
+      for (let column = 0; column <= above; column++) {
+        (inverse[own + column] as number) -= share * (inverse[from + column] as number);
       }
     }
-    const diagonal = own[row] as number;
-    for (let column = 0; column < row; column++) (target[column] as number) /= diagonal;
-    target[row] = 1 / diagonal;
+    const diagonal = lower[own + row] as number;
+    for (let column = 0; column < row; column++) (inverse[own + column] as number) /= diagonal;
+    inverse[own + row] = 1 / diagonal;
   }
   return inverse;
 }
