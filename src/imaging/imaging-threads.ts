@@ -35,6 +35,8 @@ export class ImagingThreads implements Imager {
   constructor(threads = Math.min(8, cores())) {
     this.#pool = new Piscina({
       filename: fileURLToPath(new URL('./imaging-worker.js', import.meta.url)),
+      // Without what the program preloads, as in runtime/device.
+      execArgv: [],
       minThreads: 1,
       maxThreads: threads,
       // By default a further thread ends as soon as it is idle: starting one costs as much as fifty images.

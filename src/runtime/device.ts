@@ -117,7 +117,11 @@ export class Device implements Runner {
       spinning = false,
     } = options;
     const settings: WorkerSettings = { provider, precision, threads, cudaDevice, spinning };
-    const worker = new Worker(new URL('./worker.js', import.meta.url), { workerData: settings });
+    const worker = new Worker(new URL('./worker.js', import.meta.url), {
+      workerData: settings,
+      // What a program preloads (--import), such as instrumentation, costs more than all that this thread loads.
+      execArgv: [],
+    });
     const first = await new Promise<Reply>((resolve, reject) => {
       worker.once('message', resolve);
       worker.once('error', reject);

@@ -77,6 +77,8 @@ export class JsonThread {
 
   #start(): Worker {
     const worker = new Worker(new URL('json-worker.js', import.meta.url), {
+      // Without what the program preloads, as in runtime/device.
+      execArgv: [],
       resourceLimits: { maxOldGenerationSizeMb: heapMiB },
     });
     worker.unref();
