@@ -1,32 +1,24 @@
 /** Does what a queue holds: scores batches and makes detectors, until it is closed. */
-import { rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as wait } from 'node:timers/promises';
 import { type Job, Worker as QueueWorker, UnrecoverableError } from 'bullmq';
 import type { Redis } from 'ioredis';
-import { filesAtOnce, workAhead } from '../files/ahead.js';
 import { describeError } from '../files/explain.js';
-import { MissingFileError, Storage } from '../files/storage.js';
-import { ImageError } from '../imaging/index.js';
-import { type FromProcess, JobFailed, startProcess } from '../jobs/index.js';
+import { Storage } from '../files/storage.js';
+import type { FromProcess } from '../jobs/index.js';
 import {
   DetectorRepository,
   type DetectorSource,
   defaultWatchEveryMs,
   openDetectorSource,
-  RepositoryError,
   type RepositoryLog,
   watchRepository,
 } from '../repository/index.js';
-import {
-  DirectInference,
-  type EngineOptions,
-  ScoringEngine,
-  ScoringPipeline,
-  scoreOf,
-} from '../scoring/index.js';
+import { DirectInference, type EngineOptions, ScoringEngine, ScoringPipeline } from '../scoring/index.js';
+import { runDistillTask } from './distill-task.js';
 import { connect, type QueueAddress } from './queue.js';
-import { encodeRows, type Row } from './rows.js';
+import type { Row } from './rows.js';
+import { runScoreTask } from './score-task.js';
 import { StuckError, untilStuck } from './stuck.js';
 import type { DistillOutcome, DistillTask, Outcome, ScoreOutcome, ScoreTask, Task } from './tasks.js';
 
@@ -207,26 +199,9 @@ export class Worker {
   }
 
   async #score(task: ScoreTask, moved: () => void): Promise<ScoreOutcome> {
+    const { repository, pipeline, storage } = this;
     const began = performance.now();
-    const detector = await this.repository.acquire(task.detector, task.version);
-    const { version } = detector;
-    const rows: Row[] = [];
-    const score = async (image: string): Promise<Row> => {
-      const common = { image, detector: task.detector, version };
-      try {
-        const bytes = await this.storage.read(image);
-        return { ...common, ...scoreOf(await this.pipeline.score({ detector, image: bytes })) };
-      } catch (error) {
-        // What is wrong with a file is wrong tomorrow; what is wrong with a disk or a network may pass.
-        if (!(error instanceof ImageError || error instanceof MissingFileError)) throw error;
-        return { ...common, error: describeError(error) };
-      }
-    };
-    for await (const row of workAhead(task.images, filesAtOnce, score)) {
-      rows.push(row);
-      moved();
-    }
-    await this.storage.write(task.out, encodeRows(rows, task.format));
+    const rows = await runScoreTask(task, { repository, pipeline, storage }, moved);
     this.options.observer?.scored?.(rows, (performance.now() - began) / 1000);
     return {
       images: rows.length,
@@ -235,15 +210,9 @@ export class Worker {
     };
   }
 
-  /** Makes a detector in a process of its own, and lets it serve. */
   async #distill(job: Job, moved: () => void): Promise<DistillOutcome> {
-    const task = job.data as DistillTask;
-    const { detector, dataset, groupBy, fit, dropDoubtful = false, falseAlarmRate } = task;
     const { experts } = this.options;
-    const out = join(this.source.folder, `.making-${job.id}`);
-    await rm(out, { recursive: true, force: true });
-    const provider = this.engine.provider;
-    const settings = { groupBy, fit, dropDoubtful, falseAlarmRate, experts, provider };
+    const { provider } = this.engine;
     let toldAt = Number.NEGATIVE_INFINITY;
     const heard = (message: FromProcess): void => {
       moved();
@@ -252,17 +221,9 @@ export class Worker {
       // Whoever waits can do without.
       job.updateProgress(message.progress).catch(() => undefined);
     };
-    const nothing = { addTo: undefined, remove: [], region: undefined };
-    try {
-      this.repository.checkWritable();
-      await startProcess({ photos: dataset, out, ...nothing, ...settings }, heard).ended;
-      const { version } = await this.repository.addMade(detector, out);
-      return { detector, version };
-    } catch (error) {
-      throw mayPass(error) ? error : new UnrecoverableError(describeError(error));
-    } finally {
-      await rm(out, { recursive: true, force: true });
-    }
+    const making = join(this.source.folder, `.making-${job.id}`);
+    const place = { repository: this.repository, making, experts, provider };
+    return runDistillTask(job.data as DistillTask, place, heard);
   }
 
   /** Says once that Redis is gone. */
@@ -272,10 +233,4 @@ export class Worker {
     this.#told = reason;
     this.options.log.warn({ reason }, 'Redis cannot be reached; no task is taken until it is back');
   }
-}
-
-/** Whether a detector that could not be made may be made tomorrow, from the same photos. */
-function mayPass(error: unknown): boolean {
-  if (error instanceof JobFailed) return error.mayPass;
-  return !(error instanceof RepositoryError) || error.kind === 'disk-full';
 }
