@@ -84,7 +84,14 @@ export async function checkChart(): Promise<string> {
     ['autoscaling.kind=hpa,autoscaling.minReplicas=20', /minReplicas must not be more/],
     ['autoscaling.kind=hpa,autoscaling.minReplicas=0', /at least 1 with hpa/],
     ['worker.enabled=true', /workers need queue/],
-    ['worker.enabled=true,queue.secretName=a,worker.autoscaling.enabled=true', /needs queue\.url/],
+    [
+      'worker.enabled=true,queue.secretName=a,worker.autoscaling.enabled=true',
+      /needs worker\.autoscaling\.redisAddress/,
+    ],
+    [
+      'worker.enabled=true,queue.url=redis://:secret@a:1,worker.autoscaling.enabled=true',
+      /needs worker\.autoscaling\.authenticationRef/,
+    ],
     [
       'worker.enabled=true,queue.url=redis://a:1,worker.autoscaling.enabled=true,worker.autoscaling.minReplicas=50',
       /minReplicas must not be more/,

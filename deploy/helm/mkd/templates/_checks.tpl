@@ -36,8 +36,11 @@
 {{- fail "workers need queue.url or queue.secretName" }}
 {{- end }}
 {{- if .worker.autoscaling.enabled }}
-{{- if not .queue.url }}
-{{- fail "worker.autoscaling needs queue.url: KEDA asks Redis by itself" }}
+{{- if not (or .queue.url .worker.autoscaling.redisAddress) }}
+{{- fail "worker.autoscaling needs worker.autoscaling.redisAddress if queue.url is in a secret: KEDA asks Redis by itself" }}
+{{- end }}
+{{- if and (contains "@" .queue.url) (not .worker.autoscaling.authenticationRef) }}
+{{- fail "worker.autoscaling needs worker.autoscaling.authenticationRef: KEDA does not take the password of queue.url" }}
 {{- end }}
 {{- if gt (int .worker.autoscaling.minReplicas) (int .worker.autoscaling.maxReplicas) }}
 {{- fail "worker.autoscaling.minReplicas must not be more than worker.autoscaling.maxReplicas" }}
