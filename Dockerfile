@@ -3,6 +3,8 @@ ARG NODE_VERSION=24.21.0
 
 # --- the compiled service and its production dependencies
 FROM node:${NODE_VERSION}-bookworm-slim AS build
+# The first process of a container cannot end itself by a signal, as the service must if a thread hangs.
+RUN apt-get update && apt-get install -y --no-install-recommends tini=0.19.* && rm -rf /var/lib/apt/lists/*
 WORKDIR /app
 COPY package.json package-lock.json .npmrc tsconfig.json ./
 RUN npm ci --ignore-scripts
@@ -22,6 +24,7 @@ RUN ONNXRUNTIME_NODE_INSTALL=cuda12 npm_config_onnxruntime_node_install=cuda12 n
 
 FROM node:${NODE_VERSION}-bookworm-slim AS cpu
 WORKDIR /app
+COPY --from=build /usr/bin/tini-static /usr/local/bin/tini
 COPY --from=build /app/node_modules ./node_modules
 COPY --from=build /app/dist/src ./dist/src
 COPY package.json ./
@@ -33,13 +36,14 @@ EXPOSE 8080
 HEALTHCHECK --interval=10s --timeout=3s --start-period=60s \
     CMD ["node", "dist/src/cli/health.js"]
 # Its first line sets how memory is allocated.
-ENTRYPOINT ["/app/dist/src/cli/main.js"]
+ENTRYPOINT ["/usr/local/bin/tini", "--", "/app/dist/src/cli/main.js"]
 CMD ["serve"]
 
 # --- CUDA runtime with cuDNN; Node is copied from the official image
 FROM nvidia/cuda:12.6.3-cudnn-runtime-ubuntu24.04 AS cuda
 COPY --from=build /usr/local/bin/node /usr/local/bin/node
 WORKDIR /app
+COPY --from=build /usr/bin/tini-static /usr/local/bin/tini
 COPY --from=build-cuda /app/node_modules ./node_modules
 COPY --from=build /app/dist/src ./dist/src
 COPY package.json ./
@@ -51,5 +55,5 @@ EXPOSE 8080
 HEALTHCHECK --interval=10s --timeout=3s --start-period=120s \
     CMD ["node", "dist/src/cli/health.js"]
 # Its first line sets how memory is allocated.
-ENTRYPOINT ["/app/dist/src/cli/main.js"]
+ENTRYPOINT ["/usr/local/bin/tini", "--", "/app/dist/src/cli/main.js"]
 CMD ["serve"]

@@ -38,8 +38,8 @@ export async function runStages(folder: string): Promise<string> {
   for (const part of parts.slice(2)) await copyTracked(part, app);
   if (existsSync(join(app, 'node_modules/typescript'))) throw new Error('a build tool is left in the image');
   const port = await freePort();
-  const [entry = ''] = /^ENTRYPOINT \["\/app\/(.+)"\]$/m.exec(dockerfile)?.slice(1) ?? [];
-  const service = new Running(join(app, entry), ['serve', '--port', String(port)], app);
+  const [entry = ''] = /^ENTRYPOINT \["\S+tini", "--", "\/app\/(.+)"\]$/m.exec(dockerfile)?.slice(1) ?? [];
+  const service = new Running('tini-static', ['--', join(app, entry), 'serve', '--port', String(port)], app);
   try {
     await service.until(`http://127.0.0.1:${port}/health/ready`);
     const probe = join(app, 'dist/src/cli/health.js');

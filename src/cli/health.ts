@@ -44,7 +44,9 @@ function judge({ statusCode }: { statusCode?: number | undefined }): void {
 /** Reads the flags of a process; none where processes have no files. */
 function flagsOf(id: string) {
   try {
-    const args = readFileSync(`/proc/${id}/cmdline`, 'utf8').split('\0');
+    const all = readFileSync(`/proc/${id}/cmdline`, 'utf8').split('\0');
+    // What the first process of a container starts comes after its own arguments.
+    const args = all.slice(all.indexOf('--') + 1);
     return parseArgs({ args, options, strict: false, allowPositionals: true }).values as Flags;
   } catch {
     return {};

@@ -38,7 +38,13 @@ function optionOf(name: string, schema: SettingSchema): Option {
 }
 
 /** Variables with our prefix that are not settings of `mkd serve`. */
-const otherVariables: ReadonlySet<string> = new Set(['MKD_DEBUG', 'MKD_CONFIG']);
+const otherVariables: ReadonlySet<string> = new Set([
+  'MKD_DEBUG',
+  'MKD_CONFIG',
+  // Of mkd worker and mkd enqueue, which may share the environment.
+  'MKD_REDIS',
+  'MKD_QUEUE',
+]);
 
 /**
  * Returns the settings from command line, environment and file.
@@ -92,11 +98,12 @@ function fromVariable(command: Command, setting: string, environment: NodeJS.Pro
   return text === 'true' || text === '1' ? true : text === 'false' || text === '0' ? false : text;
 }
 
-/** Kubernetes sets these variables in every pod if there is a Service named mkd. */
+/** Kubernetes sets these variables in every pod if there is a Service named mkd, or one whose name begins with mkd-. */
 function isServiceLink(name: string, value = ''): boolean {
   return (
-    /^MKD_SERVICE_(HOST|PORT)/.test(name) ||
-    (/^MKD_PORT(_|$)/.test(name) && (name !== 'MKD_PORT' || /^\w+:\/\//.test(value)))
+    /^MKD_(\w+_)?SERVICE_(HOST|PORT)(_|$)/.test(name) ||
+    /^MKD_(\w+_)?PORT_\d+_(TCP|UDP|SCTP)(_|$)/.test(name) ||
+    (/^MKD_(\w+_)?PORT$/.test(name) && /^\w+:\/\//.test(value))
   );
 }
 

@@ -4,6 +4,7 @@ import { readdir, readFile, rename, rm, stat, writeFile } from 'node:fs/promises
 import { basename, join } from 'node:path';
 import { Value } from 'typebox/value';
 import { makeFolder } from '../files/folders.js';
+import { type Lock, takeLock } from '../files/lock.js';
 import { replaceFile } from '../files/replace-file.js';
 import {
   defaultImageLimits,
@@ -37,6 +38,21 @@ export class JobFolder {
     const record: unknown = JSON.parse(await readFile(join(this.path, recordFile), 'utf8'));
     if (Value.Check(jobRecordSchema, record)) return record as JobRecord;
     throw new Error(`${join(this.path, recordFile)} is damaged`);
+  }
+
+  /** @throws LockedError if another service has the job. */
+  lock(): Promise<Lock> {
+    return takeLock(join(this.path, 'owner'));
+  }
+
+  /** Writes a new job, as this service's. */
+  async create(record: JobRecord): Promise<Lock> {
+    const lock = await this.lock();
+    await this.write(record).catch(async (error: unknown) => {
+      await lock.release();
+      throw error;
+    });
+    return lock;
   }
 
   async write(record: JobRecord): Promise<void> {

@@ -5,6 +5,8 @@
 import { randomUUID } from 'node:crypto';
 import { readdir } from 'node:fs/promises';
 import { join } from 'node:path';
+import { describeError } from '../files/explain.js';
+import { LockedError } from '../files/lock.js';
 import {
   checkName,
   type DetectorRepository,
@@ -12,9 +14,10 @@ import {
   withWriteErrors,
 } from '../repository/index.js';
 import type { Provider } from '../runtime/index.js';
+import { adopted, type Entry, entryOf, type JobListener } from './entry.js';
 import { type Job, type JobPhoto, type JobRecord, type JobSettings, summaryOf } from './job.js';
 import { JobFolder } from './job-folder.js';
-import { defaultJobLimits, JobError, type JobLimits } from './limits.js';
+import { defaultJobLimits, JobError, type JobLimits, tooOld } from './limits.js';
 import { Making } from './making.js';
 import { hasEnded } from './states.js';
 
@@ -25,23 +28,6 @@ export interface JobsOptions {
   readonly limits?: Partial<JobLimits>;
 }
 
-/** Called with a job whenever it changes; with undefined when the service stops. */
-export type JobListener = (job: Job | undefined) => void;
-
-interface Entry {
-  record: JobRecord;
-  readonly folder: JobFolder;
-  /** Bytes of its photos. */
-  bytes: number;
-  readonly listeners: Set<JobListener>;
-  /** Photos are added one after another: each is compared with those before it. */
-  adding: Promise<unknown>;
-}
-
-function entryOf(record: JobRecord, folder: JobFolder, bytes = 0): Entry {
-  return { record, folder, bytes, listeners: new Set(), adding: Promise.resolve() };
-}
-
 /** The folder of all jobs, beside the detectors. */
 const jobsFolder = '.jobs';
 
@@ -50,7 +36,11 @@ export class Jobs {
   readonly #root: string;
   readonly #limits: JobLimits;
   #making: Making | undefined;
+  #running: Promise<void> = Promise.resolve();
   #stopped = false;
+  /** Jobs that were told of once. */
+  readonly #unreadable = new Set<string>();
+  #stopLooking = (): void => {};
 
   private constructor(
     private readonly repository: DetectorRepository,
@@ -64,25 +54,28 @@ export class Jobs {
   /** Reads the jobs that were left, and goes on with those that had been started. */
   static async open(repository: DetectorRepository, options: JobsOptions, log: RepositoryLog): Promise<Jobs> {
     const jobs = new Jobs(repository, options, log);
-    for (const id of await readdir(jobs.#root).catch(() => [])) {
-      const folder = new JobFolder(join(jobs.#root, id));
-      try {
-        if (id.endsWith('.gone')) await folder.remove();
-        else await jobs.#adopt(folder);
-      } catch (error) {
-        log.warn({ job: id, reason: (error as Error).message }, 'a job cannot be read, and is left alone');
-      }
-    }
-    void jobs.#next();
+    await jobs.#adoptAll();
+    // Those of another service on the same disk are left when it ends.
+    const looking = setInterval(() => void jobs.#adoptAll(), jobs.#limits.adoptEveryMs).unref();
+    jobs.#stopLooking = () => clearInterval(looking);
     return jobs;
   }
 
-  async #adopt(folder: JobFolder): Promise<void> {
-    const record = await folder.read();
-    // What was running is made again from its photos: that takes seconds.
-    if (record.state === 'running') record.state = 'waiting';
-    const bytes = hasEnded(record) ? 0 : await folder.bytes();
-    this.#entries.set(record.id, entryOf(record, folder, bytes));
+  async #adoptAll(): Promise<void> {
+    const ids = await readdir(this.#root).catch(() => []);
+    for (const id of ids.filter((name) => !this.#entries.has(name) && !this.#unreadable.has(name))) {
+      const folder = new JobFolder(join(this.#root, id));
+      try {
+        if (id.endsWith('.gone')) await folder.remove();
+        else this.#entries.set(id, await adopted(folder));
+      } catch (error) {
+        // Another service has it, or is about to write it.
+        if (error instanceof LockedError || (error as NodeJS.ErrnoException).code === 'ENOENT') continue;
+        this.#unreadable.add(id);
+        this.log.warn({ job: id, reason: describeError(error) }, 'a job cannot be read, and is left alone');
+      }
+    }
+    this.#next();
   }
 
   /** The newest first. */
@@ -119,8 +112,14 @@ export class Jobs {
       photos: [],
     };
     const folder = new JobFolder(join(this.#root, record.id));
-    await withWriteErrors(() => folder.write(record));
-    this.#entries.set(record.id, entryOf(record, folder));
+    const entry = entryOf(record, folder);
+    this.#entries.set(record.id, entry);
+    try {
+      entry.lock = await withWriteErrors(() => folder.create(record));
+    } catch (error) {
+      this.#entries.delete(record.id);
+      throw error;
+    }
     return record;
   }
 
@@ -189,7 +188,7 @@ export class Jobs {
       throw new JobError('bad-request', 'the job has no photo that can be used; send photos of good parts');
     }
     await this.#change(entry, { state: 'waiting' });
-    void this.#next();
+    this.#next();
     return entry.record;
   }
 
@@ -206,6 +205,7 @@ export class Jobs {
       return;
     }
     this.#entries.delete(id);
+    await entry.lock?.release();
     await withWriteErrors(() => entry.folder.remove());
   }
 
@@ -219,8 +219,11 @@ export class Jobs {
   /** Stops what runs; it goes on when the service starts again. Listeners are told. */
   async stop(): Promise<void> {
     this.#stopped = true;
+    this.#stopLooking();
     for (const { listeners } of this.#entries.values()) for (const listener of listeners) listener(undefined);
     await this.#making?.stop();
+    await this.#running;
+    for (const { lock } of this.#entries.values()) await lock?.release();
   }
 
   #entry(id: string): Entry {
@@ -239,20 +242,24 @@ export class Jobs {
   }
 
   /** Runs the job that has waited longest, unless another one runs. */
-  async #next(): Promise<void> {
+  #next(): void {
     if (this.#making || this.#stopped) return;
     const waiting = [...this.#entries.values()].filter(({ record }) => record.state === 'waiting');
     const [entry] = waiting.sort((a, b) => a.record.created.localeCompare(b.record.created));
     if (!entry) return;
-    const { id, detector } = entry.record;
     this.#making = new Making(entry.record, entry.folder, this.repository, this.options, (change) => {
       Object.assign(entry.record, change);
       this.#tell(entry);
     });
+    this.#running = this.#run(entry, this.#making);
+  }
+
+  async #run(entry: Entry, making: Making): Promise<void> {
+    const { id, detector } = entry.record;
     try {
       await this.#change(entry, { state: 'running', warnings: [] });
       this.log.info({ job: id, detector }, 'job started');
-      const end = await this.#making.run();
+      const end = await making.run();
       if (end.state === 'waiting') await this.#change(entry, end);
       else await this.#ended(entry, end);
       this.log.info({ job: id, detector, ...(end.error ? { reason: end.error } : {}) }, `job ${end.state}`);
@@ -260,12 +267,13 @@ export class Jobs {
       this.log.error({ job: id, reason: (error as Error).message }, 'the state of a job cannot be written');
     }
     this.#making = undefined;
-    void this.#next();
+    this.#next();
   }
 
   async #ended(entry: Entry, end: Partial<JobRecord>): Promise<void> {
     entry.bytes = 0;
     await this.#change(entry, { ...end, ended: new Date().toISOString() });
+    await entry.lock?.release();
     await entry.folder.clear();
   }
 
@@ -283,12 +291,6 @@ export class Jobs {
 
   /** Removes jobs that nobody started, and the oldest of those that have ended. */
   async #clean(): Promise<void> {
-    const all = this.list();
-    const stale = all.filter(
-      ({ state, created }) =>
-        state === 'collecting' && Date.now() - Date.parse(created) > this.#limits.collectMs,
-    );
-    const old = all.filter(hasEnded).slice(this.#limits.maxEnded);
-    for (const { id } of [...stale, ...old]) await this.delete(id);
+    for (const { id } of tooOld(this.list(), this.#limits)) await this.delete(id);
   }
 }

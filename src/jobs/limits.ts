@@ -1,4 +1,6 @@
 /** What jobs may take, and what is said if they cannot. */
+import type { Job } from './job.js';
+import { hasEnded } from './states.js';
 
 export interface JobLimits {
   /** Photos of one job. */
@@ -9,6 +11,15 @@ export interface JobLimits {
   readonly maxEnded: number;
   /** After this time a job that was never started is removed. */
   readonly collectMs: number;
+  /** How often jobs are looked for that another service on the same disk has left. */
+  readonly adoptEveryMs: number;
+}
+
+/** Returns the jobs that nobody started, and the oldest of those that have ended. @param jobs the newest first. */
+export function tooOld(jobs: readonly Job[], { collectMs, maxEnded }: JobLimits): Job[] {
+  const isStale = ({ state, created }: Job): boolean =>
+    state === 'collecting' && Date.now() - Date.parse(created) > collectMs;
+  return [...jobs.filter(isStale), ...jobs.filter(hasEnded).slice(maxEnded)];
 }
 
 export const defaultJobLimits: JobLimits = {
@@ -16,6 +27,7 @@ export const defaultJobLimits: JobLimits = {
   maxBytes: 8 * 2 ** 30,
   maxEnded: 50,
   collectMs: 24 * 3_600_000,
+  adoptEveryMs: 5000,
 };
 
 /** A job cannot do what was asked; the message says why, and what would be right. */

@@ -1,5 +1,7 @@
 /** Makes the detector of a task. */
-import { rm } from 'node:fs/promises';
+import { randomUUID } from 'node:crypto';
+import { mkdir, readdir, rm } from 'node:fs/promises';
+import { join } from 'node:path';
 import { UnrecoverableError } from 'bullmq';
 import { describeError } from '../files/explain.js';
 import { type FromProcess, JobFailed, startProcess } from '../jobs/index.js';
@@ -9,8 +11,10 @@ import type { DistillOutcome, DistillTask } from './tasks.js';
 
 interface Place {
   readonly repository: DetectorRepository;
-  /** Folder of the detector until it is whole, beside those that serve. */
-  readonly making: string;
+  /** Folder of the detectors that serve: a new one is made beside them. */
+  readonly detectors: string;
+  /** Name of the task. */
+  readonly id: string;
   readonly experts: readonly string[];
   readonly provider: Provider;
 }
@@ -22,22 +26,29 @@ interface Place {
  */
 export async function runDistillTask(
   task: DistillTask,
-  { repository, making, experts, provider }: Place,
+  { repository, detectors, id, experts, provider }: Place,
   onMessage: (message: FromProcess) => void,
 ): Promise<DistillOutcome> {
   const { detector, dataset, groupBy, fit, dropDoubtful = false, falseAlarmRate } = task;
   const settings = { groupBy, fit, dropDoubtful, falseAlarmRate, experts, provider };
   const nothing = { addTo: undefined, remove: [], region: undefined };
-  await rm(making, { recursive: true, force: true });
+  const making = `.making-${id}-`;
+  // Of a worker that ended, or that others think has ended: its detector is not wanted any more.
+  for (const name of await readdir(detectors)) {
+    if (name.startsWith(making)) await rm(join(detectors, name), { recursive: true, force: true });
+  }
+  const folder = join(detectors, making + randomUUID());
+  const out = join(folder, 'detector');
   try {
+    await mkdir(folder);
     repository.checkWritable();
-    await startProcess({ photos: dataset, out: making, ...nothing, ...settings }, onMessage).ended;
-    const { version } = await repository.addMade(detector, making);
+    await startProcess({ photos: dataset, out, ...nothing, ...settings }, onMessage).ended;
+    const { version } = await repository.addMade(detector, out);
     return { detector, version };
   } catch (error) {
     throw mayPass(error) ? error : new UnrecoverableError(describeError(error));
   } finally {
-    await rm(making, { recursive: true, force: true });
+    await rm(folder, { recursive: true, force: true });
   }
 }
 

@@ -1,5 +1,4 @@
 /** Does what a queue holds: scores batches and makes detectors, until it is closed. */
-import { join } from 'node:path';
 import { setTimeout as wait } from 'node:timers/promises';
 import { type Job, Worker as QueueWorker, UnrecoverableError } from 'bullmq';
 import type { Redis } from 'ioredis';
@@ -221,8 +220,8 @@ export class Worker {
       // Whoever waits can do without.
       job.updateProgress(message.progress).catch(() => undefined);
     };
-    const making = join(this.source.folder, `.making-${job.id}`);
-    const place = { repository: this.repository, making, experts, provider };
+    const { repository, source } = this;
+    const place = { repository, detectors: source.folder, id: String(job.id), experts, provider };
     return runDistillTask(job.data as DistillTask, place, heard);
   }
 

@@ -2,9 +2,9 @@
  * Detectors in an S3-compatible bucket: each replica keeps a copy of them in a folder of its own, and brings it up to date
  * every few seconds. The bucket is the only place where they change.
  */
-import { mkdtemp, rm } from 'node:fs/promises';
+import { mkdtemp, readdir, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
-import { isAbsolute, join, normalize } from 'node:path';
+import { basename, isAbsolute, join, normalize } from 'node:path';
 import { setTimeout as wait } from 'node:timers/promises';
 import pLimit from 'p-limit';
 import { DetectorError } from '../detector/index.js';
@@ -34,7 +34,9 @@ export async function openDetectorSource(
   log: RepositoryLog,
 ): Promise<DetectorSource> {
   if (!isObject(detectors)) return { folder: detectors, bucket: undefined, close: async () => {} };
-  const folder = await mkdtemp(join(tmpdir(), 'mkd-detectors-'));
+  await removeLeft();
+  const folder = await mkdtemp(join(tmpdir(), `${copyPrefix}${process.pid}-`));
+  own.add(basename(folder));
   const mirror = new BucketMirror(`${detectors.replace(/\/+$/, '')}/`, folder);
   const close = async (): Promise<void> => {
     await mirror.close();
@@ -58,6 +60,29 @@ export async function openDetectorSource(
       await close();
     },
   };
+}
+
+const copyPrefix = 'mkd-detectors-';
+
+/** Copies of this process. */
+const own = new Set<string>();
+
+/** Removes copies of processes that have ended: a container that starts again keeps its temporary files. */
+async function removeLeft(): Promise<void> {
+  for (const name of await readdir(tmpdir())) {
+    const [, pid] = name.startsWith(copyPrefix) ? name.slice(copyPrefix.length - 1).split('-') : [];
+    if (pid !== undefined && !own.has(name) && !isOther(Number(pid)))
+      await rm(join(tmpdir(), name), { recursive: true, force: true });
+  }
+}
+
+/** Whether a process runs, and is not this one: in a container each that follows another may have its number. */
+function isOther(pid: number): boolean {
+  try {
+    return pid !== process.pid && process.kill(pid, 0);
+  } catch (error) {
+    return (error as NodeJS.ErrnoException).code === 'EPERM';
+  }
 }
 
 async function follow(

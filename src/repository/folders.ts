@@ -159,12 +159,18 @@ export async function recover(root: string): Promise<void> {
   for (const folder of [root, ...(await readdir(root)).map((name) => join(root, name))]) {
     if (!(await isFolder(folder))) continue;
     for (const name of await readdir(folder)) {
-      if (name.startsWith(incomingPrefix)) await rm(join(folder, name), { recursive: true, force: true });
+      if (!name.startsWith(incomingPrefix)) continue;
+      // A younger one may be what another service receives now.
+      const { mtimeMs } = await stat(join(folder, name));
+      if (Date.now() - mtimeMs > leftAfterMs) await rm(join(folder, name), { recursive: true, force: true });
     }
   }
 }
 
 const incomingPrefix = '.incoming-';
+
+/** An upload that nobody has written to for so long was left. */
+const leftAfterMs = 3_600_000;
 
 /** Creates an empty folder on the same disk as the detectors, so that a version can be moved in one step. */
 export async function incomingFolder(root: string, id: string): Promise<string> {

@@ -1,5 +1,5 @@
 /** Small but complete distillations: from drawn parts to a detector, interrupted and resumed. */
-import { copyFile, mkdir, readdir, readFile, readlink, stat, writeFile } from 'node:fs/promises';
+import { copyFile, mkdir, readdir, readFile, readlink, stat, utimes, writeFile } from 'node:fs/promises';
 import { hostname } from 'node:os';
 import { basename, join } from 'node:path';
 import sharp from 'sharp';
@@ -340,6 +340,12 @@ t.test(
     t.strictSame(await readdir(folder), ['out'], 'the lock is gone');
     // No process has this number.
     await writeFile(`${out}.lock`, `4194304 ${hostname()}\n`);
+    await distill(settings);
+    // A machine that touches its lock lives; one that has not for a minute is gone.
+    await writeFile(`${out}.lock`, '1 elsewhere\n');
+    await t.rejects(distill(settings), { message: /process 1 on elsewhere is writing .*out/ });
+    const [now, before] = [new Date(), new Date(Date.now() - 61_000)];
+    await utimes(`${out}.lock`, now, before);
     await distill(settings);
     t.strictSame(await readdir(folder), ['out']);
   },

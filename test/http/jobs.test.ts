@@ -238,6 +238,19 @@ t.test('a job goes on when the service starts again', async (t) => {
   t.equal(await verdictOf(again, 'flange', crack), 'anomalous');
 });
 
+t.test('services on one folder leave each other their jobs, and take over what one has left', async (t) => {
+  const { service, detectors } = await started(t);
+  const { job } = await post(service, '/v1/detectors/flange/distillations', formOf(good));
+  while ((await jobOf(service, job.id)).state !== 'running') await wait(20);
+  const other = await startService({ detectors, ...local, jobs: { adoptEveryMs: 100 } });
+  t.teardown(() => other.stop());
+  await wait(300);
+  t.equal((await fetch(`${other.address}/v1/jobs/${job.id}`)).status, 404, 'it is in work');
+  await service.stop();
+  while ((await fetch(`${other.address}/v1/jobs/${job.id}`)).status === 404) await wait(50);
+  t.match((await ended(other, job.id)).last, { state: 'done', outcome: { images: 8 } });
+});
+
 t.test('what cannot be done is refused, and leaves no job', async (t) => {
   const { service } = await started(t, { ...local, jobs: { maxBytes: 300_000, maxPhotos: 4 } });
   for (const [path, body, status, detail] of [

@@ -1,5 +1,5 @@
 /** Detectors that are added and removed, with the embedded detector on the real runtime. */
-import { appendFile, mkdir, readdir, rm, symlink, writeFile } from 'node:fs/promises';
+import { appendFile, mkdir, readdir, rm, symlink, utimes, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { Readable } from 'node:stream';
 import { setTimeout as wait } from 'node:timers/promises';
@@ -374,9 +374,12 @@ t.test('what an interrupted upload has left is removed at the next start', async
   const version = await copyDetector(join(root, 'flange'));
   await mkdir(join(root, '.incoming-1'));
   await mkdir(join(root, 'flange/.incoming-2'));
+  const [now, old] = [new Date(), new Date(Date.now() - 2 * 3_600_000)];
+  for (const left of ['.incoming-1', 'flange/.incoming-2']) await utimes(join(root, left), now, old);
+  await mkdir(join(root, '.incoming-3'));
   const repository = await open(root);
   t.equal(current(repository), version);
-  t.strictSame(await readdir(root), ['flange']);
+  t.strictSame((await readdir(root)).sort(), ['.incoming-3', 'flange'], 'a young one may be written to');
   t.notOk((await readdir(join(root, 'flange'))).some((name) => name.startsWith('.')));
 });
 
