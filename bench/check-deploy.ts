@@ -7,7 +7,9 @@
 import { chmod, mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { freePort } from '../test/support/free-port.js';
 import { onlySample } from '../test/support/service.js';
+import { WorkerProcess } from '../test/support/worker.js';
 import { usesBucket } from './deploy/bucket.js';
 import { billOfMaterials, lintDockerfile, runStages } from './deploy/image.js';
 import { checkChart, checkKServe, noGo } from './deploy/kubernetes.js';
@@ -78,9 +80,13 @@ try {
     [...all, 'prometheus'],
     withFleet(async (running) => {
       const end = running.traffic();
+      const port = await freePort();
+      const worker = new WorkerProcess(running.store, onlySample, '--operations-port', String(port));
       try {
-        return await checkQueries(running.target, folder);
+        await worker.said('ready');
+        return await checkQueries({ service: running.target, worker: `127.0.0.1:${port}` }, folder);
       } finally {
+        await worker.stop('SIGKILL');
         await end();
       }
     }),

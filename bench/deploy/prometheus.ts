@@ -16,12 +16,16 @@ export function checkRules(): string {
   return 'rules, configuration and unit tests of the rules';
 }
 
-/** @param target host:port of a service, which gets requests meanwhile. */
-export async function checkQueries(target: string, folder: string): Promise<string> {
+/** @param targets host:port of a service, which gets requests meanwhile, and of a worker. */
+export async function checkQueries(
+  targets: { readonly service: string; readonly worker: string },
+  folder: string,
+): Promise<string> {
   const config = (await readFile(join(docker, 'prometheus.yml'), 'utf8'))
     .replace('scrape_interval: 5s', 'scrape_interval: 1s')
     .replace('rule_files: [alerts.yml]', `rule_files: ['${join(docker, 'alerts.yml')}']`)
-    .replace('mkd:8080', target);
+    .replace(/dns_sd_configs: .*\[mkd\].*/, `static_configs: [{ targets: ['${targets.service}'] }]`)
+    .replace(/dns_sd_configs: .*\[mkd-worker\].*/, `static_configs: [{ targets: ['${targets.worker}'] }]`);
   const file = join(folder, 'prometheus.yml');
   await writeFile(file, config);
   const port = await freePort();

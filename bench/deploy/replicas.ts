@@ -82,7 +82,7 @@ export class Fleet {
     await mkdir(join(folder, 'nginx'), { recursive: true });
     const config = (await readFile(join(root, 'docker/nginx.conf'), 'utf8'))
       .replace('listen 8080;', `listen 127.0.0.1:${port};`)
-      .replace(/server mkd:8080 (.*);/, ports.map((one) => `server 127.0.0.1:${one} $1;`).join(' '));
+      .replace(/server mkd:8080 (.*) resolve;/, ports.map((one) => `server 127.0.0.1:${one} $1;`).join(' '));
     const file = join(folder, 'nginx/nginx.conf');
     await writeFile(file, config);
     const nginx = new Running('nginx', ['-p', join(folder, 'nginx'), '-c', file, '-g', 'daemon off;']);
@@ -95,6 +95,11 @@ export class Fleet {
       ),
     )) as [Buffer, Buffer];
     return new Fleet(image, defective, ports, services, nginx, new Client(port, connections), redis);
+  }
+
+  /** Address of their Redis. */
+  get store(): string {
+    return this.redis.url;
   }
 
   /** One address of a replica, for Prometheus. */

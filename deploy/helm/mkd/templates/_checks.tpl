@@ -10,8 +10,13 @@
 {{- fail (printf "%s.url and %s.secretName: set one of them" $name $name) }}
 {{- end }}
 {{- end }}
-{{- if and (include "mkd.hasAddress" .results) (eq .results.url .queue.url) (eq .results.secretName .queue.secretName) (eq .results.secretKey .queue.secretKey) }}
+{{- $urls := dict "results" (urlParse (default "redis://" .results.url)).host "queue" (urlParse (default "redis://" .queue.url)).host }}
+{{- if and (include "mkd.hasAddress" .results) (eq $urls.results $urls.queue) (eq .results.secretName .queue.secretName) (eq .results.secretKey .queue.secretKey) }}
 {{- fail "results and queue need a Redis each: one drops what does not fit, the other must keep everything" }}
+{{- end }}
+{{- $many := or (and (eq .autoscaling.kind "none") (gt (int .replicas) 1)) (ne .autoscaling.kind "none") }}
+{{- if and .detectors.existingClaim (not .detectors.readOnly) $many }}
+{{- fail "detectors.readOnly false needs replicas 1 and autoscaling.kind none: a job is known to the replica that has it" }}
 {{- end }}
 {{- if and (eq .provider "cuda") (eq (int .gpus) 0) }}
 {{- fail "provider cuda needs gpus, at least 1" }}
@@ -28,8 +33,17 @@
 {{- if and (ne .autoscaling.kind "none") (gt (int .autoscaling.minReplicas) (int .autoscaling.maxReplicas)) }}
 {{- fail "autoscaling.minReplicas must not be more than autoscaling.maxReplicas" }}
 {{- end }}
-{{- if and (eq .autoscaling.kind "hpa") (lt (int .autoscaling.minReplicas) 1) }}
-{{- fail "autoscaling.minReplicas must be at least 1 with hpa" }}
+{{- if and (ne .autoscaling.kind "none") (lt (int .autoscaling.minReplicas) 1) }}
+{{- fail "autoscaling.minReplicas must be at least 1: who measures the load of none?" }}
+{{- end }}
+{{- if and (eq .autoscaling.kind "keda") (not .metrics.serviceMonitor.enabled) }}
+{{- fail "autoscaling.kind keda needs metrics.serviceMonitor.enabled: it asks Prometheus for images that wait" }}
+{{- end }}
+{{- if and (eq .autoscaling.kind "hpa") (not (dig "requests" "cpu" "" .resources)) }}
+{{- fail "autoscaling.kind hpa needs resources.requests.cpu: it measures the use of what was requested" }}
+{{- end }}
+{{- if and .worker.autoscaling.enabled (not .worker.enabled) }}
+{{- fail "worker.autoscaling.enabled needs worker.enabled" }}
 {{- end }}
 {{- if .worker.enabled }}
 {{- if not (include "mkd.hasAddress" .queue) }}

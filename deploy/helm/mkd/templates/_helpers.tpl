@@ -19,7 +19,8 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version }}
 {{- end }}
 
 {{- define "mkd.image" -}}
-{{ .Values.image.repository }}:{{ default .Chart.AppVersion .Values.image.tag }}
+{{- $tag := default (printf "%s%s" .Chart.AppVersion (ternary "-cuda" "" (gt (int .Values.gpus) 0))) .Values.image.tag -}}
+{{ .Values.image.repository }}{{ if .Values.image.digest }}@{{ .Values.image.digest }}{{ else }}:{{ $tag }}{{ end }}
 {{- end }}
 
 {{/* Whether there is an address of a Redis. @param results or queue, of the values */}}
@@ -46,6 +47,8 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version }}
 {{- define "mkd.pod" -}}
 serviceAccountName: {{ include "mkd.serviceAccount" .root }}
 automountServiceAccountToken: false
+# Variables of Services whose names begin with mkd- would look like settings.
+enableServiceLinks: false
 {{- with .root.Values.imagePullSecrets }}
 imagePullSecrets: {{- toYaml . | nindent 2 }}
 {{- end }}
@@ -55,13 +58,9 @@ priorityClassName: {{ . }}
 {{- with .root.Values.runtimeClassName }}
 runtimeClassName: {{ . }}
 {{- end }}
-securityContext:
-  runAsNonRoot: true
-  runAsUser: 10001
-  runAsGroup: 10001
-  fsGroup: 10001
-  fsGroupChangePolicy: OnRootMismatch
-  seccompProfile: { type: RuntimeDefault }
+{{- with .root.Values.podSecurityContext }}
+securityContext: {{- toYaml . | nindent 2 }}
+{{- end }}
 {{- with .root.Values.nodeSelector }}
 nodeSelector: {{- toYaml . | nindent 2 }}
 {{- end }}
@@ -102,6 +101,9 @@ volumes:
   - name: keys
     secret: { secretName: {{ .root.Values.keys.secretName }} }
   {{- end }}
+  {{- with .root.Values.volumes }}
+  {{- toYaml . | nindent 2 }}
+  {{- end }}
   {{- if and .root.Values.worker.volumes (eq .role "worker") }}
   {{- toYaml .root.Values.worker.volumes | nindent 2 }}
   {{- end }}
@@ -132,7 +134,25 @@ volumeMounts:
   {{- if and .root.Values.keys.secretName (eq .role "service") }}
   - { name: keys, mountPath: /etc/mkd, readOnly: true }
   {{- end }}
+  {{- with .root.Values.volumeMounts }}
+  {{- toYaml . | nindent 2 }}
+  {{- end }}
   {{- if and .root.Values.worker.volumeMounts (eq .role "worker") }}
   {{- toYaml .root.Values.worker.volumeMounts | nindent 2 }}
   {{- end }}
+{{- end }}
+
+{{/* How an upgrade replaces pods. */}}
+{{- define "mkd.strategy" -}}
+{{- if .Values.strategy }}
+{{- toYaml .Values.strategy }}
+{{- else if and .Values.detectors.existingClaim (not .Values.detectors.readOnly) }}
+type: Recreate
+{{- else if gt (int .Values.gpus) 0 }}
+type: RollingUpdate
+rollingUpdate: { maxUnavailable: 1, maxSurge: 0 }
+{{- else }}
+type: RollingUpdate
+rollingUpdate: { maxUnavailable: 0, maxSurge: 1 }
+{{- end }}
 {{- end }}
