@@ -10,7 +10,14 @@ import { checkName } from '../repository/index.js';
 import { counted, falseAlarmRateOption, jsonOption, UsageError, wholeNumber } from './options.js';
 import { type Output, printResult } from './output.js';
 import { withQueueOptions } from './queue-options.js';
-import { type Distilling, type Flags, makeDetector, type Scoring, scoreImages } from './queued-work.js';
+import {
+  type Distilling,
+  type Flags,
+  makeDetector,
+  mostTold,
+  type Scoring,
+  scoreImages,
+} from './queued-work.js';
 
 /** `mkd enqueue` */
 export function enqueueCommand(output: Output): Command {
@@ -34,6 +41,7 @@ export function enqueueCommand(output: Output): Command {
       '--again',
       'also score images that have their rows, with the rest of their tasks; the rows are replaced',
     )
+    .option('--unreadable', 'also try images again that could not be read, with the rest of their tasks')
     .option(
       '--attempts <n>',
       'how often a task is tried before it counts as failed, with longer and longer pauses',
@@ -44,19 +52,21 @@ export function enqueueCommand(output: Output): Command {
     .option('--group-by <part>', 'with --distill: which photos show one part, as in mkd distill')
     .addOption(new Option('--fit <how>', 'with --distill: as in mkd distill').choices(fits))
     .option('--drop-doubtful', 'with --distill: leave out photos that the others do not explain')
-    .addOption(falseAlarmRateOption())
+    .addOption(falseAlarmRateOption('with --distill: '))
     .option(
       '--wait',
       'wait until it is done; exits with 1 if a task failed for good or an image cannot be read',
     )
     .option(
       '--status',
-      'print how many tasks of the queue wait, are in work, are done (in the last day) and failed',
+      'print how many tasks of the queue wait, are in work, are done (in the last day) and failed, and why',
     )
     .option('--retry-failed', 'queue all tasks again that failed for good')
+    .option('--forget-failed', 'remove all tasks that failed for good')
     .addOption(jsonOption())
-    .action(async (what: string[], flags: Flags) => {
+    .action(async (what: string[], flags: Flags, command: Command) => {
       const work = workOf(what, flags);
+      checkOptions(command, work?.kind);
       const storage = new Storage();
       try {
         const images =
@@ -69,6 +79,7 @@ export function enqueueCommand(output: Output): Command {
         const queue = await TaskQueue.open(flags);
         try {
           if (flags.retryFailed) await retryFailed(queue, flags, output);
+          if (flags.forgetFailed) await forgetFailed(queue, flags, output);
           if (work?.kind === 'distill') await makeDetector(queue, work, flags, output);
           if (work?.kind === 'score') await scoreImages(queue, images, work, storage, flags, output);
           if (flags.status) await showStatus(queue, flags, output);
@@ -85,7 +96,7 @@ export function enqueueCommand(output: Output): Command {
 function workOf(what: readonly string[], flags: Flags): Scoring | Distilling | undefined {
   const { distill, detector, out } = flags;
   if (what.length === 0) {
-    if (flags.status || flags.retryFailed) return undefined;
+    if (flags.status || flags.retryFailed || flags.forgetFailed) return undefined;
     throw new UsageError('nothing to queue: name images, folders or lists');
   }
   if (distill !== undefined) return distilling(what, distill, flags);
@@ -99,11 +110,6 @@ function workOf(what: readonly string[], flags: Flags): Scoring | Distilling | u
 function distilling(what: readonly string[], detector: string, flags: Flags): Distilling {
   const [dataset, ...more] = what;
   if (dataset === undefined || more.length > 0) throw new UsageError('--distill takes one folder of photos');
-  if (flags.detector !== undefined || flags.out !== undefined) {
-    throw new UsageError(
-      '--distill names the detector, which goes to the folder of the workers: leave out --detector and --out',
-    );
-  }
   if (isObject(dataset)) throw new UsageError('--distill takes a folder that the workers see, not a bucket');
   checkDetectorName(detector);
   const { groupBy, fit, dropDoubtful, falseAlarmRate } = flags;
@@ -129,13 +135,38 @@ async function retryFailed(queue: TaskQueue, flags: Flags, output: Output): Prom
   printResult(output, flags, { again }, () => `${counted(again, 'failed task')} queued again\n`);
 }
 
+async function forgetFailed(queue: TaskQueue, flags: Flags, output: Output): Promise<void> {
+  const forgotten = await queue.forgetFailed();
+  printResult(output, flags, { forgotten }, () => `${counted(forgotten, 'failed task')} removed\n`);
+}
+
 async function showStatus(queue: TaskQueue, flags: Flags, output: Output): Promise<void> {
   const counts = await queue.counts();
   const { waiting, active, done, failed } = counts;
-  printResult(
-    output,
-    flags,
-    counts,
-    () => `${waiting} wait, ${active} in work, ${done} done, ${failed} failed\n`,
-  );
+  const failures = await queue.failed(mostTold);
+  const lines = [
+    `${waiting} wait, ${active} in work, ${done} done, ${failed} failed`,
+    ...failures.map(
+      ({ id, kind, detector, images, reason }) =>
+        `failed: ${kind === 'score' ? `${counted(images, 'image')} with ${detector}` : detector} (${id}): ${reason}`,
+    ),
+    ...(failed > failures.length ? [`${failed - failures.length} more failed`] : []),
+  ];
+  printResult(output, flags, { ...counts, failures }, () => `${lines.join('\n')}\n`);
+}
+
+/** What only scoring takes, and what only making a detector takes. */
+const optionsOf = {
+  score: ['detector', 'detectorVersion', 'out', 'format', 'batch', 'again', 'unreadable'],
+  distill: ['groupBy', 'fit', 'dropDoubtful', 'falseAlarmRate'],
+} as const;
+
+/** @throws UsageError if an option is given that does nothing. */
+function checkOptions(command: Command, kind: 'score' | 'distill' | undefined): void {
+  if (kind === undefined) return;
+  const others = optionsOf[kind === 'score' ? 'distill' : 'score'];
+  const given = others.find((name) => command.getOptionValueSource(name) === 'cli');
+  if (given === undefined) return;
+  const flag = command.options.find((option) => option.attributeName() === given)?.long;
+  throw new UsageError(`${flag} goes ${kind === 'score' ? 'with' : 'without'} --distill`);
 }

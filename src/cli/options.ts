@@ -95,10 +95,10 @@ export interface JsonFlag {
 
 export const jsonOption = (): Option => new Option('--json', 'print one JSON object');
 
-export const falseAlarmRateOption = (): Option =>
+export const falseAlarmRateOption = (when = ''): Option =>
   new Option(
     '--false-alarm-rate <share>',
-    'share of new good images that may be called anomalous; default 0.05, or the lowest the images support',
+    `${when}share of new good images that may be called anomalous; default 0.05, or the lowest the images support`,
   ).argParser(number(0, 1));
 
 /**

@@ -2,7 +2,14 @@
 import { setTimeout as wait } from 'node:timers/promises';
 import type { Storage } from '../files/storage.js';
 import type { Fit } from '../imaging/index.js';
-import { type Ending, RowFolder, type RowFormat, type Task, type TaskQueue } from '../queue/index.js';
+import {
+  type DoneTask,
+  type Ending,
+  RowFolder,
+  type RowFormat,
+  type Task,
+  type TaskQueue,
+} from '../queue/index.js';
 import { counted, type JsonFlag } from './options.js';
 import { type Output, printResult, ReportedFailure } from './output.js';
 import { distillNote, startProgress } from './progress.js';
@@ -16,6 +23,7 @@ export interface Flags extends QueueFlags, JsonFlag {
   readonly format: RowFormat;
   readonly batch: number;
   readonly again?: true;
+  readonly unreadable?: true;
   readonly attempts: number;
   readonly distill?: string;
   readonly groupBy?: string;
@@ -25,6 +33,7 @@ export interface Flags extends QueueFlags, JsonFlag {
   readonly wait?: true;
   readonly status?: true;
   readonly retryFailed?: true;
+  readonly forgetFailed?: true;
 }
 
 export interface Scoring {
@@ -40,7 +49,7 @@ export type Distilling = Extract<Task, { readonly kind: 'distill' }>;
 const askEveryMs = 500;
 
 /** Failures that are told one by one. */
-const mostTold = 10;
+export const mostTold = 10;
 
 /** Queues a detector to be made. @throws ReportedFailure if it is waited for, and was not made. */
 export async function makeDetector(
@@ -58,6 +67,7 @@ export async function makeDetector(
     );
   }
   if (!flags.wait) return;
+  await tellOfNoWorker(queue, flags, output);
   const progress = startProgress(output);
   progress.updateWhole('Distill', { share: 0, note: 'waiting for a worker' });
   let ending: Ending | undefined;
@@ -72,6 +82,7 @@ export async function makeDetector(
     progress.stop();
   }
   if ('failed' in ending) {
+    if (flags.json) printResult(output, flags, { detector, error: ending.failed }, () => '');
     output.stderr.write(`mkd: ${detector} was not made: ${ending.failed}\n`);
     throw new ReportedFailure(`${detector} was not made`);
   }
@@ -97,26 +108,33 @@ export async function scoreImages(
   const folder = await RowFolder.open(out, storage);
   const options = { detector, ...(version === undefined ? {} : { version }), format, imagesPerTask };
   const { done, missing } = await folder.assign(images, options);
-  const wanted = flags.again ? [...done, ...missing] : missing;
+  const isWanted = ({ unreadable }: DoneTask): boolean =>
+    flags.again === true || (flags.unreadable === true && unreadable > 0);
+  const kept = done.filter((one) => !isWanted(one));
+  const wanted = [...done.filter(isWanted).map(({ task }) => task), ...missing];
   const tasks = wanted.map((task) => ({ kind: 'score', task }) as const);
   const { ids, queued } = await queue.add(tasks, flags.attempts);
   const sizes = new Map(ids.map((id, at) => [id, wanted[at]?.images.length ?? 0]));
   const fresh = sum([...queued].map((id) => sizes.get(id) ?? 0));
   const inQueue = sum([...sizes.values()]) - fresh;
-  const withRows = new Set(flags.again ? [] : done.flatMap((task) => task.images));
+  const withRows = new Set(kept.flatMap(({ task }) => task.images));
   const before = images.filter((image) => withRows.has(image)).length;
-  const result = { tasks: queued.size, images: fresh, inQueue, done: before };
+  const unreadable = sum(kept.map((one) => one.unreadable));
+  const result = { tasks: queued.size, images: fresh, inQueue, done: before, doneUnreadable: unreadable };
   if (!flags.wait || !flags.json) {
+    const unread = unreadable > 0 ? `, ${unreadable} of them cannot be read (--unreadable tries again)` : '';
     const parts = [
       ...(fresh > 0 ? [`${counted(fresh, 'image')} queued in ${counted(queued.size, 'task')}`] : []),
       ...(inQueue > 0 ? [`${counted(inQueue, 'image')} in the queue already`] : []),
       ...(before > 0
-        ? [`${counted(before, 'image')} with rows in ${out} already (--again scores them again)`]
+        ? [`${counted(before, 'image')} with rows in ${out} already (--again scores them again)${unread}`]
         : []),
     ];
     printResult(output, flags, result, () => `${parts.join('; ')}\n`);
   }
-  if (flags.wait && (sizes.size > 0 || flags.json)) await waitFor(queue, sizes, result, flags, output);
+  if (!flags.wait) return;
+  if (sizes.size > 0 || flags.json) await waitFor(queue, sizes, result, flags, output);
+  if (unreadable > 0) throw new ReportedFailure(`${unreadable} images have no score`);
 }
 
 /**
@@ -131,30 +149,31 @@ async function waitFor(
   flags: Flags,
   output: Output,
 ): Promise<void> {
+  await tellOfNoWorker(queue, flags, output);
   const progress = startProgress(output);
   const failures: string[] = [];
   const counts = { scored: 0, anomalous: 0, unreadable: 0, failed: 0 };
   const total = sum([...sizes.values()]);
   let left = [...sizes.keys()];
-  let ended = 0;
+  let done = 0;
   try {
     while (left.length > 0) {
       const endings = await queue.ended(left);
       for (const [id, ending] of endings) {
         const size = sizes.get(id) ?? 0;
-        ended += size;
         if ('failed' in ending) {
           counts.failed += size;
           failures.push(`${counted(size, 'image')} with ${flags.detector} (${id}): ${ending.failed}`);
         } else if ('images' in ending.outcome) {
           const { images, anomalous, unreadable } = ending.outcome;
+          done += images;
           counts.scored += images - unreadable;
           counts.anomalous += anomalous;
           counts.unreadable += unreadable;
         }
       }
       left = left.filter((id) => !endings.has(id));
-      progress.update('done', ended, total);
+      progress.update('done', done, total);
       if (left.length > 0) await wait(askEveryMs);
     }
   } finally {
@@ -178,6 +197,11 @@ async function waitFor(
       '\n',
   );
   if (failed + unreadable > 0) throw new ReportedFailure(`${failed + unreadable} images have no score`);
+}
+
+async function tellOfNoWorker(queue: TaskQueue, { queue: name }: Flags, { stderr }: Output): Promise<void> {
+  if ((await queue.workers()) > 0) return;
+  stderr.write(`mkd: no worker takes tasks from the queue '${name}' yet; start mkd worker\n`);
 }
 
 function sum(numbers: readonly number[]): number {

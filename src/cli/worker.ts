@@ -93,8 +93,14 @@ async function workUntilStopped(
   const operations = await serveOperations(flags.operationsPort, () => worker?.ready ?? false);
   let worker: Worker | undefined;
   const first = signals.next();
+  void first
+    .then(() => signals.next())
+    .then(() => {
+      log.warn({}, 'exiting at once; another worker does what this one has in work');
+      killItself();
+    });
   try {
-    const opening = Worker.open({
+    worker = await Worker.open({
       redis: flags.redis,
       queue: flags.queue,
       detectors: flags.detectors,
@@ -106,12 +112,6 @@ async function workUntilStopped(
       log,
       observer: operations.observer,
     });
-    const early = await Promise.race([opening.then(() => undefined), first]);
-    if (early !== undefined) {
-      log.info({ signal: early }, 'stopped before it took a task');
-      process.exit(0);
-    }
-    worker = await opening;
     log.info({ queue: flags.queue, redis: withoutPassword(flags.redis), provider: worker.provider }, 'ready');
     const signal = await Promise.race([first, worker.stuck]);
     if (signal === undefined) {
@@ -120,17 +120,13 @@ async function workUntilStopped(
       return;
     }
     log.info({ signal }, 'stopping');
-    const ended = await Promise.race([
-      worker.close().then(() => 'finished' as const),
-      wait(flags.drainMs, 'late' as const, { ref: false }),
-      signals.next().then(() => 'again' as const),
-    ]);
-    if (ended === 'finished') {
+    const finished = worker.close().then(() => true);
+    if (await Promise.race([finished, wait(flags.drainMs, false, { ref: false })])) {
       log.info('stopped');
       // What still tries to reach Redis is not waited for.
       process.exit(0);
     }
-    log.warn({ ended }, 'exiting with a task in work; another worker does it');
+    log.warn({}, 'exiting with a task in work; another worker does it');
     killItself();
   } finally {
     await operations.close();

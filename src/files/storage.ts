@@ -1,5 +1,5 @@
 /** Files that workers read and write: paths, or objects in an S3-compatible bucket. */
-import { readdir, readFile } from 'node:fs/promises';
+import { readdir, readFile, stat } from 'node:fs/promises';
 import { basename, dirname } from 'node:path';
 import type { S3Client } from '@aws-sdk/client-s3';
 import { describeError } from './explain.js';
@@ -33,6 +33,11 @@ export class Storage {
   /** @throws MissingFileError; other errors may pass. */
   async read(reference: string): Promise<Uint8Array> {
     if (!isObject(reference)) {
+      // A pipe or a device might be waited for for ever.
+      const status = await stat(reference).catch(() => undefined);
+      if (status && !status.isFile() && !status.isDirectory()) {
+        throw new MissingFileError(`${reference} is no file`);
+      }
       return readFile(reference).catch((error: NodeJS.ErrnoException) => {
         const isMissing = ['ENOENT', 'ENOTDIR', 'EISDIR'].includes(error.code ?? '');
         if (!isMissing) throw error;

@@ -5,12 +5,13 @@ export {
   type Counts,
   defaultAttempts,
   type Ending,
+  type FailedTask,
   type QueueAddress,
   TaskQueue,
   withoutPassword,
 } from './queue.js';
 export { listReferences } from './references.js';
-export { RowFolder } from './row-folder.js';
+export { type DoneTask, RowFolder } from './row-folder.js';
 export type { Row } from './rows.js';
 export {
   type DistillTask,

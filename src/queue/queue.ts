@@ -1,9 +1,9 @@
 /** The queue between who has work and who does it: BullMQ on Redis. */
-import { Queue } from 'bullmq';
+import { type Job, Queue } from 'bullmq';
 import { Redis } from 'ioredis';
 import { describeError } from '../files/explain.js';
 import type { JobProgress } from '../jobs/index.js';
-import { type Outcome, type Task, taskId } from './tasks.js';
+import { type Outcome, type ScoreTask, type Task, taskId } from './tasks.js';
 
 /** How often a task is tried. */
 export const defaultAttempts = 5;
@@ -41,10 +41,19 @@ export interface Added {
   readonly queued: ReadonlySet<string>;
 }
 
+export interface FailedTask {
+  readonly id: string;
+  readonly kind: Task['kind'];
+  readonly detector: string;
+  /** 0 if a detector was to be made. */
+  readonly images: number;
+  readonly reason: string;
+}
+
 /** What became of a task: its outcome, or why it failed for good. */
 export type Ending = { readonly outcome: Outcome } | { readonly failed: string };
 
-/** Connects to Redis. @throws Error if it cannot be reached. */
+/** Connects to Redis. @throws Error if it cannot be reached, or may drop tasks. */
 export async function connect(url: string): Promise<Redis> {
   const redis = new Redis(url, { lazyConnect: true, maxRetriesPerRequest: null, connectTimeout: 5000 });
   // Later errors are told by whoever uses the connection, which comes back by itself.
@@ -56,7 +65,20 @@ export async function connect(url: string): Promise<Redis> {
     redis.disconnect();
     throw new Error(`Redis cannot be reached at ${withoutPassword(url)}: ${describeError(error)}`);
   }
+  const memory = await redis.info('memory');
+  const [policy, most] = ['maxmemory_policy', 'maxmemory'].map((name) => lineOf(memory, name));
+  if (policy !== undefined && policy !== 'noeviction' && most !== '0') {
+    redis.disconnect();
+    throw new Error(
+      `Redis at ${withoutPassword(url)} may drop tasks: its maxmemory-policy is ${policy}; use one with noeviction for the queue`,
+    );
+  }
   return redis;
+}
+
+/** Reads a line of what Redis says of itself. */
+function lineOf(info: string, name: string): string | undefined {
+  return new RegExp(`^${name}:(.*?)\\r?$`, 'm').exec(info)?.[1];
 }
 
 /** Returns an address that may be shown. */
@@ -106,11 +128,40 @@ export class TaskQueue {
     return { ids, queued: new Set(queued) };
   }
 
-  /** Queues failed tasks again. @returns how many. */
+  /** Queues failed tasks again, as if they were new. @returns how many. */
   async retryFailed(): Promise<number> {
+    return this.#eachFailed((job) => job.retry('failed', { resetAttemptsMade: true }));
+  }
+
+  /** Removes tasks that failed for good. @returns how many. */
+  async forgetFailed(): Promise<number> {
+    return this.#eachFailed((job) => job.remove());
+  }
+
+  /** Returns tasks that failed for good, the newest first. */
+  async failed(most: number): Promise<FailedTask[]> {
+    const jobs = await this.queue.getFailed(0, most - 1);
+    return jobs.map(({ id = '', name, data, failedReason }) => ({
+      id,
+      kind: name as Task['kind'],
+      detector: (data as Task['task']).detector,
+      images: (data as Partial<ScoreTask>).images?.length ?? 0,
+      reason: failedReason,
+    }));
+  }
+
+  async #eachFailed(work: (job: Job) => Promise<unknown>): Promise<number> {
     const { failed } = await this.counts();
-    await this.queue.retryJobs({ state: 'failed' });
+    for (let left = failed; left > 0; left -= sentAtOnce) {
+      // Those before are no longer among them.
+      await Promise.all((await this.queue.getFailed(0, Math.min(left, sentAtOnce) - 1)).map(work));
+    }
     return failed;
+  }
+
+  /** Returns how many workers are there. */
+  async workers(): Promise<number> {
+    return this.queue.getWorkersCount();
   }
 
   async counts(): Promise<Counts> {

@@ -2,15 +2,21 @@
  * The folder that rows are written to. It remembers its tasks in `_tasks`, which readers of tables leave out: an image that was
  * queued before keeps its row, also if the list has grown, tasks have another size, or Redis has forgotten everything.
  */
-import { basename } from 'node:path';
+import { basename, dirname } from 'node:path';
 import type { Storage } from '../files/storage.js';
 import { type BatchOptions, digest, type ScoreTask, scoreTasks } from './tasks.js';
 
 /** The tasks of some images. */
 export interface Assigned {
   /** Their rows are there. */
-  readonly done: readonly ScoreTask[];
+  readonly done: readonly DoneTask[];
   readonly missing: readonly ScoreTask[];
+}
+
+export interface DoneTask {
+  readonly task: ScoreTask;
+  /** Images of it that could not be read. */
+  readonly unreadable: number;
 }
 
 export class RowFolder {
@@ -19,14 +25,21 @@ export class RowFolder {
     private readonly storage: Storage,
     private readonly tasks: ScoreTask[],
     private readonly files: ReadonlySet<string>,
+    private readonly unreadable: ReadonlyMap<string, number>,
   ) {}
 
   /** @param path a folder, which need not exist, or `s3://bucket/prefix`. @throws Error if it cannot be read. */
   static async open(path: string, storage: Storage): Promise<RowFolder> {
     const memory = `${path}/_tasks`;
     const tasks: ScoreTask[] = [];
+    const unreadable = new Map<string, number>();
     for (const name of await storage.names(memory)) {
       const text = Buffer.from(await storage.read(`${memory}/${name}`)).toString();
+      if (name.endsWith(countSuffix)) {
+        unreadable.set(name.slice(0, -countSuffix.length), Number(text));
+        continue;
+      }
+      if (!name.endsWith('.jsonl')) continue;
       try {
         for (const line of text.trimEnd().split('\n')) {
           const task = JSON.parse(line) as ScoreTask;
@@ -37,7 +50,7 @@ export class RowFolder {
         throw new Error(`${memory}/${name} is damaged; name another folder for the rows`);
       }
     }
-    return new RowFolder(path, storage, tasks, new Set(await storage.names(path)));
+    return new RowFolder(path, storage, tasks, new Set(await storage.names(path)), unreadable);
   }
 
   /**
@@ -53,7 +66,11 @@ export class RowFolder {
     await this.#remember(fresh);
     const all = [...before, ...fresh];
     const isDone = ({ out }: ScoreTask): boolean => this.files.has(basename(out));
-    return { done: all.filter(isDone), missing: all.filter((task) => !isDone(task)) };
+    const done = all.filter(isDone).map((task) => ({
+      task,
+      unreadable: this.unreadable.get(basename(task.out)) ?? 0,
+    }));
+    return { done, missing: all.filter((task) => !isDone(task)) };
   }
 
   /** Each call has a file of its own, so that calls from several machines do not overwrite each other's. */
@@ -63,6 +80,20 @@ export class RowFolder {
     await this.storage.write(`${this.path}/_tasks/${digest(text)}.jsonl`, Buffer.from(text));
     this.tasks.push(...tasks);
   }
+}
+
+/** Ends the name of the file with the number of images of a task that could not be read, if there were any. */
+const countSuffix = '.unreadable';
+
+/** Notes how many images of a task could not be read, unless it is none and never was more. */
+export async function noteUnreadable(storage: Storage, out: string, count: number): Promise<void> {
+  const file = `${dirname(out)}/_tasks/${basename(out)}${countSuffix}`;
+  const isThere = () =>
+    storage.read(file).then(
+      () => true,
+      () => false,
+    );
+  if (count > 0 || (await isThere())) await storage.write(file, Buffer.from(`${count}\n`));
 }
 
 function kindOf({ detector, version, format }: Omit<BatchOptions, 'imagesPerTask'>): string {

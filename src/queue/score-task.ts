@@ -5,6 +5,7 @@ import { MissingFileError, type Storage } from '../files/storage.js';
 import { ImageError } from '../imaging/index.js';
 import type { DetectorRepository } from '../repository/index.js';
 import { type ScoringPipeline, scoreOf } from '../scoring/index.js';
+import { noteUnreadable } from './row-folder.js';
 import { encodeRows, type Row } from './rows.js';
 import type { ScoreTask } from './tasks.js';
 
@@ -23,7 +24,7 @@ export async function runScoreTask(
   task: ScoreTask,
   { repository, pipeline, storage }: Scoring,
   onImage: () => void,
-): Promise<Row[]> {
+): Promise<{ readonly rows: Row[]; readonly unreadable: number }> {
   const detector = await repository.acquire(task.detector, task.version);
   const rows: Row[] = [];
   const score = async (image: string): Promise<Row> => {
@@ -41,6 +42,9 @@ export async function runScoreTask(
     rows.push(row);
     onImage();
   }
+  const unreadable = rows.filter((row) => 'error' in row).length;
+  // Before the rows: they say that the task is done.
+  await noteUnreadable(storage, task.out, unreadable);
   await storage.write(task.out, encodeRows(rows, task.format));
-  return rows;
+  return { rows, unreadable };
 }

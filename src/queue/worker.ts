@@ -147,10 +147,18 @@ export class Worker {
       ...(tasksPerSecond === undefined ? {} : { limiter: { max: tasksPerSecond, duration: 1000 } }),
     });
     worker.on('error', (error) => this.#report(error));
+    worker.on('completed', (job, outcome: Outcome) => this.#done(job, outcome));
     worker.on('failed', (job, error) => this.#failed(job, error));
     this.#queue = worker;
     // A connection that is lost before this is not made again.
     await worker.waitUntilReady();
+  }
+
+  /** Redis knows that a task is done. */
+  #done({ name, id, processedOn = Date.now() }: Job, outcome: Outcome): void {
+    const { log, observer } = this.options;
+    observer?.ended?.(name as Task['kind'], 'done');
+    log.info({ task: id, ...outcome, seconds: (Date.now() - processedOn) / 1000 }, 'task done');
   }
 
   #failed(job: Job | undefined, error: Error): void {
@@ -177,17 +185,12 @@ export class Worker {
   }
 
   async #do(job: Job): Promise<Outcome> {
-    const { name, data, id } = job;
-    const { log, observer, stuckAfterMs = defaultStuckAfterMs } = this.options;
-    const began = performance.now();
+    const { name, data } = job;
+    const { stuckAfterMs = defaultStuckAfterMs } = this.options;
     try {
-      const outcome = await untilStuck<Outcome>(stuckAfterMs, (moved) =>
+      return await untilStuck<Outcome>(stuckAfterMs, (moved) =>
         name === 'distill' ? this.#distill(job, moved) : this.#score(data as ScoreTask, moved),
       );
-      const seconds = Number(((performance.now() - began) / 1000).toFixed(2));
-      observer?.ended?.(name as Task['kind'], 'done');
-      log.info({ task: id, ...outcome, seconds }, 'task done');
-      return outcome;
     } catch (error) {
       if (error instanceof StuckError) {
         this.#stopping = true;
@@ -200,12 +203,12 @@ export class Worker {
   async #score(task: ScoreTask, moved: () => void): Promise<ScoreOutcome> {
     const { repository, pipeline, storage } = this;
     const began = performance.now();
-    const rows = await runScoreTask(task, { repository, pipeline, storage }, moved);
+    const { rows, unreadable } = await runScoreTask(task, { repository, pipeline, storage }, moved);
     this.options.observer?.scored?.(rows, (performance.now() - began) / 1000);
     return {
       images: rows.length,
       anomalous: rows.filter((row) => 'verdict' in row && row.verdict === 'anomalous').length,
-      unreadable: rows.filter((row) => 'error' in row).length,
+      unreadable,
     };
   }
 

@@ -1,6 +1,8 @@
 /** Workers on a real Redis: rows are those of one run, whoever ends meanwhile; what fails is told and can be tried again. */
 import { execFileSync } from 'node:child_process';
+import { once } from 'node:events';
 import { copyFile, mkdir, readdir, readFile, rm, symlink, writeFile } from 'node:fs/promises';
+import { type AddressInfo, createServer } from 'node:net';
 import { join } from 'node:path';
 import { setTimeout as wait } from 'node:timers/promises';
 import { parquetReadObjects } from 'hyparquet';
@@ -78,7 +80,7 @@ t.test('a queue of images and detectors', { skip: noRedis }, async (t) => {
 
   await t.test('one worker is killed, another ends in order, a third does the rest', async (t) => {
     const queued = await mkd('enqueue', ...score, '--json');
-    t.same(JSON.parse(queued.out), { tasks: 6, images: 21, inQueue: 0, done: 0 });
+    t.same(JSON.parse(queued.out), { tasks: 6, images: 21, inQueue: 0, done: 0, doneUnreadable: 0 });
     const first = start();
     await first.said('task done');
     await first.stop('SIGKILL');
@@ -118,19 +120,30 @@ t.test('a queue of images and detectors', { skip: noRedis }, async (t) => {
   await t.test('an image keeps its one row, however it is queued again', async (t) => {
     const rough = await rowsIn(rows);
     const whole = await mkd('enqueue', ...score, '--wait', '--batch', '7');
-    t.equal(whole.code, 0);
-    t.match(whole.out, /^21 images with rows in .* already \(--again scores them again\)\n$/);
+    t.equal(whole.code, 1, 'two have no score');
+    t.match(
+      whole.out,
+      /^21 images with rows in .* already \(--again .*\), 2 of them cannot be read \(--unreadable tries again\)\n$/,
+    );
     const photo = join(photos, 'train/good', (await readdir(join(photos, 'train/good')))[0] ?? '');
     await copyFile(photo, join(photos, 'train/new.png'));
     const grown = await mkd('enqueue', ...score, '--wait', '--batch', '7');
     t.match(grown.out, /^1 image queued in 1 task; 21 images with rows .*\n1 image scored, 0 anomalous\n$/);
+    // What was missing comes later.
+    await copyFile(photo, missing);
+    const late = await mkd('enqueue', ...score, '--wait', '--unreadable');
+    t.match(late.out, /cannot be read, see "error" in the rows\n$/, 'the other one');
+    await rm(missing);
     const part = (await readdir(rows)).find((name) => name.startsWith('part-')) as string;
     await rm(join(rows, part));
     const repaired = JSON.parse((await mkd('enqueue', ...score, '--wait', '--json')).out);
     t.equal(repaired.images + repaired.done, 22);
     t.equal(repaired.tasks, 1);
     const found = await rowsIn(rows);
-    t.same(found.filter(({ image }) => !image.endsWith('new.png')).sort(byImage), [...rough].sort(byImage));
+    const others = (all: Row[]) =>
+      all.filter(({ image }) => !/(new|missing)\.png$/.test(image)).sort(byImage);
+    t.same(others(found), others(rough));
+    t.equal(found.find(({ image }) => image === missing)?.error, undefined);
     t.equal(found.length, 22);
     const again = await mkd('enqueue', join(photos, 'test'), ...score.slice(3), '--again', '--wait');
     t.equal(again.code, 1, 'an image cannot be read');
@@ -139,12 +152,25 @@ t.test('a queue of images and detectors', { skip: noRedis }, async (t) => {
   });
 
   await t.test('a task that hangs fails, and ends its worker', async (t) => {
-    const pipe = join(folder, 'pipe.png');
-    execFileSync('mkfifo', [pipe]);
+    // A server of buckets that takes connections and says nothing.
+    const silent = createServer().listen(0, '127.0.0.1');
+    await once(silent, 'listening');
+    t.teardown(() => silent.close());
+    const { port } = silent.address() as AddressInfo;
+    const bucket = {
+      AWS_ENDPOINT_URL_S3: `http://127.0.0.1:${port}`,
+      AWS_REGION: 'eu-central-1',
+      AWS_ACCESS_KEY_ID: 'a',
+      AWS_SECRET_ACCESS_KEY: 'b',
+    };
+    Object.assign(process.env, bucket);
+    t.teardown(() => {
+      for (const name of Object.keys(bucket)) delete process.env[name];
+    });
     const own = ['--queue', 'hangs'];
     const stuck = start('--stuck-after-ms', '1000', ...own);
     const where = ['--detector', 'sample', '--out', join(folder, 'hung'), '--attempts', '1', ...at];
-    const { code, err } = await mkd('enqueue', pipe, ...where, ...own, '--wait');
+    const { code, err } = await mkd('enqueue', 's3://silent/a.png', ...where, ...own, '--wait');
     t.equal(code, 1);
     t.match(err, /1 image with sample \(score-\w+\): no progress for 1 s/);
     await stuck.said('ending, because a task hangs');
@@ -221,6 +247,12 @@ t.test('a queue of images and detectors', { skip: noRedis }, async (t) => {
       now = await counts();
     }
     t.equal(now.failed, 1, 'the detector of too few photos');
+    t.match(
+      (await mkd('enqueue', '--status', ...at)).out,
+      /\nfailed: few \(distill-\w+\): .*at least 8 are needed\n$/,
+    );
+    t.match((await mkd('enqueue', '--forget-failed', ...at)).out, '1 failed task removed\n');
+    t.equal((await counts()).failed, 0);
   });
 
   await t.test('Redis may be gone for a while', async (t) => {
@@ -235,6 +267,16 @@ t.test('a queue of images and detectors', { skip: noRedis }, async (t) => {
   });
 });
 
+t.test('a Redis that may drop tasks is refused', { skip: noRedis }, async (t) => {
+  const redis = await RedisServer.start();
+  t.teardown(() => redis.kill());
+  execFileSync('redis-cli', ['-p', String(redis.port), 'config', 'set', 'maxmemory-policy', 'volatile-ttl']);
+  execFileSync('redis-cli', ['-p', String(redis.port), 'config', 'set', 'maxmemory', '100mb']);
+  const { code, err } = await mkd('enqueue', '--status', '--redis', redis.url);
+  t.equal(code, 1);
+  t.match(err, /may drop tasks: its maxmemory-policy is volatile-ttl; use one with noeviction/);
+});
+
 t.test('what is wrong is said', async (t) => {
   const at = ['--redis', 'redis://127.0.0.1:1'];
   for (const [args, message] of [
@@ -244,7 +286,11 @@ t.test('what is wrong is said', async (t) => {
     [['enqueue', 'a.png', ...at], /scoring needs --detector/],
     [['enqueue', 'a.png', '--detector', 'sample', ...at], /scoring needs --out/],
     [['enqueue', 'a', 'b', '--distill', 'x', ...at], /--distill takes one folder/],
-    [['enqueue', 'a', '--distill', 'x', '--out', 'y', ...at], /leave out --detector and --out/],
+    [['enqueue', 'a', '--distill', 'x', '--out', 'y', ...at], /--out goes without --distill/],
+    [
+      ['enqueue', 'a.png', '--detector', 'x', '--out', 'y', '--fit', 'crop', ...at],
+      /--fit goes with --distill/,
+    ],
     [['enqueue', 'a', '--distill', 'x y', ...at], /'x y' is not a valid detector name/],
     [['enqueue', 's3://a/b', '--distill', 'x', ...at], /not a bucket/],
     [['enqueue', 'a.png', '--detector', '../x', '--out', 'y', ...at], /is not a valid detector name/],
