@@ -5,7 +5,9 @@ import sharp from 'sharp';
 import t from 'tap';
 import { drawSample } from '../../src/datasets/index.js';
 import { buildApp, type RunningService, serve } from '../../src/http/index.js';
+import { serveOperations } from '../../src/queue/index.js';
 import { bothKinds } from '../support/both-kinds.js';
+import { freePort } from '../support/free-port.js';
 import { pictureJpeg, picturePng } from '../support/images.js';
 import { sameBytes } from '../support/same-bytes.js';
 import { startService } from '../support/service.js';
@@ -383,7 +385,11 @@ async function batches(): Promise<{ count: number; images: number }> {
 
 t.test('every metric in the alert rules and the dashboard exists', async (t) => {
   const text = await (await fetch(url('/metrics'))).text();
-  const known = new Set([...text.matchAll(/^# TYPE (\S+)/gm)].map(([, name]) => name));
+  const port = await freePort();
+  const worker = await serveOperations(port, () => true);
+  const ofWorker = await (await fetch(`http://127.0.0.1:${port}/metrics`)).text();
+  await worker.close();
+  const known = new Set([...(text + ofWorker).matchAll(/^# TYPE (\S+)/gm)].map(([, name]) => name));
   for (const file of ['docker/alerts.yml', 'docker/grafana/dashboards/mkd.json']) {
     const asked = new Set((await readFile(new URL(file, root), 'utf8')).match(/\bmkd_[a-z_]+/g));
     t.ok(asked.size > 3, `${file} uses ${asked.size} metrics`);
