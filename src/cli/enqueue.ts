@@ -55,7 +55,7 @@ export function enqueueCommand(output: Output): Command {
     .addOption(falseAlarmRateOption('with --distill: '))
     .option(
       '--wait',
-      'wait until it is done; exits with 1 if a task failed for good or an image cannot be read',
+      'wait until it is done; exits with 1 if an image has no score or a detector was not made',
     )
     .option(
       '--status',
@@ -112,6 +112,7 @@ function distilling(what: readonly string[], detector: string, flags: Flags): Di
   if (dataset === undefined || more.length > 0) throw new UsageError('--distill takes one folder of photos');
   if (isObject(dataset)) throw new UsageError('--distill takes a folder that the workers see, not a bucket');
   checkDetectorName(detector);
+  checkPattern(flags.groupBy);
   const { groupBy, fit, dropDoubtful, falseAlarmRate } = flags;
   const given = Object.entries({ groupBy, fit, dropDoubtful, falseAlarmRate }).filter(
     ([, value]) => value !== undefined,
@@ -120,6 +121,15 @@ function distilling(what: readonly string[], detector: string, flags: Flags): Di
     kind: 'distill',
     task: { detector, dataset: resolve(dataset), ...(Object.fromEntries(given) as Partial<DistillTask>) },
   };
+}
+
+/** @throws UsageError if it would fail on the worker only. */
+function checkPattern(groupBy: string | undefined): void {
+  try {
+    if (groupBy !== undefined && !groupBy.toLowerCase().endsWith('.csv')) new RegExp(groupBy);
+  } catch (error) {
+    throw new UsageError(`--group-by ${groupBy}: ${(error as Error).message}`);
+  }
 }
 
 function checkDetectorName(name: string): void {
@@ -155,18 +165,29 @@ async function showStatus(queue: TaskQueue, flags: Flags, output: Output): Promi
   printResult(output, flags, { ...counts, failures }, () => `${lines.join('\n')}\n`);
 }
 
-/** What only scoring takes, and what only making a detector takes. */
-const optionsOf = {
-  score: ['detector', 'detectorVersion', 'out', 'format', 'batch', 'again', 'unreadable'],
-  distill: ['groupBy', 'fit', 'dropDoubtful', 'falseAlarmRate'],
-} as const;
+const ofScoring = ['detector', 'detectorVersion', 'out', 'format', 'batch', 'again', 'unreadable'];
+const ofDistilling = ['groupBy', 'fit', 'dropDoubtful', 'falseAlarmRate'];
+const ofQueue = ['status', 'retryFailed', 'forgetFailed'];
 
-/** @throws UsageError if an option is given that does nothing. */
+/** @throws UsageError if options do not go together. */
 function checkOptions(command: Command, kind: 'score' | 'distill' | undefined): void {
-  if (kind === undefined) return;
-  const others = optionsOf[kind === 'score' ? 'distill' : 'score'];
-  const given = others.find((name) => command.getOptionValueSource(name) === 'cli');
-  if (given === undefined) return;
-  const flag = command.options.find((option) => option.attributeName() === given)?.long;
-  throw new UsageError(`${flag} goes ${kind === 'score' ? 'with' : 'without'} --distill`);
+  const given = (names: readonly string[]): string | undefined => {
+    const name = names.find((one) => command.getOptionValueSource(one) === 'cli');
+    return command.options.find((option) => option.attributeName() === name)?.long;
+  };
+  const other = given(kind === 'score' ? ofDistilling : ofScoring);
+  if (kind !== undefined) {
+    if (other !== undefined)
+      throw new UsageError(`${other} goes ${kind === 'score' ? 'with' : 'without'} --distill`);
+    const about = given(ofQueue);
+    if (about !== undefined)
+      throw new UsageError(`${about} is about the whole queue: leave out what to queue`);
+    return;
+  }
+  const idle = given([...ofScoring, ...ofDistilling, 'wait', 'attempts']);
+  if (idle !== undefined) throw new UsageError(`${idle} needs images, or a folder for --distill`);
+  const [first, ...more] = ofQueue.filter((name) => given([name]) !== undefined && name !== 'status');
+  if (first !== undefined && more.length > 0) {
+    throw new UsageError('--retry-failed and --forget-failed do not go together');
+  }
 }

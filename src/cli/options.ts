@@ -137,7 +137,8 @@ export function number(
   return (text) => {
     const value = text.trim() === '' ? Number.NaN : Number(text);
     if (value > above && value < below) return value;
-    const bound = Number.isFinite(below) ? ` between ${above} and ${below}` : '';
+    const least = Number.isFinite(above) ? ` above ${above}` : '';
+    const bound = Number.isFinite(below) ? ` between ${above} and ${below}` : least;
     throw new InvalidArgumentError(`Must be a number${bound}.`);
   };
 }

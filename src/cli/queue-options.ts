@@ -1,5 +1,5 @@
 /** Options of the commands that share a queue. */
-import { type Command, Option } from 'commander';
+import { type Command, InvalidArgumentError, Option } from 'commander';
 import { defaultQueue } from '../queue/tasks.js';
 import { redisUrl } from './options.js';
 
@@ -16,5 +16,15 @@ export function withQueueOptions(command: Command): Command {
         .makeOptionMandatory()
         .env('MKD_REDIS'),
     )
-    .addOption(new Option('--queue <name>', 'name of the queue').default(defaultQueue).env('MKD_QUEUE'));
+    .addOption(
+      new Option('--queue <name>', 'name of the queue')
+        .argParser(queueName)
+        .default(defaultQueue)
+        .env('MKD_QUEUE'),
+    );
+}
+
+function queueName(text: string): string {
+  if (/^[^:\s]+$/.test(text)) return text;
+  throw new InvalidArgumentError('Must be a name without colons and spaces.');
 }

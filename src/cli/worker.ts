@@ -46,7 +46,7 @@ export function workerCommand(output: Output): Command {
     .option(
       '--rate <n>',
       'tasks that all workers together begin in a second; by default as many as they can',
-      number(),
+      number(0),
     )
     .option(
       '--drain-ms <ms>',
@@ -94,9 +94,12 @@ async function workUntilStopped(
   let worker: Worker | undefined;
   const first = signals.next();
   void first
-    .then(() => signals.next())
-    .then(() => {
-      log.warn({}, 'exiting at once; another worker does what this one has in work');
+    .then((signal) => {
+      log.info({ signal }, 'stopping');
+      return signals.next();
+    })
+    .then((signal) => {
+      log.warn({ signal }, 'exiting at once; another worker does what this one may have in work');
       killItself();
     });
   try {
@@ -119,7 +122,6 @@ async function workUntilStopped(
       killItself();
       return;
     }
-    log.info({ signal }, 'stopping');
     const finished = worker.close().then(() => true);
     if (await Promise.race([finished, wait(flags.drainMs, false, { ref: false })])) {
       log.info('stopped');

@@ -67,7 +67,11 @@ export class Jobs {
       const folder = new JobFolder(join(this.#root, id));
       try {
         if (id.endsWith('.gone')) await folder.remove();
-        else this.#entries.set(id, await adopted(folder));
+        else {
+          const entry = await adopted(folder);
+          this.#entries.set(id, entry);
+          if (!hasEnded(entry.record)) this.log.info({ job: id }, 'job taken over');
+        }
       } catch (error) {
         // Another service has it, or is about to write it.
         if (error instanceof LockedError || (error as NodeJS.ErrnoException).code === 'ENOENT') continue;

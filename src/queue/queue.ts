@@ -94,15 +94,20 @@ export class TaskQueue {
 
   static async open({ redis: url, queue: name }: QueueAddress): Promise<TaskQueue> {
     const redis = await connect(url);
-    const queue = new Queue(name, {
-      connection: redis,
-      defaultJobOptions: {
-        backoff: { type: 'exponential', delay: firstDelayMs },
-        removeOnComplete: { age: keptSeconds },
-      },
-    });
-    queue.on('error', () => {});
-    return new TaskQueue(redis, queue);
+    try {
+      const queue = new Queue(name, {
+        connection: redis,
+        defaultJobOptions: {
+          backoff: { type: 'exponential', delay: firstDelayMs },
+          removeOnComplete: { age: keptSeconds },
+        },
+      });
+      queue.on('error', () => {});
+      return new TaskQueue(redis, queue);
+    } catch (error) {
+      redis.disconnect();
+      throw error;
+    }
   }
 
   /**

@@ -82,6 +82,7 @@ export class Worker {
   ) {
     redis.on('error', (error: Error) => this.#report(error));
     redis.on('ready', () => {
+      if (this.#told !== '') options.log.info({}, 'Redis can be reached again');
       this.#told = '';
     });
   }
@@ -144,7 +145,7 @@ export class Worker {
       lockDuration: lostAfterMs,
       stalledInterval: lostAfterMs / 5,
       maxStalledCount: mostLosses,
-      ...(tasksPerSecond === undefined ? {} : { limiter: { max: tasksPerSecond, duration: 1000 } }),
+      ...(tasksPerSecond === undefined ? {} : { limiter: limiterOf(tasksPerSecond) }),
     });
     worker.on('error', (error) => this.#report(error));
     worker.on('completed', (job, outcome: Outcome) => this.#done(job, outcome));
@@ -228,11 +229,25 @@ export class Worker {
     return runDistillTask(job.data as DistillTask, place, heard);
   }
 
-  /** Says once that Redis is gone. */
+  /** Says once that Redis is gone, and that a task was lost meanwhile. */
   #report(error: Error): void {
     const reason = describeError(error);
     if (reason === this.#told || this.#stopping) return;
+    if (this.redis.status === 'ready') {
+      this.options.log.warn(
+        { reason },
+        'the task in work is no longer that of this worker; it is done again',
+      );
+      return;
+    }
     this.#told = reason;
     this.options.log.warn({ reason }, 'Redis cannot be reached; no task is taken until it is back');
   }
+}
+
+/** BullMQ counts whole tasks. */
+function limiterOf(tasksPerSecond: number): { readonly max: number; readonly duration: number } {
+  return Number.isInteger(tasksPerSecond)
+    ? { max: tasksPerSecond, duration: 1000 }
+    : { max: 1, duration: 1000 / tasksPerSecond };
 }

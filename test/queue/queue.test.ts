@@ -292,6 +292,18 @@ t.test('what is wrong is said', async (t) => {
       /--fit goes with --distill/,
     ],
     [['enqueue', 'a', '--distill', 'x y', ...at], /'x y' is not a valid detector name/],
+    [['enqueue', '--status', '--queue', 'a:b', ...at], /without colons/],
+    [['enqueue', '--status', '--wait', ...at], /--wait needs images, or a folder/],
+    [['enqueue', '--retry-failed', '--forget-failed', ...at], /do not go together/],
+    [
+      ['enqueue', 'a', '--distill', 'x', '--group-by', '(', ...at],
+      /--group-by \(: Invalid regular expression/,
+    ],
+    [
+      ['enqueue', 'a.png', '--detector', 'x', '--out', 'y', '--status', ...at],
+      /--status is about the whole queue/,
+    ],
+    [['worker', '--rate', '0', ...at], /Must be a number above 0/],
     [['enqueue', 's3://a/b', '--distill', 'x', ...at], /not a bucket/],
     [['enqueue', 'a.png', '--detector', '../x', '--out', 'y', ...at], /is not a valid detector name/],
   ] as const) {
