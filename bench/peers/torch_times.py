@@ -172,10 +172,10 @@ class Bottleneck(nn.Module):
         self.body = nn.Sequential(
             nn.Conv2d(before, width, 1), nn.ReLU(), nn.Conv2d(width, width, 3, stride, 1), nn.ReLU(), nn.Conv2d(width, out, 1),
         )  # fmt: skip
-        self.skip = nn.Identity() if before == out and stride == 1 else nn.Conv2d(before, out, 1, stride)
+        self.shortcut = nn.Identity() if before == out and stride == 1 else nn.Conv2d(before, out, 1, stride)
 
     def forward(self, x):
-        return F.relu(self.body(x) + self.skip(x))
+        return F.relu(self.body(x) + self.shortcut(x))
 
 
 class PatchCore(nn.Module):

@@ -10,7 +10,7 @@ import {
 } from '../detector/index.js';
 import { type DistillOptions, type DoubtfulPhoto, photosToHoldBack } from '../distillation/index.js';
 import { replaceFile } from '../files/replace-file.js';
-import { calibrationWarning, goodImages, type JsonFlag, percent, programName } from './options.js';
+import { calibrationWarning, counted, goodImages, type JsonFlag, percent, programName } from './options.js';
 import { type Output, printResult, Warnings } from './output.js';
 import { distillNote, duration, startProgress } from './progress.js';
 
@@ -161,7 +161,7 @@ function lossesOf({ loss, heldBackLoss }: Manifest['distillation']): string {
 }
 
 function copiesOf({ copies }: Manifest['data']): string {
-  return copies === undefined ? '' : `${copies} ${copies === 1 ? 'duplicate' : 'duplicates'} skipped; `;
+  return copies === undefined ? '' : `${counted(copies, 'duplicate')} skipped; `;
 }
 
 function heldBackOf({ images, heldBack, folds, parts }: Manifest['data']): string {

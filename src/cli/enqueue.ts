@@ -1,6 +1,7 @@
 import { resolve } from 'node:path';
 import { Command, Option } from 'commander';
 import { DatasetError } from '../datasets/index.js';
+import { checkGroupBy } from '../distillation/groups.js';
 import { describeError } from '../files/explain.js';
 import { isFolder } from '../files/folders.js';
 import { isObject, Storage } from '../files/storage.js';
@@ -92,7 +93,7 @@ export function enqueueCommand(output: Output): Command {
     });
 }
 
-/** @throws UsageError */
+/** @throws UsageError; DistillSettingsError */
 function workOf(what: readonly string[], flags: Flags): Scoring | Distilling | undefined {
   const { distill, detector, out } = flags;
   if (what.length === 0) {
@@ -112,8 +113,8 @@ function distilling(what: readonly string[], detector: string, flags: Flags): Di
   if (dataset === undefined || more.length > 0) throw new UsageError('--distill takes one folder of photos');
   if (isObject(dataset)) throw new UsageError('--distill takes a folder that the workers see, not a bucket');
   checkDetectorName(detector);
-  checkPattern(flags.groupBy);
   const { groupBy, fit, dropDoubtful, falseAlarmRate } = flags;
+  if (groupBy !== undefined) checkGroupBy(groupBy);
   const given = Object.entries({ groupBy, fit, dropDoubtful, falseAlarmRate }).filter(
     ([, value]) => value !== undefined,
   );
@@ -121,15 +122,6 @@ function distilling(what: readonly string[], detector: string, flags: Flags): Di
     kind: 'distill',
     task: { detector, dataset: resolve(dataset), ...(Object.fromEntries(given) as Partial<DistillTask>) },
   };
-}
-
-/** @throws UsageError if it would fail on the worker only. */
-function checkPattern(groupBy: string | undefined): void {
-  try {
-    if (groupBy !== undefined && !groupBy.toLowerCase().endsWith('.csv')) new RegExp(groupBy);
-  } catch (error) {
-    throw new UsageError(`--group-by ${groupBy}: ${(error as Error).message}`);
-  }
 }
 
 function checkDetectorName(name: string): void {

@@ -82,7 +82,7 @@ export async function makeDetector(
     progress.stop();
   }
   if ('failed' in ending) {
-    if (flags.json) printResult(output, flags, { detector, error: ending.failed }, () => '');
+    printResult(output, flags, { detector, error: ending.failed }, () => '');
     output.stderr.write(`mkd: ${detector} was not made: ${ending.failed}\n`);
     throw new ReportedFailure(`${detector} was not made`);
   }

@@ -34,7 +34,7 @@ export function numbersOf(parts: readonly string[]): number[] {
 
 async function partFinder(by: string): Promise<(path: string) => string> {
   if (by === 'folder') return dirname;
-  return by.toLowerCase().endsWith('.csv') ? fromTable(by) : fromPattern(by);
+  return isTable(by) ? fromTable(by) : fromPattern(by);
 }
 
 async function fromTable(by: string): Promise<(path: string) => string> {
@@ -65,13 +65,25 @@ async function fromTable(by: string): Promise<(path: string) => string> {
   };
 }
 
-function fromPattern(by: string): (path: string) => string {
-  let expression: RegExp;
+/** Checks what can be seen without the photos. @throws DistillSettingsError if it is a pattern, and no valid one. */
+export function checkGroupBy(by: string): void {
+  if (!isTable(by)) patternOf(by);
+}
+
+function isTable(by: string): boolean {
+  return by.toLowerCase().endsWith('.csv');
+}
+
+function patternOf(by: string): RegExp {
   try {
-    expression = new RegExp(by);
+    return new RegExp(by);
   } catch (error) {
     throw new DistillSettingsError(`groupBy ${by}: ${(error as Error).message}`);
   }
+}
+
+function fromPattern(by: string): (path: string) => string {
+  const expression = patternOf(by);
   return (path) => {
     const match = expression.exec(basename(path));
     if (match) return match[1] ?? match[0];

@@ -4,6 +4,7 @@ import { hostname } from 'node:os';
 import { dirname } from 'node:path';
 import { setTimeout as wait } from 'node:timers/promises';
 import { makeFolder } from './folders.js';
+import { isRunning } from './processes.js';
 
 /** Another process holds the lock. */
 export class LockedError extends Error {
@@ -93,7 +94,7 @@ async function holderOf(file: string): Promise<Holder | undefined> {
     const [pid, host] = text.trim().split(' ');
     if (pid && host) {
       const isAlive =
-        host === hostname() ? isRunning(Number(pid), file) : Date.now() - status.mtimeMs < lostAfterMs;
+        host === hostname() ? isHere(Number(pid), file) : Date.now() - status.mtimeMs < lostAfterMs;
       return { pid, host, isAlive };
     }
     await wait(50);
@@ -101,12 +102,6 @@ async function holderOf(file: string): Promise<Holder | undefined> {
   return { pid: 'unknown', host: 'an unknown machine', isAlive: true };
 }
 
-function isRunning(pid: number, file: string): boolean {
-  if (pid === process.pid) return own.has(file);
-  try {
-    process.kill(pid, 0);
-    return true;
-  } catch (error) {
-    return (error as NodeJS.ErrnoException).code === 'EPERM';
-  }
+function isHere(pid: number, file: string): boolean {
+  return pid === process.pid ? own.has(file) : isRunning(pid);
 }

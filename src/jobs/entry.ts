@@ -26,9 +26,11 @@ export function entryOf(record: JobRecord, folder: JobFolder, bytes = 0): Entry 
 
 /** Takes over a job that was left. @throws LockedError if another service has it; Error if it cannot be read. */
 export async function adopted(folder: JobFolder): Promise<Entry> {
-  if (hasEnded(await folder.read())) return entryOf(await folder.read(), folder);
+  const left = await folder.read();
+  if (hasEnded(left)) return entryOf(left, folder);
   const lock = await folder.lock();
   try {
+    // Whoever had it may have changed it until the lock was taken.
     const record = await folder.read();
     // What was running is made again from its photos: that takes seconds.
     if (record.state === 'running') record.state = 'waiting';

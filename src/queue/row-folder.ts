@@ -59,7 +59,8 @@ export class RowFolder {
    */
   async assign(images: readonly string[], options: BatchOptions): Promise<Assigned> {
     const wanted = new Set(images);
-    const same = this.tasks.filter((task) => kindOf(task) === kindOf(options));
+    const kind = kindOf(options);
+    const same = this.tasks.filter((task) => kindOf(task) === kind);
     const before = same.filter((task) => task.images.some((image) => wanted.has(image)));
     for (const task of before) for (const image of task.images) wanted.delete(image);
     const fresh = scoreTasks([...wanted], this.path, options, this.tasks.length);

@@ -9,6 +9,7 @@ import { setTimeout as wait } from 'node:timers/promises';
 import pLimit from 'p-limit';
 import { DetectorError } from '../detector/index.js';
 import { describeError } from '../files/explain.js';
+import { isRunning } from '../files/processes.js';
 import { isObject, Storage } from '../files/storage.js';
 import type { RepositoryLog } from './loader.js';
 
@@ -70,18 +71,11 @@ const own = new Set<string>();
 /** Removes copies of processes that have ended: a container that starts again keeps its temporary files. */
 async function removeLeft(): Promise<void> {
   for (const name of await readdir(tmpdir())) {
-    const [, pid] = name.startsWith(copyPrefix) ? name.slice(copyPrefix.length - 1).split('-') : [];
-    if (pid !== undefined && !own.has(name) && !isOther(Number(pid)))
-      await rm(join(tmpdir(), name), { recursive: true, force: true });
-  }
-}
-
-/** Whether a process runs, and is not this one: in a container each that follows another may have its number. */
-function isOther(pid: number): boolean {
-  try {
-    return pid !== process.pid && process.kill(pid, 0);
-  } catch (error) {
-    return (error as NodeJS.ErrnoException).code === 'EPERM';
+    if (!name.startsWith(copyPrefix) || own.has(name)) continue;
+    const pid = Number.parseInt(name.slice(copyPrefix.length), 10);
+    // In a container each process that follows another may have its number.
+    if (pid !== process.pid && isRunning(pid)) continue;
+    await rm(join(tmpdir(), name), { recursive: true, force: true });
   }
 }
 

@@ -14,8 +14,7 @@
 {{- if and (include "mkd.hasAddress" .results) (eq $urls.results $urls.queue) (eq .results.secretName .queue.secretName) (eq .results.secretKey .queue.secretKey) }}
 {{- fail "results and queue need a Redis each: one drops what does not fit, the other must keep everything" }}
 {{- end }}
-{{- $many := or (and (eq .autoscaling.kind "none") (gt (int .replicas) 1)) (ne .autoscaling.kind "none") }}
-{{- if and .detectors.existingClaim (not .detectors.readOnly) $many }}
+{{- if and .detectors.existingClaim (not .detectors.readOnly) (include "mkd.hasMany" $) }}
 {{- fail "detectors.readOnly false needs replicas 1 and autoscaling.kind none: a job is known to the replica that has it" }}
 {{- end }}
 {{- if and (eq .provider "cuda") (eq (int .gpus) 0) }}

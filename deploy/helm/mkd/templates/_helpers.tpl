@@ -142,17 +142,24 @@ volumeMounts:
   {{- end }}
 {{- end }}
 
-{{/* How an upgrade replaces pods. */}}
+{{/* Whether there may be several replicas of the service. */}}
+{{- define "mkd.hasMany" -}}
+{{- if or (gt (int .Values.replicas) 1) (ne .Values.autoscaling.kind "none") }}yes{{ end }}
+{{- end }}
+
+{{/* How an upgrade replaces pods. @param role */}}
 {{- define "mkd.strategy" -}}
-{{- if .Values.strategy }}
-{{- toYaml .Values.strategy }}
-{{- else if and .Values.detectors.existingClaim (not .Values.detectors.readOnly) }}
+{{- $values := .root.Values }}
+{{- $isService := eq .role "service" }}
+{{- if $values.strategy }}
+{{- toYaml $values.strategy }}
+{{- else if and $isService $values.detectors.existingClaim (not $values.detectors.readOnly) }}
 type: Recreate
-{{- else if gt (int .Values.gpus) 0 }}
-type: RollingUpdate
-rollingUpdate: { maxUnavailable: 1, maxSurge: 0 }
-{{- else }}
+{{- else if and $isService (eq (int $values.gpus) 0) }}
 type: RollingUpdate
 rollingUpdate: { maxUnavailable: 0, maxSurge: 1 }
+{{- else }}
+type: RollingUpdate
+rollingUpdate: { maxUnavailable: 1, maxSurge: 0 }
 {{- end }}
 {{- end }}
